@@ -1,0 +1,65 @@
+"""What the rest of the package sees of a slide: its size, its scale, and pixels on any lattice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from heatmaps_ome.geometry import YX, Grid, Shape, Window
+
+
+class SlideReader(Protocol):
+    """A slide that can be read by several threads at once."""
+
+    @property
+    def path(self) -> Path:
+        """The slide's file."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """File name without its last suffix; names the results."""
+        ...
+
+    @property
+    def shape(self) -> Shape:
+        """Size at level 0, (rows, cols)."""
+        ...
+
+    @property
+    def mpp(self) -> YX:
+        """µm per level-0 pixel."""
+        ...
+
+    @property
+    def bounds(self) -> Window:
+        """The non-empty rectangle at level 0, the only part that QuPath shows."""
+        ...
+
+    @property
+    def mpp_source(self) -> str:
+        """Where ``mpp`` was found, for the records."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a digest of the slide's content that does not depend on its name or place."""
+        ...
+
+    def read(self, lattice: Grid, window: Window) -> np.ndarray:
+        """Return a window of the slide, resampled to a lattice without aliasing.
+
+        Transparent pixels and all that lies outside the slide are white.
+
+        Returns
+        -------
+        (window.rows, window.cols, 3) uint8, RGB
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the file back."""
+        ...
