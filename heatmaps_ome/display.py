@@ -1,0 +1,55 @@
+"""A map made ready for viewers: 255 quantised levels, what each stands for, and its colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from heatmaps_ome.geometry import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class DisplayMap:
+    """One map on its grid, as every exporter needs it.
+
+    Attributes
+    ----------
+    name : str
+        Names the files and labels: "attention", "score-MSIH", "contribution-MSIH", "tissue".
+    title : str
+        For people: "Attention", "Score of MSIH".
+    quantity : str
+        What the numbers are, with their unit: "attention (logit)", "probability of MSIH".
+    grid : Grid
+        Where the cells lie.
+    levels : (rows, cols) uint8
+        0 where there is no value, else 1..255.
+    values : (256,) float32
+        The value that each level stands for; NaN for those that stand for none.
+    colours : (256, 4) uint8, RGBA
+        Opaque colour of each level; level 0 is (0, 0, 0, 0).
+    opacity : (rows, cols) uint8
+        Of the cell when it is laid over the slide; 0 where there is no value.
+    colour_map : str
+        Name of the matplotlib colour map.
+    lower, upper : float
+        Values at the ends of the colour map.
+    middle : float or None
+        Value at the middle of a diverging colour map.
+    """
+
+    name: str
+    title: str
+    quantity: str
+    grid: Grid
+    levels: np.ndarray
+    values: np.ndarray
+    colours: np.ndarray
+    opacity: np.ndarray
+    colour_map: str
+    lower: float
+    upper: float
+    middle: float | None = None

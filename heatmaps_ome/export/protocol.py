@@ -1,0 +1,54 @@
+"""What an exporter is given and what it must offer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.slide import SlideReader
+
+
+@dataclass(frozen=True, eq=False)
+class SlideResult:
+    """All that is known of a slide when its files are written.
+
+    Attributes
+    ----------
+    slide : SlideReader
+        For the pixels of the slide itself.
+    heatmaps : HeatmapSet
+        The raw maps.
+    maps : tuple of DisplayMap
+        The maps to write, made for display.
+    true_class : str
+        The class drawn hot in the previews.
+    image : Grid
+        Lattice of the slide image that goes with the maps.
+    raster : Grid
+        Lattice on which maps are drawn (a whole number of level-0 pixels, no translation).
+    """
+
+    slide: SlideReader
+    heatmaps: HeatmapSet
+    maps: tuple[DisplayMap, ...]
+    true_class: str
+    image: Grid
+    raster: Grid
+
+
+class Exporter(Protocol):
+    """Writes one format; asked first whether it can, then told to."""
+
+    def refusal(self) -> str | None:
+        """Return why this format cannot be written here, in one sentence, or None if it can."""
+        ...
+
+    def write(self, result: SlideResult, folder: Path) -> list[Path]:
+        """Write the files into ``folder``, which exists and is private to this slide."""
+        ...

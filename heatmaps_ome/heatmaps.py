@@ -1,0 +1,82 @@
+"""The raw maps of one slide: attention, scores and contributions, untouched by display."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from heatmaps_ome.geometry import Grid, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class HeatmapSet:
+    """What a model computes of one slide, cell by cell and as a whole.
+
+    Attributes
+    ----------
+    slide_name : str
+        Name of the slide's file without its last suffix.
+    slide_shape : Shape
+        Size of the slide at level 0.
+    grid : Grid
+        Where the cells lie.
+    classes : tuple of str
+        The model's classes, in its own order.
+    tissue : (rows, cols) bool
+        Foreground cells; every other array is NaN elsewhere.
+    attention : (rows, cols) float32, logits
+        Attention before the softmax over the slide's tissue.
+    scores : (classes, rows, cols) float32, in [0, 1]
+        Class probabilities of each cell alone.
+    contributions : (classes, rows, cols) float32, logits; or None
+        Each cell's share of the slide's class logits, to which they sum; None where the
+        model's head is not affine, so that no such shares exist.
+    logits : (classes,) float64
+        The slide's class logits; NaN for a slide without tissue.
+    prediction : (classes,) float64, sums to 1
+        The slide's class probabilities; NaN for a slide without tissue.
+    """
+
+    slide_name: str
+    slide_shape: Shape
+    grid: Grid
+    classes: tuple[str, ...]
+    tissue: np.ndarray
+    attention: np.ndarray
+    scores: np.ndarray
+    contributions: np.ndarray | None = field(repr=False)
+    logits: np.ndarray
+    prediction: np.ndarray
+
+    def score(self, class_name: str) -> np.ndarray:
+        """Return the (rows, cols) score map of a class."""
+        return self.scores[self.classes.index(class_name)]
+
+    @property
+    def tissue_cells(self) -> int:
+        """Number of foreground cells."""
+        return int(np.count_nonzero(self.tissue))
+
+
+def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes' names as they may stand in names of files and labels, all different.
+
+    >>> class_keys(["MSI-H / high", "MSI-H: high", "MSS"])
+    ('MSI-H_high', 'MSI-H_high-2', 'MSS')
+    """
+    keys: list[str] = []
+    for name in classes:
+        plain = key = re.sub(r"[^\w.-]+", "_", name).strip("._") or "class"
+        count = 1
+        # Some disks do not tell capitals from small letters.
+        while key.casefold() in {other.casefold() for other in keys}:
+            count += 1
+            key = f"{plain}-{count}"
+        keys.append(key)
+    return tuple(keys)

@@ -1,0 +1,75 @@
+"""Windows of a slide read by a few threads, in order and with bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heatmaps_ome.geometry import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.slide import SlideReader
+
+_L0_SIDE = 4096
+"""Side of what one read covers of a slide, in level-0 pixels: a single-level slide is decoded
+at full size for a thumbnail, so a window's own size does not bound its memory."""
+
+
+def read_in_order(
+    slide: SlideReader, lattice: Grid, windows: Iterable[Window], threads: int
+) -> Generator[tuple[Window, np.ndarray]]:
+    """Yield each window with its (rows, cols, 3) uint8 pixels, reading a few ahead."""
+    remaining = iter(windows)
+    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
+        ahead = deque(
+            (window, pool.submit(slide.read, lattice, window))
+            for window in islice(remaining, threads + 1)
+        )
+        try:
+            while ahead:
+                window, pixels = ahead.popleft()
+                yield window, pixels.result()
+                ahead.extend(
+                    (window, pool.submit(slide.read, lattice, window))
+                    for window in islice(remaining, 1)
+                )
+        finally:
+            # After a failure nobody wants the reads that have not begun.
+            pool.shutdown(cancel_futures=True)
+
+
+def read_strips(
+    slide: SlideReader, lattice: Grid, strip_rows: int, threads: int
+) -> Iterator[np.ndarray]:
+    """Yield a slide on a lattice from top to bottom, (at most strip_rows, cols, 3) uint8."""
+    strip = np.empty((0, 0, 3), np.uint8)
+    windows = _windows(lattice, strip_rows)
+    for window, pixels in read_in_order(slide, lattice, windows, threads):
+        top = window.row % strip_rows
+        if top == 0 and window.col == 0:
+            rows = min(strip_rows, lattice.shape.rows - window.row)
+            strip = np.empty((rows, lattice.shape.cols, 3), np.uint8)
+        strip[top : top + window.rows, window.col : window.col_stop] = pixels
+        if top + window.rows == len(strip) and window.col_stop == lattice.shape.cols:
+            yield strip
+
+
+def _windows(lattice: Grid, strip_rows: int) -> Iterator[Window]:
+    """Yield windows that tile a lattice row by row, none across two strips."""
+    shape = lattice.shape
+    most_rows = max(1, math.floor(_L0_SIDE / lattice.l0_cell.y))
+    most_cols = max(1, math.floor(_L0_SIDE / lattice.l0_cell.x))
+    for strip in range(0, shape.rows, strip_rows):
+        stop = min(strip + strip_rows, shape.rows)
+        for row in range(strip, stop, most_rows):
+            for col in range(0, shape.cols, most_cols):
+                rows, cols = min(most_rows, stop - row), min(most_cols, shape.cols - col)
+                yield Window(row, col, rows, cols)
