@@ -1,0 +1,10 @@
+"""Trained attention-MIL models: safe reading, conversion, and the model that heatmaps apply."""
+
+from heatmaps_ome.models.reading import (
+    ModelDescription,
+    describe_model,
+    read_model,
+    read_stored,
+)
+
+__all__ = ["ModelDescription", "describe_model", "read_model", "read_stored"]

@@ -1,0 +1,156 @@
+"""An attention-MIL classifier, ready to be applied to the cells of a slide."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from heatmaps_ome.models.covariates import Covariate, covariate_columns
+from heatmaps_ome.models.stored import StoredModel, with_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from heatmaps_ome.models.layers import Layer
+
+_AFFINE_IN_EVALUATION = (nn.Flatten, nn.BatchNorm1d, nn.Dropout, nn.Identity, nn.Linear)
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMIL:
+    """An attention-MIL classifier with the covariates of one patient filled in.
+
+    With e = encoder(f), the slide's logits are head(Σᵢ softmaxᵢ(attention(e)) eᵢ), and its class
+    probabilities their softmax (Ilse et al. 2018, arXiv:1802.04712; marugoto's
+    ``mil/model.py``).
+
+    Attributes
+    ----------
+    encoder, attention, head : torch.nn.Module
+        In evaluation mode, float32, on the CPU until `to` is called.
+    classes : tuple of str
+        In the order of the head's outputs.
+    n_features : int
+        Features per cell, without the covariates' columns.
+    covariate_columns : tuple of float
+        Appended to every cell's features; empty for most models.
+    target_label : str or None
+        The column of the clinical table that the classes come from.
+    digest : str
+        sha256, in hex, of structure, weights, classes, target label and covariate columns: the
+        same for an export.pkl and for its conversion.
+    covariates : tuple of Covariate
+        What the columns were made by.
+    """
+
+    encoder: nn.Module
+    attention: nn.Module
+    head: nn.Module
+    classes: tuple[str, ...]
+    n_features: int
+    covariate_columns: tuple[float, ...]
+    target_label: str | None
+    digest: str
+    covariates: tuple[Covariate, ...] = ()
+
+    def to(self, device: torch.device | str) -> AttentionMIL:
+        """Return a copy on another device; this one stays where it is."""
+        parts = {
+            "encoder": deepcopy(self.encoder).to(device),
+            "attention": deepcopy(self.attention).to(device),
+            "head": deepcopy(self.head).to(device),
+        }
+        return replace(self, **parts)
+
+    def embed(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings of cells.
+
+        Parameters
+        ----------
+        features : torch.Tensor
+            (n, n_features) float32, without the covariates' columns.
+
+        Returns
+        -------
+        torch.Tensor
+            (n, E) float32.
+        """
+        if self.covariate_columns:
+            constant = features.new_tensor(self.covariate_columns).expand(len(features), -1)
+            features = torch.cat([features, constant], dim=1)  # mil/data.py: features come first
+        return self.encoder(features)
+
+    def attention_logits(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Return the attention of cells before the softmax over the slide: (n, E) to (n,)."""
+        return self.attention(embeddings).squeeze(-1)
+
+    def class_logits(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Return the head's logits, with BatchNorm's learned state: (n, E) to (n, C)."""
+        return self.head(embeddings)
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether the slide's logits are exactly the attention-weighted mean of the cells'.
+
+        True where the head is affine in evaluation mode, so that
+        head(Σᵢ aᵢ eᵢ) = Σᵢ aᵢ head(eᵢ) for weights that sum to 1.
+        """
+        leaves = [module for module in self.head.modules() if not list(module.children())]
+        containers = [module for module in self.head.modules() if list(module.children())]
+        return (
+            all(type(leaf) in _AFFINE_IN_EVALUATION for leaf in leaves)
+            and all(type(container) is nn.Sequential for container in containers)
+            and any(type(leaf) is nn.Linear for leaf in leaves)
+        )
+
+
+def from_stored(stored: StoredModel, values: Mapping[str, str] | None = None) -> AttentionMIL:
+    """Return a model with the covariates' values filled in.
+
+    Parameters
+    ----------
+    stored : StoredModel
+        What a file holds.
+    values : mapping of str to str, optional
+        Covariate name to value.
+
+    Raises
+    ------
+    heatmaps_ome.models.refusals.Unusable
+        The values are not those that the model needs.
+    """
+    columns = covariate_columns(stored.covariates, values)
+    return AttentionMIL(
+        encoder=_module(stored.encoder),
+        attention=_module(stored.attention),
+        head=_module(stored.head),
+        classes=stored.classes,
+        n_features=stored.n_features,
+        covariate_columns=columns,
+        target_label=stored.target_label,
+        digest=with_columns(stored.digest, columns),
+        covariates=stored.covariates,
+    )
+
+
+def _module(layers: Sequence[Layer]) -> nn.Sequential:
+    module = nn.Sequential(*map(_torch_layer, layers))
+    return module.eval().requires_grad_(False)
+
+
+def _torch_layer(layer: Layer) -> nn.Module:
+    n_inputs, n_outputs = layer.n_inputs, layer.n_outputs
+    options: dict[str, Any] = dict(layer.options)
+    sizes = {
+        "Linear": (n_inputs, n_outputs),
+        "BatchNorm1d": (n_inputs,),
+        "LayerNorm": (n_inputs,),
+    }.get(layer.kind, ())
+    module = getattr(nn, layer.kind)(*sizes, **options)
+    # An older state dict's missing num_batches_tracked is filled in by torch itself.
+    module.load_state_dict({name: torch.tensor(value) for name, value in layer.tensors.items()})
+    return module

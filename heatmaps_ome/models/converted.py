@@ -1,0 +1,241 @@
+"""The shareable form of a model: safetensors with a JSON description, and nothing of its training.
+
+An export.pkl carries the file names of all training and validation patients and their labels.
+The converted file holds the layers' tensors and, in its metadata, what `StoredModel` has.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome.errors import ModelError, OutputError
+from heatmaps_ome.models.covariates import Covariate
+from heatmaps_ome.models.layers import MAX_LAYERS, Layer, is_known, make_layer
+from heatmaps_ome.models.layers import tensor_names as names_of_kind
+from heatmaps_ome.models.refusals import Unusable, naming
+from heatmaps_ome.models.stored import PARTS, StoredModel, layer_specs, tensors_by_name
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from heatmaps_ome.models.attention_mil import AttentionMIL
+
+    Tensors = dict[str, np.ndarray[Any, Any]]
+
+FORMAT_VERSION = 1
+METADATA_KEY = "heatmaps_ome_model"
+MAX_FILE_BYTES = 128 << 20
+_MAX_DESCRIPTION = 1 << 20
+_MAX_TENSORS = 3 * MAX_LAYERS * 4
+
+
+def write_converted(
+    model: AttentionMIL | StoredModel,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write a model without its pickle; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    model : AttentionMIL or StoredModel
+        Of an AttentionMIL, the covariates' values are not written, their encoding is.
+    path : str or os.PathLike
+        Conventionally ``NAME.safetensors``.
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    OutputError
+        The file exists and `overwrite` is not given, or cannot be written.
+    ModelError
+        The model has layers that cannot be described (it was read with --allow-pickle).
+    """
+    from safetensors.numpy import save
+
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; remove it or allow overwriting it")
+    stored = model if isinstance(model, StoredModel) else _stored(model, path)
+    parts = {part: getattr(stored, part) for part in PARTS}
+    metadata = {METADATA_KEY: json.dumps(_description(stored), ensure_ascii=False)}
+    _write_whole(path, save(tensors_by_name(parts), metadata))
+
+
+def read_converted(
+    path: str | os.PathLike[str], covariates: Mapping[str, str] | None = None
+) -> AttentionMIL:
+    """Read a model written by `write_converted`.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A safetensors file.
+    covariates : mapping of str to str, optional
+        Covariate name to value.
+
+    Raises
+    ------
+    ModelError
+        It is not such a file, is damaged, or needs other covariates.
+    """
+    from heatmaps_ome.models.attention_mil import from_stored
+
+    path = Path(path)
+    stored = read_stored_converted(path)
+    with naming(path):
+        return from_stored(stored, covariates)
+
+
+def read_stored_converted(path: Path) -> StoredModel:
+    """Read what `write_converted` wrote, without torch and without values for covariates.
+
+    Raises
+    ------
+    ModelError
+        It is not such a file, or is damaged.
+    """
+    with naming(path):
+        text, tensors = _read_safetensors(path)
+        description = _parse(text)
+        stored = StoredModel(
+            **{part: _layers(part, description.get(part), tensors) for part in PARTS},
+            classes=_texts(description.get("classes")),
+            target_label=description.get("target_label"),
+            covariates=tuple(map(_covariate, _list(description.get("covariates")))),
+        )
+        if tensors:
+            raise Unusable("is damaged: it holds tensors that belong to no layer")
+        if stored.digest != description.get("digest"):
+            raise Unusable("is damaged: its contents are not those that its digest was made of")
+        return stored
+
+
+def _stored(model: AttentionMIL, path: Path) -> StoredModel:
+    from heatmaps_ome.models.learner import layers_of
+
+    parts = {"encoder": model.encoder, "attention": model.attention, "head": model.head}
+    try:
+        return StoredModel(
+            **{part: layers_of(module, torch_to_array) for part, module in parts.items()},
+            classes=model.classes,
+            target_label=model.target_label,
+            covariates=model.covariates,
+        )
+    except Unusable as reason:
+        raise ModelError(f"{path} is not written, as the model {reason}") from reason
+
+
+def torch_to_array(tensor: Any) -> np.ndarray[Any, Any]:
+    """Return a live tensor's values as a float32 array of its own."""
+    return tensor.detach().cpu().float().numpy().copy()
+
+
+def _description(stored: StoredModel) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        **layer_specs({part: getattr(stored, part) for part in PARTS}),
+        **stored.labels(),
+        "digest": stored.digest,
+    }
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read_safetensors(path: Path) -> tuple[str, Tensors]:
+    from safetensors import SafetensorError, safe_open
+
+    n_bytes = path.stat().st_size
+    if n_bytes > MAX_FILE_BYTES:
+        raise Unusable(f"has {n_bytes} bytes, too many for an attention-MIL model")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            if text is None:
+                raise Unusable("is a safetensors file that was not made by convert-model")
+            names = list(file.keys())
+            if len(names) > _MAX_TENSORS:
+                raise Unusable("has too many tensors for an attention-MIL model")
+            if any(file.get_slice(name).get_dtype() != "F32" for name in names):
+                raise Unusable("is damaged: it holds tensors that are not float32")
+            return text, {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise Unusable("is damaged: it is not a complete safetensors file") from error
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if len(text) > _MAX_DESCRIPTION:
+        raise Unusable("has a description that is too long for an attention-MIL model")
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Unusable("is damaged: its description is not JSON") from None
+    if not isinstance(description, dict):
+        raise Unusable("is damaged: its description is not a JSON object")
+    version = description.get("format_version")
+    if version != FORMAT_VERSION:
+        raise Unusable(
+            f"is of format version {version!r}, and this program reads {FORMAT_VERSION}; "
+            "upgrade heatmaps-ome or convert the model again"
+        )
+    return description
+
+
+def _layers(part: str, specs: Any, tensors: Tensors) -> tuple[Layer, ...]:
+    layers = []
+    for index, spec in enumerate(_list(specs)[: MAX_LAYERS + 1]):
+        if not isinstance(spec, dict) or not isinstance(spec.get("layer"), str):
+            raise Unusable("is damaged: its description of a layer is not one")
+        kind = spec["layer"]
+        if not is_known(kind):
+            raise Unusable("has a layer that this program does not know; upgrade heatmaps-ome")
+        names = {name: f"{part}.{index}.{name}" for name in names_of_kind(kind)}
+        found = {name: tensors.pop(full) for name, full in names.items() if full in tensors}
+        layers.append(make_layer(kind, spec, found))
+    return tuple(layers)
+
+
+def _covariate(entry: Any) -> Covariate:
+    if not isinstance(entry, dict):
+        raise Unusable("is damaged: its description of a covariate is not one")
+    categories = entry.get("categories")
+    return Covariate(
+        name=entry.get("name", ""),
+        categories=None if categories is None else _texts(categories),
+        means=_numbers(entry.get("means")),
+        scales=_numbers(entry.get("scales")),
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise Unusable("is damaged: its description lacks a list")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not all(isinstance(item, str) for item in _list(value)):
+        raise Unusable("is damaged: its description holds something else where names belong")
+    return tuple(value)
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    if not all(type(item) in (int, float) for item in _list(value)):
+        raise Unusable("is damaged: its description holds something else where numbers belong")
+    return tuple(value)

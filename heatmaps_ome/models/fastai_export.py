@@ -1,0 +1,154 @@
+"""Reads an export.pkl with fastai, which runs the code in it: only on the user's explicit word."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from heatmaps_ome.errors import ModelError
+from heatmaps_ome.models.attention_mil import AttentionMIL
+from heatmaps_ome.models.converted import torch_to_array
+from heatmaps_ome.models.covariates import Covariate, covariate_columns
+from heatmaps_ome.models.learner import (
+    class_names,
+    covariates_of,
+    layers_of,
+    model_parts,
+    require_learner,
+    target_label,
+)
+from heatmaps_ome.models.refusals import Unsafe, Unusable, naming
+from heatmaps_ome.models.stored import (
+    StoredModel,
+    require_classes,
+    require_features,
+    require_outputs,
+    with_columns,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_LOADING_FAILURES = (
+    ArithmeticError, AttributeError, EOFError, ImportError, LookupError, NameError, OSError,
+    pickle.PickleError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+
+
+def read_with_fastai(path: Path, covariates: Mapping[str, str] | None = None) -> AttentionMIL:
+    """Read an export.pkl with `fastai.learner.load_learner`, running whatever code it holds.
+
+    Encoder, attention and head may here be any modules, not only those of the safe reader.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file whose maker is trusted.
+    covariates : mapping of str to str, optional
+        Covariate name to value.
+
+    Raises
+    ------
+    ModelError
+        fastai is not installed or cannot load it, or it is no attention-MIL classifier.
+    """
+    learner = _load_learner(path)
+    with naming(path):
+        require_learner(learner)
+        model = _model(learner, covariates)
+        _try_out(model)
+        return model
+
+
+def _model(learner: Any, values: Mapping[str, str] | None) -> AttentionMIL:
+    parts = {name: _prepared(part) for name, part in model_parts(learner).items()}
+    classes = class_names(learner)
+    require_classes(classes)
+    covariates = covariates_of(learner)
+    n_features = _n_inputs(parts) - sum(len(covariate.means) for covariate in covariates)
+    require_features(n_features)
+    columns = covariate_columns(covariates, values)
+    label = target_label(learner)
+    return AttentionMIL(
+        **parts,
+        classes=classes,
+        n_features=n_features,
+        covariate_columns=columns,
+        target_label=label,
+        digest=with_columns(_digest(parts, classes, label, covariates), columns),
+        covariates=covariates,
+    )
+
+
+def _load_learner(path: Path) -> Any:
+    with warnings.catch_warnings():
+        # fastai warns of what --allow-pickle's own warning has said, its imports of their age.
+        warnings.simplefilter("ignore")
+        try:
+            from fastai.learner import load_learner
+        except ImportError as error:
+            raise ModelError(
+                f'{path} can only be read with fastai: pip install "heatmaps-ome[fastai]"'
+            ) from error
+        try:
+            return load_learner(path)
+        except _LOADING_FAILURES as error:
+            raise ModelError(
+                f"{path} cannot be loaded by fastai ({type(error).__name__}); the packages that "
+                "it was trained with, such as marugoto, may be missing"
+            ) from error
+
+
+def _prepared(module: nn.Module) -> nn.Module:
+    return module.cpu().float().eval().requires_grad_(False)
+
+
+def _n_inputs(parts: dict[str, nn.Module]) -> int:
+    for part in ("encoder", "attention"):
+        for module in parts[part].modules():
+            if isinstance(module, nn.Linear):
+                return module.in_features
+    raise Unusable("has no linear layer that says how many features it takes")
+
+
+def _digest(
+    parts: dict[str, nn.Module],
+    classes: tuple[str, ...],
+    label: str | None,
+    covariates: tuple[Covariate, ...],
+) -> str:
+    try:
+        layers = {name: layers_of(part, torch_to_array) for name, part in parts.items()}
+    except Unsafe:
+        return _digest_of_custom_modules(parts, [classes, label, covariates])
+    return StoredModel(**layers, classes=classes, target_label=label, covariates=covariates).digest
+
+
+def _digest_of_custom_modules(parts: dict[str, nn.Module], labels: list[Any]) -> str:
+    digest = hashlib.sha256(repr(labels).encode())
+    for part in parts.values():
+        digest.update(repr(part).encode())
+        for name, tensor in part.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(torch_to_array(tensor).tobytes())
+    return digest.hexdigest()
+
+
+def _try_out(model: AttentionMIL) -> None:
+    """Apply it to two cells: custom modules say nothing of their widths."""
+    cells = torch.zeros(2, model.n_features)
+    try:
+        embeddings = model.embed(cells)
+        attention = model.attention_logits(embeddings)
+        logits = model.class_logits(embeddings)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise Unusable(f"cannot be applied to {model.n_features} features per cell") from error
+    if attention.shape != (2,):
+        raise Unusable("has an attention that does not give one value per cell")
+    require_outputs(logits.shape[-1], model.classes)

@@ -1,0 +1,198 @@
+"""Picks the reader of a model file by its first bytes, and describes a file without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.errors import ModelError, UnsafeModelError
+from heatmaps_ome.models.converted import read_stored_converted
+from heatmaps_ome.models.marugoto import Export, read_export
+from heatmaps_ome.models.refusals import Unsafe, naming
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.models.covariates import Covariate
+    from heatmaps_ome.models.stored import StoredModel
+
+logger = logging.getLogger(__name__)
+
+_EXPORT = "marugoto export.pkl"
+_CONVERTED = "heatmaps-ome safetensors"
+_BARE_PICKLE = "bare pickle"
+_SIGNATURES: Mapping[tuple[int, bytes], str] = {
+    (0, b"PK\x03\x04"): _EXPORT,
+    (8, b"{"): _CONVERTED,
+    (0, b"\x80"): _BARE_PICKLE,
+}
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What is known of a model file without running anything.
+
+    Attributes
+    ----------
+    kind : str
+        ``marugoto export.pkl`` or ``heatmaps-ome safetensors``.
+    classes : tuple of str
+        In the order of the head's outputs.
+    target_label : str or None
+        The column of the clinical table that the classes come from.
+    n_features : int
+        Features per cell, without the covariates' columns.
+    encoder, attention, head : tuple of str
+        Layers with their sizes, such as ``Linear(2048, 256)``.
+    covariates : tuple of Covariate
+        Inputs to give with --covariate; each has a `name` and an `allowed`.
+    suspicious_globals : tuple of str
+        Names in the pickle that no ordinary export asks for. They were not looked up here, but
+        would be by other programs.
+    n_private_bags : int
+        Training and validation bags whose private file names the file carries.
+    sha256 : str
+        Of the file, in hex.
+    """
+
+    kind: str
+    classes: tuple[str, ...]
+    target_label: str | None
+    n_features: int
+    encoder: tuple[str, ...]
+    attention: tuple[str, ...]
+    head: tuple[str, ...]
+    covariates: tuple[Covariate, ...]
+    suspicious_globals: tuple[str, ...]
+    n_private_bags: int
+    sha256: str
+
+
+def read_model(
+    path: str | os.PathLike[str],
+    *,
+    allow_pickle: bool = False,
+    covariates: Mapping[str, str] | None = None,
+) -> AttentionMIL:
+    """Read a trained attention-MIL classifier, by default without running anything in its file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        marugoto's export.pkl, or what convert-model made of it.
+    allow_pickle : bool
+        Let fastai load what the safe reader refuses, which runs the code in the file.
+    covariates : mapping of str to str, optional
+        Values of a multi-input model's tabular inputs, by name.
+
+    Returns
+    -------
+    AttentionMIL
+        In evaluation mode, float32, on the CPU.
+
+    Raises
+    ------
+    UnsafeModelError
+        The safe reader refuses the file, and `allow_pickle` is not given.
+    ModelError
+        The file is no such model, or needs other covariates.
+    """
+    path = Path(path)
+    try:
+        stored = read_stored(path)
+    except UnsafeModelError:
+        if not allow_pickle:
+            raise
+        return _read_trusting(path, covariates)
+    from heatmaps_ome.models.attention_mil import from_stored
+
+    with naming(path):
+        return from_stored(stored, covariates)
+
+
+def read_stored(path: str | os.PathLike[str]) -> StoredModel:
+    """Read a model safely without giving values to its covariates, as for converting it.
+
+    Raises
+    ------
+    UnsafeModelError
+        The safe reader refuses the file.
+    ModelError
+        The file is no such model.
+    """
+    path = Path(path)
+    return _READERS[_file_kind(path)](path).model
+
+
+def describe_model(path: str | os.PathLike[str]) -> ModelDescription:
+    """Describe a model file, without torch and without running anything.
+
+    Raises
+    ------
+    UnsafeModelError
+        The safe reader refuses the file.
+    ModelError
+        The file is no such model.
+    """
+    path = Path(path)
+    kind = _file_kind(path)
+    export = _READERS[kind](path)
+    model = export.model
+    with naming(path), path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return ModelDescription(
+        kind=kind,
+        classes=model.classes,
+        target_label=model.target_label,
+        n_features=model.n_features,
+        encoder=tuple(map(str, model.encoder)),
+        attention=tuple(map(str, model.attention)),
+        head=tuple(map(str, model.head)),
+        covariates=model.covariates,
+        suspicious_globals=export.suspicious_globals,
+        n_private_bags=export.n_private_bags,
+        sha256=sha256,
+    )
+
+
+def _file_kind(path: Path) -> str:
+    with naming(path), path.open("rb") as file:
+        start = file.read(16)
+    for (offset, signature), kind in _SIGNATURES.items():
+        if start[offset:].startswith(signature):
+            return kind
+    raise ModelError(
+        f"{path} is neither an export.pkl of marugoto nor a safetensors file made by convert-model"
+    )
+
+
+def _read_converted(path: Path) -> Export:
+    return Export(read_stored_converted(path), suspicious_globals=(), n_private_bags=0)
+
+
+def _refuse_bare_pickle(path: Path) -> Export:
+    with naming(path):
+        raise Unsafe("is a bare pickle, or was saved by torch before 1.6, and not a zip archive")
+
+
+def _read_trusting(path: Path, covariates: Mapping[str, str] | None) -> AttentionMIL:
+    from heatmaps_ome.models.fastai_export import read_with_fastai
+
+    logger.warning(
+        "%s is refused by the safe reader and is loaded with fastai, as --allow-pickle says: "
+        "code in the file runs with your rights",
+        path,
+    )
+    return read_with_fastai(path, covariates)
+
+
+_READERS: Mapping[str, Callable[[Path], Export]] = {
+    _EXPORT: read_export,
+    _CONVERTED: _read_converted,
+    _BARE_PICKLE: _refuse_bare_pickle,
+}

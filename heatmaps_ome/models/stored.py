@@ -1,0 +1,166 @@
+"""What a model file holds, checked as a whole and free of torch: parts, classes, covariates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from heatmaps_ome.models.covariates import Covariate, require_labels
+from heatmaps_ome.models.layers import MAX_LAYERS, Layer, chain_width, input_width
+from heatmaps_ome.models.refusals import Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PARTS = ("encoder", "attention", "head")
+MAX_CLASSES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class StoredModel:
+    """A trained attention-MIL classifier as plain values.
+
+    Attributes
+    ----------
+    encoder, attention, head : tuple of Layer
+        Applied one after the other.
+    classes : tuple of str
+        In the order of the head's outputs.
+    target_label : str or None
+        The column of the clinical table that the classes come from.
+    covariates : tuple of Covariate
+        Inputs that follow the features, in order.
+
+    Raises
+    ------
+    Unusable
+        The parts do not make such a classifier.
+    """
+
+    encoder: tuple[Layer, ...]
+    attention: tuple[Layer, ...]
+    head: tuple[Layer, ...]
+    classes: tuple[str, ...]
+    target_label: str | None = None
+    covariates: tuple[Covariate, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if max(len(getattr(self, part)) for part in PARTS) > MAX_LAYERS:
+            raise Unusable(f"has over {MAX_LAYERS} layers in a part, too many for attention MIL")
+        require_classes(self.classes)
+        if self.target_label is not None:
+            require_labels([self.target_label], "target label")
+        require_labels([covariate.name for covariate in self.covariates], "covariate")
+        n_embedding = chain_width(self.encoder) or input_width(self.attention)
+        if chain_width(self.attention, n_embedding) != 1:
+            raise Unusable("has an attention that does not give one value per cell")
+        require_outputs(chain_width(self.head, n_embedding), self.classes)
+        require_features(self.n_features)
+
+    @cached_property
+    def n_features(self) -> int:
+        """The number of features of a cell, without the columns of covariates."""
+        n_inputs = input_width((*self.encoder, *self.attention)) or 0
+        return n_inputs - sum(len(covariate.means) for covariate in self.covariates)
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256, in hex, of all that results depend on besides the covariates' values."""
+        layers = {part: getattr(self, part) for part in PARTS}
+        return digest_of(layer_specs(layers), tensors_by_name(layers), self.labels())
+
+    def labels(self) -> dict[str, Any]:
+        """Return classes, target label and covariates as JSON takes them."""
+        return {
+            "classes": list(self.classes),
+            "target_label": self.target_label,
+            "covariates": [asdict(covariate) for covariate in self.covariates],
+        }
+
+
+def require_classes(classes: Sequence[str]) -> None:
+    """Check that there are names to tell scores apart by.
+
+    Raises
+    ------
+    Unusable
+        Fewer than two, too many, or names that cannot be shown.
+    """
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        raise Unusable(f"names {len(classes)} classes where 2 to {MAX_CLASSES} are expected")
+    require_labels(classes, "class name")
+
+
+def require_outputs(n_outputs: int | None, classes: Sequence[str]) -> None:
+    """Check that the head has one output for each class.
+
+    Raises
+    ------
+    Unusable
+        It has not.
+    """
+    if n_outputs == 1:
+        raise Unusable(
+            "has a single output (a regression or survival model?); only classifiers are supported"
+        )
+    if n_outputs != len(classes):
+        raise Unusable(f"names {len(classes)} classes, but its head has {n_outputs} outputs")
+
+
+def require_features(n_features: int) -> None:
+    """Check that a cell has features beside the covariates.
+
+    Raises
+    ------
+    Unusable
+        It has none.
+    """
+    if n_features < 1:
+        raise Unusable("has no inputs for features")
+
+
+def layer_specs(parts: dict[str, Sequence[Layer]]) -> dict[str, list[dict[str, Any]]]:
+    """Return each part's layers as JSON takes them, without their tensors."""
+    return {
+        part: [{"layer": layer.kind, **layer.options} for layer in layers]
+        for part, layers in parts.items()
+    }
+
+
+def tensors_by_name(parts: dict[str, Sequence[Layer]]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return all tensors under names like ``encoder.0.weight``."""
+    return dict(_named_tensors(parts))
+
+
+def digest_of(specs: Any, tensors: dict[str, np.ndarray[Any, Any]], labels: Any) -> str:
+    """Return the sha256, in hex, of a model's structure, float32 tensors and labels."""
+    digest = hashlib.sha256(_canonical([specs, labels]))
+    for name in sorted(tensors):
+        digest.update(_canonical([name, list(tensors[name].shape)]))
+        digest.update(np.ascontiguousarray(tensors[name], "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def with_columns(digest: str, columns: Sequence[float]) -> str:
+    """Return the digest of a model together with its covariates' columns, if it has any."""
+    if not columns:
+        return digest
+    return hashlib.sha256(_canonical([digest, list(columns)])).hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _named_tensors(
+    parts: dict[str, Sequence[Layer]],
+) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    for part, layers in parts.items():
+        for index, layer in enumerate(layers):
+            for name, tensor in layer.tensors.items():
+                yield f"{part}.{index}.{name}", tensor

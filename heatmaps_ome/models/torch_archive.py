@@ -1,0 +1,150 @@
+"""Reads a zip archive of `torch.save` into inert values and NumPy arrays, without torch."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zipfile
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from heatmaps_ome.models.inert_pickle import InertPickle, interpret
+from heatmaps_ome.models.inert_values import Global, StorageRef, TensorRef
+from heatmaps_ome.models.refusals import Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAX_FILE_BYTES = 128 << 20
+MAX_ENTRIES = 20_000
+
+_ELEMENT_BYTES = {
+    "Double": 8, "Float": 4, "Half": 2, "BFloat16": 2,
+    "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
+}  # fmt: skip
+_FLOATS = {"Double": "<f8", "Float": "<f4", "Half": "<f2", "BFloat16": "<u2"}
+_ENCRYPTED = 0x1
+_ENTRY_SIGNATURE = b"PK\x01\x02"
+
+
+class TorchArchive:
+    """An open torch archive: the inert pickle, and its tensors on request."""
+
+    def __init__(self, file: zipfile.ZipFile, n_bytes: int) -> None:
+        self._file = file
+        self._entries = _checked_entries(file, n_bytes)
+        self._prefix = _prefix(self._entries)
+        self._bytes_left = n_bytes
+        if self._entries.get(f"{self._prefix}/byteorder") is not None:
+            _require_little_endian(self._read("byteorder"))
+        self.pickle: InertPickle = interpret(self._read("data.pkl"), self._storage)
+
+    def tensor(self, ref: TensorRef) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return a tensor's values.
+
+        Returns
+        -------
+        numpy.ndarray
+            A copy, of the tensor's shape, float32 whatever the stored floating type.
+
+        Raises
+        ------
+        Unusable
+            It holds no floating numbers, or the tensors together outgrow the file.
+        """
+        code = _FLOATS.get(ref.storage.dtype)
+        if code is None or 0 in ref.shape:
+            raise Unusable("has a layer whose weights are not floating numbers")
+        element_bytes = _ELEMENT_BYTES[ref.storage.dtype]
+        # Many layers that share one storage would make a small file large.
+        self._bytes_left -= math.prod(ref.shape) * element_bytes
+        if self._bytes_left < 0:
+            raise Unusable("has layers that hold more weights than the file")
+        flat = np.frombuffer(self._read(f"data/{ref.storage.key}"), code)[ref.offset :]
+        strides = [stride * element_bytes for stride in ref.strides]
+        values = np.lib.stride_tricks.as_strided(flat, ref.shape, strides, writeable=False)
+        if ref.storage.dtype == "BFloat16":  # the upper half of a float32
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        with np.errstate(over="ignore"):  # a layer refuses infinities in words
+            return values.astype(np.float32)
+
+    def _read(self, name: str) -> bytes:
+        with _zip_errors():
+            return self._file.read(self._entries[f"{self._prefix}/{name}"])
+
+    def _storage(self, persistent_id: Any) -> StorageRef:
+        if not isinstance(persistent_id, tuple) or len(persistent_id) != 5:
+            raise Unusable("is damaged: its pickle refers to what is not a storage")
+        kind, torch_type, key, _location, n_elements = persistent_id
+        name = torch_type.qualname if isinstance(torch_type, Global) else ""
+        dtype = name.removeprefix("torch.").removesuffix("Storage")
+        entry = self._entries.get(f"{self._prefix}/data/{key}") if isinstance(key, str) else None
+        if kind != "storage" or dtype not in _ELEMENT_BYTES or entry is None:
+            raise Unusable("is damaged: its pickle refers to a storage that the file lacks")
+        if type(n_elements) is not int or n_elements * _ELEMENT_BYTES[dtype] != entry.file_size:
+            raise Unusable("is damaged: a storage is not as long as its pickle says")
+        return StorageRef(key, dtype, n_elements)
+
+
+@contextmanager
+def open_torch_archive(path: Path) -> Iterator[TorchArchive]:
+    """Open a file written by `torch.save` as a zip archive, checked before anything is read.
+
+    Raises
+    ------
+    Unsafe
+        Its pickle holds what the safe reader refuses.
+    Unusable
+        It is not such an archive, is damaged, or is too large.
+    """
+    n_bytes = path.stat().st_size
+    if n_bytes > MAX_FILE_BYTES:
+        raise Unusable(f"has {n_bytes} bytes, too many for an attention-MIL model")
+    data = path.read_bytes()
+    if data.count(_ENTRY_SIGNATURE) > MAX_ENTRIES:  # each would become an object
+        raise Unusable(f"has over {MAX_ENTRIES} entries, too many for an attention-MIL model")
+    with _zip_errors():
+        file = zipfile.ZipFile(BytesIO(data))
+    with file:
+        yield TorchArchive(file, len(data))
+
+
+@contextmanager
+def _zip_errors() -> Iterator[None]:
+    try:
+        yield
+    except (
+        ArithmeticError, EOFError, LookupError, RuntimeError, ValueError,
+        struct.error, zipfile.BadZipFile,
+    ):  # fmt: skip
+        raise Unusable("is damaged: its zip archive cannot be read") from None
+
+
+def _checked_entries(file: zipfile.ZipFile, n_bytes: int) -> dict[str, zipfile.ZipInfo]:
+    infos = file.infolist()
+    for info in infos:
+        is_stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & _ENCRYPTED
+        if not is_stored or info.compress_size != info.file_size:
+            raise Unusable("has compressed or encrypted entries, which torch never writes")
+    if sum(info.file_size for info in infos) > n_bytes:
+        raise Unusable("is damaged: its entries claim to be larger than the file")
+    entries = {info.filename: info for info in infos}
+    if len(entries) != len(infos):
+        raise Unusable("is damaged: it has two entries of the same name")
+    return entries
+
+
+def _prefix(entries: dict[str, zipfile.ZipInfo]) -> str:
+    prefixes = [name.removesuffix("/data.pkl") for name in entries if name.endswith("/data.pkl")]
+    if len(prefixes) != 1:
+        raise Unusable("is a zip archive but not one of torch's, which hold one data.pkl")
+    return prefixes[0]
+
+
+def _require_little_endian(byte_order: bytes) -> None:
+    if byte_order != b"little":
+        raise Unusable("was written on a big-endian machine, which is not supported")
