@@ -1,0 +1,33 @@
+"""Patch encoders as dense feature maps, and the registry that finds them by name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+from heatmaps_ome.errors import ExtractorError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from heatmaps_ome.extractors.protocol import Extractor
+
+REGISTRY: Final = {
+    "retccl": "heatmaps_ome.extractors.retccl:load",
+    "tiny": "heatmaps_ome.extractors.tiny_dense:load",
+}
+"""Extractor name → ``module:function`` that takes (weights, device) and returns the Extractor."""
+
+
+def load_extractor(name: str, weights: Path | None, device: str) -> Extractor:
+    """Return the extractor of that name with its weights on a device.
+
+    Raises
+    ------
+    ExtractorError
+        If there is no such extractor, or its weights are missing or do not fit.
+    """
+    if name not in REGISTRY:
+        raise ExtractorError(f"there is no extractor {name!r}; choose from {', '.join(REGISTRY)}")
+    module, function = REGISTRY[name].split(":")
+    return getattr(importlib.import_module(module), function)(weights, device)

@@ -1,0 +1,59 @@
+"""What a patch encoder must say of itself and do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Extractor(Protocol):
+    """A patch encoder applied densely: one feature vector per cell.
+
+    Convolutional trunks give their last map; tile encoders give one vector per overlapping
+    tile. The pipeline sees no difference: both map pixels to cells at a stride.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name in the registry."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Sha256 of the weights and all else that changes the features (precision too)."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Length of a feature vector."""
+        ...
+
+    @property
+    def stride_px(self) -> int:
+        """Network pixels per cell."""
+        ...
+
+    @property
+    def halo_px(self) -> int:
+        """Margin, a multiple of the stride, beyond which pixels do not reach a cell."""
+        ...
+
+    @property
+    def centre_px(self) -> float:
+        """Where cell 0's receptive field is centred; network pixels from the image's corner."""
+        ...
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the features of an image.
+
+        Parameters
+        ----------
+        pixels : (rows, cols, 3) uint8, RGB at the working resolution
+
+        Returns
+        -------
+        (channels, ceil(rows / stride), ceil(cols / stride)) float32
+        """
+        ...

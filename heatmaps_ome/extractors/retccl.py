@@ -1,0 +1,101 @@
+"""RetCCL: a ResNet-50 whose 2048-channel last map, averaged over a tile, is the tile's feature.
+
+Wang et al., Medical Image Analysis 83 (2023) 102645. The network is timm's ``resnet50`` (equal
+to the authors' to the last bit: models.md C.1); the weights are the authors' and are given by
+the user.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+from typing import TYPE_CHECKING, Final
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from heatmaps_ome.errors import ExtractorError
+from heatmaps_ome.extractors.dense import DenseExtractor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+PUBLISHED_SHA256: Final = "931956f31d3f1a3f6047f3172b9e59ee3460d29f7c0c2bb219cbc8e9207795ff"
+"""Of the authors' ``best_ckpt.pth`` (as marugoto and its successors check it)."""
+
+WHERE: Final = (
+    "download best_ckpt.pth from the RetCCL authors (github.com/Xiyue-Wang/RetCCL) and give it "
+    "with --extractor-weights"
+)
+
+
+_UNREADABLE = (
+    pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, LookupError,
+    TypeError, AttributeError, OSError,
+)  # fmt: skip
+"""What torch and safetensors raise on files that are none of theirs."""
+
+
+class _Trunk(nn.Module):
+    """ResNet-50 up to its last map."""
+
+    def __init__(self, resnet: nn.Module) -> None:
+        super().__init__()
+        self.resnet = resnet
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (n, 2048, h / 32, w / 32) features of (n, 3, h, w) images."""
+        return self.resnet.forward_features(images)  # pyright: ignore[reportCallIssue]
+
+
+def load(weights: Path | None, device: str) -> DenseExtractor:
+    """Return RetCCL with weights from ``best_ckpt.pth`` or a safetensors file.
+
+    Raises
+    ------
+    ExtractorError
+        If the weights are missing, unreadable, or not those of a ResNet-50.
+    """
+    if weights is None:
+        raise ExtractorError(f"the extractor retccl needs its weights: {WHERE}")
+    state, digest = _read_state(weights)
+    if digest != PUBLISHED_SHA256:
+        logger.warning("%s is not the published RetCCL file (sha256 %s)", weights.name, digest)
+    resnet = timm.create_model("resnet50", pretrained=False, num_classes=0)
+    try:
+        resnet.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ExtractorError(
+            f"{weights} does not hold the weights of a ResNet-50 (its {len(state)} tensors do not "
+            f"fit); {WHERE}"
+        ) from error
+    trunk = _Trunk(resnet).eval().to(device)
+    return DenseExtractor("retccl", trunk, digest, 2048, torch.device(device))
+
+
+def _read_state(weights: Path) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the state dict in a file, without its classifier, and the file's sha256."""
+    if not weights.is_file():
+        raise ExtractorError(f"{weights}: there is no such file of weights; {WHERE}")
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        if weights.suffix == ".safetensors":
+            state = load_file(weights)
+        else:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise ExtractorError(
+            f"{weights} is no plain file of weights that can be read without running code from "
+            f"it; {WHERE}"
+        ) from error
+    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+        raise ExtractorError(f"{weights} holds no state dict of tensors; {WHERE}")
+    # The classifier on top is no part of the trunk.
+    return {key: value for key, value in state.items() if not key.startswith("fc.")}, digest

@@ -1,0 +1,47 @@
+"""The demo's extractor: a small trunk whose trained weights are part of the package."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import torch
+
+from heatmaps_ome.errors import ExtractorError
+from heatmaps_ome.extractors.dense import DenseExtractor
+from heatmaps_ome.extractors.tiny import (
+    CHANNELS,
+    HALO_PX,
+    STRIDE_PX,
+    WEIGHTS_NAME,
+    tiny_trunk,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def load(weights: Path | None, device: str) -> DenseExtractor:
+    """Return the demo's extractor with its packaged weights.
+
+    Raises
+    ------
+    ExtractorError
+        If other weights are given: it has only its own.
+    """
+    if weights is not None:
+        raise ExtractorError(
+            f"the extractor tiny brings its own weights and cannot take {weights}; leave out "
+            "--extractor-weights"
+        )
+    packaged = resources.files("heatmaps_ome") / "demo_data" / WEIGHTS_NAME
+    return DenseExtractor(
+        name="tiny",
+        trunk=tiny_trunk().to(device),
+        weights_digest=hashlib.sha256(packaged.read_bytes()).hexdigest(),
+        channels=CHANNELS,
+        device=torch.device(device),
+        stride_px=STRIDE_PX,
+        halo_px=HALO_PX,
+    )
