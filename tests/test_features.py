@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from fake_extractors import MeanColourTiles, seeded_trunk
+from fakes import FakeSlide
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slide_files import speckled, write_slide
+
+from heatmaps_ome.errors import OutputError, SlideError
+from heatmaps_ome.features import Extraction, extract, feature_grid
+from heatmaps_ome.geometry import YX, Window, network_pixels, tiles_of
+from heatmaps_ome.openslide_reader import OpenSlideReader
+
+MPP = 256 / 224
+
+
+def quiet(done, total):
+    pass
+
+
+def how(tmp_path, block_px=128, threads=2):
+    return Extraction(target_mpp=MPP, block_px=block_px, threads=threads, cache=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory):
+    path = tmp_path_factory.mktemp("slide") / "a.svs"
+    reader = OpenSlideReader(write_slide(path, speckled(803, 1077)))
+    yield reader
+    reader.close()
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    extractor=st.sampled_from([seeded_trunk(), MeanColourTiles()]),
+    block_px=st.sampled_from([32, 64, 160, 512, 4096]),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_blocks_of_any_size_equal_the_whole_image(
+    slide, tmp_path_factory, extractor, block_px, threads, seed
+):
+    grid = feature_grid(slide, extractor, MPP)
+    tissue = np.random.default_rng(seed).random(grid.shape) < 0.3
+    store = extract(
+        slide, extractor, tissue, how(tmp_path_factory.mktemp("c"), block_px, threads), quiet
+    )
+    pixels = network_pixels(slide.shape, slide.mpp, MPP)
+    whole = extractor(slide.read(pixels, Window(0, 0, *pixels.shape)))
+    assert whole.shape[1:] == grid.shape
+    found = store.read(Window(0, 0, *grid.shape))
+    # Convolutions over other sizes add up in another order: float32 noise, nothing more.
+    np.testing.assert_allclose(found[:, tissue], whole[:, tissue], rtol=1e-4, atol=1e-5)
+
+
+def test_cells_are_placed_around_their_receptive_field(slide):
+    scale = MPP / 0.5
+    resnet_like = feature_grid(slide, seeded_trunk(), MPP)
+    assert resnet_like.l0_from_g(YX(0.5, 0.5)) == pytest.approx((0.5 * scale, 0.5 * scale))
+    assert resnet_like.l0_from_g(YX(3.5, 2.5)) == pytest.approx((96.5 * scale, 64.5 * scale))
+    tiles = feature_grid(slide, MeanColourTiles(), MPP)
+    assert tiles.l0_origin == (0, 0)
+
+
+def test_a_second_run_computes_nothing(slide, tmp_path):
+    extractor = CountingTiles()
+    grid = feature_grid(slide, extractor, MPP)
+    tissue = np.ones(grid.shape, bool)
+    first = extract(slide, extractor, tissue, how(tmp_path), quiet)
+    calls = extractor.calls
+    told = []
+    second = extract(
+        slide, extractor, tissue, how(tmp_path), lambda done, total: told.append((done, total))
+    )
+    assert extractor.calls == calls > 1
+    assert told == [(calls, calls)]
+    everything = Window(0, 0, *grid.shape)
+    assert np.array_equal(first.read(everything), second.read(everything))
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(slide, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop_after_three(done, total):
+        if done == 3:
+            raise Stop
+
+    extractor = CountingTiles()
+    grid = feature_grid(slide, extractor, MPP)
+    tissue = np.ones(grid.shape, bool)
+    with pytest.raises(Stop):
+        extract(slide, extractor, tissue, how(tmp_path), stop_after_three)
+    assert extractor.calls == 3
+    store = extract(slide, extractor, tissue, how(tmp_path), quiet)
+    undisturbed = extract(slide, MeanColourTiles(), tissue, how(tmp_path / "other"), quiet)
+    everything = Window(0, 0, *grid.shape)
+    assert extractor.calls == len(tiles_of(grid.shape, 4))
+    assert np.array_equal(store.read(everything), undisturbed.read(everything))
+
+
+def test_more_tissue_adds_only_the_blocks_that_were_missing(slide, tmp_path):
+    extractor = CountingTiles()
+    grid = feature_grid(slide, extractor, MPP)
+    tissue = np.zeros(grid.shape, bool)
+    tissue[0, 0] = True
+    extract(slide, extractor, tissue, how(tmp_path), quiet)
+    assert extractor.calls == 1
+    tissue[-1, -1] = True
+    extract(slide, extractor, tissue, how(tmp_path), quiet)
+    assert extractor.calls == 2
+
+
+def test_features_of_zero_are_kept_too(tmp_path):
+    slide = FakeSlide(np.zeros((300, 300, 3), np.uint8))
+    extractor = CountingTiles()
+    tissue = np.ones(feature_grid(slide, extractor, MPP).shape, bool)
+    extract(slide, extractor, tissue, how(tmp_path, 4096), quiet)
+    extract(slide, extractor, tissue, how(tmp_path, 4096), quiet)
+    assert extractor.calls == 1
+
+
+def test_another_slide_extractor_or_scale_has_features_of_its_own(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    folders = set()
+    for slide, extractor in (
+        (FakeSlide(rgb), MeanColourTiles()),
+        (FakeSlide(255 - rgb), MeanColourTiles()),
+        (FakeSlide(rgb, YX(0.5, 0.25)), MeanColourTiles()),
+        (FakeSlide(rgb), MeanColourTiles(digest="other")),
+        (FakeSlide(rgb, name="another name, the same content"), MeanColourTiles()),
+    ):
+        tissue = np.ones(feature_grid(slide, extractor, MPP).shape, bool)
+        folders.add(extract(slide, extractor, tissue, how(tmp_path), quiet).folder)
+    assert len(folders) == 4
+
+
+def test_a_damaged_block_ends_the_slide_with_its_own_sentence(tmp_path):
+    class Damaged(FakeSlide):
+        def read(self, lattice, window):
+            raise SlideError("a.svs cannot be read near level-0 pixel (y 3, x 4)")
+
+    slide = Damaged(np.zeros((300, 300, 3), np.uint8))
+    tissue = np.ones(feature_grid(slide, MeanColourTiles(), MPP).shape, bool)
+    with pytest.raises(SlideError, match="y 3"):
+        extract(slide, MeanColourTiles(), tissue, how(tmp_path), quiet)
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path):
+    slide = FakeSlide(np.zeros((300, 300, 3), np.uint8))
+    (tmp_path / "file").write_text("in the way")
+    tissue = np.ones(feature_grid(slide, MeanColourTiles(), MPP).shape, bool)
+    with pytest.raises(OutputError, match="--cache-dir"):
+        extract(slide, MeanColourTiles(), tissue, how(tmp_path / "file"), quiet)
+
+
+class CountingTiles(MeanColourTiles):
+    """Counts the blocks put through it."""
+
+    calls = 0
+
+    def __call__(self, pixels):
+        object.__setattr__(self, "calls", self.calls + 1)
+        return super().__call__(pixels)
