@@ -1,0 +1,66 @@
+"""Colours of the 255 levels of a map, from matplotlib's colour maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heatmaps_ome.errors import OptionError
+
+if TYPE_CHECKING:
+    from heatmaps_ome.normalise import Range
+
+N_LEVELS = 255
+"""Levels 1..255 hold values; level 0 is "no value"."""
+
+
+def quantised(values: np.ndarray, shown: Range) -> np.ndarray:
+    """Return the level of each value: uint8, 1..255 over the range, 0 for NaN."""
+    position = shown.position(values)
+    levels = np.rint(np.nan_to_num(position) * (N_LEVELS - 1)) + 1
+    return np.where(np.isnan(position), 0, levels).astype(np.uint8)
+
+
+def level_values(shown: Range) -> np.ndarray:
+    """Return the value that each level stands for: (256,) float32, NaN for level 0."""
+    steps = np.linspace(shown.lower, shown.upper, N_LEVELS, dtype=np.float64)
+    return np.concatenate([[np.nan], steps]).astype(np.float32)
+
+
+def level_colours(positions: np.ndarray, colour_map: str) -> np.ndarray:
+    """Return the colours of positions along a colour map, with a transparent level 0 before.
+
+    Parameters
+    ----------
+    positions : (255,) float in [0, 1]
+        Of levels 1..255 along the colour map.
+
+    Returns
+    -------
+    (256, 4) uint8, RGBA
+    """
+    import matplotlib
+
+    colours = np.zeros((N_LEVELS + 1, 4), np.uint8)
+    colours[1:] = np.rint(matplotlib.colormaps[colour_map](positions) * 255)
+    colours[1:, 3] = 255
+    return colours
+
+
+def require_colour_map(name: str) -> None:
+    """Refuse a name that matplotlib does not know.
+
+    Raises
+    ------
+    OptionError
+        Naming the closest known ones.
+    """
+    import difflib
+
+    import matplotlib
+
+    if name not in matplotlib.colormaps:
+        close = difflib.get_close_matches(name, list(matplotlib.colormaps), 3, 0.4)
+        known = ", ".join(close) or "viridis, magma, coolwarm"
+        raise OptionError(f"matplotlib has no colour map {name!r}; use for example {known}")

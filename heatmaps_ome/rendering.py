@@ -1,0 +1,150 @@
+"""Raw maps + cohort scaling + style → display maps; cheap, and redone at will."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heatmaps_ome.colour import N_LEVELS, level_colours, level_values, quantised
+from heatmaps_ome.display import DisplayMap
+from heatmaps_ome.heatmaps import class_keys
+from heatmaps_ome.normalise import CohortScaling, Range
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from heatmaps_ome.heatmaps import HeatmapSet
+
+
+@dataclass(frozen=True)
+class Style:
+    """How maps are drawn; changing it never touches the raw values.
+
+    Attributes
+    ----------
+    attention_map, score_map, contribution_map : str
+        matplotlib colour maps; the last two diverge around chance and zero.
+    attention_alpha, score_alpha : float, in [0, 1]
+        Opacity of the attention map, and of the score map where attention is highest.
+    """
+
+    attention_map: str = "magma"
+    score_map: str = "coolwarm"
+    contribution_map: str = "PuOr_r"
+    attention_alpha: float = 0.5
+    score_alpha: float = 1.0
+
+
+def display_maps(
+    heatmaps: HeatmapSet, scaling: CohortScaling, style: Style, classes: Sequence[str]
+) -> tuple[DisplayMap, ...]:
+    """Return the maps of a slide made ready for viewers.
+
+    The attention map has one opacity throughout; score and contribution maps are as opaque as
+    the attention is high (create_heatmaps.py:436), so that only what counts is seen.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        The classes to draw, a part of the model's.
+    """
+    attended = np.nan_to_num(scaling.attention.position(heatmaps.attention))
+    maps = [_attention(heatmaps, scaling, style)]
+    for name in classes:
+        index = heatmaps.classes.index(name)
+        maps.append(_score(heatmaps, scaling, style, index, attended))
+        if heatmaps.contributions is not None:
+            maps.append(_contribution(heatmaps, scaling, style, index, attended))
+    return (*maps, _tissue(heatmaps))
+
+
+def _attention(heatmaps: HeatmapSet, scaling: CohortScaling, style: Style) -> DisplayMap:
+    """Return the attention map between the cohort's quantiles."""
+    shown = scaling.attention
+    return DisplayMap(
+        name="attention",
+        title="Attention",
+        quantity="attention (logit)",
+        grid=heatmaps.grid,
+        levels=quantised(heatmaps.attention, shown),
+        values=level_values(shown),
+        colours=level_colours(np.linspace(0, 1, N_LEVELS), style.attention_map),
+        opacity=_opacity(heatmaps.tissue * style.attention_alpha),
+        colour_map=style.attention_map,
+        lower=shown.lower,
+        upper=shown.upper,
+    )
+
+
+def _score(
+    heatmaps: HeatmapSet, scaling: CohortScaling, style: Style, index: int, attended: np.ndarray
+) -> DisplayMap:
+    """Return a class's score map: levels over [0, 1], colours over the cohort's range."""
+    name, shown, whole = heatmaps.classes[index], scaling.scores[index], Range(0.0, 1.0)
+    values = level_values(whole)
+    return DisplayMap(
+        name=f"score-{class_keys(heatmaps.classes)[index]}",
+        title=f"Score of {name}",
+        quantity=f"probability of {name}",
+        grid=heatmaps.grid,
+        levels=quantised(heatmaps.scores[index], whole),
+        values=values,
+        colours=level_colours(shown.position(values[1:]), style.score_map),
+        opacity=_opacity(attended * style.score_alpha),
+        colour_map=style.score_map,
+        lower=shown.lower,
+        upper=shown.upper,
+        middle=1 / len(heatmaps.classes),
+    )
+
+
+def _contribution(
+    heatmaps: HeatmapSet, scaling: CohortScaling, style: Style, index: int, attended: np.ndarray
+) -> DisplayMap:
+    """Return a class's contribution map around zero."""
+    name, shown = heatmaps.classes[index], scaling.contributions[index]
+    maps = heatmaps.contributions
+    if maps is None:
+        raise ValueError("the model gives no contributions")
+    return DisplayMap(
+        name=f"contribution-{class_keys(heatmaps.classes)[index]}",
+        title=f"Contribution to {name}",
+        quantity=f"share of the slide's {name} logit",
+        grid=heatmaps.grid,
+        levels=quantised(maps[index], shown),
+        values=level_values(shown),
+        colours=level_colours(np.linspace(0, 1, N_LEVELS), style.contribution_map),
+        opacity=_opacity(attended * style.score_alpha),
+        colour_map=style.contribution_map,
+        lower=shown.lower,
+        upper=shown.upper,
+        middle=0.0,
+    )
+
+
+def _tissue(heatmaps: HeatmapSet) -> DisplayMap:
+    """Return the foreground as a map with one level."""
+    colours = np.zeros((N_LEVELS + 1, 4), np.uint8)
+    colours[1] = (0, 158, 115, 255)
+    values = np.full(N_LEVELS + 1, np.nan, np.float32)
+    values[1] = 1
+    return DisplayMap(
+        name="tissue",
+        title="Tissue",
+        quantity="tissue",
+        grid=heatmaps.grid,
+        levels=heatmaps.tissue.astype(np.uint8),
+        values=values,
+        colours=colours,
+        opacity=_opacity(heatmaps.tissue * 0.5),
+        colour_map="tissue",
+        lower=0.0,
+        upper=1.0,
+    )
+
+
+def _opacity(alpha: np.ndarray) -> np.ndarray:
+    """Return alpha in [0, 1] as uint8."""
+    return np.rint(alpha * 255).astype(np.uint8)
