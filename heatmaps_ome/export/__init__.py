@@ -1,0 +1,39 @@
+"""Writers of results: each turns one slide's maps into files of one format."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+from heatmaps_ome.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from heatmaps_ome.export.protocol import Exporter
+
+REGISTRY: Final = {
+    "ome-zarr": "heatmaps_ome.export.ome_zarr:OmeZarrExporter",
+    "ome-tiff": "heatmaps_ome.export.tiff:TiffExporter",
+    "png": "heatmaps_ome.export.png:PngExporter",
+}
+"""Format → ``module:class`` of its exporter."""
+
+
+def load_exporters(formats: Sequence[str]) -> tuple[Exporter, ...]:
+    """Return the exporters of these formats.
+
+    Raises
+    ------
+    OutputError
+        If one of them cannot write here.
+    """
+    exporters = []
+    for name in dict.fromkeys(formats):
+        module, kind = REGISTRY[name].split(":")
+        exporter: Exporter = getattr(importlib.import_module(module), kind)()
+        refusal = exporter.refusal()
+        if refusal is not None:
+            raise OutputError(refusal)
+        exporters.append(exporter)
+    return tuple(exporters)

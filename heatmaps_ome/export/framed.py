@@ -1,0 +1,252 @@
+"""Figures around a picture of a slide: title, prediction, scale bar and colour bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heatmaps_ome.export.captions import (
+    drawable,
+    font,
+    number,
+    round_numbers,
+    scale_bar,
+    spaced,
+    width_px,
+    wrapped,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.geometry import Grid
+
+DPI = 72
+"""At which a point is a pixel, so that one unit serves text and layout."""
+_LEAST_WIDTH_PX = 760
+_ALIKE = 1e-4
+"""Relative difference below which two values are one: numbers of five digits help nobody."""
+_INK, _FAINT = "#1a1a1a", "#555555"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The words of a figure.
+
+    Attributes
+    ----------
+    slide_name, map_title, prediction : str
+        From top to bottom.
+    """
+
+    slide_name: str
+    map_title: str
+    prediction: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a figure shows.
+
+    Attributes
+    ----------
+    pixels : (rows, cols, 3 or 4) uint8
+        On ``grid``.
+    grid : Grid
+        Where the pixels lie.
+    frame : Grid
+        What the figure shows of the slide.
+    zoom : int
+        Figure pixels per pixel of ``frame``.
+    """
+
+    pixels: np.ndarray
+    grid: Grid
+    frame: Grid
+    zoom: int
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of text; sizes in px."""
+
+    text: str
+    size: float
+    bold: bool
+    colour: str
+
+
+def framed(picture: Picture, caption: Caption, shown: DisplayMap) -> Figure:
+    """Return a figure of a picture with all that one needs to read it, 72 dots per inch."""
+    from matplotlib.figure import Figure
+
+    rows, cols = (n * picture.zoom for n in picture.frame.shape)
+    width = max(cols, _LEAST_WIDTH_PX)
+    unit = float(np.clip(width / 72, 13, 20))
+    lines = _lines(caption, unit, width)
+    margin = round(1.5 * unit)
+    head = round(sum(1.4 * line.size for line in lines) + 0.6 * unit)
+    foot = round(5.2 * unit)
+    full = (2 * margin + width, 2 * margin + head + rows + foot)
+    figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
+    layout = _Layout(figure, full, unit)
+    _write_lines(layout, lines, margin)
+    _show(layout, picture, (margin + (width - cols) // 2, margin + head, cols, rows))
+    bottom = margin + head + rows
+    um_per_px = picture.frame.um_cell.x / picture.zoom
+    _draw_scale_bar(layout, (margin, bottom + 1.5 * unit), um_per_px, 0.3 * width)
+    bar_width = round(min(0.55 * width, 34 * unit))
+    left = margin + width - bar_width - round(1.5 * unit)
+    _draw_colours(layout, shown, (left, bottom + round(1.2 * unit), bar_width, round(unit)))
+    return figure
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A figure addressed in px from its top left corner."""
+
+    figure: Figure
+    size: tuple[int, int]
+    unit: float
+
+    def axes(self, box: tuple[int, int, int, int]) -> Axes:
+        """Return axes without ticks in a (left, top, width, height) box."""
+        (width, height), (left, top, cols, rows) = self.size, box
+        place = (left / width, 1 - (top + rows) / height, cols / width, rows / height)
+        axes = self.figure.add_axes(place)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(color="#999999", linewidth=0.8)
+        return axes
+
+    def text(self, left: float, top: float, line: _Line, align: str = "left") -> None:
+        """Write a line that hangs from ``top``."""
+        self.figure.text(
+            left / self.size[0], 1 - top / self.size[1], line.text, color=line.colour,
+            fontproperties=font(line.size, line.bold), ha=align, va="top", parse_math=False,
+        )  # fmt: skip
+
+
+def _lines(caption: Caption, unit: float, width: float) -> list[_Line]:
+    """Return the lines above the picture."""
+    styles = (
+        (caption.slide_name, 1.35 * unit, True, _INK),
+        (caption.map_title, 1.15 * unit, False, _INK),
+        (caption.prediction, unit, False, _FAINT),
+    )
+    return [
+        _Line(line, size, bold, colour)
+        for text, size, bold, colour in styles
+        for line in wrapped(
+            drawable(text), lambda part, s=size, b=bold: width_px(part, s, b) <= width
+        )
+    ]
+
+
+def _write_lines(layout: _Layout, lines: list[_Line], margin: int) -> None:
+    """Write the lines one below the other."""
+    top = float(margin)
+    for line in lines:
+        layout.text(margin, top, line)
+        top += 1.4 * line.size
+
+
+def _show(layout: _Layout, picture: Picture, box: tuple[int, int, int, int]) -> None:
+    """Draw the picture where it lies in its frame."""
+    axes, (_, frame_right, frame_bottom, _) = layout.axes(box), _um_extent(picture.frame)
+    axes.imshow(
+        picture.pixels, extent=_um_extent(picture.grid), interpolation="nearest", aspect="auto"
+    )
+    axes.set(xlim=(0, frame_right), ylim=(frame_bottom, 0))
+
+
+def _um_extent(grid: Grid) -> tuple[float, float, float, float]:
+    """Return left, right, bottom, top of a grid in µm."""
+    top, left = grid.um_origin
+    rows, cols = grid.shape.rows * grid.um_cell.y, grid.shape.cols * grid.um_cell.x
+    return left, left + cols, top + rows, top
+
+
+def _draw_scale_bar(
+    layout: _Layout, place: tuple[float, float], um_per_px: float, longest_px: float
+) -> None:
+    """Draw a bar of a round length with its text below."""
+    from matplotlib.patches import Rectangle
+
+    um, text = scale_bar(longest_px * um_per_px)
+    (left, top), (width, height), unit = place, layout.size, layout.unit
+    thick = 0.35 * unit
+    layout.figure.add_artist(
+        Rectangle(
+            (left / width, 1 - (top + thick) / height), um / um_per_px / width, thick / height,
+            color=_INK, linewidth=0,
+        )
+    )  # fmt: skip
+    layout.text(left, top + 0.8 * unit, _Line(text, unit, False, _INK))
+
+
+def _draw_colours(layout: _Layout, shown: DisplayMap, box: tuple[int, int, int, int]) -> None:
+    """Draw the colour bar with numbers, or one swatch where a map has one value only."""
+    levels = np.flatnonzero(np.isfinite(shown.values[1:])) + 1
+    values = shown.values[levels].astype(np.float64)
+    left, top, width, height = box
+    ends = _ends(shown, values)
+    if ends is None:
+        used = shown.levels[shown.levels > 0]
+        level = int(np.bincount(used).argmax()) if used.size else int(levels.max(initial=1))
+        layout.axes((left, top, height, height)).set_facecolor(shown.colours[level] / 255.0)
+        value = shown.values[level]
+        text = shown.quantity if len(levels) < 2 else f"{shown.quantity} = {number(float(value))}"
+        line = _Line(drawable(text), layout.unit, False, _INK)
+        layout.text(left + 1.6 * height, top - 0.1 * layout.unit, line)
+        return
+    steps = np.linspace(*ends, 256)
+    nearest = np.rint(np.interp(steps, values, levels)).astype(int)
+    axes = layout.axes(box)
+    axes.imshow(
+        shown.colours[nearest][None], extent=(*ends, 0, 1), interpolation="nearest", aspect="auto"
+    )
+    _number_axis(layout, axes, shown, ends, box)
+    line = _fitted(drawable(shown.quantity), layout.unit, width)
+    layout.text(left + width / 2, top + height + 1.9 * layout.unit, line, "center")
+
+
+def _ends(shown: DisplayMap, values: np.ndarray) -> tuple[float, float] | None:
+    """Return the ends of the colour bar: of the colours, as far as levels reach."""
+    if len(values) < 2:
+        return None
+    lower, upper = max(shown.lower, values.min()), min(shown.upper, values.max())
+    alike = upper - lower <= _ALIKE * max(abs(lower), abs(upper))
+    return None if alike else (float(lower), float(upper))
+
+
+def _number_axis(
+    layout: _Layout,
+    axes: Axes,
+    shown: DisplayMap,
+    ends: tuple[float, float],
+    box: tuple[int, int, int, int],
+) -> None:
+    """Write numbers under the colour bar: its ends, the middle, and round ones between."""
+    lower, upper = ends
+    between = [] if shown.middle is None else [shown.middle]
+    wanted = [lower, upper, *(m for m in between if lower < m < upper)]
+    candidates = [*wanted, *round_numbers(lower, upper).tolist()]
+    size = 0.9 * layout.unit
+    texts = {value: number(value, upper - lower) for value in candidates}
+    widest = max(width_px(text, size) for text in texts.values())
+    ticks = spaced(candidates, (upper - lower) * (widest + 0.8 * size) / box[2])
+    axes.set_xticks(ticks, [texts[value] for value in ticks], fontproperties=font(size))
+    axes.tick_params(axis="x", length=0.3 * size, color=_FAINT, labelcolor=_INK, pad=2)
+    for middle in wanted[2:]:
+        axes.axvline(middle, color=_INK, linewidth=1)
+
+
+def _fitted(text: str, size: float, width: float) -> _Line:
+    """Return a line that is shortened until it fits."""
+    while width_px(text, size) > width and len(text) > 1:
+        text = text[:-2] + "…"
+    return _Line(text, size, False, _INK)

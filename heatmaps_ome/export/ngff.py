@@ -1,0 +1,237 @@
+"""OME-Zarr by the letter of NGFF 0.4: metadata as plain dicts, groups and arrays of zarr v2.
+
+Specification: https://ngff.openmicroscopy.org/0.4/. Beyond its letter, this keeps to what Vizarr,
+napari, neuroglancer and QuPath open: zarr v2 with Blosc, "/" between chunk indices, one scale per
+level and no other transformation on images and labels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from heatmaps_ome import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import zarr
+
+    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.geometry import YX, Shape
+
+VERSION = "0.4"
+CHUNK = 512
+"""Side of a chunk: a power of two, the same at all levels, as vizarr needs."""
+PIXEL_ORIGIN = "corner"
+"""Place (0, 0) in µm is the outer corner of the slide's first level-0 pixel."""
+
+_RGB = (("Red", "FF0000"), ("Green", "00FF00"), ("Blue", "0000FF"))
+
+
+def multiscales(
+    name: str,
+    um_pixel: YX,
+    n_levels: int,
+    method: str,
+    um_origin: YX | None = None,
+    channels: bool = True,
+) -> dict[str, Any]:
+    """Return the ``multiscales`` entry of a group whose arrays are named 0, 1, 2, ….
+
+    Parameters
+    ----------
+    um_pixel : YX
+        Size of a level-0 pixel of this image in µm; it doubles exactly with each level.
+    method : str
+        How a level comes from the one before ("mean"), or from the cells ("nearest").
+    um_origin : YX or None
+        Outer corner of pixel (0, 0) in µm. Several viewers drop translations, so what is drawn
+        over a slide has none: https://github.com/ome/napari-ome-zarr.
+    channels : bool
+        Whether the axes are c, y, x rather than y, x.
+    """
+    datasets = []
+    for level in range(n_levels):
+        size = um_pixel.times(2.0**level)
+        moves = [_transformation("scale", size, 1.0, channels)]
+        if um_origin is not None:
+            moves.append(_transformation("translation", um_origin, 0.0, channels))
+        datasets.append({"path": str(level), "coordinateTransformations": moves})
+    return {
+        "version": VERSION,
+        "name": name,
+        "type": method,
+        "metadata": {"method": f"heatmaps_ome {__version__}", "pixel_origin": PIXEL_ORIGIN},
+        "axes": _axes(channels),
+        "datasets": datasets,
+    }
+
+
+def rgb_omero(name: str) -> dict[str, Any]:
+    """Return the ``omero`` block of a brightfield image; without it Avivator shows magenta."""
+    window = {"min": 0.0, "max": 255.0, "start": 0.0, "end": 255.0}
+    return omero(name, [(label, colour, window) for label, colour in _RGB])
+
+
+def omero(
+    name: str, channels: Sequence[tuple[str, str, Mapping[str, float]]], shown: int | None = None
+) -> dict[str, Any]:
+    """Return an ``omero`` block; never for labels, on which napari-ome-zarr fails with one.
+
+    Parameters
+    ----------
+    channels : sequence of (label, hexadecimal colour, window)
+        Every window has finite min, max, start and end: vizarr throws without.
+    shown : int or None
+        The only channel that is visible at first; None for all of them.
+    """
+    entries = [
+        {
+            "active": shown is None or index == shown,
+            "coefficient": 1.0,
+            "color": colour,
+            "family": "linear",
+            "inverted": False,
+            "label": label,
+            "window": dict(window),
+        }
+        for index, (label, colour, window) in enumerate(channels)
+    ]
+    rdefs = {"defaultT": 0, "defaultZ": 0, "model": "color"}
+    return {"id": 1, "name": name, "version": VERSION, "channels": entries, "rdefs": rdefs}
+
+
+def image_label(shown: DisplayMap, slide: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``image-label`` block: colour of each level, and the value it stands for.
+
+    Parameters
+    ----------
+    slide : mapping
+        What is told of the slide under the extra key ``heatmaps_ome``.
+    """
+    colours = [
+        {"label-value": level, "rgba": [int(part) for part in rgba]}
+        for level, rgba in enumerate(shown.colours)
+    ]
+    # Levels that stand for nothing have an entry too, for ome-zarr-models wants one per colour,
+    # but no value: null would be shown.
+    properties = [
+        {"label-value": level}
+        | ({shown.name: _seven_digits(value)} if level > 0 and np.isfinite(value) else {})
+        for level, value in enumerate(shown.values)
+    ]
+    own = {
+        "title": shown.title,
+        "quantity": shown.quantity,
+        "colour_map": shown.colour_map,
+        "lower": shown.lower,
+        "upper": shown.upper,
+        "middle": shown.middle,
+        "cell_um": shown.grid.um_cell._asdict(),
+        "origin_um": shown.grid.um_origin._asdict(),
+        "pixel_origin": PIXEL_ORIGIN,
+        "slide": dict(slide),
+    }
+    return {
+        "version": VERSION,
+        "colors": colours,
+        "properties": properties,
+        "source": {"image": "../../"},
+        "heatmaps_ome": own,
+    }
+
+
+def json_ready(value: Any) -> Any:
+    """Return a value as strict JSON can hold it: plain numbers, and None for NaN and infinity.
+
+    >>> json_ready({"logits": np.array([1.5, np.nan])})
+    {'logits': [1.5, None]}
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): json_ready(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def create_group(path: Path, attributes: Mapping[str, Any]) -> zarr.Group:
+    """Create a zarr v2 group; its metadata is held against ome-zarr-py's idea of NGFF 0.4."""
+    import zarr
+
+    plain: dict[str, Any] = json_ready(dict(attributes))
+    for entry in plain.get("multiscales", []):
+        _check(entry)
+    return zarr.create_group(path, zarr_format=2, attributes=plain)
+
+
+def create_array(
+    group: zarr.Group,
+    name: str,
+    shape: Shape,
+    dtype: Literal["uint8", "float32"],
+    channels: int | None = None,
+    channels_per_chunk: int = 1,
+) -> zarr.Array:
+    """Create a level: zarr v2, Blosc, chunks of 512 × 512 that are not written where empty.
+
+    Parameters
+    ----------
+    channels : int or None
+        Length of the first axis; None for a label, which has none.
+    channels_per_chunk : int
+        All three for RGB: neuroglancer draws colour only from a chunk that holds all of it.
+    """
+    from numcodecs import Blosc
+
+    floating = dtype == "float32"
+    # Slide pixels hardly compress without loss, so the fastest codec; maps compress 500-fold.
+    codec, shuffle = ("lz4" if channels == 3 and not floating else "zstd"), int(floating)
+    first = () if channels is None else (channels,)
+    first_chunk = () if channels is None else (channels_per_chunk,)
+    return group.create_array(
+        name,
+        shape=(*first, *shape),
+        chunks=(*first_chunk, CHUNK, CHUNK),
+        dtype=dtype,
+        compressors=Blosc(codec, 5, shuffle),
+        fill_value=float("nan") if floating else 0,
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+        config={"write_empty_chunks": False},
+    )
+
+
+def _axes(channels: bool) -> list[dict[str, str]]:
+    """Return the axes, channel first as the specification orders them."""
+    first = [{"name": "c", "type": "channel"}] if channels else []
+    space = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    return [*first, *space]
+
+
+def _transformation(kind: str, place: YX, channel: float, channels: bool) -> dict[str, Any]:
+    """Return one coordinate transformation."""
+    first = [channel] if channels else []
+    return {"type": kind, kind: [*first, float(place.y), float(place.x)]}
+
+
+def _seven_digits(value: float) -> float:
+    """Return a float32 as the shortest float that means it: 0.1, not 0.10000000149011612."""
+    return float(str(np.float32(value)))
+
+
+def _check(entry: dict[str, Any]) -> None:
+    """Hold a multiscales entry against ome-zarr-py's validation."""
+    from ome_zarr.axes import Axes
+    from ome_zarr.format import FormatV04
+
+    layout = FormatV04()
+    Axes(entry["axes"], fmt=layout)
+    moves = [dataset["coordinateTransformations"] for dataset in entry["datasets"]]
+    layout.validate_coordinate_transformations(len(entry["axes"]), len(moves), moves)

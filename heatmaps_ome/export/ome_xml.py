@@ -1,0 +1,110 @@
+"""OME-XML of one image: pixel sizes and channel names for QuPath, Bio-Formats and tifffile."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from heatmaps_ome.geometry import YX, Shape
+
+_NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class OmeImage:
+    """What OME-XML says of an image.
+
+    Attributes
+    ----------
+    name : str
+    shape : Shape
+        Size at the finest level.
+    um_pixel : YX
+        Size of its pixels in µm.
+    pixel_type : "uint8" or "float"
+    channels : tuple of (name, colour)
+        Colour is RGBA in one signed 32-bit integer, or None.
+    samples : int
+        Samples per pixel of every channel.
+    interleaved : bool
+        Whether the samples of a pixel lie side by side.
+    """
+
+    name: str
+    shape: Shape
+    um_pixel: YX
+    pixel_type: Literal["uint8", "float"]
+    channels: tuple[tuple[str, int | None], ...]
+    samples: int = 1
+    interleaved: bool = False
+
+
+RGB_CHANNELS = (("Red", -16776961), ("Green", 16711935), ("Blue", 65535))
+"""By these names and colours QuPath knows a brightfield image."""
+
+
+def ome_xml(image: OmeImage, planes: bool) -> str:
+    """Return the OME-XML of an image, with a raw "µm".
+
+    Bio-Formats turns every ``&#`` of the XML into a blank (XMLTools.sanitizeXML), which is why
+    no character reference may occur in it.
+
+    Parameters
+    ----------
+    planes : bool
+        Whether the pixels are in this TIFF's first directory (tifffile needs to be told), or
+        elsewhere.
+    """
+    root = ElementTree.Element(
+        "OME",
+        {
+            "xmlns": _NAMESPACE,
+            "xmlns:xsi": _XSI,
+            "xsi:schemaLocation": f"{_NAMESPACE} {_NAMESPACE}/ome.xsd",
+            "Creator": "heatmaps_ome",
+        },
+    )
+    element = ElementTree.SubElement(root, "Image", ID="Image:0", Name=_plain(image.name))
+    pixels = ElementTree.SubElement(element, "Pixels", _pixels(image))
+    for index, (name, colour) in enumerate(image.channels):
+        channel = ElementTree.SubElement(
+            pixels, "Channel", ID=f"Channel:0:{index}", Name=_plain(name)
+        )
+        channel.set("SamplesPerPixel", str(image.samples))
+        if colour is not None:
+            channel.set("Color", str(colour))
+    if planes:
+        ElementTree.SubElement(pixels, "TiffData", IFD="0", PlaneCount="1")
+    else:
+        ElementTree.SubElement(pixels, "MetadataOnly")
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'
+
+
+def _pixels(image: OmeImage) -> dict[str, str]:
+    """Return the attributes of the Pixels element."""
+    return {
+        "ID": "Pixels:0",
+        "DimensionOrder": "XYCZT",
+        "Type": image.pixel_type,
+        "SizeX": str(image.shape.cols),
+        "SizeY": str(image.shape.rows),
+        "SizeC": str(len(image.channels) * image.samples),
+        "SizeZ": "1",
+        "SizeT": "1",
+        "Interleaved": "true" if image.interleaved else "false",
+        "PhysicalSizeX": repr(float(image.um_pixel.x)),
+        "PhysicalSizeXUnit": "µm",
+        "PhysicalSizeY": repr(float(image.um_pixel.y)),
+        "PhysicalSizeYUnit": "µm",
+    }
+
+
+def _plain(text: str) -> str:
+    """Return text without what XML cannot hold or would write as a character reference."""
+    return _CONTROL.sub(" ", text)

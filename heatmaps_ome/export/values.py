@@ -1,0 +1,186 @@
+"""The raw maps as ``<slide>.values.ome.zarr``: exact floats with units and true placement."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from heatmaps_ome import __version__
+from heatmaps_ome.errors import ResultError
+from heatmaps_ome.export.ngff import (
+    PIXEL_ORIGIN,
+    create_array,
+    create_group,
+    json_ready,
+    multiscales,
+    omero,
+)
+from heatmaps_ome.export.ome_xml import OmeImage
+from heatmaps_ome.export.ome_zarr import write_ome_xml
+from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.heatmaps import HeatmapSet, class_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_KIND = "values"
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError)
+"""What zarr, numcodecs and the look-ups below raise on a damaged or foreign store."""
+
+
+def write_values(heatmaps: HeatmapSet, folder: Path, extra: Mapping[str, Any]) -> Path:
+    """Write the raw maps of a slide: (channels, rows, cols) float32, NaN where no tissue is.
+
+    The channels are attention, the classes' scores and, where the model has them, the classes'
+    contributions, in this order.
+
+    Parameters
+    ----------
+    extra : mapping
+        Anything that JSON can hold, kept under ``heatmaps_ome.extra``.
+
+    Raises
+    ------
+    ResultError
+        If tissue has no attention: what is NaN could not be told from what was never analysed.
+    """
+    stack = _stack(heatmaps)
+    if not np.array_equal(heatmaps.tissue, ~np.isnan(stack[0])):
+        raise ResultError(
+            f"the attention of {heatmaps.slide_name} is not a number exactly where tissue is not; "
+            "check the model's weights"
+        )
+    path = folder / f"{heatmaps.slide_name}.values.ome.zarr"
+    names, grid = channel_names(heatmaps), heatmaps.grid
+    windows = [("FFFFFF", _window(channel)) for channel in stack]
+    channels = [(name, *rest) for name, rest in zip(names, windows, strict=True)]
+    attributes = {
+        "multiscales": [
+            multiscales(heatmaps.slide_name, grid.um_cell, 1, "none", um_origin=grid.um_origin)
+        ],
+        "omero": omero(heatmaps.slide_name, channels, shown=0),
+        "heatmaps_ome": {**_facts(heatmaps), "extra": dict(extra)},
+    }
+    group = create_group(path, attributes)
+    create_array(group, "0", grid.shape, "float32", len(stack))[...] = stack
+    image = OmeImage(
+        heatmaps.slide_name, grid.shape, grid.um_cell, "float", tuple((n, None) for n in names)
+    )
+    write_ome_xml(path, image)
+    return path
+
+
+def read_values(path: Path) -> HeatmapSet:
+    """Return the raw maps that ``write_values`` wrote, bit by bit.
+
+    Raises
+    ------
+    ResultError
+        If the folder is no such store, or parts of it are missing or damaged.
+    """
+    import zarr
+
+    try:
+        group = zarr.open_group(path, mode="r")
+        facts: Any = group.attrs["heatmaps_ome"]
+        if facts["kind"] != _KIND:
+            raise ResultError(
+                f"{path} holds {facts['kind']!r}, not {_KIND!r}; "
+                "give a folder <slide>.values.ome.zarr"
+            )
+        stack = np.asarray(zarr.open_array(path / "0", mode="r")[...])
+        heatmaps = _heatmaps(facts, stack)
+    except ResultError:
+        raise
+    except _UNREADABLE as error:
+        raise ResultError(
+            f"{path} cannot be read as the values of a slide ({type(error).__name__}: {error}); "
+            "make it anew with create"
+        ) from error
+    # A missing chunk reads as NaN without a word.
+    if heatmaps.tissue_cells != facts["tissue_cells"]:
+        raise ResultError(
+            f"{path} holds {heatmaps.tissue_cells} tissue cells where {facts['tissue_cells']} were "
+            "written; the copy is incomplete, copy it again"
+        )
+    return heatmaps
+
+
+def channel_names(heatmaps: HeatmapSet) -> list[str]:
+    """Return the names of the channels, the same as those of the labels and overlays."""
+    kinds = ["score"] if heatmaps.contributions is None else ["score", "contribution"]
+    keys = class_keys(heatmaps.classes)
+    return ["attention", *(f"{kind}-{key}" for kind in kinds for key in keys)]
+
+
+def _stack(heatmaps: HeatmapSet) -> np.ndarray:
+    """Return all maps as one (channels, rows, cols) float32 array."""
+    parts = [heatmaps.attention[None], heatmaps.scores]
+    if heatmaps.contributions is not None:
+        parts.append(heatmaps.contributions)
+    return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def _window(channel: np.ndarray) -> dict[str, float]:
+    """Return a display window with finite, distinct ends, which viewers insist on."""
+    finite = channel[np.isfinite(channel)]
+    lower, upper = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if upper <= lower:
+        upper = lower + max(1.0, abs(lower))
+    return {"min": lower, "max": upper, "start": lower, "end": upper}
+
+
+def _facts(heatmaps: HeatmapSet) -> dict[str, Any]:
+    """Return all of a HeatmapSet but its arrays, and what the numbers mean."""
+    grid, n_classes = heatmaps.grid, len(heatmaps.classes)
+    shares = 0 if heatmaps.contributions is None else n_classes
+    return {
+        "kind": _KIND,
+        "version": __version__,
+        "slide_name": heatmaps.slide_name,
+        "slide_shape": heatmaps.slide_shape._asdict(),
+        "mpp": grid.mpp._asdict(),
+        "l0_cell": grid.l0_cell._asdict(),
+        "l0_origin": grid.l0_origin._asdict(),
+        "pixel_origin": PIXEL_ORIGIN,
+        "classes": list(heatmaps.classes),
+        "contributions": heatmaps.contributions is not None,
+        "units": ["logit"] + ["probability"] * n_classes + ["logit"] * shares,
+        "logits": json_ready(heatmaps.logits),
+        "prediction": json_ready(heatmaps.prediction),
+        "tissue_cells": heatmaps.tissue_cells,
+    }
+
+
+def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
+    """Return the HeatmapSet of a store's facts and channels; KeyError or ValueError if unfit."""
+    classes = tuple(str(name) for name in facts["classes"])
+    n_classes, has_shares = len(classes), bool(facts["contributions"])
+    n_channels = 1 + n_classes * (2 if has_shares else 1)
+    if stack.ndim != 3 or len(stack) != n_channels or stack.dtype != np.float32:
+        raise ValueError(
+            f"an array of {stack.dtype} {stack.shape} is not {n_channels} channels of float32"
+        )
+    mpp, cell, origin = (YX(**facts[key]) for key in ("mpp", "l0_cell", "l0_origin"))
+    return HeatmapSet(
+        slide_name=str(facts["slide_name"]),
+        slide_shape=Shape(**facts["slide_shape"]),
+        grid=Grid(Shape(*stack.shape[1:]), cell, origin, mpp),
+        classes=classes,
+        tissue=~np.isnan(stack[0]),
+        attention=stack[0],
+        scores=stack[1 : 1 + n_classes],
+        contributions=stack[1 + n_classes :] if has_shares else None,
+        logits=_per_class(facts["logits"], n_classes),
+        prediction=_per_class(facts["prediction"], n_classes),
+    )
+
+
+def _per_class(numbers: list[float | None], n_classes: int) -> np.ndarray:
+    """Return one float64 per class, NaN for None."""
+    if len(numbers) != n_classes:
+        raise ValueError(f"{len(numbers)} numbers for {n_classes} classes")
+    return np.array([math.nan if n is None else n for n in numbers], np.float64)

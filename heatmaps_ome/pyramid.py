@@ -1,0 +1,120 @@
+"""Pyramids of the slide image: how many levels, and all of them from one pass over level 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from heatmaps_ome.geometry import Shape
+
+_TAKEN_FOR_CHANNELS = (3, 4)
+"""Widths that viewers mistake for the channels of an interleaved image (vizarr, Viv)."""
+
+
+def n_levels(shape: Shape, tile: int = 512) -> int:
+    """Return the number of levels, each half the size of the one before, rounded up.
+
+    The last level is the first whose longer side fits into a tile; a pyramid of a very slender
+    slide ends before a level whose width viewers would take for colour channels.
+
+    >>> from heatmaps_ome.geometry import Shape
+    >>> n_levels(Shape(2049, 100)), n_levels(Shape(512, 512)), n_levels(Shape(4096, 12))
+    (4, 1, 2)
+    """
+    levels = 1
+    while max(shape.halved(levels - 1)) > tile:
+        if shape.halved(levels).cols in _TAKEN_FOR_CHANNELS:
+            break
+        levels += 1
+    return levels
+
+
+def halved(rgb: np.ndarray) -> np.ndarray:
+    """Return an image of half the size: the mean of 2 × 2 pixels, rounded to nearest.
+
+    Parameters
+    ----------
+    rgb : (rows, cols, 3) uint8
+        An odd last row or column counts twice.
+
+    Returns
+    -------
+    (ceil(rows / 2), ceil(cols / 2), 3) uint8
+    """
+    # Pillow's box mean is the same number as numpy's sum + 2 >> 2, at a quarter of the time.
+    return np.asarray(Image.fromarray(rgb).reduce(2))
+
+
+def levels_from_strips(
+    strips: Iterable[np.ndarray], n_levels: int, strip_rows: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield all levels of a pyramid in strips, while level 0 streams by.
+
+    Every yielded strip has ``strip_rows`` rows, but for the last one of a level; never more than
+    two strips of level 0 are held.
+
+    Parameters
+    ----------
+    strips : iterable of (strip_rows, cols, 3) uint8
+        Level 0 from top to bottom; only the last may have fewer rows.
+    strip_rows : int
+        Even, so that no 2 × 2 block spans two strips.
+
+    Yields
+    ------
+    level, first row, strip
+    """
+    if strip_rows < 2 or strip_rows % 2:
+        raise ValueError(f"strips of {strip_rows} rows cannot be halved")
+    levels = [_Level(strip_rows) for _ in range(n_levels)]
+    for strip in strips:
+        yield from _pushed(levels, 0, strip)
+    for level, state in enumerate(levels):
+        rest = state.rest()
+        if rest is None:
+            continue
+        yield level, state.row, rest
+        if level + 1 < n_levels:
+            yield from _pushed(levels, level + 1, halved(rest))
+
+
+class _Level:
+    """The rows of one level that do not fill a strip yet."""
+
+    def __init__(self, strip_rows: int) -> None:
+        self.strip_rows = strip_rows
+        self.row = 0
+        self._pending: list[np.ndarray] = []
+
+    def filled(self, rows: np.ndarray) -> np.ndarray | None:
+        """Take rows; return a whole strip once there is one."""
+        self._pending.append(rows)
+        if sum(len(part) for part in self._pending) < self.strip_rows:
+            return None
+        return self.rest()
+
+    def rest(self) -> np.ndarray | None:
+        """Return what is pending, or None if nothing is."""
+        parts, self._pending = self._pending, []
+        if not parts:
+            return None
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _pushed(
+    levels: list[_Level], level: int, rows: np.ndarray
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Give rows to a level; yield the strips that this completes there and below."""
+    state = levels[level]
+    strip = state.filled(rows)
+    if strip is None:
+        return
+    yield level, state.row, strip
+    state.row += len(strip)
+    if level + 1 < len(levels):
+        yield from _pushed(levels, level + 1, halved(strip))

@@ -1,0 +1,207 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import MPP, FakeSlide, covering_grid, display_map, noise_rgb, slide_result
+from PIL import Image
+
+from heatmaps_ome.export.captions import (
+    drawable,
+    number,
+    prediction_text,
+    scale_bar,
+    spaced,
+    width_px,
+    wrapped,
+)
+from heatmaps_ome.export.framed import Caption, Picture, framed
+from heatmaps_ome.export.png import PngExporter, composited, thumbnail_lattice
+from heatmaps_ome.geometry import YX, Grid, Shape, sample
+
+SHAPES = [Shape(1, 1), Shape(5, 7), Shape(60, 900), Shape(900, 40), Shape(300, 400)]
+
+
+def white(shape, mpp=MPP, name="slide"):
+    return FakeSlide(np.full((*shape, 3), 255, np.uint8), mpp, name)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_previews_of_slides_of_any_shape_are_written(tmp_path, shape):
+    paths = PngExporter(300).write(slide_result(FakeSlide(noise_rgb(shape))), tmp_path)
+    names = [path.name for path in paths]
+    assert names[:3] == ["slide.png", "attention-overlay.png", "attention-map.png"]
+    assert len(names) == 7
+    with Image.open(paths[0]) as image:
+        assert max(image.size) == min(300, max(shape))
+    for path in paths[1:]:
+        with Image.open(path) as image:
+            image.load()
+            assert max(image.size) < 1000
+
+
+def test_a_thumbnail_is_square_in_micrometres():
+    slide = white(Shape(400, 400), YX(1.0, 0.5))
+    lattice = thumbnail_lattice(slide, 200)
+    assert lattice.shape == Shape(200, 100)
+    assert lattice.um_cell.y == pytest.approx(lattice.um_cell.x)
+
+
+def test_a_slide_is_never_enlarged_by_reading():
+    assert thumbnail_lattice(white(Shape(5, 7)), 1600).shape == Shape(5, 7)
+
+
+def test_the_thumbnail_is_the_area_mean_and_read_in_bounded_windows(tmp_path):
+    rgb = noise_rgb(Shape(100, 9000))
+    slide = FakeSlide(rgb)
+    [path, *_] = PngExporter(450).write(slide_result(slide, maps=()), tmp_path)
+    with Image.open(path) as image:
+        found = np.asarray(image)
+    expected = rgb.reshape(5, 20, 450, 20, 3).mean(axis=(1, 3))
+    assert np.abs(found - expected).max() <= 0.5 + 1e-9
+    assert max(max(size) for size in slide.l0_reads) <= 4096
+
+
+def test_overlays_blend_by_opacity_at_the_place_of_the_cell():
+    slide = white(Shape(320, 320))
+    grid = covering_grid(slide.shape, YX(64, 64), YX(-31, -31))
+    levels = np.zeros(grid.shape)
+    levels[2, 3] = 255
+    shown = display_map("attention", grid, levels, opacity=51)
+    lattice = thumbnail_lattice(slide, 320)
+    over = composited(np.full((320, 320, 3), 255, np.uint8), shown, lattice)
+    rows, cols = np.nonzero((over != 255).any(axis=2))
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (97, 160, 161, 224)
+    colour = shown.colours[255, :3].astype(float)
+    np.testing.assert_array_equal(over[120, 200], np.rint(255 * 0.8 + colour * 0.2))
+
+
+def test_both_figures_show_the_slide_at_the_same_place(tmp_path):
+    slide = white(Shape(300, 400))
+    grid = Grid(Shape(1, 1), YX(100, 100), YX(100, 200), slide.mpp)
+    shown = display_map("attention", grid, np.full((1, 1), 255), opacity=255)
+    paths = PngExporter(400).write(slide_result(slide, grid, (shown,)), tmp_path)
+    places = []
+    for path in paths[1:]:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        # The colour bar holds this colour too, but in single columns.
+        hot = (pixels == shown.colours[255, :3]).all(axis=2)
+        block = np.flatnonzero(hot.sum(axis=1) > 50), np.flatnonzero(hot.sum(axis=0) > 50)
+        places.append([(part.min(), part.max()) for part in block])
+        assert [len(part) for part in block] == [100, 100]
+    assert places[0] == places[1]
+
+
+def test_a_map_is_drawn_cell_by_cell_on_white(tmp_path):
+    slide = white(Shape(128, 128))
+    grid = covering_grid(slide.shape, YX(32, 32))
+    shown = display_map("attention", grid)
+    paths = PngExporter(128).write(slide_result(slide, grid, (shown,)), tmp_path)
+    with Image.open(paths[2]) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    for colour in np.unique(shown.colours[shown.levels][shown.levels > 0][:, :3], axis=0):
+        assert (pixels == colour).all(axis=2).sum() >= 31 * 31
+
+
+CASES = {
+    "nothing": lambda grid: display_map("attention", grid, np.zeros(grid.shape)),
+    "one value": lambda grid: replace(
+        display_map("attention", grid), values=np.full(256, 3, np.float32), lower=3, upper=3
+    ),
+    "no values": lambda grid: replace(
+        display_map("tissue", grid, np.ones(grid.shape)),
+        values=np.array([np.nan, 1] + [np.nan] * 254, np.float32),
+    ),
+    "values all NaN": lambda grid: replace(
+        display_map("attention", grid), values=np.full(256, np.nan, np.float32)
+    ),
+    "close values": lambda grid: replace(
+        display_map("attention", grid),
+        values=np.linspace(100, 100.5, 256, dtype=np.float32),
+        lower=100.0,
+        upper=100.5,
+    ),
+    "huge values": lambda grid: replace(
+        display_map("attention", grid),
+        values=np.linspace(-1e30, 1e30, 256, dtype=np.float32),
+        lower=-1e30,
+        upper=1e30,
+        middle=0.0,
+    ),
+    "middle at an end": lambda grid: display_map("attention", grid, middle=-0.999),
+    "odd title": lambda grid: display_map("a", grid, title="Score of $x_1 <MSI-H/切片> \\ {"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_maps_of_any_values_are_drawn(tmp_path, case):
+    slide = FakeSlide(noise_rgb(Shape(64, 96)), name="$Schnitt_切片$ é")
+    grid = covering_grid(slide.shape, YX(16, 16))
+    paths = PngExporter(200).write(slide_result(slide, grid, (case(grid),)), tmp_path)
+    assert all(path.stat().st_size > 0 for path in paths)
+
+
+def test_a_slide_without_tissue_says_so(tmp_path):
+    result = slide_result(FakeSlide(noise_rgb(Shape(64, 64))))
+    nothing = np.full(2, np.nan)
+    PngExporter(100).write(
+        replace(result, heatmaps=replace(result.heatmaps, prediction=nothing)), tmp_path
+    )
+    assert "no tissue" in prediction_text({"a": np.nan, "b": np.nan})
+
+
+@pytest.mark.parametrize("size", [Shape(1, 900), Shape(900, 1), Shape(1600, 1200)], ids=str)
+@pytest.mark.parametrize("n_classes", [1, 2, 60])
+def test_no_text_overlaps_another_or_leaves_the_figure(size, n_classes):
+    frame = Grid(size, YX(1, 1), YX(0, 0), YX(0.25, 0.25))
+    picture = Picture(np.zeros((*size, 3), np.uint8), frame, frame, 1)
+    classes = {f"class {index}": 1 / n_classes for index in range(n_classes)}
+    caption = Caption("n" * 200, "Score of " + "long " * 40, prediction_text(classes))
+    figure = framed(picture, caption, display_map("attention", frame.downsampled(5), middle=0.0))
+    figure.draw_without_rendering()
+    labels = [text for axes in figure.axes for text in axes.get_xticklabels()]
+    boxes = [text.get_window_extent() for text in (*figure.texts, *labels)]
+    boxes += [axes.get_window_extent() for axes in figure.axes]
+    width, height = figure.get_size_inches() * figure.dpi
+    for index, box in enumerate(boxes):
+        assert 0 <= box.x0 < box.x1 <= width
+        assert 0 <= box.y0 < box.y1 <= height
+        assert not any(box.padded(-1).overlaps(other.padded(-1)) for other in boxes[:index])
+
+
+@pytest.mark.parametrize("um", [0.3, 1.0, 99.99, 1000.0, 4999, 123456.7])
+def test_scale_bars_are_round_and_fit(um):
+    length, text = scale_bar(um)
+    assert um / 2.5 <= length <= um
+    assert text.split()[0].strip("0.")[0] in "125"
+
+
+def test_numbers_of_a_narrow_range_are_told_apart():
+    assert number(100.1, 0.5) != number(100.2, 0.5)
+    assert number(-0.0) == "0"
+
+
+def test_wrapped_text_keeps_every_character_and_fits():
+    text = "prediction of " + "averylongword" * 30 + " and more"
+    lines = wrapped(text, lambda part: width_px(part, 13) <= 200)
+    assert all(width_px(line, 13) <= 200 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_characters_without_a_glyph_are_replaced():
+    assert drawable("µ é 切") == "µ é \ufffd"
+
+
+def test_ticks_keep_apart_and_the_first_win():
+    assert spaced([0.0, 1.0, 0.95, 0.5, 0.45], 0.1) == [0.0, 0.5, 1.0]
+
+
+def test_the_map_on_the_thumbnail_is_the_sampled_one():
+    slide = white(Shape(300, 200))
+    grid = covering_grid(slide.shape, YX(37.3, 21.1), YX(-5, -9))
+    shown = display_map("attention", grid, opacity=255)
+    lattice = thumbnail_lattice(slide, 150)
+    over = composited(np.full((*lattice.shape, 3), 255, np.uint8), shown, lattice)
+    levels = sample(shown.levels, grid, lattice, 0)
+    np.testing.assert_array_equal(over[levels > 0], shown.colours[levels[levels > 0], :3])
+    assert (over[levels == 0] == 255).all()

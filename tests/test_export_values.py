@@ -1,0 +1,153 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import zarr
+from fakes import covering_grid, heatmap_set
+from ome_zarr_models.v04.image import Image
+
+from heatmaps_ome.errors import ResultError
+from heatmaps_ome.export.values import channel_names, read_values, write_values
+from heatmaps_ome.geometry import YX, Grid, Shape
+
+SLIDE = Shape(1000, 1500)
+GRID = covering_grid(SLIDE, YX(146.28571428571428, 146.3), YX(-70.857, -15.5), YX(0.25, 0.2499))
+ARRAYS = ("tissue", "attention", "scores", "contributions", "logits", "prediction")
+
+
+def assert_same(found, heatmaps):
+    for name in ARRAYS:
+        mine, other = getattr(heatmaps, name), getattr(found, name)
+        np.testing.assert_array_equal(other, mine)
+        assert (mine is None) == (other is None)
+        assert mine is None or mine.dtype == other.dtype
+    assert found.grid == heatmaps.grid
+    assert found.slide_shape == heatmaps.slide_shape
+    assert found.classes == heatmaps.classes
+    assert found.slide_name == heatmaps.slide_name
+
+
+@pytest.mark.parametrize("contributions", [True, False])
+@pytest.mark.parametrize("classes", [("one",), ("a", "b"), ("MSI-H/high", 'µ "x"', "a b")], ids=str)
+def test_reading_is_the_exact_inverse_of_writing(tmp_path, classes, contributions):
+    heatmaps = heatmap_set(GRID, SLIDE, classes, contributions=contributions, slide_name="Ä.b 切片")
+    path = write_values(heatmaps, tmp_path, {})
+    assert path.name == "Ä.b 切片.values.ome.zarr"
+    assert_same(read_values(path), heatmaps)
+
+
+@pytest.mark.parametrize("shape", [Shape(1, 1), Shape(1, 600), Shape(700, 3)], ids=str)
+def test_grids_of_any_shape_come_back(tmp_path, shape):
+    grid = Grid(shape, YX(3.3, 7.1), YX(0.1, -1e6), YX(0.1, 0.3))
+    heatmaps = heatmap_set(grid, SLIDE, tissue=np.ones(shape, bool))
+    assert_same(read_values(write_values(heatmaps, tmp_path, {})), heatmaps)
+
+
+def test_a_slide_without_tissue_comes_back(tmp_path):
+    heatmaps = heatmap_set(GRID, SLIDE, tissue=np.zeros(GRID.shape, bool))
+    path = write_values(heatmaps, tmp_path, {})
+    assert_same(read_values(path), heatmaps)
+    windows = json.loads((path / ".zattrs").read_text())["omero"]["channels"]
+    assert all(channel["window"]["min"] < channel["window"]["max"] for channel in windows)
+
+
+def test_ome_zarr_models_accept_the_values(tmp_path):
+    path = write_values(heatmap_set(GRID, SLIDE), tmp_path, {})
+    image = Image.from_zarr(zarr.open_group(path, mode="r"))
+    [dataset] = image.attributes.multiscales[0].datasets
+    scale, translation = dataset.coordinateTransformations
+    assert scale.scale == [1.0, GRID.um_cell.y, GRID.um_cell.x]
+    assert translation.translation == [0.0, GRID.um_origin.y, GRID.um_origin.x]
+
+
+def test_a_hot_cell_is_found_at_its_place_in_micrometres(tmp_path):
+    heatmaps = heatmap_set(GRID, SLIDE, tissue=np.ones(GRID.shape, bool))
+    heatmaps.attention[3, 5] = 99
+    path = write_values(heatmaps, tmp_path, {})
+    group = zarr.open_group(path, mode="r")
+    _, row, col = np.unravel_index(np.argmax(group["0"][...]), group["0"].shape)
+    [dataset] = group.attrs["multiscales"][0]["datasets"]
+    scale, translation = (
+        next(iter(list(t.values())[1:])) for t in dataset["coordinateTransformations"]
+    )
+    corner = YX(translation[1] + row * scale[1], translation[2] + col * scale[2])
+    assert corner == pytest.approx(GRID.um_from_g(YX(3, 5)))
+
+
+def test_channels_are_named_in_the_order_of_the_classes(tmp_path):
+    heatmaps = heatmap_set(GRID, SLIDE, ("MSI-H / high", "b"))
+    path = write_values(heatmaps, tmp_path, {})
+    expected = ["attention", "score-MSI-H_high", "score-b"]
+    expected += ["contribution-MSI-H_high", "contribution-b"]
+    assert channel_names(heatmaps) == expected
+    attributes = json.loads((path / ".zattrs").read_text())
+    assert [channel["label"] for channel in attributes["omero"]["channels"]] == expected
+    assert attributes["heatmaps_ome"]["classes"] == ["MSI-H / high", "b"]
+    assert attributes["heatmaps_ome"]["units"] == ["logit", *["probability"] * 2, *["logit"] * 2]
+
+
+def test_what_is_told_besides_is_kept_and_the_json_is_strict(tmp_path):
+    path = write_values(heatmap_set(GRID, SLIDE), tmp_path, {"loss": np.nan, "n": np.int64(3)})
+    text = (path / ".zattrs").read_text()
+    attributes = json.loads(text, parse_constant=lambda word: pytest.fail(word))
+    assert attributes["heatmaps_ome"]["extra"] == {"loss": None, "n": 3}
+    assert attributes["heatmaps_ome"]["pixel_origin"] == "corner"
+
+
+def test_attention_that_is_nan_in_tissue_is_refused(tmp_path):
+    heatmaps = heatmap_set(GRID, SLIDE)
+    heatmaps.attention[...] = np.nan
+    with pytest.raises(ResultError, match="is not a number"):
+        write_values(heatmaps, tmp_path, {})
+
+
+def rewritten(path, change):
+    attributes = json.loads((path / ".zattrs").read_text())
+    change(attributes)
+    (path / ".zattrs").write_text(json.dumps(attributes))
+
+
+DAMAGE = {
+    "another kind": lambda path: rewritten(path, lambda a: a["heatmaps_ome"].update(kind="image")),
+    "no facts": lambda path: rewritten(path, lambda a: a.pop("heatmaps_ome")),
+    "facts are a list": lambda path: rewritten(path, lambda a: a.update(heatmaps_ome=[1])),
+    "a class too many": lambda path: rewritten(
+        path, lambda a: a["heatmaps_ome"]["classes"].append("x")
+    ),
+    "no cell": lambda path: rewritten(path, lambda a: a["heatmaps_ome"].pop("l0_cell")),
+    "a cell of no size": lambda path: rewritten(
+        path, lambda a: a["heatmaps_ome"].update(l0_cell={"y": 0, "x": 1})
+    ),
+    "no logit": lambda path: rewritten(path, lambda a: a["heatmaps_ome"].update(logits=[])),
+    "no array": lambda path: shutil.rmtree(path / "0"),
+    "a chunk is missing": lambda path: (path / "0/0/0/0").unlink(),
+    "a chunk is cut": lambda path: (path / "0/0/0/0").write_bytes(b"half"),
+    "a chunk is empty": lambda path: (path / "0/1/0/0").write_bytes(b""),
+    "no json": lambda path: (path / ".zattrs").write_text("{"),
+    "nothing": shutil.rmtree,
+    "a file": lambda path: (shutil.rmtree(path), path.write_text("x")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_what_is_no_such_store_is_refused_in_one_sentence(tmp_path, damage):
+    path = write_values(heatmap_set(GRID, SLIDE), tmp_path, {})
+    damage(path)
+    with pytest.raises(ResultError) as caught:
+        read_values(path)
+    assert path.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_image_is_not_taken_for_values(tmp_path):
+    zarr.create_group(tmp_path / "other.zarr", zarr_format=2)
+    with pytest.raises(ResultError):
+        read_values(tmp_path / "other.zarr")
+
+
+def test_nothing_but_the_slide_name_ties_the_values_to_a_place(tmp_path):
+    heatmaps = replace(heatmap_set(GRID, SLIDE), slide_name="s")
+    text = (write_values(heatmaps, tmp_path, {}) / ".zattrs").read_text()
+    assert str(tmp_path) not in text
