@@ -1,0 +1,72 @@
+"""argparse-dataclass with titled groups, repeatable options, and no tracebacks on usage errors."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+import argparse_dataclass
+
+from heatmaps_ome.options import GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OptionsT = TypeVar("OptionsT")
+
+
+class OptionsParser(argparse_dataclass.ArgumentParser, Generic[OptionsT]):
+    """Parses a command line into a frozen options dataclass.
+
+    Fields say in their metadata which ``group`` they are listed under and whether they may be
+    ``repeated``; a ValueError of the dataclass becomes a usage error (exit code 2).
+    """
+
+    def __init__(self, options: type[OptionsT], prog: str, description: str) -> None:
+        self._fields = {each.name: each for each in fields(options)}  # pyright: ignore[reportArgumentType]
+        self._groups: dict[str, argparse._ArgumentGroup] = {}
+        super().__init__(options, prog=prog, description=description, allow_abbrev=False)
+        self._options = options
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
+        """Add an argument to the group that its field names, with its default in the help."""
+        name = kwargs.get("dest") or args[0].lstrip("-").replace("-", "_")
+        field = self._fields.get(name)
+        if field is None:
+            return super().add_argument(*args, **kwargs)
+        if field.metadata.get("repeated"):
+            kwargs |= {"action": "append", "default": []}
+        kwargs["help"] += _default_note(field.default, kwargs["help"])
+        title = field.metadata["group"]
+        if title not in self._groups:
+            self._groups[title] = self.add_argument_group(title, GROUPS[title])
+        return self._groups[title].add_argument(*args, **kwargs)
+
+    # argparse-dataclass builds the options here as well, where a ValueError would be a traceback.
+    parse_known_args = argparse.ArgumentParser.parse_known_args  # pyright: ignore[reportAssignmentType]
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> OptionsT:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the options, or exit with a usage error."""
+        found = vars(argparse.ArgumentParser.parse_args(self, args))
+        given = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in found.items()
+            if value is not MISSING
+        }
+        try:
+            return self._options(**given)
+        except ValueError as error:
+            self.error(str(error))
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with one sentence and where to look; the whole usage would hide it."""
+        self.exit(2, f"{self.prog}: {message}\nSee {self.prog} --help\n")
+
+
+def _default_note(default: object, help_: str) -> str:
+    """Return what to add to an option's help about its default."""
+    if default in (None, MISSING, False, ()) or "(default:" in help_:
+        return ""
+    shown = ",".join(default) if isinstance(default, tuple) else str(default)
+    return f" (default: {shown})"

@@ -1,0 +1,161 @@
+"""The command ``heatmaps-ome``: parses, calls, and says in plain words what came of it.
+
+Exit codes: 0 all is done, 1 something failed (the rest is done), 2 usage. Results go to stdout,
+all else to stderr.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import heatmaps_ome
+from heatmaps_ome.arguments import OptionsParser
+from heatmaps_ome.errors import HeatmapsError, OptionError
+from heatmaps_ome.options import ConvertOptions, CreateOptions, DemoOptions, InfoOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+USAGE = """usage: heatmaps-ome COMMAND [OPTIONS]
+
+Viewer-ready heatmaps of attention-MIL models on whole-slide images.
+
+commands:
+  create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
+  demo           the same on a synthetic slide that is made on the spot
+  info           say what a slide, a model or a result is
+  convert-model  turn an export.pkl into safetensors that cannot run code
+
+heatmaps-ome COMMAND --help lists the options of a command.
+"""
+
+CREATE_DESCRIPTION = (
+    "Create heatmaps for MIL models: attention, class scores and contributions, aligned to the "
+    "slide, for QuPath, napari and web viewers."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = words[0] if words else "--help"
+    if command in ("-h", "--help"):
+        sys.stdout.write(USAGE)
+        return 0 if words else 2
+    if command == "--version":
+        sys.stdout.write(f"heatmaps-ome {heatmaps_ome.__version__}\n")
+        return 0
+    if command not in COMMANDS:
+        sys.stderr.write(f"heatmaps-ome: there is no command {command!r}\n\n{USAGE}")
+        return 2
+    return guarded(lambda: COMMANDS[command](words[1:]))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Return the exit code of some work, deliberate errors told in one sentence each."""
+    try:
+        return work()
+    except HeatmapsError as error:
+        sys.stderr.write("".join(f"heatmaps-ome: {line}\n" for line in str(error).splitlines()))
+        problems = getattr(error, "problems", [error])
+        return 2 if all(isinstance(each, OptionError) for each in problems) else 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nheatmaps-ome: stopped; the same command goes on from here\n")
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def create(words: Sequence[str], prog: str = "heatmaps-ome create") -> int:
+    """Run ``create``."""
+    options = OptionsParser(CreateOptions, prog, CREATE_DESCRIPTION).parse_args(words)
+    return run_create(options)
+
+
+def run_create(options: CreateOptions) -> int:
+    """Make heatmaps and say where they are."""
+    _log(verbose=options.verbose)
+    from heatmaps_ome import pipeline, progress, summary
+
+    shown = progress.for_stream(sys.stderr)
+    try:
+        outcomes = pipeline.create(options, shown)
+    finally:
+        shown.close()
+    sys.stdout.write(summary.of_run(outcomes, options.output_path))
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def demo(words: Sequence[str]) -> int:
+    """Run ``demo``."""
+    parser = OptionsParser(
+        DemoOptions, "heatmaps-ome demo", "Make a synthetic slide and its heatmaps."
+    )
+    options = parser.parse_args(words)
+    _log(verbose=options.verbose)
+    from heatmaps_ome.demo import demo_options
+
+    return run_create(demo_options(options))
+
+
+def info(words: Sequence[str]) -> int:
+    """Run ``info``."""
+    parser = OptionsParser(
+        InfoOptions, "heatmaps-ome info", "Say what a slide, a model or a result is."
+    )
+    options = parser.parse_args(words)
+    _log(verbose=False)
+    from heatmaps_ome.info import describe
+
+    failed = False
+    for path in options.paths:
+        try:
+            sys.stdout.write(describe(path) + "\n")
+        except HeatmapsError as error:
+            sys.stderr.write(f"heatmaps-ome: {error}\n")
+            failed = True
+    return 1 if failed else 0
+
+
+def convert_model(words: Sequence[str]) -> int:
+    """Run ``convert-model``."""
+    parser = OptionsParser(
+        ConvertOptions,
+        "heatmaps-ome convert-model",
+        "Turn an export.pkl into safetensors: it cannot run code, and holds nothing of the "
+        "training set's patients.",
+    )
+    options = parser.parse_args(words)
+    _log(verbose=False)
+    from heatmaps_ome.models.conversion import convert_model as convert
+
+    convert(
+        options.source,
+        options.target,
+        allow_pickle=options.allow_pickle,
+        overwrite=options.overwrite,
+    )
+    sys.stdout.write(f"{options.target}\n")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "create": create,
+    "demo": demo,
+    "info": info,
+    "convert-model": convert_model,
+}
+
+
+def _log(*, verbose: bool) -> None:
+    """Send the package's messages to stderr."""
+    logging.basicConfig(
+        format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr, force=True
+    )
+    logging.getLogger("heatmaps_ome").setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Says what a file or folder is: a slide, a model, a result or a run; without torch."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome.errors import ResultError
+from heatmaps_ome.models import describe_model
+from heatmaps_ome.openslide_reader import OpenSlideReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from heatmaps_ome.models import ModelDescription
+
+_ANY_MPP = 1.0
+_MODEL_STARTS = (b"PK\x03\x04", b"\x80")
+
+
+def describe(path: Path) -> str:
+    """Return what is at a path, in lines for people.
+
+    Raises
+    ------
+    HeatmapsError
+        If it is nothing that is known here, or is broken.
+    """
+    if path.is_dir():
+        return _describe_folder(path)
+    if path.is_file() and _looks_like_model(path):
+        return _lines(f"{path}: {(model := describe_model(path)).kind}", _model_facts(model))
+    return _lines(f"{path}: slide", _slide_facts(path))
+
+
+def _looks_like_model(path: Path) -> bool:
+    """Return whether a file begins as a pickle, a torch archive or a safetensors file does."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    return start.startswith(_MODEL_STARTS) or start[8:9] == b"{" or path.suffix == ".pkl"
+
+
+def _lines(title: str, facts: dict[str, object]) -> str:
+    """Return a title with its facts below."""
+    width = max(map(len, facts), default=0)
+    return "\n".join([title, *(f"  {name:{width}}  {value}" for name, value in facts.items())])
+
+
+def _slide_facts(path: Path) -> dict[str, object]:
+    """Return what a slide says of itself."""
+    slide = OpenSlideReader(path, _ANY_MPP)
+    try:
+        known = slide.mpp_source == "slide"
+        bounds = slide.bounds
+        return {
+            "format": slide.vendor,
+            "size": f"{slide.shape.cols} × {slide.shape.rows} px",
+            "pixel size": f"{slide.mpp.x:g} × {slide.mpp.y:g} µm" if known
+            else "not given: create needs --mpp",
+            "levels": ", ".join(f"{cols} × {rows}" for rows, cols in slide.level_shapes),
+            "bounds": f"x {bounds.col}, y {bounds.row}, {bounds.cols} × {bounds.rows} px",
+            "fingerprint": slide.fingerprint(),
+        }  # fmt: skip
+    finally:
+        slide.close()
+
+
+def _model_facts(model: ModelDescription) -> dict[str, object]:
+    """Return what a model file holds."""
+    facts: dict[str, object] = {
+        "classes": ", ".join(model.classes),
+        "target": model.target_label or "not given",
+        "features": f"{model.n_features} per tile",
+        "encoder": ", ".join(model.encoder),
+        "attention": ", ".join(model.attention),
+        "head": ", ".join(model.head),
+        "sha256": model.sha256,
+    }
+    for covariate in model.covariates:
+        facts[f"--covariate {covariate.name}"] = covariate.allowed
+    if model.n_private_bags:
+        facts["private"] = (
+            f"carries the file paths and labels of {model.n_private_bags} patients or bags of its "
+            "training; share what convert-model makes of it instead"
+        )
+    if model.suspicious_globals:
+        facts["suspicious"] = ", ".join(model.suspicious_globals)
+    return facts
+
+
+def _describe_folder(path: Path) -> str:
+    """Return what a folder of results, a run or an OME-Zarr holds."""
+    for name, title, read in (
+        ("provenance.json", "result of heatmaps-ome", _result_facts),
+        ("run.json", "run of heatmaps-ome", _run_facts),
+        (".zattrs", "OME-Zarr", _zarr_facts),
+    ):
+        if (path / name).is_file():
+            try:
+                return _lines(
+                    f"{path}: {title}", read(json.loads((path / name).read_text("utf-8")))
+                )
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise ResultError(
+                    f"{path / name} is damaged ({type(error).__name__}); make the result anew"
+                ) from error
+    raise ResultError(f"{path} is a folder that holds no slide, model or result of heatmaps-ome")
+
+
+def _result_facts(found: dict[str, Any]) -> dict[str, object]:
+    """Return what a slide's result says of itself."""
+    return {
+        "slide": found["slide"]["name"],
+        "prediction": _prediction(found["prediction"]),
+        "true class": found["true_class"],
+        "model": f"{found['model']['digest'][:12]} ({', '.join(found['model']['classes'])})",
+        "extractor": f"{found['extractor']['name']} {found['extractor']['digest'][:12]}",
+        "cells": f"{found['tissue_cells']} of tissue",
+        "made": f"{found['created']} by heatmaps-ome {found['versions']['heatmaps-ome']}",
+        "files": len(found["files"]),
+    }
+
+
+def _run_facts(found: dict[str, Any]) -> dict[str, object]:
+    """Return what became of the slides of a run."""
+    return {
+        "made": f"{found['created']} by heatmaps-ome {found['versions']['heatmaps-ome']}",
+        **{
+            slide["slide"]: f"{slide['status']} {_prediction(slide['prediction'])}"
+            f"{slide['message']}"
+            for slide in found["slides"]
+        },
+    }
+
+
+def _zarr_facts(found: dict[str, Any]) -> dict[str, object]:
+    """Return what an OME-Zarr says of itself."""
+    image = found["multiscales"][0]
+    steps = image["datasets"][0]["coordinateTransformations"]
+    return {
+        "NGFF": image.get("version", "unknown"),
+        "axes": ", ".join(axis["name"] for axis in image["axes"]),
+        "levels": len(image["datasets"]),
+        "scale": next(step["scale"] for step in steps if step["type"] == "scale"),
+        "channels": ", ".join(c["label"] for c in found.get("omero", {}).get("channels", [])),
+    }
+
+
+def _prediction(prediction: dict[str, float | None]) -> str:
+    """Return class probabilities in words."""
+    return ", ".join(
+        f"{name} {'none' if value is None else format(value, '.3f')}"
+        for name, value in prediction.items()
+    )

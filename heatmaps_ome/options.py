@@ -1,0 +1,352 @@
+"""Every command's options: the one source of defaults, of ``--help`` and of the README's table.
+
+Annotations are evaluated here (no ``from __future__ import annotations``), and optional values
+are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time and knows no other.
+"""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Optional
+
+GROUPS = {
+    "inputs": "what to explain",
+    "network": "how features are made and pooled",
+    "thresholds": "thresholds for scaling attention and scores",
+    "colours": "colour maps (matplotlib's) and opacities",
+    "outputs": "what to write",
+}
+"""Group of options → its title in ``--help``."""
+
+
+def _option(group: str, help_: str, *flags: str, default: Any = None, **metadata: Any) -> Any:
+    """Return a dataclass field that argparse-dataclass turns into an option."""
+    said = {"group": group, "help": help_, **metadata}
+    if flags:
+        said["args"] = list(flags)
+    return field(default=default, metadata=said)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in a comma-separated list.
+
+    >>> names("MSIH, nonMSIH")
+    ('MSIH', 'nonMSIH')
+    """
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise ValueError("no name in it")
+    return found
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """Return the two sides of NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise ValueError("not of the form NAME=VALUE")
+    return name, value
+
+
+FORMATS = ("ome-zarr", "ome-tiff", "png")
+DEVICES = "auto, cpu, cuda, cuda:N or mps"
+
+
+@dataclass(frozen=True)
+class CreateOptions:
+    """Options of ``heatmaps-ome create`` and of ``scripts/create_heatmaps.py``."""
+
+    slides: tuple[Path, ...] = field(
+        default=(),
+        metadata={
+            "args": ["slides"],
+            "group": "inputs",
+            "type": Path,
+            "nargs": "*",
+            "metavar": "SLIDE",
+            "help": "slides to create heatmaps for; the colours of all of them share one scaling",
+        },
+    )
+    model_path: Path = field(
+        kw_only=True,
+        metadata={
+            "args": ["-m", "--model-path"],
+            "group": "inputs",
+            "type": Path,
+            "help": "MIL model: marugoto's export.pkl, or what convert-model made of it",
+        },
+    )
+    output_path: Path = field(
+        kw_only=True,
+        metadata={
+            "args": ["-o", "--output-path"],
+            "group": "inputs",
+            "type": Path,
+            "help": "folder to write the results to",
+        },
+    )
+    true_class: str = field(
+        kw_only=True,
+        metadata={
+            "args": ["-t", "--true-class"],
+            "group": "inputs",
+            "type": str,
+            "help": 'class to be rendered as "hot" in the previews',
+        },
+    )
+    from_file: Optional[Path] = _option(
+        "inputs", "file with more slides, one path a line", type=Path, metavar="FILE"
+    )
+    mpp: Optional[float] = _option(
+        "inputs",
+        "µm per pixel of slides that say nothing of it themselves",
+        type=float,
+        metavar="UM",
+    )
+    covariate: tuple[tuple[str, str], ...] = _option(
+        "inputs",
+        "value of a tabular input that the model was trained with; may be repeated",
+        default=(),
+        type=assignment,
+        metavar="NAME=VALUE",
+        repeated=True,
+    )
+    allow_pickle: bool = _option(
+        "inputs",
+        "let fastai load models that the safe reader refuses; this runs code from the model's "
+        "file, so only for files you trust",
+        default=False,
+    )
+    extractor: str = _option(
+        "network",
+        "patch encoder that the model was trained on: retccl or tiny (the demo's)",
+        default="retccl",
+        type=str,
+        metavar="NAME",
+    )
+    extractor_weights: Optional[Path] = _option(
+        "network",
+        "the encoder's weights, for retccl the authors' best_ckpt.pth",
+        type=Path,
+        metavar="FILE",
+    )
+    target_mpp: float = _option(
+        "network",
+        "µm per network pixel that the model's training features had (default: 256/224)",
+        default=256 / 224,
+        type=float,
+        metavar="UM",
+    )
+    no_pool: bool = _option(
+        "network", "do not average features over neighbouring cells", default=False
+    )
+    blur_kernel_size: Optional[int] = _option(
+        "network",
+        "blur features with a Gaussian of this many cells instead of averaging 7 × 7; "
+        "0 leaves them alone",
+        type=int,
+        metavar="SIZE",
+    )
+    device: str = _option(
+        "network", f"where the network runs: {DEVICES}", default="auto", type=str, metavar="DEVICE"
+    )
+    force_cpu: bool = _option("network", "the same as --device cpu", default=False)
+    block_size: int = _option(
+        "network",
+        "side of the blocks put through the network, in network pixels; changes memory, not values",
+        default=1024,
+        type=int,
+        metavar="PX",
+    )
+    threads: Optional[int] = _option(
+        "network", "threads that read the slide (default: one per core, at most 4)",
+        type=int, metavar="N",
+    )  # fmt: skip
+    cache_dir: Optional[Path] = _option(
+        "network",
+        "folder to keep features in, best shared by all runs (default: OUTPUT_PATH/.cache)",
+        type=Path,
+        metavar="DIR",
+    )
+    mask_threshold: float = _option(
+        "thresholds",
+        "brightness (0-255) from which a cell is background",
+        default=224,
+        type=float,
+        metavar="THRESH",
+    )
+    att_upper_threshold: float = _option(
+        "thresholds",
+        "quantile to squash attention from (0.99: the top 1 %% become 1)",
+        default=1.0,
+        type=float,
+        metavar="THRESH",
+    )
+    att_lower_threshold: float = _option(
+        "thresholds",
+        "quantile to squash attention to (0.01: the bottom 1 %% become 0)",
+        default=0.01,
+        type=float,
+        metavar="THRESH",
+    )
+    score_threshold: float = _option(
+        "thresholds",
+        "quantile of scores to consider (0.95: the most extreme 5 %% are outliers)",
+        default=0.95,
+        type=float,
+        metavar="THRESH",
+    )
+    scaling: Optional[Path] = _option(
+        "thresholds",
+        "scaling.json of an earlier run, used instead of fitting one to these slides",
+        type=Path,
+        metavar="FILE",
+    )
+    att_cmap: str = _option(
+        "colours", "colour map of attention", default="magma", type=str, metavar="CMAP"
+    )
+    score_cmap: str = _option(
+        "colours", "diverging colour map of scores", default="coolwarm", type=str, metavar="CMAP"
+    )
+    contribution_cmap: str = _option(
+        "colours",
+        "diverging colour map of contributions",
+        default="PuOr_r",
+        type=str,
+        metavar="CMAP",
+    )
+    att_alpha: float = _option(
+        "colours", "opaqueness of the attention map", default=0.5, type=float, metavar="ALPHA"
+    )
+    score_alpha: float = _option(
+        "colours",
+        "opaqueness of score maps where attention is highest",
+        default=1.0,
+        type=float,
+        metavar="ALPHA",
+    )
+    classes: Optional[tuple[str, ...]] = _option(
+        "outputs", "classes to write maps of (default: all)", type=names, metavar="A,B"
+    )
+    formats: tuple[str, ...] = _option(
+        "outputs",
+        f"formats to write, of {', '.join(FORMATS)}",
+        default=FORMATS,
+        type=names,
+        metavar="A,B",
+    )
+    image_mpp: Optional[float] = _option(
+        "outputs",
+        "µm per pixel of the slide image in the OME-Zarr (default: the network's)",
+        type=float,
+        metavar="UM",
+    )
+    overwrite: bool = _option(
+        "outputs", "replace results that an earlier run with other options left", default=False
+    )
+    verbose: bool = _option("outputs", "say more", "-v", "--verbose", default=False)
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use."""
+        _require_between(self, 0, 1, "att_lower_threshold", "att_upper_threshold",
+                         "score_threshold", "att_alpha", "score_alpha")  # fmt: skip
+        _require_between(self, 0, 256, "mask_threshold")
+        _require_between(self, 0.05, 20, "target_mpp", "mpp", "image_mpp")
+        _require_between(self, 32, 16384, "block_size")
+        _require_between(self, 1, 256, "threads")
+        if self.att_lower_threshold >= self.att_upper_threshold:
+            raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
+        _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
+        unknown = sorted(set(self.formats) - set(FORMATS))
+        if unknown:
+            raise ValueError(f"--formats: unknown {', '.join(unknown)}; of {', '.join(FORMATS)}")
+        if self.force_cpu and self.device not in ("auto", "cpu"):
+            raise ValueError(f"--force-cpu contradicts --device {self.device}")
+
+
+def _require_between(options: CreateOptions, low: float, high: float, *fields_: str) -> None:
+    """Refuse options outside a range; None is "not given"."""
+    for name in fields_:
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(f"{flag} is {value:g}; give a value from {low:g} to {high:g}")
+
+
+def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:
+    """Refuse blurs without a middle and contradictions."""
+    if size is None or size == 0:
+        return
+    if size < 0 or size % 2 == 0:
+        raise ValueError(f"--blur-kernel-size is {size}; give 0 or an odd number of cells")
+    if no_pool:
+        raise ValueError(f"--no-pool contradicts --blur-kernel-size {size}")
+
+
+@dataclass(frozen=True)
+class InfoOptions:
+    """Options of ``heatmaps-ome info``."""
+
+    paths: tuple[Path, ...] = field(
+        default=(),
+        metadata={
+            "args": ["paths"],
+            "group": "inputs",
+            "type": Path,
+            "nargs": "+",
+            "metavar": "PATH",
+            "help": "slides, models or results",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """Options of ``heatmaps-ome convert-model``."""
+
+    source: Path = field(
+        metadata={
+            "args": ["source"],
+            "group": "inputs",
+            "type": Path,
+            "metavar": "EXPORT_PKL",
+            "help": "marugoto's export.pkl",
+        },
+    )
+    target: Path = field(
+        metadata={
+            "args": ["target"],
+            "group": "inputs",
+            "type": Path,
+            "metavar": "MODEL_SAFETENSORS",
+            "help": "file to write: weights and class names, nothing of the training set",
+        },
+    )
+    allow_pickle: bool = _option(
+        "inputs", "let fastai load it if the safe reader refuses; runs code from the file",
+        default=False,
+    )  # fmt: skip
+    overwrite: bool = _option("inputs", "replace the file if it exists", default=False)
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Options of ``heatmaps-ome demo``."""
+
+    output_path: Path = _option(
+        "outputs", "folder to write to (default: demo-output)", "-o", "--output-path",
+        default=Path("demo-output"), type=Path,
+    )  # fmt: skip
+    seed: int = _option(
+        "inputs", "seed of the synthetic slide", default=2024, type=int, metavar="N"
+    )
+    overwrite: bool = _option("outputs", "replace an earlier demo's results", default=False)
+    verbose: bool = _option("outputs", "say more", "-v", "--verbose", default=False)
+
+
+def flags_of(options: type) -> list[str]:
+    """Return every option flag of a command, as ``--help`` lists them."""
+    return [
+        flag
+        for each in fields(options)
+        for flag in each.metadata.get("args", [f"--{each.name.replace('_', '-')}"])
+        if flag.startswith("-")
+    ]

@@ -1,0 +1,329 @@
+"""A run: every slide's raw maps, then the scaling they share, then every slide's files.
+
+The two halves meet in the values that the first leaves on disk: the first is costly and knows one
+slide at a time, the second is cheap and knows the cohort.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from heatmaps_ome import provenance
+from heatmaps_ome.errors import HeatmapsError
+from heatmaps_ome.export.protocol import SlideResult
+from heatmaps_ome.export.values import read_values, write_values
+from heatmaps_ome.features import Extraction, extract, feature_grid
+from heatmaps_ome.geometry import network_pixels, raster_pixels
+from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.normalise import Quantiles, ScalingFit
+from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.preflight import Plan, PlannedSlide, prepare, reading_threads, slide_paths
+from heatmaps_ome.rendering import Style, display_maps
+from heatmaps_ome.tissue import tissue_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.normalise import CohortScaling
+    from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+SCALING, RUN = "scaling.json", "run.json"
+
+_ONE_SLIDES_FAULT = (HeatmapsError, OSError, RuntimeError, MemoryError)
+"""What ends a slide but not its run; torch and libvips raise RuntimeError for lack of memory."""
+
+
+@dataclass
+class Outcome:
+    """What became of a slide.
+
+    Attributes
+    ----------
+    status : str
+        "done", "unchanged" (the very results were there already) or "failed".
+    message : str
+        Why it failed.
+    prediction : dict of class → probability
+    seconds : dict of stage → seconds
+    """
+
+    slide: str
+    status: Literal["done", "unchanged", "failed"]
+    message: str = ""
+    folder: Path | None = None
+    prediction: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
+    """Make the heatmaps of all slides and return what became of each, in the order given.
+
+    Raises
+    ------
+    PreflightError
+        If the run as a whole cannot be done; nothing has been written then.
+    """
+    plan = prepare(options)
+    outcomes = {path: Outcome(path.name, "failed", reason) for path, reason in plan.refused.items()}
+    for reason in plan.refused.values():
+        logger.error("%s", reason)
+    run = _Run(options, plan, progress)
+    ready: list[PlannedSlide] = []
+    for slide in plan.slides:
+        outcome = Outcome(slide.path.name, "done", folder=slide.folder.path)
+        outcomes[slide.path] = outcome
+        if _survives(outcome, slide, lambda slide=slide, o=outcome: run.first_half(slide, o)):
+            ready.append(slide)
+    if ready:
+        scaling = run.shared_scaling()
+        scaling.save(options.output_path / SCALING)
+        for slide in ready:
+            outcome = outcomes[slide.path]
+            _survives(
+                outcome, slide,
+                lambda slide=slide, o=outcome: run.second_half(slide, scaling, o),
+            )  # fmt: skip
+    given = [outcomes[path] for path in slide_paths(options)]
+    _write_run(options, plan, given)
+    return given
+
+
+def _survives(outcome: Outcome, slide: PlannedSlide, work: Callable[[], None]) -> bool:
+    """Do a slide's work; return False, with the reason noted, if it fails."""
+    try:
+        work()
+    except _ONE_SLIDES_FAULT as error:
+        outcome.status, outcome.folder = "failed", None
+        outcome.message = str(error) if isinstance(error, HeatmapsError) else (
+            f"{slide.path.name}: {type(error).__name__}: {error}"
+        )  # fmt: skip
+        logger.error("%s", outcome.message)
+        logger.debug("the error in full", exc_info=error)
+        slide.folder.abandon()
+        return False
+    return True
+
+
+class _Run:
+    """What the slides of a run have in common."""
+
+    def __init__(self, options: CreateOptions, plan: Plan, progress: Progress) -> None:
+        self._options, self._plan, self._progress = options, plan, progress
+        cache = options.cache_dir
+        self._how = Extraction(
+            target_mpp=options.target_mpp,
+            block_px=options.block_size,
+            threads=reading_threads(options),
+            cache=options.output_path / ".cache" if cache is None else cache,
+        )
+        self._fit = ScalingFit(
+            Quantiles(
+                options.att_lower_threshold, options.att_upper_threshold, options.score_threshold
+            )
+        )
+
+    def first_half(self, planned: PlannedSlide, outcome: Outcome) -> None:
+        """Leave a slide's raw maps on disk and take them into the scaling."""
+        if planned.finished:
+            heatmaps = read_values(_values_path(planned.folder.path, planned))
+        else:
+            slide = OpenSlideReader(planned.path, self._options.mpp)
+            try:
+                heatmaps = self._raw_maps(slide, outcome)
+            finally:
+                slide.close()
+            folder = planned.folder.start()
+            write_values(heatmaps, folder, {"request": planned.request})
+        self._fit.add(heatmaps)
+        outcome.prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
+
+    def _raw_maps(self, slide: OpenSlideReader, outcome: Outcome) -> HeatmapSet:
+        """Return what the model makes of a slide."""
+        plan, watch = self._plan, _Stopwatch(outcome.seconds)
+        grid = feature_grid(slide, plan.extractor, self._options.target_mpp)
+        with watch("tissue"):
+            tissue = tissue_cells(slide, grid, self._options.mask_threshold)
+        with watch("features"):
+            store = extract(
+                slide, plan.extractor, tissue, self._how,
+                lambda done, total: self._progress(slide.name, "features", done, total),
+            )  # fmt: skip
+        with watch("model"):
+            return compute_heatmaps(slide, grid, tissue, store, plan.pooling, plan.model)
+
+    def shared_scaling(self) -> CohortScaling:
+        """Return the user's scaling, or that of the slides so far."""
+        if self._plan.scaling is not None:
+            return self._plan.scaling
+        return self._fit.fit(self._plan.model.digest, self._plan.extractor.digest)
+
+    def second_half(self, planned: PlannedSlide, scaling: CohortScaling, outcome: Outcome) -> None:
+        """Write a slide's files and put its folder in place."""
+        if planned.finished:
+            outcome.status = "unchanged"
+            return
+        folder = planned.folder.partial
+        heatmaps = read_values(_values_path(folder, planned))
+        slide = OpenSlideReader(planned.path, self._options.mpp)
+        try:
+            result = self._result(slide, heatmaps, scaling)
+            self._export(result, folder, outcome)
+            record = self._record(result, planned, scaling, outcome)
+        finally:
+            slide.close()
+        record["files"] = provenance.file_digests(folder)
+        provenance.write_json(folder / "provenance.json", record)
+        planned.folder.finish()
+
+    def _result(
+        self, slide: OpenSlideReader, heatmaps: HeatmapSet, scaling: CohortScaling
+    ) -> SlideResult:
+        """Return all that the exporters need."""
+        options = self._options
+        style = Style(
+            attention_map=options.att_cmap,
+            score_map=options.score_cmap,
+            contribution_map=options.contribution_cmap,
+            attention_alpha=options.att_alpha,
+            score_alpha=options.score_alpha,
+        )
+        image_mpp = options.target_mpp if options.image_mpp is None else options.image_mpp
+        return SlideResult(
+            slide=slide,
+            heatmaps=heatmaps,
+            maps=display_maps(heatmaps, scaling, style, self._plan.classes),
+            true_class=options.true_class,
+            # A finer image than the slide itself would only be larger.
+            image=network_pixels(slide.shape, slide.mpp, max(image_mpp, *slide.mpp)),
+            raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
+        )
+
+    def _export(self, result: SlideResult, folder: Path, outcome: Outcome) -> None:
+        """Write every format."""
+        watch, exporters = _Stopwatch(outcome.seconds), self._plan.exporters
+        for done, (name, exporter) in enumerate(
+            zip(dict.fromkeys(self._options.formats), exporters, strict=True)
+        ):
+            self._progress(result.slide.name, "files", done, len(exporters))
+            with watch(name):
+                exporter.write(result, folder)
+        self._progress(result.slide.name, "files", len(exporters), len(exporters))
+
+    def _record(
+        self, result: SlideResult, planned: PlannedSlide, scaling: CohortScaling, outcome: Outcome
+    ) -> dict[str, Any]:
+        """Return a slide's provenance."""
+        plan, heatmaps, slide = self._plan, result.heatmaps, result.slide
+        return {
+            "format": "heatmaps-ome result 1",
+            "request": planned.request,
+            "created": _now(),
+            "versions": provenance.versions(),
+            "slide": {
+                "name": planned.path.name,
+                "fingerprint": planned.fingerprint,
+                "shape": list(slide.shape),
+                "mpp": list(slide.mpp),
+                "mpp_source": slide.mpp_source,
+            },
+            "model": _model_record(plan),
+            "extractor": _extractor_record(plan),
+            "pooling": asdict(plan.pooling),
+            "grid": asdict(heatmaps.grid),
+            "tissue_cells": heatmaps.tissue_cells,
+            "true_class": result.true_class,
+            "prediction": {k: _finite(v) for k, v in outcome.prediction.items()},
+            "scaling": asdict(scaling),
+            "options": provenance.effective_options(self._options),
+            "seconds": outcome.seconds,
+        }
+
+
+class _Stopwatch:
+    """Adds up the seconds spent in named stages."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+        self._stage, self._begun = "", 0.0
+
+    def __call__(self, stage: str) -> _Stopwatch:
+        """Begin a stage."""
+        self._stage = stage
+        return self
+
+    def __enter__(self) -> None:
+        self._begun = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent = time.perf_counter() - self._begun
+        self._seconds[self._stage] = round(self._seconds.get(self._stage, 0.0) + spent, 3)
+
+
+def _values_path(folder: Path, planned: PlannedSlide) -> Path:
+    """Return where a slide's raw values lie in a folder of results."""
+    return folder / f"{planned.folder.name}.values.ome.zarr"
+
+
+def _model_record(plan: Plan) -> dict[str, Any]:
+    """Return what identifies the model."""
+    return {
+        "digest": plan.model.digest,
+        "classes": list(plan.model.classes),
+        "target_label": plan.model.target_label,
+        "features": plan.model.n_features,
+    }
+
+
+def _extractor_record(plan: Plan) -> dict[str, Any]:
+    """Return what identifies the extractor and places its cells."""
+    extractor = plan.extractor
+    return {
+        "name": extractor.name,
+        "digest": extractor.digest,
+        "channels": extractor.channels,
+        "stride_px": extractor.stride_px,
+        "centre_px": extractor.centre_px,
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return a value as strict JSON has it: nothing for NaN."""
+    return value if math.isfinite(value) else None
+
+
+def _now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> None:
+    """Write what became of each slide, and with what."""
+    provenance.write_json(
+        options.output_path / RUN,
+        {
+            "format": "heatmaps-ome run 1",
+            "created": _now(),
+            "versions": provenance.versions(),
+            "options": provenance.all_options(options),
+            "model": _model_record(plan),
+            "extractor": _extractor_record(plan),
+            "slides": [
+                {
+                    **asdict(outcome),
+                    "folder": None if outcome.folder is None else outcome.folder.name,
+                    "prediction": {k: _finite(v) for k, v in outcome.prediction.items()},
+                }
+                for outcome in outcomes
+            ],
+        },
+    )

@@ -1,0 +1,337 @@
+"""Everything that can be known to be wrong is found here, before the first block is read."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from heatmaps_ome.colour import require_colour_map
+from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
+from heatmaps_ome.export import load_exporters
+from heatmaps_ome.extractors import load_extractor
+from heatmaps_ome.models import read_model
+from heatmaps_ome.normalise import CohortScaling
+from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.pooling import TILE_CELLS, Pooling
+from heatmaps_ome.provenance import digest_of, effective_options
+from heatmaps_ome.results import ResultFolder, require_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from heatmaps_ome.export.protocol import Exporter
+    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.options import CreateOptions
+
+logger = logging.getLogger(__name__)
+
+CheckedT = TypeVar("CheckedT")
+
+
+class PreflightError(HeatmapsError):
+    """All that is wrong with a run, a sentence a line.
+
+    Attributes
+    ----------
+    problems : list of HeatmapsError
+    """
+
+    def __init__(self, problems: list[HeatmapsError]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class PlannedSlide:
+    """A slide that can be opened, and where its results go.
+
+    Attributes
+    ----------
+    request : str
+        Digest of all that decides the slide's results.
+    finished : bool
+        Whether results of this very request are there already.
+    """
+
+    path: Path
+    folder: ResultFolder
+    fingerprint: str
+    request: str
+    finished: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run will do.
+
+    Attributes
+    ----------
+    refused : dict of slide path → reason
+        Slides that cannot be done; the others are.
+    scaling : CohortScaling or None
+        Given by the user; None: fitted to the slides.
+    """
+
+    model: AttentionMIL
+    extractor: Extractor
+    pooling: Pooling
+    classes: tuple[str, ...]
+    exporters: tuple[Exporter, ...]
+    scaling: CohortScaling | None
+    slides: tuple[PlannedSlide, ...]
+    refused: dict[Path, str]
+
+
+def prepare(options: CreateOptions) -> Plan:
+    """Return the plan of a run.
+
+    Raises
+    ------
+    PreflightError
+        With everything that is wrong with the run as a whole; slides that cannot be opened do
+        not count, unless none is left.
+    """
+    tried = _Attempts()
+    paths = tried(lambda: slide_paths(options))
+    tried(lambda: require_writable(options.output_path))
+    tried(lambda: require_colour_map(options.att_cmap))
+    tried(lambda: require_colour_map(options.score_cmap))
+    tried(lambda: require_colour_map(options.contribution_cmap))
+    exporters = tried(lambda: load_exporters(options.formats))
+    model = tried(lambda: _model(options))
+    extractor = tried(
+        lambda: load_extractor(options.extractor, options.extractor_weights, _device(options))
+    )
+    classes = scaling = None
+    if model is not None:
+        classes = tried(lambda: _classes(options, model.classes))
+    if model is not None and extractor is not None:
+        tried(lambda: _require_match(model, extractor, options))
+        scaling = tried(lambda: _scaling(options, model, extractor))
+    if tried.problems:
+        raise PreflightError(tried.problems)
+    made = model, extractor, pooling_of(options), classes, exporters, scaling
+    return Plan(*made, *_plan_slides(paths, options, model, extractor))  # pyright: ignore[reportArgumentType]
+
+
+class _Attempts:
+    """Runs checks and keeps what went wrong, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.problems: list[HeatmapsError] = []
+
+    def __call__(self, check: Callable[[], CheckedT]) -> CheckedT | None:
+        """Return what a check returns, or None if it fails."""
+        try:
+            return check()
+        except HeatmapsError as error:
+            self.problems.append(error)
+            return None
+
+
+def slide_paths(options: CreateOptions) -> list[Path]:
+    """Return the slides of the command line and of ``--from-file``, each file once.
+
+    Raises
+    ------
+    OptionError
+        If there are none, or the list cannot be read.
+    """
+    found = list(options.slides)
+    if options.from_file is not None:
+        try:
+            lines = options.from_file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(
+                f"{options.from_file} cannot be read as a list of slides; check --from-file"
+            ) from error
+        folder = options.from_file.parent
+        # An absolute path in the list stays as it is; others are beside the list or here.
+        listed = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        found += [_listed(line, folder) for line in listed]
+    if not found:
+        raise OptionError("no slides are given; name them, or list them in --from-file")
+    return list({path.resolve(): path for path in found}.values())
+
+
+def _listed(line: str, folder: Path) -> Path:
+    """Return the path that a line of a list means: from here, as the reference, or beside it."""
+    here = type(folder)(line)
+    return here if here.exists() or not (folder / line).exists() else folder / line
+
+
+def pooling_of(options: CreateOptions) -> Pooling:
+    """Return the pooling that the options ask for."""
+    if options.no_pool or options.blur_kernel_size == 0:
+        return Pooling("none", 1)
+    if options.blur_kernel_size is not None:
+        return Pooling("gaussian", options.blur_kernel_size)
+    return Pooling("mean", TILE_CELLS)
+
+
+def _device(options: CreateOptions) -> str:
+    """Return the torch device to use.
+
+    Raises
+    ------
+    OptionError
+        If it is not there.
+    """
+    import torch
+
+    if options.force_cpu:
+        return "cpu"
+    if options.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(options.device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(
+            f"the device {options.device!r} cannot be used here; leave out --device to have one "
+            "chosen"
+        ) from error
+    return options.device
+
+
+def _model(options: CreateOptions) -> AttentionMIL:
+    """Return the MIL model with its covariates."""
+    given = dict(options.covariate)
+    return read_model(options.model_path, allow_pickle=options.allow_pickle, covariates=given)
+
+
+def _classes(options: CreateOptions, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the classes to write, the true one first among equals."""
+    wanted = options.classes if options.classes is not None else known
+    for flag, names in (("--true-class", (options.true_class,)), ("--classes", wanted)):
+        for name in names:
+            if name not in known:
+                raise OptionError(
+                    f"{flag}: {options.model_path.name} has no class {name!r}; its classes are "
+                    f"{', '.join(known)}"
+                )
+    return tuple(name for name in known if name in {*wanted, options.true_class})
+
+
+def _require_match(model: AttentionMIL, extractor: Extractor, options: CreateOptions) -> None:
+    """Refuse a model that was trained on features of another length."""
+    if model.n_features != extractor.channels:
+        raise OptionError(
+            f"{options.model_path.name} was trained on {model.n_features} features per tile, but "
+            f"the extractor {extractor.name} gives {extractor.channels}; choose the model's own "
+            "with --extractor"
+        )
+
+
+def _scaling(
+    options: CreateOptions, model: AttentionMIL, extractor: Extractor
+) -> CohortScaling | None:
+    """Return the scaling that the user gave, if it fits."""
+    if options.scaling is None:
+        return None
+    scaling = CohortScaling.load(options.scaling)
+    scaling.require_fit(model.digest, extractor.digest, options.scaling)
+    return scaling
+
+
+def _plan_slides(
+    paths: list[Path], options: CreateOptions, model: AttentionMIL, extractor: Extractor
+) -> tuple[tuple[PlannedSlide, ...], dict[Path, str]]:
+    """Return the slides that can be done, and why the others cannot."""
+    refused: dict[Path, str] = {}
+    prints: dict[Path, str] = {}
+    # Names that differ by case alone are one folder on many disks.
+    stems = Counter(path.stem.casefold() for path in paths)
+    for path in paths:
+        try:
+            if stems[path.stem.casefold()] > 1:
+                raise SlideError(
+                    f"{path}: another slide of this run is called {path.stem} too, and results are "
+                    "named after their slide; rename one or do them in separate runs"
+                )
+            prints[path] = _checked(path, options)
+        except HeatmapsError as error:
+            refused[path] = str(error)
+    cohort = _cohort(options, list(prints.values()), model, extractor)
+    planned = []
+    for path, fingerprint in prints.items():
+        try:
+            planned.append(_planned(path, fingerprint, cohort, options))
+        except HeatmapsError as error:
+            refused[path] = str(error)
+    return tuple(planned), refused
+
+
+def _checked(path: Path, options: CreateOptions) -> str:
+    """Open a slide, say what is odd about it, and return its fingerprint."""
+    slide = OpenSlideReader(path, options.mpp)
+    try:
+        if options.mpp is not None and slide.mpp_source == "slide":
+            logger.info("%s: its own pixel size is used, not --mpp", path.name)
+        if max(slide.mpp) > 2 * options.target_mpp:
+            logger.warning(
+                "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
+                "enlarged, and its maps mean little", path.name, max(slide.mpp), options.target_mpp,
+            )  # fmt: skip
+        return slide.fingerprint()
+    except OSError as error:
+        raise SlideError(f"{path} cannot be read ({error}); check the file") from error
+    finally:
+        slide.close()
+
+
+def _cohort(
+    options: CreateOptions, prints: list[str], model: AttentionMIL, extractor: Extractor
+) -> dict[str, object]:
+    """Return all that decides the results of every slide of the run."""
+    if options.scaling is None:
+        shared: object = sorted(prints)
+    else:
+        shared = hashlib.sha256(options.scaling.read_bytes()).hexdigest()
+    return {
+        "options": effective_options(options),
+        "model": model.digest,
+        "extractor": extractor.digest,
+        "scaling": shared,
+    }
+
+
+def _planned(
+    path: Path, fingerprint: str, cohort: dict[str, object], options: CreateOptions
+) -> PlannedSlide:
+    """Return a slide's plan.
+
+    Raises
+    ------
+    ResultError
+        If other results stand where its own would go.
+    """
+    folder = ResultFolder(options.output_path, path.stem)
+    request = digest_of({**cohort, "slide": fingerprint})
+    found = folder.provenance()
+    finished = found is not None and found.get("request") == request
+    if found is not None and not finished:
+        if found.get("slide", {}).get("fingerprint") != fingerprint:
+            raise ResultError(
+                f"{folder.path} holds the results of another slide of the name {path.stem}; choose "
+                "another --output-path"
+            )
+        if not options.overwrite:
+            raise ResultError(
+                f"{folder.path} holds results of other options or another cohort; add --overwrite "
+                "to replace them, or choose another --output-path"
+            )
+    return PlannedSlide(path, folder, fingerprint, request, finished)
+
+
+def reading_threads(options: CreateOptions) -> int:
+    """Return how many threads read the slide."""
+    if options.threads is not None:
+        return options.threads
+    return max(1, min(4, os.cpu_count() or 1))

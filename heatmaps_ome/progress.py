@@ -1,0 +1,101 @@
+"""How far a run is: a bar with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+class Progress(Protocol):
+    """Told how many steps of a slide's stage are done."""
+
+    def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
+        """Take note that ``done`` of ``total`` steps are done."""
+        ...
+
+
+def silent(slide: str, stage: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+class Bars:
+    """One tqdm bar for each stage of each slide."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: tqdm | None = None
+        self._key: tuple[str, str] | None = None
+
+    def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
+        """Move the bar, or begin the next."""
+        from tqdm import tqdm
+
+        if self._key != (slide, stage):
+            self.close()
+            self._key = (slide, stage)
+            # Steps found in the cache must not make the time left look shorter.
+            self._bar = tqdm(
+                total=total, initial=done, desc=f"{slide}: {stage}", file=self._stream,
+                unit="block", dynamic_ncols=True, leave=False,
+            )  # fmt: skip
+        elif self._bar is not None:
+            self._bar.update(done - self._bar.n)
+        if done >= total:
+            self.close()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+
+class Lines:
+    """A line when a stage begins and ends, and at most one in half a minute between."""
+
+    def __init__(self, stream: TextIO, every_s: float = 30.0) -> None:
+        self._stream = stream
+        self._every_s = every_s
+        self._key: tuple[str, str] | None = None
+        self._begun = self._said = 0.0
+        self._first = 0
+
+    def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
+        """Write a line if one is due."""
+        now = time.monotonic()
+        if self._key != (slide, stage):
+            self._key, self._begun, self._first = (slide, stage), now, done
+        elif done < total and now - self._said < self._every_s:
+            return
+        self._said = now
+        left = self._left_s(now, done, total)
+        note = "" if left is None else f", about {_spoken(left)} left"
+        self._stream.write(f"{slide}: {stage} {done}/{total}{note}\n")
+        self._stream.flush()
+
+    def _left_s(self, now: float, done: int, total: int) -> float | None:
+        """Return the seconds left at the speed so far, or None before there is one."""
+        if done <= self._first or done >= total:
+            return None
+        return (now - self._begun) / (done - self._first) * (total - done)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+def for_stream(stream: TextIO) -> Bars | Lines:
+    """Return bars for a terminal and lines for anything else."""
+    return Bars(stream) if stream.isatty() else Lines(stream)
+
+
+def _spoken(seconds: float) -> str:
+    """Return a duration as people say it.
+
+    >>> _spoken(59), _spoken(150)
+    ('59 s', '2 min 30 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

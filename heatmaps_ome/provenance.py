@@ -1,0 +1,89 @@
+"""What a result was made from: digests, versions and options, without private paths."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import heatmaps_ome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from heatmaps_ome.options import CreateOptions
+
+_WITHOUT_EFFECT = frozenset({
+    "slides", "from_file", "output_path", "cache_dir", "model_path", "extractor_weights", "scaling",
+    "block_size", "threads", "device", "force_cpu", "overwrite", "verbose", "covariate",
+})  # fmt: skip
+"""Options that change no value of a result, or whose effect the digests beside them hold."""
+
+_PACKAGES = (
+    "torch", "timm", "numpy", "zarr", "ome-zarr", "pyvips", "openslide-python", "openslide-bin",
+    "matplotlib", "pillow",
+)  # fmt: skip
+
+
+def effective_options(options: CreateOptions) -> dict[str, Any]:
+    """Return the options that change a result, as plain JSON values."""
+    return {
+        each.name: _plain(getattr(options, each.name))
+        for each in fields(options)
+        if each.name not in _WITHOUT_EFFECT
+    }
+
+
+def all_options(options: CreateOptions) -> dict[str, Any]:
+    """Return all options but the slides; of files only the name, as a path may name a patient."""
+    return {
+        each.name: _plain(getattr(options, each.name))
+        for each in fields(options)
+        if each.name not in ("slides", "covariate")
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return an option's value as JSON has it."""
+    if isinstance(value, Path):
+        return value.name
+    return list(value) if isinstance(value, tuple) else value
+
+
+def digest_of(said: Mapping[str, Any]) -> str:
+    """Return the sha256 of JSON values, independent of the order of their keys."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file below a folder, by its path relative to the folder."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                found[path.relative_to(folder).as_posix()] = hashlib.file_digest(
+                    file, "sha256"
+                ).hexdigest()
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package and of all that its results depend on."""
+    found = {"heatmaps-ome": heatmaps_ome.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_json(path: Path, said: Mapping[str, Any]) -> None:
+    """Write JSON for people and machines, replacing the file as a whole."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""The command line of KatherLab's create_heatmaps.py, with heatmaps-ome behind it.
+
+The same as ``heatmaps-ome create``, but for three habits of the original: ``--force-cpu`` may be
+followed by True or False, weights called ``xiyue-wang.pth`` (or ``best_ckpt.pth``) are found in the
+current folder, and the results of an earlier run are replaced.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+WEIGHTS = (Path("xiyue-wang.pth"), Path("best_ckpt.pth"))
+
+
+def translated(words: list[str]) -> list[str]:
+    """Return the original's command line as ``heatmaps-ome create`` takes it."""
+    out: list[str] = []
+    for word in words:
+        if out and out[-1] == "--force-cpu" and word.lower() in ("true", "false"):
+            if word.lower() == "false":
+                out.pop()
+        else:
+            out.append(word)
+    given = {word.partition("=")[0] for word in words}
+    if not given & {"--extractor", "--extractor-weights"}:
+        out += [f"--extractor-weights={path}" for path in WEIGHTS if path.exists()][:1]
+    return [*out, "--overwrite"] if "--overwrite" not in given else out
+
+
+def main() -> int:
+    """Run the command."""
+    try:
+        from heatmaps_ome import cli
+    except ModuleNotFoundError as error:
+        sys.stderr.write(
+            f"create_heatmaps.py: {error.name} is not installed for this Python; run "
+            "scripts/install, then .venv/bin/python scripts/create_heatmaps.py\n"
+        )
+        return 1
+    return cli.guarded(lambda: cli.create(translated(sys.argv[1:]), "create_heatmaps.py"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""The shape of the package: layers, sizes, and what is imported where."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import heatmaps_ome
+
+PACKAGE = Path(heatmaps_ome.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# From the bottom up: a module imports from its own layer's subpackage or from layers below.
+LAYERS = [
+    {"heatmaps_ome", "errors", "geometry"},
+    {"slide", "display", "heatmaps", "options", "demo_layout", "demo_nuclei", "demo_tissue"},
+    {"openslide_reader", "tissue", "blocks", "pooling", "cache", "reading", "normalise",
+     "pyramid", "arguments", "provenance", "progress", "results", "colour", "demo_slide"},
+    {"extractors", "models", "rendering"},
+    {"features", "inference", "export"},
+    {"preflight"},
+    {"pipeline", "info", "demo"},
+    {"summary"},
+    {"cli"},
+]  # fmt: skip
+
+
+def unit(name: str) -> str:
+    """Return the module or subpackage directly below heatmaps_ome that a dotted name is in."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def layer(name: str) -> int:
+    found = [level for level, units in enumerate(LAYERS) if unit(name) in units]
+    assert found, f"{name} stands in no layer; add it to LAYERS"
+    return found[0]
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports_of(path: Path, only_run_time: bool = True):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hidden = {
+        id(node)
+        for each in ast.walk(tree)
+        if isinstance(each, ast.If) and "TYPE_CHECKING" in ast.unparse(each.test)
+        for node in ast.walk(each)
+    }
+    for node in ast.walk(tree):
+        if only_run_time and id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            for alias in node.names:
+                is_module = (
+                    PACKAGE.parent / module.replace(".", "/") / f"{alias.name}.py"
+                ).exists()
+                yield f"{module}.{alias.name}" if is_module else module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_imports_point_down_only(path):
+    own = dotted(path)
+    for name in imports_of(path):
+        if name.startswith("heatmaps_ome") and unit(name) != unit(own):
+            assert layer(name) <= layer(own), f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_modules_are_small_and_say_their_job_first(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_functions_are_short(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = (body[-1].end_lineno - body[0].lineno + 1) if body else 0
+            assert length <= 40, f"{path.name}:{node.name} has {length} lines"
+
+
+def test_the_units_of_the_package_do_not_import_one_another_in_a_ring():
+    edges: dict[str, set[str]] = {}
+    for path in MODULES:
+        own = unit(dotted(path))
+        for name in imports_of(path):
+            if name.startswith("heatmaps_ome.") and unit(name) != own:
+                edges.setdefault(own, set()).add(unit(name))
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, f"a ring: {' → '.join((*trail, name))}"
+        if name not in done:
+            for other in sorted(edges.get(name, ())):
+                visit(other, (*trail, name))
+            done.add(name)
+
+    for name in sorted(edges):
+        visit(name, ())
+
+
+def test_only_the_fastai_module_imports_fastai():
+    for path in MODULES:
+        if path.name != "fastai_export.py":
+            assert not any(name.startswith("fastai") for name in imports_of(path))
+
+
+def test_nothing_is_called_utils():
+    assert not {"utils", "helpers", "common", "misc"} & {path.stem for path in MODULES}

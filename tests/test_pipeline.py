@@ -1,0 +1,335 @@
+"""Whole runs on small slides, with an extractor that needs no weights."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from fake_extractors import CLASSES, load_mean_colour
+from model_files import make_parts, write_export
+from slide_files import speckled, write_slide
+
+from heatmaps_ome import extractors
+from heatmaps_ome.errors import OptionError
+from heatmaps_ome.export.values import read_values
+from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.pipeline import create
+from heatmaps_ome.preflight import PreflightError
+from heatmaps_ome.progress import silent
+from heatmaps_ome.provenance import file_digests
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """A folder with two slides and a model, and the means to run create there."""
+    monkeypatch.setitem(extractors.REGISTRY, "mean-colour", "fake_extractors:load_mean_colour")
+    load_mean_colour.calls = 0
+    for seed, name in enumerate(("a", "b")):
+        write_slide(tmp_path / f"{name}.svs", speckled(500, 700, seed))
+    write_export(tmp_path / "export.pkl", parts=make_parts(n_inputs=3))
+
+    class World:
+        path = tmp_path
+        slides = (tmp_path / "a.svs", tmp_path / "b.svs")
+
+        def options(self, *slides, **changed):
+            given = {
+                "slides": slides or self.slides,
+                "model_path": tmp_path / "export.pkl",
+                "output_path": tmp_path / "out",
+                "true_class": CLASSES[0],
+                "extractor": "mean-colour",
+                "block_size": 256,
+            }
+            return CreateOptions(**(given | changed))
+
+        def run(self, *slides, **changed):
+            return create(self.options(*slides, **changed), silent)
+
+    return World()
+
+
+def tree(folder):
+    return {path for path in folder.rglob("*") if ".cache" not in path.parts}
+
+
+def test_a_run_leaves_everything_it_promises(world):
+    outcomes = world.run()
+    assert [(o.slide, o.status) for o in outcomes] == [("a.svs", "done"), ("b.svs", "done")]
+    out = world.path / "out"
+    assert {p.name for p in out.iterdir()} == {".cache", "a", "b", "run.json", "scaling.json"}
+    names = {p.name for p in (out / "a").iterdir()}
+    assert names == {
+        "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "a.attention.ome.tiff",
+        *(f"a.{kind}-{c}.ome.tiff" for kind in ("score", "contribution") for c in CLASSES),
+    }  # fmt: skip
+    labels = zarr.open_group(out / "a" / "a.ome.zarr" / "labels", mode="r").attrs["labels"]
+    assert set(labels) == {
+        "attention", "tissue",
+        *(f"{kind}-{c}" for kind in ("score", "contribution") for c in CLASSES),
+    }  # fmt: skip
+
+
+def test_provenance_names_what_was_used_and_nothing_private(world):
+    world.run()
+    record = json.loads((world.path / "out" / "a" / "provenance.json").read_text())
+    assert record["slide"]["mpp"] == [0.5, 0.5]
+    assert record["model"]["classes"] == list(CLASSES)
+    assert record["extractor"]["name"] == "mean-colour"
+    folder = world.path / "out" / "a"
+    digests = file_digests(folder)
+    digests.pop("provenance.json")
+    assert record["files"] == digests
+    assert len(digests) > 20
+    for text in (json.dumps(record), (world.path / "out" / "run.json").read_text()):
+        assert str(world.path) not in text
+    assert json.loads((world.path / "out" / "run.json").read_text())["slides"][0]["folder"] == "a"
+
+
+def test_every_format_holds_the_same_value_at_the_same_place(world):
+    world.run(world.slides[0])
+    folder = world.path / "out" / "a"
+    heatmaps = read_values(folder / "a.values.ome.zarr")
+    scaling = json.loads((world.path / "out" / "scaling.json").read_text())["attention"]
+    labels = zarr.open_group(folder / "a.ome.zarr" / "labels" / "attention", mode="r")
+    properties = {
+        each["label-value"]: each["attention"]
+        for each in labels.attrs["image-label"]["properties"]
+        if "attention" in each
+    }
+    step = (scaling["upper"] - scaling["lower"]) / 254
+    um_label = labels.attrs["multiscales"][0]["datasets"][0]["coordinateTransformations"][0][
+        "scale"
+    ]
+    overlay = tifffile.imread(folder / "a.attention.ome.tiff", series=0, level=0)
+    for row, col in np.argwhere(heatmaps.tissue):
+        place = heatmaps.grid.um_from_g((type(heatmaps.grid.l0_cell))(row + 0.5, col + 0.5))
+        index = tuple(int(p / s) for p, s in zip(place, um_label, strict=True))
+        if index[0] >= labels["0"].shape[0] or index[1] >= labels["0"].shape[1]:
+            continue
+        value = np.clip(heatmaps.attention[row, col], scaling["lower"], scaling["upper"])
+        assert properties[int(labels["0"][index])] == pytest.approx(value, abs=step * 0.51)
+        assert overlay[index][3] == 128
+
+
+def test_slides_of_a_run_share_a_scaling_but_keep_their_raw_values(world):
+    world.run()
+    world.run(world.slides[0], output_path=world.path / "alone")
+    together = read_values(world.path / "out" / "a" / "a.values.ome.zarr")
+    alone = read_values(world.path / "alone" / "a" / "a.values.ome.zarr")
+    assert np.array_equal(together.attention, alone.attention, equal_nan=True)
+    assert np.array_equal(together.scores, alone.scores, equal_nan=True)
+    assert np.array_equal(together.contributions, alone.contributions, equal_nan=True)
+    shared, own = (
+        json.loads((world.path / folder / "scaling.json").read_text())
+        for folder in ("out", "alone")
+    )
+    assert (shared["slides"], own["slides"]) == (2, 1)
+    assert shared["attention"] != own["attention"]
+
+
+def test_a_scaling_is_applied_to_a_later_slide(world):
+    world.run(world.slides[0])
+    scaling = world.path / "out" / "scaling.json"
+    world.run(world.slides[1], output_path=world.path / "later", scaling=scaling)
+    assert (world.path / "later" / "scaling.json").read_text() == scaling.read_text()
+    record = json.loads((world.path / "later" / "b" / "provenance.json").read_text())
+    assert record["scaling"]["attention"] == json.loads(scaling.read_text())["attention"]
+
+
+def test_other_colours_and_classes_need_no_network(world):
+    world.run()
+    calls = load_mean_colour.calls
+    assert calls > 0
+    outcomes = world.run(
+        overwrite=True, att_cmap="viridis", att_lower_threshold=0.2, true_class=CLASSES[1],
+        classes=(CLASSES[1],), no_pool=True,
+    )  # fmt: skip
+    assert {o.status for o in outcomes} == {"done"}
+    assert load_mean_colour.calls == calls
+
+
+def test_the_same_run_again_changes_nothing(world):
+    world.run()
+    before = {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
+    assert {o.status for o in world.run()} == {"unchanged"}
+    assert before == {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
+
+
+def test_other_results_are_not_overwritten_unasked(world):
+    world.run()
+    before = {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
+    outcomes = world.run(att_cmap="viridis")
+    assert {o.status for o in outcomes} == {"failed"}
+    assert "--overwrite" in outcomes[0].message
+    assert before == {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
+
+
+def test_another_slides_results_are_never_replaced(world):
+    world.run(world.slides[0])
+    (world.path / "other").mkdir()
+    namesake = shutil.copy(world.slides[1], world.path / "other" / "a.svs")
+    outcomes = world.run(namesake, overwrite=True)
+    assert outcomes[0].status == "failed"
+    assert "another slide of the name a" in outcomes[0].message
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(world):
+    (world.path / "out" / "a").mkdir(parents=True)
+    (world.path / "out" / "a" / "thesis.docx").write_text("years of work")
+    outcomes = world.run(overwrite=True)
+    assert [o.status for o in outcomes] == ["failed", "done"]
+    assert (world.path / "out" / "a" / "thesis.docx").read_text() == "years of work"
+
+
+def test_two_slides_of_one_name_are_both_refused(world):
+    (world.path / "other").mkdir()
+    namesake = shutil.copy(world.slides[1], world.path / "other" / "A.svs")
+    outcomes = world.run(*world.slides, namesake)
+    assert [o.status for o in outcomes] == ["failed", "done", "failed"]
+    assert "is called a too" in outcomes[0].message
+
+
+def test_a_slide_given_twice_is_done_once(world):
+    assert len(world.run(world.slides[0], world.path / "." / "a.svs")) == 1
+
+
+def test_bad_slides_do_not_sink_the_cohort(world):
+    (world.path / "text.svs").write_text("not a slide")
+    write_slide(world.path / "unknown.tiff", speckled(300, 300), mpp=None)
+    outcomes = world.run(
+        world.path / "text.svs", *world.slides, world.path / "unknown.tiff",
+        world.path / "missing.svs",
+    )  # fmt: skip
+    assert [o.status for o in outcomes] == ["failed", "done", "done", "failed", "failed"]
+    said = json.loads((world.path / "out" / "run.json").read_text())["slides"]
+    assert [s["status"] for s in said] == [o.status for o in outcomes]
+    assert "--mpp" in said[3]["message"]
+    assert not any(".partial" in p.name for p in tree(world.path / "out"))
+
+
+def test_mpp_serves_only_the_slides_that_need_it(world):
+    unknown = write_slide(world.path / "unknown.tiff", speckled(300, 300), mpp=None)
+    world.run(world.slides[0], unknown, mpp=0.25)
+    records = {
+        name: json.loads((world.path / "out" / name / "provenance.json").read_text())["slide"]
+        for name in ("a", "unknown")
+    }
+    assert records["a"]["mpp"] == [0.5, 0.5]
+    assert records["unknown"]["mpp"] == [0.25, 0.25]
+    assert records["unknown"]["mpp_source"] == "--mpp"
+
+
+def test_a_slide_of_glass_is_done_and_has_no_prediction(world):
+    glass = write_slide(world.path / "glass.svs", np.full((400, 400, 3), 245, np.uint8))
+    outcomes = world.run(glass)
+    assert outcomes[0].status == "done"
+    run = json.loads((world.path / "out" / "run.json").read_text())
+    assert set(run["slides"][0]["prediction"].values()) == {None}
+
+
+def test_a_tiny_slide_is_done(world):
+    small = write_slide(world.path / "tiny.svs", np.full((20, 30, 3), 99, np.uint8))
+    outcomes = world.run(small)
+    assert outcomes[0].status == "done", outcomes[0].message
+    assert read_values(world.path / "out/tiny/tiny.values.ome.zarr").grid.shape == (1, 1)
+
+
+def test_all_that_is_wrong_is_told_at_once_and_nothing_is_written(world):
+    with pytest.raises(PreflightError) as caught:
+        world.run(
+            model_path=world.path / "missing.pkl", extractor="nosuch", att_cmap="magmaa",
+            scaling=world.path / "missing.json",
+        )  # fmt: skip
+    said = str(caught.value)
+    for each in ("missing.pkl", "nosuch", "magmaa"):
+        assert each in said
+    assert tree(world.path / "out") == set()
+
+
+def test_a_class_that_the_model_does_not_know_is_refused_with_its_classes(world):
+    with pytest.raises(PreflightError, match=f"{CLASSES[0]}, {CLASSES[1]}") as caught:
+        world.run(true_class="nonsense")
+    assert isinstance(caught.value.problems[0], OptionError)
+
+
+def test_a_model_of_other_features_is_refused(world):
+    write_export(world.path / "wide.pkl", parts=make_parts(n_inputs=8))
+    with pytest.raises(PreflightError, match="8 features per tile"):
+        world.run(model_path=world.path / "wide.pkl")
+
+
+def test_the_extractors_weights_are_asked_for_by_name(world):
+    with pytest.raises(PreflightError, match=r"RetCCL authors .* --extractor-weights"):
+        world.run(extractor="retccl")
+
+
+def test_another_models_scaling_is_refused(world):
+    world.run(world.slides[0])
+    write_export(world.path / "other.pkl", parts=make_parts(n_inputs=3, seed=5))
+    with pytest.raises(PreflightError, match="another model"):
+        world.run(
+            model_path=world.path / "other.pkl", output_path=world.path / "o2",
+            scaling=world.path / "out" / "scaling.json",
+        )  # fmt: skip
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(world):
+    (world.path / "file").write_text("in the way")
+    with pytest.raises(PreflightError, match="--output-path"):
+        world.run(output_path=world.path / "file" / "out")
+    assert load_mean_colour.calls == 0
+
+
+def test_slides_come_from_a_file_too(world):
+    (world.path / "list.txt").write_text("# a comment\n\na.svs\n" + str(world.slides[1]) + "\n")
+    options = world.options(slides=(), from_file=world.path / "list.txt")
+    assert [o.slide for o in create(options, silent)] == ["a.svs", "b.svs"]
+
+
+def test_no_slides_at_all_is_a_usage_error(world):
+    with pytest.raises(PreflightError, match="no slides"):
+        create(world.options(slides=(), from_file=None), silent)
+
+
+def test_a_run_killed_while_writing_leaves_nothing_half_done_and_goes_on(world, monkeypatch):
+    from heatmaps_ome.export.png import PngExporter
+
+    def killed(self, result, folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PngExporter, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+    assert not (world.path / "out" / "a").exists()
+    calls = load_mean_colour.calls
+    assert {o.status for o in world.run()} == {"done"}
+    assert load_mean_colour.calls == calls
+    assert not any(".partial" in p.name for p in tree(world.path / "out"))
+
+
+def test_a_slide_whose_export_fails_is_reported_and_leaves_no_files(world, monkeypatch):
+    from heatmaps_ome.export.tiff import TiffExporter
+
+    write = TiffExporter.write
+
+    def full_disk_for_a(self, result, folder):
+        if result.slide.name == "a":
+            raise OSError(28, "No space left on device")
+        return write(self, result, folder)
+
+    monkeypatch.setattr(TiffExporter, "write", full_disk_for_a)
+    outcomes = world.run()
+    assert [o.status for o in outcomes] == ["failed", "done"]
+    assert "No space left" in outcomes[0].message
+    assert not (world.path / "out" / "a").exists()
+    assert not any(".partial" in p.name for p in tree(world.path / "out"))
+
+
+def test_only_the_formats_asked_for_are_written(world):
+    world.run(world.slides[0], formats=("png",))
+    names = {p.name for p in (world.path / "out" / "a").iterdir()}
+    assert names == {"a.values.ome.zarr", "previews", "provenance.json"}
