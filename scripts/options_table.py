@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Print the options of a command as the Markdown table that README holds.
+
+``scripts/options_table.py --write`` puts it there.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+
+from heatmaps_ome.options import GROUPS, CreateOptions
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- options: begin -->", "<!-- options: end -->"
+
+
+def table() -> str:
+    """Return the table of ``heatmaps-ome create``."""
+    lines = []
+    for group, title in GROUPS.items():
+        lines += ["", f"**{group}**: {title}", "", "| option | meaning |", "|---|---|"]
+        lines += [_row(each) for each in fields(CreateOptions) if each.metadata["group"] == group]
+    return "\n".join(lines).strip()
+
+
+def _row(field: Field) -> str:
+    """Return an option's row."""
+    said = field.metadata
+    flags = said.get("args", [f"--{field.name.replace('_', '-')}"])
+    takes = "" if field.type is bool else " " + said.get("metavar", field.name.upper())
+    if not flags[0].startswith("-"):
+        flags, takes = [said["metavar"] + " …"], ""
+    shown = ", ".join(f"`{flag}{takes}`" for flag in flags)
+    return f"| {shown} | {said['help'].replace('%%', '%')}{_default(field)} |"
+
+
+def _default(field: Field) -> str:
+    """Return the default if it says something."""
+    if field.default in (None, MISSING, False, ()) or "(default" in field.metadata["help"]:
+        return ""
+    value = field.default
+    return f" (default: `{','.join(value) if isinstance(value, tuple) else value}`)"
+
+
+def main() -> None:
+    """Print the table, or write it into README."""
+    if sys.argv[1:] != ["--write"]:
+        print(table())
+        return
+    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
