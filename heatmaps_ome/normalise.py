@@ -78,6 +78,8 @@ class CohortScaling:
 
     Attributes
     ----------
+    cohort : str
+        Digest of the slides and options that it was fitted with.
     model_digest, extractor_digest : str
         What the maps were made with; other maps have other units, so they are refused.
     quantiles : Quantiles
@@ -94,6 +96,7 @@ class CohortScaling:
         How many were fitted to.
     """
 
+    cohort: str
     model_digest: str
     extractor_digest: str
     quantiles: Quantiles
@@ -191,7 +194,7 @@ class ScalingFit:
         if heatmaps.contributions is not None:
             self._contributions.append(heatmaps.contributions[:, heatmaps.tissue])
 
-    def fit(self, model_digest: str, extractor_digest: str) -> CohortScaling:
+    def fit(self, cohort: str, model_digest: str, extractor_digest: str) -> CohortScaling:
         """Return the scaling of all cells so far.
 
         Cells that are not finite are left out; no cells at all, or cells that are all alike,
@@ -201,6 +204,7 @@ class ScalingFit:
         chance = 1 / max(1, len(self._classes))
         contributions = _joined(self._contributions)
         return CohortScaling(
+            cohort=cohort,
             model_digest=model_digest,
             extractor_digest=extractor_digest,
             quantiles=self._quantiles,

@@ -22,7 +22,14 @@ from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.inference import compute_heatmaps
 from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.openslide_reader import OpenSlideReader
-from heatmaps_ome.preflight import Plan, PlannedSlide, prepare, reading_threads, slide_paths
+from heatmaps_ome.preflight import (
+    SCALING,
+    Plan,
+    PlannedSlide,
+    prepare,
+    reading_threads,
+    slide_paths,
+)
 from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.tissue import tissue_cells
 
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SCALING, RUN = "scaling.json", "run.json"
+RUN = "run.json"
 
 _ONE_SLIDES_FAULT = (HeatmapsError, OSError, RuntimeError, MemoryError)
 """What ends a slide but not its run; torch and libvips raise RuntimeError for lack of memory."""
@@ -165,7 +172,8 @@ class _Run:
         """Return the user's scaling, or that of the slides so far."""
         if self._plan.scaling is not None:
             return self._plan.scaling
-        return self._fit.fit(self._plan.model.digest, self._plan.extractor.digest)
+        plan = self._plan
+        return self._fit.fit(plan.cohort, plan.model.digest, plan.extractor.digest)
 
     def second_half(self, planned: PlannedSlide, scaling: CohortScaling, outcome: Outcome) -> None:
         """Write a slide's files and put its folder in place."""
@@ -301,6 +309,13 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _without_places(message: str, places: set[str]) -> str:
+    """Return a message without the folders of slides and outputs: they may name a patient."""
+    for place in sorted(places, key=len, reverse=True):
+        message = message.replace(f"{place}/", "")
+    return message
+
+
 def _now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -308,6 +323,7 @@ def _now() -> str:
 
 def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> None:
     """Write what became of each slide, and with what."""
+    places = {str(path.parent) for path in slide_paths(options)} | {str(options.output_path)}
     provenance.write_json(
         options.output_path / RUN,
         {
@@ -320,6 +336,7 @@ def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> N
             "slides": [
                 {
                     **asdict(outcome),
+                    "message": _without_places(outcome.message, places),
                     "folder": None if outcome.folder is None else outcome.folder.name,
                     "prediction": {k: _finite(v) for k, v in outcome.prediction.items()},
                 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from heatmaps_ome.colour import require_colour_map
-from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
+from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError, ResultError, SlideError
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.models import read_model
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CheckedT = TypeVar("CheckedT")
+
+SCALING = "scaling.json"
 
 
 class PreflightError(HeatmapsError):
@@ -76,6 +78,8 @@ class Plan:
         Slides that cannot be done; the others are.
     scaling : CohortScaling or None
         Given by the user; None: fitted to the slides.
+    cohort : str
+        Digest of all that decides a fitted scaling.
     """
 
     model: AttentionMIL
@@ -84,6 +88,7 @@ class Plan:
     classes: tuple[str, ...]
     exporters: tuple[Exporter, ...]
     scaling: CohortScaling | None
+    cohort: str
     slides: tuple[PlannedSlide, ...]
     refused: dict[Path, str]
 
@@ -114,10 +119,23 @@ def prepare(options: CreateOptions) -> Plan:
     if model is not None and extractor is not None:
         tried(lambda: _require_match(model, extractor, options))
         scaling = tried(lambda: _scaling(options, model, extractor))
-    if tried.problems:
+    if (
+        tried.problems
+        or paths is None
+        or model is None
+        or extractor is None
+        or classes is None
+        or exporters is None
+    ):
         raise PreflightError(tried.problems)
-    made = model, extractor, pooling_of(options), classes, exporters, scaling
-    return Plan(*made, *_plan_slides(paths, options, model, extractor))  # pyright: ignore[reportArgumentType]
+    prints, refused = _fingerprints(paths, options)
+    shared = _shared(options, list(prints.values()), model, extractor)
+    cohort = digest_of(shared)
+    _require_free_scaling(options, scaling, cohort)
+    slides = _planned_slides(prints, refused, shared, options)
+    return Plan(
+        model, extractor, pooling_of(options), classes, exporters, scaling, cohort, slides, refused
+    )
 
 
 class _Attempts:
@@ -240,12 +258,12 @@ def _scaling(
     return scaling
 
 
-def _plan_slides(
-    paths: list[Path], options: CreateOptions, model: AttentionMIL, extractor: Extractor
-) -> tuple[tuple[PlannedSlide, ...], dict[Path, str]]:
-    """Return the slides that can be done, and why the others cannot."""
-    refused: dict[Path, str] = {}
+def _fingerprints(
+    paths: list[Path], options: CreateOptions
+) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Return the fingerprints of the slides that can be opened, and why the others cannot."""
     prints: dict[Path, str] = {}
+    refused: dict[Path, str] = {}
     # Names that differ by case alone are one folder on many disks.
     stems = Counter(path.stem.casefold() for path in paths)
     for path in paths:
@@ -258,14 +276,48 @@ def _plan_slides(
             prints[path] = _checked(path, options)
         except HeatmapsError as error:
             refused[path] = str(error)
-    cohort = _cohort(options, list(prints.values()), model, extractor)
+    return prints, refused
+
+
+def _planned_slides(
+    prints: dict[Path, str],
+    refused: dict[Path, str],
+    shared: dict[str, object],
+    options: CreateOptions,
+) -> tuple[PlannedSlide, ...]:
+    """Return the plans of the slides, adding to ``refused`` those whose results have no place."""
     planned = []
     for path, fingerprint in prints.items():
         try:
-            planned.append(_planned(path, fingerprint, cohort, options))
+            planned.append(_planned(path, fingerprint, shared, options))
         except HeatmapsError as error:
             refused[path] = str(error)
-    return tuple(planned), refused
+    return tuple(planned)
+
+
+def _require_free_scaling(
+    options: CreateOptions, scaling: CohortScaling | None, cohort: str
+) -> None:
+    """Refuse to replace the scaling of another cohort, whose results may be kept with it.
+
+    Raises
+    ------
+    PreflightError
+        Saying how to go on.
+    """
+    path = options.output_path / SCALING
+    if options.overwrite or not path.exists():
+        return
+    found = CohortScaling.load(path)
+    same = found.cohort == cohort if scaling is None else found == scaling
+    if not same:
+        raise PreflightError([
+            OutputError(
+                f"{path} is the scaling of another cohort or other options; apply it to these "
+                "slides with --scaling, replace it with --overwrite, or choose another "
+                "--output-path"
+            )
+        ])  # fmt: skip
 
 
 def _checked(path: Path, options: CreateOptions) -> str:
@@ -286,24 +338,24 @@ def _checked(path: Path, options: CreateOptions) -> str:
         slide.close()
 
 
-def _cohort(
+def _shared(
     options: CreateOptions, prints: list[str], model: AttentionMIL, extractor: Extractor
 ) -> dict[str, object]:
     """Return all that decides the results of every slide of the run."""
     if options.scaling is None:
-        shared: object = sorted(prints)
+        scaled_by: object = sorted(prints)
     else:
-        shared = hashlib.sha256(options.scaling.read_bytes()).hexdigest()
+        scaled_by = hashlib.sha256(options.scaling.read_bytes()).hexdigest()
     return {
         "options": effective_options(options),
         "model": model.digest,
         "extractor": extractor.digest,
-        "scaling": shared,
+        "scaling": scaled_by,
     }
 
 
 def _planned(
-    path: Path, fingerprint: str, cohort: dict[str, object], options: CreateOptions
+    path: Path, fingerprint: str, shared: dict[str, object], options: CreateOptions
 ) -> PlannedSlide:
     """Return a slide's plan.
 
@@ -313,7 +365,7 @@ def _planned(
         If other results stand where its own would go.
     """
     folder = ResultFolder(options.output_path, path.stem)
-    request = digest_of({**cohort, "slide": fingerprint})
+    request = digest_of({**shared, "slide": fingerprint})
     found = folder.provenance()
     finished = found is not None and found.get("request") == request
     if found is not None and not finished:

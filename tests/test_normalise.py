@@ -19,7 +19,7 @@ def fitted(*heatmaps, quantiles=None):
     fit = ScalingFit(quantiles or Quantiles())
     for each in heatmaps:
         fit.add(each)
-    return fit.fit("model", "extractor")
+    return fit.fit("cohort", "model", "extractor")
 
 
 def test_ranges_are_the_references_quantiles_over_all_tissue_cells_of_all_slides():

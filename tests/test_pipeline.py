@@ -160,11 +160,25 @@ def test_the_same_run_again_changes_nothing(world):
 
 def test_other_results_are_not_overwritten_unasked(world):
     world.run()
-    before = {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
-    outcomes = world.run(att_cmap="viridis")
+    before = {p: p.stat().st_mtime_ns for p in (world.path / "out").rglob("*")}
+    with pytest.raises(PreflightError, match="--overwrite"):
+        world.run(att_cmap="viridis")
+    outcomes = world.run(att_cmap="viridis", scaling=world.path / "out" / "scaling.json")
     assert {o.status for o in outcomes} == {"failed"}
     assert "--overwrite" in outcomes[0].message
-    assert before == {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
+    after = {p: p.stat().st_mtime_ns for p in (world.path / "out").rglob("*")}
+    changed = {p.name for p in before if before[p] != after.get(p)}
+    assert changed <= {"run.json", "out"}
+
+
+def test_a_later_slide_joins_a_cohort_by_its_scaling_only(world):
+    world.run(world.slides[0])
+    with pytest.raises(PreflightError, match="--scaling"):
+        world.run(world.slides[1])
+    before = (world.path / "out" / "scaling.json").read_text()
+    outcomes = world.run(world.slides[1], scaling=world.path / "out" / "scaling.json")
+    assert outcomes[0].status == "done"
+    assert (world.path / "out" / "scaling.json").read_text() == before
 
 
 def test_another_slides_results_are_never_replaced(world):
@@ -207,6 +221,8 @@ def test_bad_slides_do_not_sink_the_cohort(world):
     said = json.loads((world.path / "out" / "run.json").read_text())["slides"]
     assert [s["status"] for s in said] == [o.status for o in outcomes]
     assert "--mpp" in said[3]["message"]
+    assert "missing.svs" in said[4]["message"]
+    assert str(world.path) not in json.dumps(said)
     assert not any(".partial" in p.name for p in tree(world.path / "out"))
 
 

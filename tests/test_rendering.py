@@ -20,7 +20,9 @@ GRID = covering_grid(SLIDE)
 def rendered(heatmaps, style=None, classes=None):
     fit = ScalingFit(Quantiles())
     fit.add(heatmaps)
-    maps = display_maps(heatmaps, fit.fit("m", "e"), style or Style(), classes or heatmaps.classes)
+    maps = display_maps(
+        heatmaps, fit.fit("c", "m", "e"), style or Style(), classes or heatmaps.classes
+    )
     return {each.name: each for each in maps}
 
 

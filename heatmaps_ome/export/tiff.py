@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.errors import OutputError
 from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.export.rasterise import coloured_cells
 from heatmaps_ome.export.tiff_chain import chain_sub_ifds
@@ -125,18 +126,23 @@ def _save(image: pyvips.Image, path: Path, description: str, raster: Grid) -> No
 
     described = image.copy()
     described.set_type(pyvips.GValue.gstr_type, "image-description", description)
-    described.tiffsave(
-        str(path),
-        compression="deflate",
-        predictor="horizontal",
-        tile=True,
-        tile_width=_TILE,
-        tile_height=_TILE,
-        pyramid=True,
-        subifd=True,
-        bigtiff=True,
-        # libvips weighs colours by alpha in its mean.
-        region_shrink="mean",
-        xres=_UM_PER_MM / raster.um_cell.x,
-        yres=_UM_PER_MM / raster.um_cell.y,
-    )
+    try:
+        described.tiffsave(
+            str(path),
+            compression="deflate",
+            predictor="horizontal",
+            tile=True,
+            tile_width=_TILE,
+            tile_height=_TILE,
+            pyramid=True,
+            subifd=True,
+            bigtiff=True,
+            # libvips weighs colours by alpha in its mean.
+            region_shrink="mean",
+            xres=_UM_PER_MM / raster.um_cell.x,
+            yres=_UM_PER_MM / raster.um_cell.y,
+        )
+    except pyvips.Error as error:
+        raise OutputError(
+            f"{path} cannot be written ({' '.join(str(error).split())}); is there space left?"
+        ) from error
