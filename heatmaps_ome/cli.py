@@ -95,7 +95,7 @@ def demo(words: Sequence[str]) -> int:
     )
     options = parser.parse_args(words)
     _log(verbose=options.verbose)
-    from heatmaps_ome.demo import demo_options
+    from heatmaps_ome.demo.job import demo_options
 
     return run_create(demo_options(options))
 

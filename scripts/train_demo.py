@@ -10,7 +10,7 @@ Both learn from synthetic slides of training seeds (1000 and up; tests and the d
 
 It takes about ten minutes on two cores::
 
-    python scripts/train_demo.py --output heatmaps_ome/demo_data
+    python scripts/train_demo.py --output heatmaps_ome/demo/data
 
 """
 
@@ -33,7 +33,7 @@ from PIL import Image, ImageFilter
 from torch import nn
 from torch.nn import functional
 
-from heatmaps_ome.demo_slide import write_demo_slide
+from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.extractors.tiny import CHANNELS, WEIGHTS_NAME, TinyTrunk
 
 logger = logging.getLogger("train_demo")

@@ -13,11 +13,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module imports from its own layer's subpackage or from layers below.
 LAYERS = [
     {"heatmaps_ome", "errors", "geometry"},
-    {"slide", "display", "heatmaps", "options", "demo_layout", "demo_nuclei", "demo_tissue"},
+    {"slide", "display", "heatmaps", "options"},
     {"openslide_reader", "tissue", "blocks", "pooling", "cache", "reading", "normalise",
-     "pyramid", "arguments", "provenance", "progress", "results", "colour", "demo_slide"},
+     "pyramid", "arguments", "provenance", "progress", "results", "colour"},
     {"extractors", "models", "rendering"},
-    {"features", "inference", "export"},
+    {"features", "inference", "export", "planning"},
     {"preflight"},
     {"pipeline", "info", "demo"},
     {"summary"},

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-import heatmaps_ome.demo as demo
-from heatmaps_ome.demo_slide import write_demo_slide
+import heatmaps_ome.demo.job as demo
+from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.export.values import read_values
 from heatmaps_ome.options import CreateOptions, DemoOptions
 from heatmaps_ome.pipeline import create

@@ -10,7 +10,7 @@ from importlib.resources import files
 import marugoto_like
 import pytest
 
-EXPORT = files("heatmaps_ome") / "demo_data" / "demo-export.pkl"
+EXPORT = files("heatmaps_ome") / "demo" / "data" / "demo-export.pkl"
 
 
 def pickled_strings() -> list[str]:

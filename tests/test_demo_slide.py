@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from heatmaps_ome.demo_slide import DemoSlide, write_demo_slide
-from heatmaps_ome.demo_tissue import paint_tissue
+from heatmaps_ome.demo.slide import DemoSlide, write_demo_slide
+from heatmaps_ome.demo.tissue import paint_tissue
 from heatmaps_ome.errors import OptionError, OutputError
 
 HEIGHT, WIDTH = 1400, 1900

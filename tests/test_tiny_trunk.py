@@ -69,7 +69,7 @@ def test_a_block_with_its_halo_equals_the_whole_image(trunk):
 
 
 def test_the_packaged_weights_fit_and_are_small(trunk):
-    packaged = files("heatmaps_ome") / "demo_data" / WEIGHTS_NAME
+    packaged = files("heatmaps_ome") / "demo" / "data" / WEIGHTS_NAME
     assert len(packaged.read_bytes()) < 1_000_000
     assert not trunk.training
     assert all(torch.isfinite(tensor).all() for tensor in trunk.state_dict().values())

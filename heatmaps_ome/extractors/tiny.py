@@ -90,7 +90,7 @@ def tiny_trunk(weights_path: Path | None = None) -> TinyTrunk:
     """
     if weights_path is not None:
         return _loaded(weights_path)
-    with as_file(files("heatmaps_ome") / "demo_data" / WEIGHTS_NAME) as packaged:
+    with as_file(files("heatmaps_ome") / "demo" / "data" / WEIGHTS_NAME) as packaged:
         return _loaded(packaged)
 
 

@@ -35,7 +35,7 @@ def load(weights: Path | None, device: str) -> DenseExtractor:
             f"the extractor tiny brings its own weights and cannot take {weights}; leave out "
             "--extractor-weights"
         )
-    packaged = resources.files("heatmaps_ome") / "demo_data" / WEIGHTS_NAME
+    packaged = resources.files("heatmaps_ome") / "demo" / "data" / WEIGHTS_NAME
     return DenseExtractor(
         name="tiny",
         trunk=tiny_trunk().to(device),

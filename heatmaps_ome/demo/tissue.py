@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from heatmaps_ome.demo_layout import Layout, inside_any, plan_layout
-from heatmaps_ome.demo_nuclei import ANGLES, jittered_lattice, stamp_all, stamp_library
+from heatmaps_ome.demo.layout import Layout, inside_any, plan_layout
+from heatmaps_ome.demo.nuclei import ANGLES, jittered_lattice, stamp_all, stamp_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from heatmaps_ome.demo_layout import Disc
+    from heatmaps_ome.demo.layout import Disc
 
 HAEMATOXYLIN_OD = (0.78, 1.06, 0.46)
 EOSIN_OD = (0.10, 0.98, 0.50)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import heatmaps_ome
-from heatmaps_ome.demo_slide import write_demo_slide
+from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.results import require_writable
 
@@ -35,7 +35,7 @@ def demo_options(
         make(slide, options.seed)
     return CreateOptions(
         slides=(slide,),
-        model_path=Path(heatmaps_ome.__file__).parent / "demo_data" / "demo-export.pkl",
+        model_path=Path(heatmaps_ome.__file__).parent / "demo" / "data" / "demo-export.pkl",
         output_path=output,
         true_class=TRUE_CLASS,
         extractor="tiny",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heatmaps_ome.demo_nuclei import jittered_lattice
+from heatmaps_ome.demo.nuclei import jittered_lattice
 from heatmaps_ome.errors import OptionError
 
 UM_ISLAND_RADIUS = (160.0, 450.0)

@@ -1,7 +1,7 @@
 """Draws the demo slide's nuclei: tumour, spindle and lymphocyte stamps on a canvas.
 
 A canvas is a uint8 array in hundredths of the haematoxylin concentration that
-``heatmaps_ome.demo_tissue`` turns into optical density.
+``heatmaps_ome.demo.tissue`` turns into optical density.
 """
 
 from __future__ import annotations

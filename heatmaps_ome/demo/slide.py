@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.demo_layout import inside_any
-from heatmaps_ome.demo_tissue import paint_tissue
+from heatmaps_ome.demo.layout import inside_any
+from heatmaps_ome.demo.tissue import paint_tissue
 from heatmaps_ome.errors import OutputError
 
 if TYPE_CHECKING:

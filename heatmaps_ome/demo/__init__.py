@@ -1,0 +1,1 @@
+"""The embedded default: a synthetic slide, and the model and extractor that know it."""

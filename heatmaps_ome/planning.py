@@ -1,0 +1,172 @@
+"""Which slides a run does: each opened once, told apart by content, and given its place."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
+from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.provenance import digest_of, effective_options
+from heatmaps_ome.results import ResultFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.options import CreateOptions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlannedSlide:
+    """A slide that can be opened, and where its results go.
+
+    Attributes
+    ----------
+    request : str
+        Digest of all that decides the slide's results.
+    finished : bool
+        Whether results of this very request are there already.
+    """
+
+    path: Path
+    folder: ResultFolder
+    fingerprint: str
+    request: str
+    finished: bool
+
+
+def slide_paths(options: CreateOptions) -> list[Path]:
+    """Return the slides of the command line and of ``--from-file``, each file once.
+
+    Raises
+    ------
+    OptionError
+        If there are none, or the list cannot be read.
+    """
+    found = list(options.slides)
+    if options.from_file is not None:
+        try:
+            lines = options.from_file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(
+                f"{options.from_file} cannot be read as a list of slides; check --from-file"
+            ) from error
+        folder = options.from_file.parent
+        # An absolute path in the list stays as it is; others are beside the list or here.
+        listed = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        found += [_listed(line, folder) for line in listed]
+    if not found:
+        raise OptionError("no slides are given; name them, or list them in --from-file")
+    return list({path.resolve(): path for path in found}.values())
+
+
+def _listed(line: str, folder: Path) -> Path:
+    """Return the path that a line of a list means: from here, as the reference, or beside it."""
+    here = type(folder)(line)
+    return here if here.exists() or not (folder / line).exists() else folder / line
+
+
+def fingerprints(
+    paths: list[Path], options: CreateOptions
+) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Return the fingerprints of the slides that can be opened, and why the others cannot."""
+    prints: dict[Path, str] = {}
+    refused: dict[Path, str] = {}
+    # Names that differ by case alone are one folder on many disks.
+    stems = Counter(path.stem.casefold() for path in paths)
+    for path in paths:
+        try:
+            if stems[path.stem.casefold()] > 1:
+                raise SlideError(
+                    f"{path}: another slide of this run is called {path.stem} too, and results are "
+                    "named after their slide; rename one or do them in separate runs"
+                )
+            prints[path] = _checked(path, options)
+        except HeatmapsError as error:
+            refused[path] = str(error)
+    return prints, refused
+
+
+def planned_slides(
+    prints: dict[Path, str],
+    refused: dict[Path, str],
+    shared: dict[str, object],
+    options: CreateOptions,
+) -> tuple[PlannedSlide, ...]:
+    """Return the plans of the slides, adding to ``refused`` those whose results have no place."""
+    planned = []
+    for path, fingerprint in prints.items():
+        try:
+            planned.append(_planned(path, fingerprint, shared, options))
+        except HeatmapsError as error:
+            refused[path] = str(error)
+    return tuple(planned)
+
+
+def _checked(path: Path, options: CreateOptions) -> str:
+    """Open a slide, say what is odd about it, and return its fingerprint."""
+    slide = OpenSlideReader(path, options.mpp)
+    try:
+        if options.mpp is not None and slide.mpp_source == "slide":
+            logger.info("%s: its own pixel size is used, not --mpp", path.name)
+        if max(slide.mpp) > 2 * options.target_mpp:
+            logger.warning(
+                "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
+                "enlarged, and its maps mean little", path.name, max(slide.mpp), options.target_mpp,
+            )  # fmt: skip
+        return slide.fingerprint()
+    except OSError as error:
+        raise SlideError(f"{path} cannot be read ({error}); check the file") from error
+    finally:
+        slide.close()
+
+
+def shared_facts(
+    options: CreateOptions, prints: list[str], model: AttentionMIL, extractor: Extractor
+) -> dict[str, object]:
+    """Return all that decides the results of every slide of the run."""
+    if options.scaling is None:
+        scaled_by: object = sorted(prints)
+    else:
+        scaled_by = hashlib.sha256(options.scaling.read_bytes()).hexdigest()
+    return {
+        "options": effective_options(options),
+        "model": model.digest,
+        "extractor": extractor.digest,
+        "scaling": scaled_by,
+    }
+
+
+def _planned(
+    path: Path, fingerprint: str, shared: dict[str, object], options: CreateOptions
+) -> PlannedSlide:
+    """Return a slide's plan.
+
+    Raises
+    ------
+    ResultError
+        If other results stand where its own would go.
+    """
+    folder = ResultFolder(options.output_path, path.stem)
+    request = digest_of({**shared, "slide": fingerprint})
+    found = folder.provenance()
+    finished = found is not None and found.get("request") == request
+    if found is not None and not finished:
+        if found.get("slide", {}).get("fingerprint") != fingerprint:
+            raise ResultError(
+                f"{folder.path} holds the results of another slide of the name {path.stem}; choose "
+                "another --output-path"
+            )
+        if not options.overwrite:
+            raise ResultError(
+                f"{folder.path} holds results of other options or another cohort; add --overwrite "
+                "to replace them, or choose another --output-path"
+            )
+    return PlannedSlide(path, folder, fingerprint, request, finished)
