@@ -18,6 +18,7 @@ COPY heatmaps_ome ./heatmaps_ome
 RUN pip install .
 
 FROM base AS devel
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git \
     && rm -rf /var/lib/apt/lists/*
