@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.pipeline import Outcome
 
 HOW_TO_OPEN = (
-    ("previews/*.png", "any picture viewer"),
+    (".png", "any picture viewer"),
     (".ome.tiff", "QuPath, tifffile, OpenSlide (transparent overlay in the slide's µm)"),
     (".values.ome.zarr", "Python, napari (the raw numbers: float32 with units)"),
     (".ome.zarr", 'napari with napari-ome-zarr: napari --plugin napari-ome-zarr "…/x.ome.zarr"'),
@@ -27,9 +27,10 @@ def of_run(outcomes: Sequence[Outcome], output: Path) -> str:
             lines.append(f"  {outcome.message}")
         elif outcome.folder is not None:
             lines += [f"  {path}" for path in written(outcome.folder)]
-    if any(outcome.status != "failed" for outcome in outcomes):
+    kinds = {_kind(path) for o in outcomes if o.folder is not None for path in written(o.folder)}
+    if kinds:
         lines += ["", "How to open them:"]
-        lines += [f"  {what:18} {how}" for what, how in HOW_TO_OPEN]
+        lines += [f"  *{what:17} {how}" for what, how in HOW_TO_OPEN if what in kinds]
     lines += ["", f"What became of each slide, and with what: {output / 'run.json'}"]
     return "\n".join(lines) + "\n"
 
@@ -41,6 +42,12 @@ def written(folder: Path) -> Iterable[Path]:
             yield from sorted(path.iterdir())
         else:
             yield path
+
+
+def _kind(path: Path) -> str:
+    """Return how a file's name ends, as HOW_TO_OPEN lists it; the longest ending counts."""
+    endings = [what for what, _ in HOW_TO_OPEN if path.name.endswith(what)]
+    return max(endings, key=len, default="")
 
 
 def _prediction(prediction: dict[str, float]) -> str:
