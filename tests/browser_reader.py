@@ -1,0 +1,102 @@
+"""Reads a label in headless Chromium, through zarrita, as web viewers do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+HERE = Path(__file__).parent / "browser"
+BUNDLE = HERE / "out" / "reader.js"
+WAIT_S = 60
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, the page and the job; keeps what the page reports."""
+
+    def __init__(self, *args, job, report, done, folder, **kwargs):
+        self.job, self.report, self.done = job, report, done
+        super().__init__(*args, directory=str(folder), **kwargs)
+
+    def do_GET(self):
+        pages = {"/": HERE / "index.html", "/reader.js": BUNDLE}
+        if self.path in pages:
+            kind = "text/javascript" if self.path.endswith("js") else "text/html"
+            self._send(pages[self.path].read_bytes(), kind)
+        elif self.path == "/job.json":
+            self._send(json.dumps(self.job).encode(), "application/json")
+        else:
+            self.path = self.path.removeprefix("/data")
+            super().do_GET()
+
+    def do_POST(self):
+        self.report.update(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._send(b"", "text/plain")
+        self.done.set()
+
+    def _send(self, content, kind):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+def require_browser() -> str:
+    """Return the browser, or skip the test saying what is missing."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs chromium; scripts/install-viewers brings it")
+    if not BUNDLE.exists():
+        pytest.skip("needs the bundled reader; scripts/install-viewers makes it")
+    return browser
+
+
+def read_in_browser(folder: Path, store: str, label: str, places: list) -> dict:
+    """Return what a browser finds of a label at places (y, x) in µm, level by level."""
+    browser = require_browser()
+    job = {"store": store, "label": label, "places": [list(place) for place in places]}
+    report, done = {}, threading.Event()
+    handler = partial(_Handler, job=job, report=report, done=done, folder=folder)
+    with _serving(handler) as port, TemporaryDirectory() as profile:
+        child = subprocess.Popen(
+            [
+                browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "--no-first-run", "--disable-background-networking", "--disable-sync",
+                "--disable-component-update", f"--user-data-dir={profile}",
+                "--remote-debugging-port=0", f"http://127.0.0.1:{port}/",
+            ],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            assert done.wait(WAIT_S), "the browser reported nothing"
+        finally:
+            child.terminate()
+            child.wait()
+    assert "error" not in report, report
+    return report
+
+
+@contextmanager
+def _serving(handler):
+    """Serve on a free port of the loopback."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
