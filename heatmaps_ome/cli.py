@@ -6,6 +6,7 @@ all else to stderr.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -13,10 +14,18 @@ from typing import TYPE_CHECKING
 import heatmaps_ome
 from heatmaps_ome.arguments import OptionsParser
 from heatmaps_ome.errors import HeatmapsError, OptionError
-from heatmaps_ome.options import ConvertOptions, CreateOptions, DemoOptions, InfoOptions
+from heatmaps_ome.options import (
+    ConvertOptions,
+    CreateOptions,
+    DemoOptions,
+    InfoOptions,
+    ValidateOptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from heatmaps_ome.validate.result import Verdict
 
 USAGE = """usage: heatmaps-ome COMMAND [OPTIONS]
 
@@ -26,6 +35,7 @@ commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
   demo           the same on a synthetic slide that is made on the spot
   info           say what a slide, a model or a result is
+  validate       read results back with other libraries and list what is wrong
   convert-model  turn an export.pkl into safetensors that cannot run code
 
 heatmaps-ome COMMAND --help lists the options of a command.
@@ -95,6 +105,11 @@ def demo(words: Sequence[str]) -> int:
     )
     options = parser.parse_args(words)
     _log(verbose=options.verbose)
+    if options.fiducials:
+        from heatmaps_ome.demo.fiducials import make_fiducials
+
+        sys.stdout.write(make_fiducials(options))
+        return 0
     from heatmaps_ome.demo.job import demo_options
 
     return run_create(demo_options(options))
@@ -117,6 +132,37 @@ def info(words: Sequence[str]) -> int:
             sys.stderr.write(f"heatmaps-ome: {error}\n")
             failed = True
     return 1 if failed else 0
+
+
+def validate(words: Sequence[str]) -> int:
+    """Run ``validate``."""
+    parser = OptionsParser(
+        ValidateOptions,
+        "heatmaps-ome validate",
+        "Read results back with other libraries than those that wrote them, and list what is "
+        "wrong: NGFF, OME-XML, TIFF, pyramids, labels, places in µm, hashes.",
+    )
+    options = parser.parse_args(words)
+    _log(verbose=False)
+    from heatmaps_ome.validate.result import validate as validated
+
+    verdicts = [validated(path, options.slide) for path in options.paths]
+    problems = [problem for verdict in verdicts for problem in verdict.problems]
+    if options.json:
+        said = [{"path": str(p.path), "rule": p.rule, "message": p.message} for p in problems]
+        found = {"valid": not problems, "problems": said}
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    else:
+        for verdict in verdicts:
+            sys.stdout.write(_verdict_lines(verdict))
+    return 1 if problems else 0
+
+
+def _verdict_lines(verdict: Verdict) -> str:
+    """Return a line for each problem, or one that says that there are none."""
+    if not verdict.problems:
+        return f"{verdict.path}: valid ({verdict.n_files} files, {verdict.n_rules} rules)\n"
+    return "".join(f"{p.path}: {p.message} [{p.rule}]\n" for p in verdict.problems)
 
 
 def convert_model(words: Sequence[str]) -> int:
@@ -145,6 +191,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "create": create,
     "demo": demo,
     "info": info,
+    "validate": validate,
     "convert-model": convert_model,
 }
 

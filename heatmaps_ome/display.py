@@ -38,7 +38,9 @@ class DisplayMap:
     lower, upper : float
         Values at the ends of the colour map.
     middle : float or None
-        Value at the middle of a diverging colour map.
+        Value to mark on a diverging colour map: its middle, unless it is drawn otherwise.
+    note : str
+        What one must know of how it is drawn; empty if it is drawn as usual.
     """
 
     name: str
@@ -53,3 +55,4 @@ class DisplayMap:
     lower: float
     upper: float
     middle: float | None = None
+    note: str = ""

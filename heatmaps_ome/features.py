@@ -108,4 +108,5 @@ def _identity(slide: SlideReader, extractor: Extractor, pixels: Grid) -> dict[st
         "mpp": list(slide.mpp),
         "extractor": extractor.digest,
         "l0_network_pixel": list(pixels.l0_cell),
+        "read_from": slide.read_from,
     }

@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ResultError
+from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
 from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.options import CreateOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.models import ModelDescription
 
 _ANY_MPP = 1.0
+_USUAL_MPP = CreateOptions.target_mpp
 _MODEL_STARTS = (b"PK\x03\x04", b"\x80")
 
 
@@ -58,11 +61,18 @@ def _slide_facts(path: Path) -> dict[str, object]:
             "pixel size": f"{slide.mpp.x:g} × {slide.mpp.y:g} µm" if known
             else "not given: create needs --mpp",
             "levels": ", ".join(f"{cols} × {rows}" for rows, cols in slide.level_shapes),
+            "read from": _read_from(slide) if known else "depends on --mpp",
             "bounds": f"x {bounds.col}, y {bounds.row}, {bounds.cols} × {bounds.rows} px",
             "fingerprint": slide.fingerprint(),
         }  # fmt: skip
     finally:
         slide.close()
+
+
+def _read_from(slide: OpenSlideReader) -> str:
+    """Return which level `create` takes the network's pixels from by default."""
+    pixel = YX(_USUAL_MPP / slide.mpp.y, _USUAL_MPP / slide.mpp.x)
+    return f"level {slide.level_for(pixel)} (for {_USUAL_MPP:.3f} µm per pixel)"
 
 
 def _model_facts(model: ModelDescription) -> dict[str, object]:

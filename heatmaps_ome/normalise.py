@@ -1,6 +1,6 @@
 """The scaling that the slides of a cohort share, fitted once, kept in a file, applied to more.
 
-The reference's meaning, made exact (create_heatmaps.py:366-386; design.md section 8): over all
+The reference's meaning, made exact (create_heatmaps.py:386-401; design.md section 8): over all
 tissue cells of all slides, attention is stretched between two quantiles; a class's score, centred
 on chance, is divided by twice a quantile of its absolute value.
 """

@@ -20,6 +20,8 @@ from heatmaps_ome.geometry import YX, Grid, Shape, Window
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from heatmaps_ome.slide import ReadFrom
+
 logger = logging.getLogger(__name__)
 
 SANE_MPP = (0.05, 20.0)
@@ -47,6 +49,8 @@ class OpenSlideReader:
         The slide's file.
     fallback_mpp : float or None
         µm per level-0 pixel, used only if the slide itself says nothing of it.
+    read_from : "level" or "level0"
+        Whether pixels come from the coarsest level that is fine enough, or always from level 0.
 
     Raises
     ------
@@ -56,8 +60,11 @@ class OpenSlideReader:
         If no credible pixel size is known.
     """
 
-    def __init__(self, path: Path, fallback_mpp: float | None = None) -> None:
+    def __init__(
+        self, path: Path, fallback_mpp: float | None = None, read_from: ReadFrom = "level"
+    ) -> None:
         self.path = path
+        self.read_from: ReadFrom = read_from
         self.name = path.stem
         self._lock = threading.Lock()
         self._slide = self._open()
@@ -120,7 +127,7 @@ class OpenSlideReader:
         SlideError
             If a tile of the slide is damaged; says where.
         """
-        level = self._level_for(lattice.l0_cell)
+        level = self.level_for(lattice.l0_cell)
         ratio = lattice.l0_cell.over(self._l0_level_pixels[level])
         side = max(1, min(_TILE_PX, _READ_PX // math.ceil(max(ratio))))
         out = np.empty((window.rows, window.cols, 3), np.uint8)
@@ -131,8 +138,14 @@ class OpenSlideReader:
             ]
         return out
 
-    def _level_for(self, l0_pixel: YX) -> int:
-        """Return the coarsest level that is at least as fine as the lattice, to 1 %."""
+    def level_for(self, l0_pixel: YX) -> int:
+        """Return the level that a lattice of such pixels is read from.
+
+        That is the coarsest one that is at least as fine as the lattice, to 1 %, unless
+        ``read_from`` says otherwise.
+        """
+        if self.read_from == "level0":
+            return 0
         fit = [
             level
             for level, own in enumerate(self._l0_level_pixels)
@@ -156,7 +169,7 @@ class OpenSlideReader:
         rows, cols = math.ceil(last.y) + margin_y - top, math.ceil(last.x) + margin_x - left
         pixels = Image.fromarray(self._level_pixels(level, Window(top, left, rows, cols)))
         box = (first.x - left, first.y - top, last.x - left, last.y - top)
-        # Bicubic with antialiasing is what the reference reads with: create_heatmaps.py:148.
+        # Bicubic with antialiasing is what the reference reads with: create_heatmaps.py:180.
         resized = pixels.resize((tile.cols, tile.rows), Image.Resampling.BICUBIC, box=box)
         return np.asarray(resized)
 

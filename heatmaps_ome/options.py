@@ -6,7 +6,7 @@ are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time a
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Literal, Optional
 
 GROUPS = {
     "inputs": "what to explain",
@@ -47,6 +47,7 @@ def assignment(text: str) -> tuple[str, str]:
 
 
 FORMATS = ("ome-zarr", "ome-tiff", "png")
+COMPAT = ("reference",)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 
@@ -145,6 +146,14 @@ class CreateOptions:
         type=int,
         metavar="SIZE",
     )
+    read_from: Literal["level", "level0"] = _option(
+        "network",
+        "pixels to make the network's from: level (the coarsest level of the slide that is fine "
+        "enough) or level0 (its finest, slower)",
+        default="level",
+        type=str,
+        metavar="WHERE",
+    )
     device: str = _option(
         "network", f"where the network runs: {DEVICES}", default="auto", type=str, metavar="DEVICE"
     )
@@ -223,6 +232,14 @@ class CreateOptions:
         type=float,
         metavar="ALPHA",
     )
+    compat: Optional[str] = _option(
+        "colours",
+        "draw maps as an earlier program did, to compare with its figures: reference "
+        "(create_heatmaps.py's squares and score colours); raw values stay what they are",
+        type=str,
+        choices=COMPAT,
+        metavar="PROGRAM",
+    )
     classes: Optional[tuple[str, ...]] = _option(
         "outputs", "classes to write maps of (default: all)", type=names, metavar="A,B"
     )
@@ -255,6 +272,8 @@ class CreateOptions:
         if self.att_lower_threshold >= self.att_upper_threshold:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
+        if self.compat not in (None, *COMPAT):
+            raise ValueError(f"--compat is {self.compat}; give {' or '.join(COMPAT)}")
         unknown = sorted(set(self.formats) - set(FORMATS))
         if unknown:
             raise ValueError(f"--formats: unknown {', '.join(unknown)}; of {', '.join(FORMATS)}")
@@ -338,8 +357,35 @@ class DemoOptions:
     seed: int = _option(
         "inputs", "seed of the synthetic slide", default=2024, type=int, metavar="N"
     )
+    fiducials: bool = _option(
+        "inputs",
+        "instead, a slide with landmarks and results that mark them, to check a viewer's alignment",
+        default=False,
+    )
     overwrite: bool = _option("outputs", "replace an earlier demo's results", default=False)
     verbose: bool = _option("outputs", "say more", "-v", "--verbose", default=False)
+
+
+@dataclass(frozen=True)
+class ValidateOptions:
+    """Options of ``heatmaps-ome validate``."""
+
+    paths: tuple[Path, ...] = field(
+        default=(),
+        metadata={
+            "args": ["paths"],
+            "group": "inputs",
+            "type": Path,
+            "nargs": "+",
+            "metavar": "RESULT",
+            "help": "runs, slides' folders of results, OME-Zarrs or OME-TIFFs",
+        },
+    )
+    slide: tuple[Path, ...] = _option(
+        "inputs", "slide that a result was made from, compared pixel by pixel; may be repeated",
+        default=(), type=Path, metavar="SLIDE", repeated=True,
+    )  # fmt: skip
+    json: bool = _option("outputs", "print the problems as JSON", default=False)
 
 
 def flags_of(options: type) -> list[str]:

@@ -7,18 +7,23 @@ slide at a time, the second is cheap and knows the cohort.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from heatmaps_ome import provenance
+from heatmaps_ome.delivery import (
+    Look,
+    finite,
+    now,
+    put_in_place,
+    slide_record,
+    slide_result,
+    write_formats,
+)
 from heatmaps_ome.errors import HeatmapsError
-from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.features import Extraction, extract, feature_grid
-from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.inference import compute_heatmaps
 from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.openslide_reader import OpenSlideReader
@@ -30,13 +35,14 @@ from heatmaps_ome.preflight import (
     reading_threads,
     slide_paths,
 )
-from heatmaps_ome.rendering import Style, display_maps
+from heatmaps_ome.rendering import Style
 from heatmaps_ome.tissue import tissue_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.normalise import CohortScaling
     from heatmaps_ome.options import CreateOptions
@@ -144,7 +150,7 @@ class _Run:
         if planned.finished:
             heatmaps = read_values(_values_path(planned.folder.path, planned))
         else:
-            slide = OpenSlideReader(planned.path, self._options.mpp)
+            slide = OpenSlideReader(planned.path, self._options.mpp, self._options.read_from)
             try:
                 heatmaps = self._raw_maps(slide, outcome)
             finally:
@@ -184,74 +190,47 @@ class _Run:
         heatmaps = read_values(_values_path(folder, planned))
         slide = OpenSlideReader(planned.path, self._options.mpp)
         try:
-            result = self._result(slide, heatmaps, scaling)
-            self._export(result, folder, outcome)
-            record = self._record(result, planned, scaling, outcome)
+            result = slide_result(slide, heatmaps, scaling, self._look())
+            write_formats(
+                result, self._exporters(), folder, _Stopwatch(outcome.seconds),
+                lambda done, total: self._progress(slide.name, "files", done, total),
+            )  # fmt: skip
+            record = slide_record(
+                result, scaling, planned.fingerprint, self._origin(planned, outcome)
+            )
         finally:
             slide.close()
-        record["files"] = provenance.file_digests(folder)
-        provenance.write_json(folder / "provenance.json", record)
-        planned.folder.finish()
+        put_in_place(planned.folder, record)
 
-    def _result(
-        self, slide: OpenSlideReader, heatmaps: HeatmapSet, scaling: CohortScaling
-    ) -> SlideResult:
-        """Return all that the exporters need."""
+    def _exporters(self) -> dict[str, Exporter]:
+        """Return the exporters by their formats."""
+        return dict(zip(dict.fromkeys(self._options.formats), self._plan.exporters, strict=True))
+
+    def _look(self) -> Look:
+        """Return how the options want the maps shown."""
         options = self._options
-        style = Style(
-            attention_map=options.att_cmap,
-            score_map=options.score_cmap,
-            contribution_map=options.contribution_cmap,
-            attention_alpha=options.att_alpha,
-            score_alpha=options.score_alpha,
-        )
-        image_mpp = options.target_mpp if options.image_mpp is None else options.image_mpp
-        return SlideResult(
-            slide=slide,
-            heatmaps=heatmaps,
-            maps=display_maps(heatmaps, scaling, style, self._plan.classes),
+        return Look(
+            style=Style(
+                attention_map=options.att_cmap,
+                score_map=options.score_cmap,
+                contribution_map=options.contribution_cmap,
+                attention_alpha=options.att_alpha,
+                score_alpha=options.score_alpha,
+                like_reference=options.compat == "reference",
+            ),
+            classes=self._plan.classes,
             true_class=options.true_class,
-            # A finer image than the slide itself would only be larger.
-            image=network_pixels(slide.shape, slide.mpp, max(image_mpp, *slide.mpp)),
-            raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
+            image_mpp=options.target_mpp if options.image_mpp is None else options.image_mpp,
         )
 
-    def _export(self, result: SlideResult, folder: Path, outcome: Outcome) -> None:
-        """Write every format."""
-        watch, exporters = _Stopwatch(outcome.seconds), self._plan.exporters
-        for done, (name, exporter) in enumerate(
-            zip(dict.fromkeys(self._options.formats), exporters, strict=True)
-        ):
-            self._progress(result.slide.name, "files", done, len(exporters))
-            with watch(name):
-                exporter.write(result, folder)
-        self._progress(result.slide.name, "files", len(exporters), len(exporters))
-
-    def _record(
-        self, result: SlideResult, planned: PlannedSlide, scaling: CohortScaling, outcome: Outcome
-    ) -> dict[str, Any]:
-        """Return a slide's provenance."""
-        plan, heatmaps, slide = self._plan, result.heatmaps, result.slide
+    def _origin(self, planned: PlannedSlide, outcome: Outcome) -> dict[str, Any]:
+        """Return what a slide's maps come from, for its provenance."""
+        plan = self._plan
         return {
-            "format": "heatmaps-ome result 1",
             "request": planned.request,
-            "created": _now(),
-            "versions": provenance.versions(),
-            "slide": {
-                "name": planned.path.name,
-                "fingerprint": planned.fingerprint,
-                "shape": list(slide.shape),
-                "mpp": list(slide.mpp),
-                "mpp_source": slide.mpp_source,
-            },
             "model": _model_record(plan),
             "extractor": _extractor_record(plan),
             "pooling": asdict(plan.pooling),
-            "grid": asdict(heatmaps.grid),
-            "tissue_cells": heatmaps.tissue_cells,
-            "true_class": result.true_class,
-            "prediction": {k: _finite(v) for k, v in outcome.prediction.items()},
-            "scaling": asdict(scaling),
             "options": provenance.effective_options(self._options),
             "seconds": outcome.seconds,
         }
@@ -298,15 +277,11 @@ def _extractor_record(plan: Plan) -> dict[str, Any]:
     return {
         "name": extractor.name,
         "digest": extractor.digest,
+        "weights_sha256": extractor.weights_digest,
         "channels": extractor.channels,
         "stride_px": extractor.stride_px,
         "centre_px": extractor.centre_px,
     }
-
-
-def _finite(value: float) -> float | None:
-    """Return a value as strict JSON has it: nothing for NaN."""
-    return value if math.isfinite(value) else None
 
 
 def _without_places(message: str, places: set[str]) -> str:
@@ -316,11 +291,6 @@ def _without_places(message: str, places: set[str]) -> str:
     return message
 
 
-def _now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> None:
     """Write what became of each slide, and with what."""
     places = {str(path.parent) for path in slide_paths(options)} | {str(options.output_path)}
@@ -328,7 +298,7 @@ def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> N
         options.output_path / RUN,
         {
             "format": "heatmaps-ome run 1",
-            "created": _now(),
+            "created": now(),
             "versions": provenance.versions(),
             "options": provenance.all_options(options),
             "model": _model_record(plan),
@@ -338,7 +308,7 @@ def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> N
                     **asdict(outcome),
                     "message": _without_places(outcome.message, places),
                     "folder": None if outcome.folder is None else outcome.folder.name,
-                    "prediction": {k: _finite(v) for k, v in outcome.prediction.items()},
+                    "prediction": {k: finite(v) for k, v in outcome.prediction.items()},
                 }
                 for outcome in outcomes
             ],

@@ -21,7 +21,7 @@ class Pooling:
     ----------
     kind : "mean", "gaussian" or "none"
         "mean" is the reference's of August 2022 (AvgPool2d(7, 1, padding=3)), "gaussian" that of
-        its last version (create_heatmaps.py:331), "none" what its ``--no-pool`` gave.
+        its last version (create_heatmaps.py:361-364), "none" what its ``--no-pool`` gave.
     cells : int
         Odd width of the kernel in cells; 1 for "none".
     """

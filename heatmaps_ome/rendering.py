@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from heatmaps_ome.colour import N_LEVELS, level_colours, level_values, quantised
 from heatmaps_ome.display import DisplayMap
+from heatmaps_ome.geometry import YX
 from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.normalise import CohortScaling, Range
 
@@ -28,6 +29,9 @@ class Style:
         matplotlib colour maps; the last two diverge around chance and zero.
     attention_alpha, score_alpha : float, in [0, 1]
         Opacity of the attention map, and of the score map where attention is highest.
+    like_reference : bool
+        Draw cells where create_heatmaps.py drew them, and its score colours, for comparison with
+        old figures.
     """
 
     attention_map: str = "magma"
@@ -35,6 +39,7 @@ class Style:
     contribution_map: str = "PuOr_r"
     attention_alpha: float = 0.5
     score_alpha: float = 1.0
+    like_reference: bool = False
 
 
 def display_maps(
@@ -43,7 +48,7 @@ def display_maps(
     """Return the maps of a slide made ready for viewers.
 
     The attention map has one opacity throughout; score and contribution maps are as opaque as
-    the attention is high (create_heatmaps.py:436), so that only what counts is seen.
+    the attention is high (create_heatmaps.py:443), so that only what counts is seen.
 
     Parameters
     ----------
@@ -57,7 +62,29 @@ def display_maps(
         maps.append(_score(heatmaps, scaling, style, index, attended))
         if heatmaps.contributions is not None:
             maps.append(_contribution(heatmaps, scaling, style, index, attended))
-    return (*maps, _tissue(heatmaps))
+    maps.append(_tissue(heatmaps))
+    return tuple(_on_squares(each) for each in maps) if style.like_reference else tuple(maps)
+
+
+_AS_REFERENCE = "as create_heatmaps.py drew it, down-right of its true place"
+
+
+def _on_squares(shown: DisplayMap) -> DisplayMap:
+    """Return a map whose cell j lies on the square [j, j + 1) · stride of network pixels.
+
+    That is where create_heatmaps.py:430, 447 paints it by enlarging the map to the slide.
+    """
+    return replace(shown, grid=replace(shown.grid, l0_origin=YX(0.0, 0.0)), note=_AS_REFERENCE)
+
+
+def reference_score_range(shown: Range, n_classes: int) -> Range:
+    """Return the range in which create_heatmaps.py:436-439 draws scores.
+
+    It draws p at (p − 1/C) / 2q + 1/C, so that chance lies 1/C along the colour map, not at its
+    middle. Our range for the same cohort reaches q to both sides of chance.
+    """
+    chance, reach = 1 / n_classes, (shown.upper - shown.lower) / 2
+    return Range(chance - 2 * reach * chance, chance + 2 * reach * (1 - chance))
 
 
 def _attention(heatmaps: HeatmapSet, scaling: CohortScaling, style: Style) -> DisplayMap:
@@ -83,6 +110,8 @@ def _score(
 ) -> DisplayMap:
     """Return a class's score map: levels over [0, 1], colours over the cohort's range."""
     name, shown, whole = heatmaps.classes[index], scaling.scores[index], Range(0.0, 1.0)
+    if style.like_reference:
+        shown = reference_score_range(shown, len(heatmaps.classes))
     values = level_values(whole)
     return DisplayMap(
         name=f"score-{class_keys(heatmaps.classes)[index]}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from heatmaps_ome.geometry import YX, Grid, Shape, Window
+
+
+ReadFrom = Literal["level", "level0"]
+"""Where pixels come from: the coarsest level that still has the resolution asked for, or the
+finest level whatever is asked for."""
 
 
 class SlideReader(Protocol):
@@ -43,6 +48,11 @@ class SlideReader(Protocol):
     @property
     def mpp_source(self) -> str:
         """Where ``mpp`` was found, for the records."""
+        ...
+
+    @property
+    def read_from(self) -> ReadFrom:
+        """Which of its levels `read` resamples."""
         ...
 
     def fingerprint(self) -> str:

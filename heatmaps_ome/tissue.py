@@ -24,7 +24,7 @@ def brightness(slide: SlideReader, grid: Grid) -> np.ndarray:
     """Return the mean brightness of each cell, over the part of it that lies on the slide.
 
     The mean of the pixels under a cell stands for the reference's resized slide
-    (create_heatmaps.py:352); transparent pixels count as background.
+    (create_heatmaps.py:373-380); transparent pixels count as background.
 
     Returns
     -------

@@ -25,6 +25,7 @@ class FakeSlide:
         self.rgb = rgb
         self.mpp = mpp
         self.mpp_source = "made up"
+        self.read_from = "level"
         self.name = name
         self.path = Path("nowhere") / f"{name}.svs"
         self.shape = Shape(*rgb.shape[:2])

@@ -18,8 +18,8 @@ LAYERS = [
      "pyramid", "arguments", "provenance", "progress", "results", "colour"},
     {"extractors", "models", "rendering"},
     {"features", "inference", "export", "planning"},
-    {"preflight"},
-    {"pipeline", "info", "demo"},
+    {"preflight", "delivery"},
+    {"pipeline", "info", "demo", "validate"},
     {"summary"},
     {"cli"},
 ]  # fmt: skip

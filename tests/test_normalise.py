@@ -29,7 +29,7 @@ def test_ranges_are_the_references_quantiles_over_all_tissue_cells_of_all_slides
     scores = np.concatenate([s.scores[0][s.tissue] for s in slides]).astype(float)
     assert scaling.attention.lower == pytest.approx(np.quantile(attention, 0.01))
     assert scaling.attention.upper == pytest.approx(attention.max())
-    # create_heatmaps.py:384: centred on chance, divided by twice the quantile.
+    # create_heatmaps.py:400-401: centred on chance, divided by twice the quantile.
     scale_factor = np.quantile(np.abs(scores - 0.5), 0.95) * 2
     expected = np.clip((scores - 0.5) / scale_factor + 0.5, 0, 1)
     np.testing.assert_allclose(scaling.score("MSIH").position(scores), expected, atol=1e-9)

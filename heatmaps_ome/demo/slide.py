@@ -98,21 +98,35 @@ def write_demo_slide(
     pixels, layout = paint_tissue(seed, l0_height, l0_width, mpp, islands)
     partial = path.with_name(path.name + ".partial")
     try:
-        _write_pyramid(pixels, partial, mpp)
+        write_pyramid(pixels, partial, mpp)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return DemoSlide(path, mpp, l0_height, l0_width, layout.islands)
 
 
-def _write_pyramid(pixels: np.ndarray, path: Path, mpp: float) -> None:
-    """Write a chained pyramid of JPEG tiles, the form that OpenSlide knows as Aperio."""
+def write_pyramid(pixels: np.ndarray, path: Path, mpp: float, *, lossless: bool = False) -> None:
+    """Write a chained pyramid of tiles, the form that OpenSlide knows as Aperio.
+
+    Parameters
+    ----------
+    pixels : (rows, cols, 3) uint8
+    mpp : float
+        µm per level-0 pixel.
+    lossless : bool
+        Whether tiles are deflated rather than JPEG.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
     import pyvips
 
     try:
-        _described(pixels, mpp).tiffsave(
+        _described(pixels, mpp, lossless=lossless).tiffsave(
             str(path),
-            compression="jpeg",
+            compression="deflate" if lossless else "jpeg",
             Q=_JPEG_QUALITY,
             tile=True,
             tile_width=_TILE,
@@ -126,7 +140,7 @@ def _write_pyramid(pixels: np.ndarray, path: Path, mpp: float) -> None:
         raise OutputError(f"{path} cannot be written ({what}); check the folder") from error
 
 
-def _described(pixels: np.ndarray, mpp: float) -> pyvips.Image:
+def _described(pixels: np.ndarray, mpp: float, *, lossless: bool) -> pyvips.Image:
     """Return the pixels with Aperio's description and a resolution in pixels per millimetre.
 
     https://openslide.org/formats/aperio/
@@ -136,11 +150,12 @@ def _described(pixels: np.ndarray, mpp: float) -> pyvips.Image:
     height, width = pixels.shape[:2]
     image = pyvips.Image.new_from_array(pixels, interpretation="srgb")
     image = image.copy(xres=1000 / mpp, yres=1000 / mpp)
+    codec = "RGB" if lossless else f"JPEG/RGB Q={_JPEG_QUALITY}"
     image.set_type(
         pyvips.GValue.gstr_type,
         "image-description",
         f"Aperio Image Library v12.0.0\r\n{width}x{height} [0,0 {width}x{height}] "
-        f"({_TILE}x{_TILE}) JPEG/RGB Q={_JPEG_QUALITY}|AppMag = {10 / mpp:g}|MPP = {mpp:.4f}"
+        f"({_TILE}x{_TILE}) {codec}|AppMag = {10 / mpp:g}|MPP = {mpp:.4f}"
         f"|Title = synthetic demo slide of heatmaps-ome",
     )
     return image

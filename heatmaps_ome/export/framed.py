@@ -39,13 +39,14 @@ class Caption:
 
     Attributes
     ----------
-    slide_name, map_title, prediction : str
-        From top to bottom.
+    slide_name, map_title, prediction, note : str
+        From top to bottom; the note may be empty.
     """
 
     slide_name: str
     map_title: str
     prediction: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def _lines(caption: Caption, unit: float, width: float) -> list[_Line]:
         (caption.slide_name, 1.35 * unit, True, _INK),
         (caption.map_title, 1.15 * unit, False, _INK),
         (caption.prediction, unit, False, _FAINT),
+        *([(caption.note, 0.85 * unit, False, _FAINT)] if caption.note else []),
     )
     return [
         _Line(line, size, bold, colour)

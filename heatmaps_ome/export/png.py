@@ -84,6 +84,6 @@ def _write_framed(path: Path, picture: Picture, shown: DisplayMap, result: Slide
     """Write a picture with its captions."""
     maps = result.heatmaps
     prediction = dict(zip(maps.classes, maps.prediction.tolist(), strict=True))
-    caption = Caption(result.slide.name, shown.title, prediction_text(prediction))
+    caption = Caption(result.slide.name, shown.title, prediction_text(prediction), shown.note)
     # No Software entry: the same drawing gives the same bytes whatever wrote it.
     framed(picture, caption, shown).savefig(path, dpi=DPI, metadata={"Software": None})

@@ -26,6 +26,11 @@ class Extractor(Protocol):
         ...
 
     @property
+    def weights_digest(self) -> str:
+        """Sha256 of the weights' file."""
+        ...
+
+    @property
     def channels(self) -> int:
         """Length of a feature vector."""
         ...

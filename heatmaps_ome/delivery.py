@@ -1,0 +1,139 @@
+"""From a slide's raw maps to its finished folder: drawn, written, recorded and put in place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome import provenance
+from heatmaps_ome.export.protocol import SlideResult
+from heatmaps_ome.geometry import network_pixels, raster_pixels
+from heatmaps_ome.rendering import Style, display_maps
+from heatmaps_ome.results import PROVENANCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from heatmaps_ome.export.protocol import Exporter
+    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.normalise import CohortScaling
+    from heatmaps_ome.results import ResultFolder
+    from heatmaps_ome.slide import SlideReader
+
+FORMAT = "heatmaps-ome result 1"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a slide's maps are shown.
+
+    Attributes
+    ----------
+    style : Style
+        Colours and opacities.
+    classes : tuple of str
+        The classes to draw.
+    true_class : str
+        The one drawn hot.
+    image_mpp : float
+        µm per pixel of the slide image that goes with the maps; never finer than the slide.
+    """
+
+    style: Style
+    classes: tuple[str, ...]
+    true_class: str
+    image_mpp: float
+
+
+def slide_result(
+    slide: SlideReader, heatmaps: HeatmapSet, scaling: CohortScaling, look: Look
+) -> SlideResult:
+    """Return all that the exporters need."""
+    return SlideResult(
+        slide=slide,
+        heatmaps=heatmaps,
+        maps=display_maps(heatmaps, scaling, look.style, look.classes),
+        true_class=look.true_class,
+        # A finer image than the slide itself would only be larger.
+        image=network_pixels(slide.shape, slide.mpp, max(look.image_mpp, *slide.mpp)),
+        raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
+    )
+
+
+def write_formats(
+    result: SlideResult,
+    exporters: Mapping[str, Exporter],
+    folder: Path,
+    watch: Callable[[str], AbstractContextManager[None]],
+    progress: Callable[[int, int], None],
+) -> None:
+    """Write every format into a folder.
+
+    Parameters
+    ----------
+    exporters : mapping of format → Exporter
+    watch : callable
+        Entered with a format's name while it is written.
+    progress : callable
+        Told (formats done, formats in all).
+    """
+    for done, (name, exporter) in enumerate(exporters.items()):
+        progress(done, len(exporters))
+        with watch(name):
+            exporter.write(result, folder)
+    progress(len(exporters), len(exporters))
+
+
+def slide_record(
+    result: SlideResult, scaling: CohortScaling, fingerprint: str, origin: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a slide's provenance.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Of the slide's content.
+    origin : mapping
+        What the maps come from: request, model, extractor, pooling, options, seconds.
+    """
+    heatmaps, slide = result.heatmaps, result.slide
+    prediction = zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True)
+    return {
+        "format": FORMAT,
+        "created": now(),
+        "versions": provenance.versions(),
+        "slide": {
+            "name": slide.path.name,
+            "fingerprint": fingerprint,
+            "shape": list(slide.shape),
+            "mpp": list(slide.mpp),
+            "mpp_source": slide.mpp_source,
+        },
+        "grid": asdict(heatmaps.grid),
+        "tissue_cells": heatmaps.tissue_cells,
+        "true_class": result.true_class,
+        "prediction": {name: finite(value) for name, value in prediction},
+        "scaling": asdict(scaling),
+        **origin,
+    }
+
+
+def put_in_place(folder: ResultFolder, record: Mapping[str, Any]) -> None:
+    """Add the provenance, with the digests of all files, and put the folder where it belongs."""
+    digests = provenance.file_digests(folder.partial)
+    provenance.write_json(folder.partial / PROVENANCE, {**record, "files": digests})
+    folder.finish()
+
+
+def finite(value: float) -> float | None:
+    """Return a value as strict JSON has it: nothing for NaN."""
+    return value if math.isfinite(value) else None
+
+
+def now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,82 @@
+"""Rules for a result's files: all that provenance names are there, unchanged, and no others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome.results import PROVENANCE
+from heatmaps_ome.validate.problems import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """The folder of one slide's results.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Its provenance; raises what reading JSON raises."""
+        record = json.loads((self.path / PROVENANCE).read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError(f"{PROVENANCE} holds no object")
+        return record
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """Every file but the provenance, by its path relative to the folder."""
+        return {
+            name: file
+            for file in sorted(self.path.rglob("*"))
+            if file.is_file() and (name := file.relative_to(self.path).as_posix()) != PROVENANCE
+        }
+
+
+def _complete(result: Result) -> Iterator[str]:
+    """Demand the files that provenance lists, no others, and all formats that were asked for."""
+    listed = set(result.record["files"])
+    missing, strange = sorted(listed - set(result.files)), sorted(set(result.files) - listed)
+    if missing:
+        yield f"{len(missing)} files are missing, {missing[0]} for one; copy the result again"
+    if strange:
+        yield f"{len(strange)} files are not in {PROVENANCE}, {strange[0]} for one"
+    endings = {"ome-zarr": ".ome.zarr/.zattrs", "ome-tiff": ".ome.tiff", "png": ".png"}
+    named = [name for name in listed if ".values.ome.zarr/" not in name]
+    for name in result.record["options"]["formats"]:
+        ending = endings.get(name)
+        if ending is not None and not any(file.endswith(ending) for file in named):
+            yield f"{name} was asked for, but there is none"
+
+
+def _unchanged(result: Result) -> Iterator[str]:
+    """Demand the sha256 of every file that is there."""
+    changed = []
+    for name, wanted in sorted(result.record["files"].items()):
+        file = result.files.get(name)
+        if file is None:
+            continue
+        with file.open("rb") as opened:
+            if hashlib.file_digest(opened, "sha256").hexdigest() != wanted:
+                changed.append(name)
+    if changed:
+        yield f"{len(changed)} files have changed since they were written, {changed[0]} for one"
+
+
+RESULT: tuple[Rule[Result], ...] = (
+    Rule("files-complete", "the files are those that provenance.json lists", _complete),
+    Rule("hashes", "every file has the sha256 that provenance.json lists", _unchanged),
+)
+"""Of a slide's folder of results."""

@@ -1,0 +1,174 @@
+"""Rules for labels: as many levels as the image, whole numbers, colours and values for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from heatmaps_ome.validate.problems import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from heatmaps_ome.validate.ngff import Pyramid
+
+_STRIP_ROWS = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Label:
+    """A label of an image.
+
+    Attributes
+    ----------
+    name : str
+        As the list of labels has it.
+    pyramid : Pyramid
+    image : Pyramid
+        The image that it belongs to.
+    """
+
+    name: str
+    pyramid: Pyramid
+    image: Pyramid
+
+    @property
+    def block(self) -> dict[str, Any]:
+        """What ``image-label`` says."""
+        return self.pyramid.attributes["image-label"]
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """The values that occur in the finest level, sorted."""
+        finest = self.pyramid.levels[0]
+        strips = [
+            np.unique(np.asarray(finest[row : row + _STRIP_ROWS]))
+            for row in range(0, finest.shape[0], _STRIP_ROWS)
+        ]
+        return np.unique(np.concatenate(strips))
+
+    @property
+    def colours(self) -> dict[int, list[int]]:
+        """RGBA of each value, without those that have none."""
+        return {
+            entry["label-value"]: entry["rgba"]
+            for entry in self.block["colors"]
+            if entry.get("rgba") is not None
+        }
+
+    @property
+    def stands_for(self) -> dict[int, float]:
+        """The number that each value stands for, without those that stand for none."""
+        return {
+            entry["label-value"]: entry[self.name]
+            for entry in self.block["properties"]
+            if isinstance(entry.get(self.name), int | float)
+        }
+
+
+def label_names(image: Path) -> list[str]:
+    """Return the labels that an image lists; raises what zarr raises where that cannot be."""
+    if not (image / "labels").exists():
+        return []
+    found: Any = zarr.open_group(image / "labels", mode="r").attrs["labels"]
+    return [str(name) for name in found]
+
+
+def _listed(image: Pyramid) -> Iterator[str]:
+    """Demand that the list of labels and the labels there are the same."""
+    listed = set(label_names(image.path))
+    there = {each.parent.name for each in image.path.glob("labels/*/.zattrs")}
+    for name in sorted(there - listed):
+        yield f"labels/{name} is not in the list of labels, so that no viewer finds it"
+    for name in sorted(listed - there):
+        yield f"the list of labels names {name}, which is not there"
+
+
+def _count(label: Label) -> Iterator[str]:
+    """Demand as many levels as the image has, as the specification does."""
+    found, wanted = len(label.pyramid.levels), len(label.image.levels)
+    if found != wanted:
+        yield f"there are {found} levels where the image has {wanted}"
+
+
+def _no_omero(label: Label) -> Iterator[str]:
+    """Refuse the block on which napari-ome-zarr fails."""
+    if "omero" in label.pyramid.attributes:
+        yield "there is an omero block, on which napari-ome-zarr fails"
+
+
+def _whole_numbers(label: Label) -> Iterator[str]:
+    """Demand integers; Vizarr fails on bool, the specification on floats."""
+    kinds = sorted({str(level.dtype) for level in label.pyramid.levels})
+    if len(kinds) != 1 or np.dtype(kinds[0]).kind not in "iu":
+        yield f"the levels are of {', '.join(kinds)}; labels are of one type of integer"
+
+
+def _source(label: Label) -> Iterator[str]:
+    """Demand the version and the image that the label belongs to."""
+    source = label.block.get("source", {}).get("image")
+    if source != "../../":
+        yield f"the source is {source!r}, not '../../'"
+    if label.block.get("version") != "0.4":
+        yield f"image-label says version {label.block.get('version')!r}, which is not 0.4"
+
+
+def _colours(label: Label) -> Iterator[str]:
+    """Demand a colour of four integers for each value that occurs, and each value once."""
+    entries = label.block["colors"]
+    for entry in entries:
+        rgba = entry.get("rgba")
+        if not (
+            isinstance(rgba, list)
+            and len(rgba) == 4
+            and all(isinstance(part, int) and 0 <= part <= 255 for part in rgba)
+        ):
+            yield f"value {entry.get('label-value')} has the colour {rgba}; Vizarr fails on it"
+    values = [entry.get("label-value") for entry in entries]
+    if len(set(values)) != len(values):
+        yield "some values have two colours"
+    without = sorted(set(label.used.tolist()) - set(values))
+    if without:
+        yield f"{len(without)} values that occur have no colour, {without[0]} for one"
+
+
+def _values(label: Label) -> Iterator[str]:
+    """Demand the number that each value stands for: without it a level means nothing."""
+    known = label.stands_for
+    without = [value for value in label.used.tolist() if value != 0 and value not in known]
+    if without:
+        yield (
+            f"{len(without)} values that occur have no property {label.name!r}, "
+            f"{without[0]} for one"
+        )
+    if 0 in known:
+        yield f"value 0 stands for {known[0]}; it must stand for nothing"
+
+
+def _zero(label: Label) -> Iterator[str]:
+    """Demand that 0 is transparent, or napari paints the whole slide."""
+    for entry in label.block["colors"]:
+        if entry.get("label-value") == 0 and entry.get("rgba", [0, 0, 0, 0])[-1] != 0:
+            yield f"value 0 has the colour {entry['rgba']}; it must be transparent"
+
+
+LISTED: tuple[Rule[Pyramid], ...] = (
+    Rule("labels-listed", "the list of labels is that of the labels there", _listed),
+)
+"""Of an image with labels."""
+
+LABEL: tuple[Rule[Label], ...] = (
+    Rule("label-count-equals-image", "a label has as many levels as its image", _count),
+    Rule("label-no-omero", "a label has no omero block", _no_omero),
+    Rule("label-dtype-integer", "labels are whole numbers", _whole_numbers),
+    Rule("label-source", "a label names its image and version", _source),
+    Rule("label-colours-complete", "each value of a label has one colour", _colours),
+    Rule("label-values-have-properties", "each value of a label stands for a number", _values),
+    Rule("label-zero-transparent", "0 is transparent", _zero),
+)
+"""Of a label."""

@@ -1,0 +1,216 @@
+"""Rules of NGFF 0.4 for images, labels and values, and of what viewers demand beyond them.
+
+Specification: https://ngff.openmicroscopy.org/0.4/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from ome_zarr_models.v04.image import Image
+from ome_zarr_models.v04.image_label import ImageLabel
+
+from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.validate.problems import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_LABEL = "image-label"
+_KNOWN_CODECS = ("blosc", "zlib")
+"""What QuPath's jzarr can decode besides no compression; not zstd, not gzip."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """A multiscale image, label or array of values, opened for reading.
+
+    Attributes
+    ----------
+    path : Path
+    attributes : dict
+        The group's metadata.
+    levels : tuple of zarr arrays
+        Finest first.
+    """
+
+    path: Path
+    attributes: dict[str, Any]
+    levels: tuple[zarr.Array, ...]
+
+    @property
+    def multiscale(self) -> dict[str, Any]:
+        """The first multiscales entry, the one that viewers show."""
+        return self.attributes["multiscales"][0]
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """(rows, cols) of every level."""
+        return tuple(Shape(*level.shape[-2:]) for level in self.levels)
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it is a label."""
+        return _LABEL in self.attributes
+
+    def move(self, kind: str, level: int = 0) -> YX | None:
+        """Return a level's "scale" or "translation" in µm, or None if it has none."""
+        moves = self.multiscale["datasets"][level]["coordinateTransformations"]
+        found = [move[kind] for move in moves if move["type"] == kind]
+        return YX(*map(float, found[0][-2:])) if found else None
+
+    @property
+    def um_pixel(self) -> YX:
+        """Size of a pixel of the finest level in µm.
+
+        Raises
+        ------
+        ValueError
+            If none is said.
+        """
+        size = self.move("scale")
+        if size is None:
+            raise ValueError("no pixel size is said")
+        return size
+
+
+def open_pyramid(path: Path) -> Pyramid:
+    """Open a group with multiscales; raises what zarr raises where that cannot be."""
+    group = zarr.open_group(path, mode="r")
+    attributes: dict[str, Any] = group.attrs.asdict()
+    names = [dataset["path"] for dataset in attributes["multiscales"][0]["datasets"]]
+    return Pyramid(path, attributes, tuple(zarr.open_array(path / n, mode="r") for n in names))
+
+
+def _model(pyramid: Pyramid) -> Iterator[str]:
+    """Hold a group against ome-zarr-models."""
+    group = zarr.open_group(pyramid.path, mode="r")
+    (ImageLabel if pyramid.is_label else Image).from_zarr(group)
+    yield from ()
+
+
+def _complete(pyramid: Pyramid) -> Iterator[str]:
+    """Demand what the specification's strict schema does."""
+    lacking = {"version", "name", "type", "metadata"} - set(pyramid.multiscale)
+    if lacking:
+        yield f"multiscales lacks {', '.join(sorted(lacking))}"
+    elif pyramid.multiscale["version"] != "0.4":
+        yield f"multiscales says version {pyramid.multiscale['version']!r}, which is not 0.4"
+
+
+def _axes(pyramid: Pyramid) -> Iterator[str]:
+    """Demand channels first: interleaved images are black in Vizarr and Avivator."""
+    names = [axis["name"] for axis in pyramid.multiscale["axes"]]
+    wanted = ["y", "x"] if pyramid.is_label else ["c", "y", "x"]
+    if names != wanted:
+        yield f"the axes are {', '.join(names)}; they must be {', '.join(wanted)}"
+
+
+def _units(pyramid: Pyramid) -> Iterator[str]:
+    """Demand one unit everywhere: napari's scale bar needs the same one in all layers."""
+    for axis in pyramid.multiscale["axes"][-2:]:
+        if axis.get("unit") != "micrometer":
+            yield f"the unit of {axis['name']} is {axis.get('unit')!r}; it must be 'micrometer'"
+
+
+def _no_translation(pyramid: Pyramid) -> Iterator[str]:
+    """Demand that nothing is moved: napari-ome-zarr drops translations."""
+    if "coordinateTransformations" in pyramid.multiscale:
+        yield "multiscales has a transformation of its own, which viewers ignore"
+    for level in range(len(pyramid.levels)):
+        move = pyramid.move("translation", level)
+        if move is not None and any(move):
+            yield f"level {level} is moved by y {move.y:g}, x {move.x:g} µm, which viewers ignore"
+
+
+def _scale_doubles(pyramid: Pyramid) -> Iterator[str]:
+    """Demand scales of exactly base × 2^level, as Vizarr reads only the first."""
+    base = pyramid.um_pixel
+    for level in range(len(pyramid.levels)):
+        found = pyramid.move("scale", level)
+        if found != base.times(2.0**level):
+            yield f"level {level} has the scale {found}, which is not 2^{level} × {base}"
+
+
+def _sizes(pyramid: Pyramid) -> Iterator[str]:
+    """Demand sizes rounded up: a level too small makes Vizarr drop the layer."""
+    for level, (finer, coarser) in enumerate(pairwise(pyramid.shapes), start=1):
+        if coarser != finer.halved():
+            yield (
+                f"level {level} has {tuple(coarser)} pixels; half of level {level - 1}, rounded "
+                f"up, is {tuple(finer.halved())}"
+            )
+
+
+def _chunks(pyramid: Pyramid) -> Iterator[str]:
+    """Demand square chunks of one power of two, with "/" between indices and whole colours."""
+    sides = {side for level in pyramid.levels for side in level.chunks[-2:]}
+    if len(sides) != 1 or not _power_of_two(next(iter(sides))):
+        yield f"chunks have the sides {sorted(sides)}; viewers need one power of two"
+    for index, level in enumerate(pyramid.levels):
+        if getattr(level.metadata, "dimension_separator", "/") != "/":
+            yield f"level {index} has no '/' between the indices of chunks"
+        if _is_rgb(pyramid, level) and level.chunks[0] != level.shape[0]:
+            yield f"level {index} has colours in separate chunks; neuroglancer shows none then"
+
+
+def _is_rgb(pyramid: Pyramid, level: zarr.Array) -> bool:
+    """Return whether a level holds colours rather than a label or values."""
+    return not pyramid.is_label and level.dtype == "uint8"
+
+
+def _power_of_two(side: int) -> bool:
+    """Return whether a length is a power of two."""
+    return side > 0 and side & (side - 1) == 0
+
+
+def _codecs(pyramid: Pyramid) -> Iterator[str]:
+    """Demand codecs that QuPath can decode."""
+    for index, level in enumerate(pyramid.levels):
+        codec = getattr(level.metadata, "compressor", None)
+        name = None if codec is None else codec.codec_id
+        if name is not None and name not in _KNOWN_CODECS:
+            yield f"level {index} is compressed with {name}, which QuPath cannot read; use blosc"
+
+
+def _omero(image: Pyramid) -> Iterator[str]:
+    """Demand a block that viewers colour by: one finite window for each channel."""
+    block = image.attributes.get("omero")
+    if block is None:
+        yield "there is no omero block; Avivator shows magenta then"
+        return
+    channels, wanted = block["channels"], image.levels[0].shape[0]
+    if len(channels) != wanted:
+        yield f"omero names {len(channels)} channels of {wanted}"
+    for channel in channels:
+        window = channel.get("window", {})
+        ends = [window.get(key) for key in ("min", "max", "start", "end")]
+        if not all(isinstance(end, int | float) for end in ends) or ends[2] >= ends[3]:
+            yield f"channel {channel.get('label')} has the window {window}; Vizarr fails on it"
+
+
+SHARED: tuple[Rule[Pyramid], ...] = (
+    Rule("ngff-model", "ome-zarr-models accepts the group", _model),
+    Rule("multiscales-complete", "version, name, type and metadata are said", _complete),
+    Rule("axes", "c, y, x of images and y, x of labels", _axes),
+    Rule("units-micrometer", "y and x are in micrometer", _units),
+    Rule("scale-doubles", "the scale doubles exactly with each level", _scale_doubles),
+    Rule("level-sizes-halve-up", "sizes halve with each level, rounded up", _sizes),
+    Rule("chunks", "chunks are squares of one power of two and hold whole colours", _chunks),
+    Rule("blosc-or-zlib", "chunks are compressed as QuPath can read them", _codecs),
+)
+"""Of everything with multiscales."""
+
+DRAWN: tuple[Rule[Pyramid], ...] = (
+    Rule("no-translation", "nothing that is drawn has a translation", _no_translation),
+)
+"""Of what viewers lay over one another: images and labels."""
+
+COLOURED: tuple[Rule[Pyramid], ...] = (
+    Rule("omero-complete", "every channel has a finite display window", _omero),
+)
+"""Of what has channels: images and values."""

@@ -1,0 +1,236 @@
+"""Rules for places: in every output, each cell's value stands at the cell's µm.
+
+Everything is computed from what the files say of themselves in µm (NGFF's scale and translation,
+OME-XML's pixel size), as viewers do, and from nothing that the writers knew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.validate.problems import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from heatmaps_ome.validate.labels import Label
+    from heatmaps_ome.validate.ngff import Pyramid
+    from heatmaps_ome.validate.tiff import Overlay
+    from heatmaps_ome.validate.values import Values
+
+_MOST_CELLS = 2000
+"""Of tissue and of the rest each."""
+_SEED = 0
+_MARGIN = 0.01
+"""Of a cell, for float noise."""
+_ONE = 1
+"""Grey level that rounding may cost."""
+_ANY = -1
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Places where an output is held against the raw values.
+
+    Attributes
+    ----------
+    g_rows, g_cols : (n,) int64
+        The cells that the places lie in.
+    rows, cols : (n,) int64
+        The output's pixels at the places.
+    um : (n, 2) float64
+        The places, (y, x).
+    """
+
+    g_rows: np.ndarray
+    g_cols: np.ndarray
+    rows: np.ndarray
+    cols: np.ndarray
+    um: np.ndarray
+
+    def first(self, wrong: np.ndarray) -> str:
+        """Return how many places are wrong and where the first is, in words."""
+        y, x = self.um[np.flatnonzero(wrong)[0]]
+        return f"{wrong.sum()} of {wrong.size} places tried, first at y {y:.1f}, x {x:.1f} µm"
+
+
+def probes(values: Values, um_pixel: YX, shape: Shape) -> Probes:
+    """Return places in cells: their centres, and near all four corners.
+
+    Corners are approached as far as the pixel there still belongs to the cell, so that a shift
+    by more than a pixel shows. Cells are taken evenly at random from tissue and from the rest.
+    """
+    cells = _chosen(values.tissue)
+    reach = [
+        max(0.0, 0.5 - pixel / cell / 2 - _MARGIN)
+        for pixel, cell in zip(um_pixel, values.um_cell, strict=True)
+    ]
+    corners = [(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]
+    parts = np.concatenate([cells + 0.5 + np.multiply(corner, reach) for corner in corners])
+    um = np.asarray(values.um_drawn) + parts * np.asarray(values.um_cell)
+    pixels = np.floor(um / np.asarray(um_pixel)).astype(np.int64)
+    inside = ((pixels >= 0) & (pixels < shape)).all(axis=1)
+    owners = np.tile(cells, (len(corners), 1))[inside]
+    pixels = pixels[inside]
+    return Probes(owners[:, 0], owners[:, 1], pixels[:, 0], pixels[:, 1], um[inside])
+
+
+def _chosen(tissue: np.ndarray) -> np.ndarray:
+    """Return the (row, column) of some thousand cells at most."""
+    rng = np.random.default_rng(_SEED)
+    chosen = []
+    for cells in (np.argwhere(tissue), np.argwhere(~tissue)):
+        few = len(cells) <= _MOST_CELLS
+        chosen.append(cells if few else rng.choice(cells, _MOST_CELLS, replace=False))
+    return np.concatenate(chosen)
+
+
+def covers(um_end: YX, um_slide: YX, um_pixel: YX) -> Iterator[str]:
+    """Yield along which axes an output ends more than a pixel off the slide's own end."""
+    for axis, end, slide, pixel in zip("yx", um_end, um_slide, um_pixel, strict=True):
+        if not -1e-3 * pixel <= end - slide < pixel * (1 + 1e-3):
+            yield f"along {axis} it ends at {end:.2f} µm, the slide at {slide:.2f}"
+
+
+def _image(placed: tuple[Pyramid, Values]) -> Iterator[str]:
+    """Demand an image or label that covers the slide, to a pixel."""
+    drawn, values = placed
+    end = drawn.um_pixel.times(YX(*drawn.shapes[0]))
+    yield from covers(end, values.um_slide, drawn.um_pixel)
+
+
+def _label(placed: tuple[Label, Values]) -> Iterator[str]:
+    """Demand at each place the level nearest to the raw value, within half a step."""
+    label, values = placed
+    if not label.stands_for:
+        return
+    raw = values.channel(label.name)
+    tried = probes(values, label.pyramid.um_pixel, label.pyramid.shapes[0])
+    finest = label.pyramid.levels[0]
+    levels = np.asarray(finest.get_coordinate_selection((tried.rows, tried.cols)), np.int64)
+    wanted = raw[tried.g_rows, tried.g_cols].astype(np.float64)
+    table, half_step = _table(label)
+    found = table[np.clip(levels, 0, len(table) - 1)]
+    low, high = np.nanmin(table), np.nanmax(table)
+    wrong = np.isnan(found) != np.isnan(wanted)
+    wrong |= np.abs(found - np.clip(wanted, low, high)) > half_step
+    # A level without a number is told by another rule.
+    wrong &= ~(np.isnan(found) & (levels > 0))
+    if wrong.any():
+        n = np.flatnonzero(wrong)[0]
+        yield (
+            f"the label differs from the raw values in {tried.first(wrong)}: "
+            f"{found[n]:g} is drawn where {wanted[n]:g} is"
+        )
+
+
+def _table(label: Label) -> tuple[np.ndarray, float]:
+    """Return the number that each level stands for, NaN for none, and half a step of them."""
+    known = label.stands_for
+    table = np.full(max(known) + 2, np.nan)
+    table[list(known)] = list(known.values())
+    ends = np.nanmin(table), np.nanmax(table)
+    step = (ends[1] - ends[0]) / max(1, len(known) - 1)
+    # The numbers are written as float32.
+    return table, 0.5 * step * 1.001 + 2.0**-22 * max(map(abs, ends))
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedOverlay:
+    """An overlay with what it must show.
+
+    Attributes
+    ----------
+    name : str
+        Of the map.
+    overlay : Overlay
+    values : Values
+    record : dict
+        The result's provenance.
+    label : Label or None
+        The label of the same map, whose colours the overlay has.
+    """
+
+    name: str
+    overlay: Overlay
+    values: Values
+    record: dict[str, Any]
+    label: Label | None
+
+    def alpha(self) -> np.ndarray:
+        """Return the opacity of each cell, (rows, cols) in 0..255."""
+        options, tissue = self.record["options"], self.values.tissue
+        if self.name == "attention":
+            return np.rint(tissue * options["att_alpha"] * 255)
+        ends = self.record["scaling"]["attention"]
+        attention = np.nan_to_num(self.values.channel("attention").astype(np.float64), nan=-np.inf)
+        position = (attention - ends["lower"]) / (ends["upper"] - ends["lower"])
+        return np.rint(np.clip(position, 0, 1) * options["score_alpha"] * 255)
+
+
+def _overlay(placed: PlacedOverlay) -> Iterator[str]:
+    """Demand each cell's opacity and colour at its place, and nothing drawn elsewhere."""
+    overlay, values = placed.overlay, placed.values
+    um_pixel, shape = overlay.um_pixel, overlay.shapes[0]
+    coarsest = 2 ** (len(overlay.pages) - 1)
+    for axis, size, pixel, end in zip("yx", shape, um_pixel, values.um_slide, strict=True):
+        if not end - 1e-3 * pixel <= size * pixel < end + (coarsest + 1) * pixel:
+            yield f"along {axis} it ends at {size * pixel:.2f} µm, the slide at {end:.2f}"
+    # Beyond the slide lies padding, in which nothing is drawn.
+    rows, cols = (int(np.ceil(round(s / p, 6))) for s, p in zip(values.um_slide, um_pixel,
+                                                              strict=True))  # fmt: skip
+    tried = probes(values, um_pixel, Shape(min(rows, shape.rows), min(cols, shape.cols)))
+    found = overlay.at(tried.rows, tried.cols).astype(np.int64)
+    alpha = placed.alpha()[tried.g_rows, tried.g_cols]
+    wrong = (np.abs(found[:, 3] - alpha) > _ONE) | ((found[:, 3] > 0) & (alpha == 0))
+    if wrong.any():
+        n = np.flatnonzero(wrong)[0]
+        yield (
+            f"the opacity differs from the cells' in {tried.first(wrong)}: {found[n, 3]} is drawn "
+            f"where {alpha[n]:.0f} should be"
+        )
+        return
+    if placed.label is not None and placed.label.stands_for:
+        raw = values.channel(placed.name)[tried.g_rows, tried.g_cols]
+        yield from _coloured(found, raw, placed.label, tried)
+
+
+def _coloured(found: np.ndarray, raw: np.ndarray, label: Label, tried: Probes) -> Iterator[str]:
+    """Demand the colour of the level nearest to the raw value."""
+    table, _ = _table(label)
+    known = np.flatnonzero(~np.isnan(table))
+    steps = table[known]
+    # Levels without a colour, which another rule tells, fit any.
+    colours = np.full((len(table), 4), _ANY, np.int64)
+    for level, rgba in label.colours.items():
+        if level < len(colours):
+            colours[level] = rgba
+    position = np.interp(np.nan_to_num(raw.astype(np.float64)), steps, np.arange(len(steps)))
+    fits = np.zeros(len(raw), bool)
+    # A value half way between two levels may be drawn as either.
+    for nudge in (-0.01, 0.01):
+        level = known[np.clip(np.rint(position + nudge), 0, len(known) - 1).astype(int)]
+        fits |= (np.abs(found[:, :3] - colours[level, :3]) <= _ONE).all(axis=1)
+        fits |= colours[level, 0] == _ANY
+    wrong = ~fits & (found[:, 3] > 0)
+    if wrong.any():
+        n = np.flatnonzero(wrong)[0]
+        yield (
+            f"the colour differs from the label's colour table in {tried.first(wrong)}: "
+            f"{found[n, :3].tolist()} is drawn where the value is {raw[n]:g}"
+        )
+
+
+IMAGE_PLACE: tuple[Rule[tuple[Pyramid, Values]], ...] = (
+    Rule("placement-image", "the image and labels cover the slide to a pixel", _image),
+)
+LABEL_PLACE: tuple[Rule[tuple[Label, Values]], ...] = (
+    Rule("placement-labels", "labels show each cell's value at its µm", _label),
+)
+OVERLAY_PLACE: tuple[Rule[PlacedOverlay], ...] = (
+    Rule("placement-overlay", "overlays show each cell's colour and opacity at its µm", _overlay),
+)

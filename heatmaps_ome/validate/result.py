@@ -1,0 +1,268 @@
+"""Validates what is at a path: a run, a slide's folder of results, or one store of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome.errors import OptionError, ResultError
+from heatmaps_ome.results import PROVENANCE
+from heatmaps_ome.validate.hashes import RESULT, Result
+from heatmaps_ome.validate.labels import LABEL, LISTED, Label
+from heatmaps_ome.validate.levels import IMAGE_LEVELS, LABEL_LEVELS
+from heatmaps_ome.validate.ngff import COLOURED, DRAWN, SHARED, Pyramid
+from heatmaps_ome.validate.ome_xml import ZARR_XML
+from heatmaps_ome.validate.placement import (
+    IMAGE_PLACE,
+    LABEL_PLACE,
+    OVERLAY_PLACE,
+    PlacedOverlay,
+)
+from heatmaps_ome.validate.problems import UNREADABLE, Problem, Rule, told
+from heatmaps_ome.validate.source import SOURCE, Sourced
+from heatmaps_ome.validate.stores import (
+    OPENED,
+    Findings,
+    check_image,
+    check_values,
+    checked_overlay,
+)
+from heatmaps_ome.validate.tiff import OVERLAY
+from heatmaps_ome.validate.values import VALUES, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+RUN = "run.json"
+_VALUES, _IMAGE = ".values.ome.zarr", ".ome.zarr"
+_OVERLAYS = (".ome.tiff", ".ome.tif")
+
+
+def _run_complete(run: Path) -> Iterator[str]:
+    """Demand the folder of each slide that a run did."""
+    for slide in json.loads((run / RUN).read_text(encoding="utf-8"))["slides"]:
+        folder = slide["folder"]
+        if folder is not None and not (run / folder / PROVENANCE).is_file():
+            yield f"{slide['slide']} was {slide['status']}, but {folder} holds no result"
+
+
+RUN_RULES: tuple[Rule[Path], ...] = (
+    Rule("run-complete", "every slide that run.json lists as done is there", _run_complete),
+)
+"""Of a run."""
+
+RULES: tuple[Rule[Any], ...] = (
+    *OPENED, *SHARED, *DRAWN, *COLOURED, *IMAGE_LEVELS, *ZARR_XML, *LISTED, *LABEL_LEVELS, *LABEL,
+    *VALUES, *OVERLAY, *IMAGE_PLACE, *LABEL_PLACE, *OVERLAY_PLACE, *SOURCE, *RESULT, *RUN_RULES,
+)  # fmt: skip
+"""All rules there are."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a validation.
+
+    Attributes
+    ----------
+    path : Path
+        What was validated.
+    n_files, n_rules : int
+        How many files it has, and how many different rules they were held against.
+    problems : tuple of Problem
+    """
+
+    path: Path
+    n_files: int
+    n_rules: int
+    problems: tuple[Problem, ...]
+
+
+def validate(path: Path, slides: Sequence[Path] = ()) -> Verdict:
+    """Return what is wrong with a run, a slide's results, an OME-Zarr or an overlay.
+
+    Parameters
+    ----------
+    slides : sequence of Path
+        Slides that results were made from, found by their names; a single one is held against
+        a single result whatever its name.
+
+    Raises
+    ------
+    ResultError
+        If there is nothing of that kind.
+    OptionError
+        If a slide belongs to no result.
+    """
+    if not path.exists():
+        raise ResultError(f"{path}: there is no such result; check the path")
+    findings = Findings()
+    results = _results_at(path)
+    if results:
+        if (path / RUN).is_file():
+            findings.hold(path, path, RUN_RULES)
+        belonging = _belonging(results, slides)
+        for folder in results:
+            _check_result(folder, belonging.get(folder), findings)
+    else:
+        if slides:
+            raise OptionError(f"--slide needs a result or a run, which {path} is not")
+        _check_store(path, findings)
+    return Verdict(path, _n_files(path), len(findings.rules), tuple(findings.problems))
+
+
+def _n_files(path: Path) -> int:
+    """Return how many files a result has; a run's cache is no part of it."""
+    if path.is_file():
+        return 1
+    hidden = {each.name for each in path.glob(".*/")}
+    files = (each for each in path.rglob("*") if each.is_file())
+    return sum(each.relative_to(path).parts[0] not in hidden for each in files)
+
+
+def _results_at(path: Path) -> list[Path]:
+    """Return the folders of slides' results at a path: of a run, or the folder itself."""
+    if not path.is_dir():
+        return []
+    if _is_result(path):
+        return [path]
+    if _is_zarr(path):
+        return []
+    # A folder with a dot is being put together, or is the cache.
+    return [
+        each
+        for each in sorted(path.iterdir())
+        if each.is_dir() and not each.name.startswith(".") and _is_result(each)
+    ]
+
+
+def _is_zarr(path: Path) -> bool:
+    """Return whether a folder is an OME-Zarr rather than a folder with some in it."""
+    return path.name.endswith(_IMAGE) or (path / ".zattrs").exists()
+
+
+def _is_result(folder: Path) -> bool:
+    """Return whether a folder holds a slide's results, maybe damaged ones."""
+    if _is_zarr(folder):
+        return False
+    return (folder / PROVENANCE).is_file() or any(folder.glob(f"*{_VALUES}"))
+
+
+def _belonging(results: list[Path], slides: Sequence[Path]) -> dict[Path, Path]:
+    """Return the slide of each result that has one.
+
+    Raises
+    ------
+    OptionError
+        If a slide belongs to no result.
+    """
+    if len(results) == 1 and len(slides) == 1:
+        return {results[0]: slides[0]}
+    names = {folder.name: folder for folder in results}
+    found = {}
+    for slide in slides:
+        if slide.stem not in names:
+            raise OptionError(f"--slide {slide}: no result is called {slide.stem}; check the path")
+        found[names[slide.stem]] = slide
+    return found
+
+
+def _check_store(path: Path, findings: Findings) -> None:
+    """Check a single store.
+
+    Raises
+    ------
+    ResultError
+        If it is none that is known.
+    """
+    if path.is_dir() and path.name.endswith(_VALUES):
+        check_values(path, findings)
+    elif path.is_dir() and _is_zarr(path):
+        check_image(path, findings)
+    elif path.is_file() and path.name.endswith(_OVERLAYS):
+        with checked_overlay(path, findings):
+            pass
+    else:
+        raise ResultError(
+            f"{path} is no result, run, OME-Zarr or OME-TIFF overlay of heatmaps-ome; give one"
+        )
+
+
+def _check_result(folder: Path, slide: Path | None, findings: Findings) -> None:
+    """Check a slide's folder: each store, then all against the raw values and the slide."""
+    result = Result(folder)
+    findings.hold(result, folder, RESULT)
+    images: list[Pyramid] = []
+    labels: dict[str, Label] = {}
+    for path in sorted(folder.glob(f"*{_IMAGE}")):
+        if not path.name.endswith(_VALUES):
+            image, found = check_image(path, findings)
+            images += [] if image is None else [image]
+            labels |= found
+    stores = sorted(folder.glob(f"*{_VALUES}"))
+    compat = ((_record(result) or {}).get("options") or {}).get("compat")
+    values = (
+        check_values(stores[0], findings, as_reference=compat == "reference") if stores else None
+    )
+    if values is not None:
+        _check_places(values, images, labels, findings)
+    for path in sorted(each for each in folder.iterdir() if each.name.endswith(_OVERLAYS)):
+        _check_overlay(path, result, values, labels, findings)
+    record = _record(result)
+    if slide is not None and record is not None:
+        sourced = Sourced(record, slide, images[0] if images else None)
+        findings.hold(sourced, folder, SOURCE)
+
+
+def _record(result: Result) -> dict[str, Any] | None:
+    """Return a result's provenance, or None if it cannot be read (which other rules tell)."""
+    try:
+        return result.record
+    except UNREADABLE:
+        return None
+
+
+def _check_places(
+    values: Values, images: list[Pyramid], labels: dict[str, Label], findings: Findings
+) -> None:
+    """Hold images and labels against the raw values' places."""
+    for image in images:
+        findings.hold((image, values), image.path, IMAGE_PLACE)
+    for label in labels.values():
+        findings.hold((label.pyramid, values), label.pyramid.path, IMAGE_PLACE)
+        findings.hold((label, values), label.pyramid.path, LABEL_PLACE)
+
+
+def _check_overlay(
+    path: Path, result: Result, values: Values | None, labels: dict[str, Label], findings: Findings
+) -> None:
+    """Check an overlay, and hold it against the raw values where there are any."""
+    record = _record(result)
+    with checked_overlay(path, findings) as overlay:
+        if overlay is None or values is None or record is None:
+            return
+        try:
+            name = _map_name(path, values)
+        except UNREADABLE as error:
+            findings.problems.append(
+                Problem(OVERLAY_PLACE[0].name, path, f"its map cannot be told ({told(error)})")
+            )
+            return
+        placed = PlacedOverlay(name, overlay, values, record, labels.get(name))
+        findings.hold(placed, path, OVERLAY_PLACE)
+
+
+def _map_name(path: Path, values: Values) -> str:
+    """Return which of the maps an overlay shows, by its file name.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
+    plain = path.name.removesuffix(".tiff").removesuffix(".tif").removesuffix(".ome")
+    found = [name for name in values.names if plain.endswith(f".{name}")]
+    if not found:
+        raise ValueError(f"{path.name} is named after none of {', '.join(values.names)}")
+    return max(found, key=len)

@@ -1,0 +1,98 @@
+"""Checks of single stores: an OME-Zarr with its labels, raw values, an OME-TIFF overlay."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from heatmaps_ome.validate.labels import LABEL, LISTED, Label, label_names
+from heatmaps_ome.validate.levels import IMAGE_LEVELS, LABEL_LEVELS
+from heatmaps_ome.validate.ngff import COLOURED, DRAWN, SHARED, Pyramid, open_pyramid
+from heatmaps_ome.validate.ome_xml import ZARR_XML
+from heatmaps_ome.validate.problems import UNREADABLE, Problem, Rule, problems_of, told
+from heatmaps_ome.validate.tiff import OVERLAY, Overlay
+from heatmaps_ome.validate.values import VALUES, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+SubjectT = TypeVar("SubjectT")
+
+READABLE = "readable"
+
+
+def _never(_: object) -> Iterator[str]:
+    """Find nothing: what breaks this rule is told where it cannot be opened."""
+    yield from ()
+
+
+OPENED: tuple[Rule[object], ...] = (
+    Rule(READABLE, "stores can be opened, and hold what their metadata names", _never),
+)
+"""Of everything; a store that breaks it is not looked at further."""
+
+
+@dataclass
+class Findings:
+    """Problems as they are found, and the rules that were looked at."""
+
+    problems: list[Problem] = field(default_factory=list)
+    rules: set[str] = field(default_factory=lambda: {READABLE})
+
+    def hold(self, subject: SubjectT, path: Path, *rules: Sequence[Rule[SubjectT]]) -> None:
+        """Hold a subject against rules."""
+        for some in rules:
+            self.rules |= {rule.name for rule in some}
+            self.problems += problems_of(subject, path, some)
+
+    def opened(self, path: Path, opener: Callable[[Path], SubjectT]) -> SubjectT | None:
+        """Return what is at a path, or None, with a problem noted, if it cannot be read."""
+        try:
+            return opener(path)
+        except UNREADABLE as error:
+            self.problems.append(Problem(READABLE, path, f"this cannot be opened ({told(error)})"))
+            return None
+
+
+def check_image(path: Path, findings: Findings) -> tuple[Pyramid | None, dict[str, Label]]:
+    """Check an OME-Zarr image and its labels; return those that can be read."""
+    image = findings.opened(path, open_pyramid)
+    if image is None:
+        return None, {}
+    findings.hold(image, path, SHARED, DRAWN, COLOURED, IMAGE_LEVELS, ZARR_XML, LISTED)
+    labels = {}
+    for name in findings.opened(path, label_names) or []:
+        pyramid = findings.opened(path / "labels" / name, open_pyramid)
+        if pyramid is None:
+            continue
+        label = Label(name, pyramid, image)
+        findings.hold(pyramid, pyramid.path, SHARED, DRAWN, LABEL_LEVELS)
+        findings.hold(label, pyramid.path, LABEL)
+        labels[name] = label
+    return image, labels
+
+
+def check_values(path: Path, findings: Findings, *, as_reference: bool = False) -> Values | None:
+    """Check the raw values; return them if they can be read."""
+    pyramid = findings.opened(path, open_pyramid)
+    if pyramid is None:
+        return None
+    values = Values(pyramid, as_reference)
+    findings.hold(pyramid, path, SHARED, COLOURED, ZARR_XML)
+    findings.hold(values, path, VALUES)
+    return values
+
+
+@contextmanager
+def checked_overlay(path: Path, findings: Findings) -> Iterator[Overlay | None]:
+    """Check an overlay, and give it, open, if it can be read."""
+    overlay = findings.opened(path, Overlay)
+    try:
+        if overlay is not None:
+            findings.hold(overlay, path, OVERLAY)
+        yield overlay
+    finally:
+        if overlay is not None:
+            overlay.close()

@@ -1,0 +1,144 @@
+"""Rules for the raw values: numbers exactly where tissue is, that add up to the prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from heatmaps_ome.geometry import YX
+from heatmaps_ome.validate.problems import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from heatmaps_ome.validate.ngff import Pyramid
+
+_CLOSE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """The raw maps of a slide, as any reader of OME-Zarr finds them.
+
+    Attributes
+    ----------
+    pyramid : Pyramid
+    as_reference : bool
+        Whether the maps are drawn where create_heatmaps.py drew them (``--compat reference``).
+    """
+
+    pyramid: Pyramid
+    as_reference: bool = False
+
+    @cached_property
+    def stack(self) -> np.ndarray:
+        """All maps: (channels, rows, cols) float32."""
+        return np.asarray(self.pyramid.levels[0][...])
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return tuple(each["label"] for each in self.pyramid.attributes["omero"]["channels"])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What else is told of the values."""
+        return self.pyramid.attributes["heatmaps_ome"]
+
+    @property
+    def tissue(self) -> np.ndarray:
+        """Cells that have an attention: (rows, cols) bool."""
+        return ~np.isnan(self.channel("attention"))
+
+    @property
+    def um_cell(self) -> YX:
+        """Size of a cell in µm."""
+        return self.pyramid.um_pixel
+
+    @property
+    def um_origin(self) -> YX:
+        """Outer corner of cell (0, 0) in µm."""
+        return self.pyramid.move("translation") or YX(0.0, 0.0)
+
+    @property
+    def um_drawn(self) -> YX:
+        """Outer corner of cell (0, 0) as it is drawn, in µm."""
+        return YX(0.0, 0.0) if self.as_reference else self.um_origin
+
+    @property
+    def um_slide(self) -> YX:
+        """Size of the slide in µm."""
+        shape = self.facts["slide_shape"]
+        return YX(shape["rows"], shape["cols"]).times(YX(**self.facts["mpp"]))
+
+    def channel(self, name: str) -> np.ndarray:
+        """Return the (rows, cols) map of a name; "tissue" is 1 and NaN."""
+        if name == "tissue":
+            return np.where(self.tissue, 1.0, np.nan)
+        return self.stack[self.names.index(name)]
+
+
+def _finite(values: Values) -> Iterator[str]:
+    """Demand numbers in tissue and NaN elsewhere, in every channel alike."""
+    tissue = values.tissue
+    if values.stack.dtype != np.float32:
+        yield f"the values are {values.stack.dtype}, not float32"
+    for name, channel in zip(values.names, values.stack, strict=True):
+        holes = np.count_nonzero(~np.isfinite(channel) & tissue)
+        strays = np.count_nonzero(~np.isnan(channel) & ~tissue)
+        if holes or strays:
+            yield f"{name} lacks a number in {holes} cells of tissue and has one in {strays} others"
+    said = values.facts["tissue_cells"]
+    if said != np.count_nonzero(tissue):
+        yield (
+            f"{np.count_nonzero(tissue)} cells have values where {said} were written; "
+            "the copy is incomplete"
+        )
+
+
+def _add_up(values: Values) -> Iterator[str]:
+    """Demand scores that sum to 1 in each cell, and contributions that sum to the slide's logits.
+
+    The exact sum is what makes contributions more than a picture: design.md section 7.
+    """
+    tissue = values.tissue
+    if not tissue.any():
+        return
+    keys = [name for name in values.names if name.startswith("score-")]
+    scores = np.stack([values.channel(key)[tissue] for key in keys]).astype(np.float64)
+    off = float(np.abs(scores.sum(axis=0) - 1).max())
+    if not (off < _CLOSE and scores.min() >= 0):
+        yield f"the scores of a cell miss the sum of 1 by up to {off:g}"
+    shares = [name for name in values.names if name.startswith("contribution-")]
+    for name, logit in zip(shares, values.facts["logits"], strict=bool(shares)):
+        total = float(values.channel(name)[tissue].sum(dtype=np.float64))
+        if not abs(total - logit) <= _CLOSE * (1 + abs(logit)):
+            yield f"{name} sums to {total:g}, not to the slide's logit {logit:g}"
+
+
+def _placed(values: Values) -> Iterator[str]:
+    """Demand that scale and translation say in µm what the facts say in level-0 pixels."""
+    facts, shape = values.facts, values.pyramid.shapes[0]
+    mpp = YX(**facts["mpp"])
+    for what, found, wanted in (
+        ("scale", values.um_cell, YX(**facts["l0_cell"]).times(mpp)),
+        ("translation", values.um_origin, YX(**facts["l0_origin"]).times(mpp)),
+    ):
+        if not np.allclose(found, wanted, rtol=1e-6, atol=1e-6):
+            yield f"the {what} is {tuple(found)} µm where level-0 pixels say {tuple(wanted)}"
+    end = values.um_origin.plus(values.um_cell.times(YX(*shape)))
+    uncovered = [axis for axis, to, size in zip("yx", end, values.um_slide, strict=True)
+                 if to < size - values.um_cell[axis == "x"]]  # fmt: skip
+    if uncovered:
+        yield f"the cells end a cell or more before the slide does along {', '.join(uncovered)}"
+
+
+VALUES: tuple[Rule[Values], ...] = (
+    Rule("values-finite-where-tissue", "values are numbers in tissue and NaN elsewhere", _finite),
+    Rule("values-add-up", "scores sum to 1, contributions to the slide's logits", _add_up),
+    Rule("placement-values", "the cells lie where the level-0 geometry puts them", _placed),
+)
+"""Of ``<slide>.values.ome.zarr``."""

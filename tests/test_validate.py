@@ -1,0 +1,330 @@
+"""Good results are valid; each rule finds what breaks it, and nothing else does."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from broken_results import (
+    BROKEN,
+    IMAGE,
+    LABEL,
+    OVERLAY,
+    UNHASHED,
+    VALUES,
+    each_level,
+    edited,
+    good_run,
+    multiscale,
+    rehash,
+    rewrite_array,
+    roll_label,
+    shared_good_run,
+    transposed,
+)
+from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
+from slide_files import speckled, write_slide
+
+from heatmaps_ome import cli
+from heatmaps_ome.errors import OptionError, ResultError
+from heatmaps_ome.export.ome_zarr import OmeZarrExporter
+from heatmaps_ome.export.tiff import TiffExporter
+from heatmaps_ome.export.values import write_values
+from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.normalise import Quantiles, ScalingFit
+from heatmaps_ome.options import CreateOptions, ValidateOptions, flags_of
+from heatmaps_ome.pipeline import create
+from heatmaps_ome.progress import silent
+from heatmaps_ome.provenance import file_digests, write_json
+from heatmaps_ome.rendering import Style, display_maps
+from heatmaps_ome.validate.result import RULES, validate
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "heatmaps_ome"
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory):
+    """The folder of a good run."""
+    return shared_good_run(tmp_path_factory)
+
+
+@pytest.fixture
+def copy(good, tmp_path):
+    """A slide's results, to be broken; the whole run lies around it."""
+    shutil.copytree(good, tmp_path / "out", ignore=shutil.ignore_patterns(".cache"))
+    return tmp_path / "out" / "a"
+
+
+def rules_of(verdict):
+    return {problem.rule for problem in verdict.problems}
+
+
+def test_a_good_run_is_valid(good):
+    verdict = validate(good, [good.parent / "a.svs", good.parent / "b.svs"])
+    assert verdict.problems == ()
+    assert verdict.n_rules == len(RULES)
+    assert verdict.n_files > 100
+
+
+@pytest.mark.parametrize("store", ["", IMAGE, VALUES, OVERLAY])
+def test_each_part_of_a_good_result_is_valid_alone(good, store):
+    verdict = validate(good / "a" / store)
+    assert verdict.problems == ()
+    assert verdict.n_rules > len(RULES) // 6
+
+
+def test_every_rule_has_its_broken_fixture_and_says_what_it_demands():
+    names = [rule.name for rule in RULES]
+    assert len(set(names)) == len(names)
+    assert set(names) == set(BROKEN)
+    assert all(rule.demands for rule in RULES)
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_what_breaks_a_rule_is_told_by_that_rule_alone(good, copy, rule):
+    BROKEN[rule](copy)
+    if rule not in UNHASHED:
+        rehash(copy)
+    whole_run, with_slide = rule == "run-complete", rule.startswith("slide-")
+    slides = [good.parent / "a.svs"] if with_slide else []
+    verdict = validate(copy.parent if whole_run else copy, slides)
+    assert rules_of(verdict) == {rule}, verdict.problems
+    assert all(len(problem.message) < 500 for problem in verdict.problems)
+
+
+PLACEMENT = {"placement-labels", "placement-values", "placement-overlay", "placement-image"}
+
+
+def half_a_cell_right(folder):
+    roll_label(folder / LABEL, axis=1, pixels=4)
+
+
+def half_a_cell_down(folder):
+    roll_label(folder / LABEL, axis=0, pixels=4)
+
+
+def one_pixel_right(folder):
+    roll_label(folder / LABEL, axis=1, pixels=1)
+
+
+def x_and_y_swapped(folder):
+    for path in each_level(folder / LABEL):
+        rewrite_array(path, transposed)
+
+
+def origin_dropped(folder):
+    with edited(folder / VALUES / ".zattrs") as said:
+        moves = multiscale(said)["datasets"][0]["coordinateTransformations"]
+        del moves[1]
+        said["heatmaps_ome"]["l0_origin"] = {"y": 0.0, "x": 0.0}
+
+
+def pixel_size_of_x_for_y(folder):
+    with edited(folder / VALUES / ".zattrs") as said:
+        for dataset in multiscale(said)["datasets"]:
+            dataset["coordinateTransformations"][0]["scale"][1] *= 1.01
+
+
+@pytest.mark.parametrize(
+    "mutate",
+    [half_a_cell_right, half_a_cell_down, one_pixel_right, x_and_y_swapped, origin_dropped,
+     pixel_size_of_x_for_y],
+)  # fmt: skip
+def test_misplaced_maps_are_found(copy, mutate):
+    mutate(copy)
+    rehash(copy)
+    assert rules_of(validate(copy)) & PLACEMENT
+
+
+def test_a_hole_in_the_tissue_is_found(copy):
+    def with_hole(stack):
+        stack[1][tuple(np.argwhere(~np.isnan(stack[0]))[3])] = np.nan
+        return stack
+
+    rewrite_array(copy / VALUES / "0", with_hole)
+    rehash(copy)
+    assert "values-finite-where-tissue" in rules_of(validate(copy))
+
+
+def test_swapped_colours_of_an_overlay_are_found(copy):
+    with edited(copy / LABEL / ".zattrs") as said:
+        for entry in said["image-label"]["colors"]:
+            entry["rgba"][:3] = entry["rgba"][2::-1]
+    rehash(copy)
+    assert rules_of(validate(copy)) == {"placement-overlay"}
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", "{}", "null", '{"multiscales": 3}', ""])
+def test_broken_metadata_is_a_problem_and_no_crash(copy, broken):
+    for store in (IMAGE, VALUES, LABEL):
+        (copy / store / ".zattrs").write_text(broken)
+    (copy / "provenance.json").write_text(broken)
+    (copy / OVERLAY).write_bytes(broken.encode())
+    assert "readable" in rules_of(validate(copy))
+
+
+def test_damaged_files_are_problems_and_no_crash(good, copy):
+    for file in sorted(each for each in copy.rglob("*") if each.is_file()):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert len(rules_of(validate(copy, [good.parent / "a.svs"]))) > 1
+
+
+def test_a_truncated_chunk_is_told_where_it_is_read(copy):
+    chunk = next(each for each in (copy / IMAGE / "1").rglob("0") if each.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:40])
+    rehash(copy)
+    verdict = validate(copy)
+    assert rules_of(verdict) == {"levels-agree"}
+    assert "cannot be read" in verdict.problems[0].message
+
+
+def test_a_result_without_provenance_is_told(copy):
+    (copy / "provenance.json").unlink()
+    assert rules_of(validate(copy)) == {"files-complete", "hashes"}
+
+
+def test_only_some_formats_and_reference_drawing_are_valid_too(tmp_path):
+    for name, changed in (
+        ("tiff", {"formats": ("ome-tiff",)}),
+        ("reference", {"compat": "reference", "classes": ("MSIH",), "att_alpha": 0.0}),
+    ):
+        (tmp_path / name).mkdir()
+        out = good_run(tmp_path / name, **changed)
+        assert validate(out).problems == ()
+
+
+def odd_slides(folder):
+    write_slide(folder / "glass.svs", np.full((400, 410, 3), 245, np.uint8))
+    write_slide(folder / "tiny.svs", np.full((20, 30, 3), 99, np.uint8))
+    write_slide(folder / "slender.svs", speckled(2400, 40))
+    write_slide(folder / "coarse.svs", speckled(30, 45), mpp=15.0)
+    return tuple(sorted(folder.glob("*.svs")))
+
+
+def test_results_of_odd_slides_are_valid(tmp_path):
+    slides = odd_slides(tmp_path)
+    out = good_run(tmp_path, slides=slides)
+    assert validate(out, slides).problems == ()
+
+
+def test_results_on_pixels_that_are_no_squares_are_valid(tmp_path):
+    folder = tmp_path / "slide"
+    folder.mkdir()
+    slide = FakeSlide(noise_rgb(Shape(900, 1501)), YX(0.5, 0.23))
+    cell = YX(36.57 / 0.5, 36.57 / 0.23)
+    grid = covering_grid(slide.shape, cell, cell.times(-0.484), slide.mpp)
+    heatmaps = heatmap_set(grid, slide.shape)
+    fit = ScalingFit(Quantiles())
+    fit.add(heatmaps)
+    scaling = fit.fit("cohort", "model", "extractor")
+    maps = display_maps(heatmaps, scaling, Style(), heatmaps.classes)
+    result = replace(slide_result(slide, grid, maps), heatmaps=heatmaps)
+    for exporter in (OmeZarrExporter(), TiffExporter()):
+        exporter.write(result, folder)
+    write_values(heatmaps, folder, {})
+    options = {"formats": ["ome-zarr", "ome-tiff"], "att_alpha": 0.5, "score_alpha": 1.0}
+    record = {"options": options, "scaling": asdict(scaling), "files": file_digests(folder)}
+    write_json(folder / "provenance.json", record)
+    assert validate(folder).problems == ()
+    with edited(folder / "slide.ome.zarr" / "labels" / "attention" / ".zattrs") as said:
+        for dataset in multiscale(said)["datasets"]:
+            dataset["coordinateTransformations"][0]["scale"].reverse()
+    found = rules_of(validate(folder))
+    assert found == {"placement-labels", "placement-image", "hashes"}
+
+
+def test_what_is_no_result_is_refused(good, tmp_path):
+    (tmp_path / "text").write_text("x")
+    for path in (tmp_path, tmp_path / "text", tmp_path / "missing"):
+        with pytest.raises(ResultError):
+            validate(path)
+    with pytest.raises(OptionError, match="no result is called"):
+        validate(good, [tmp_path / "stranger.svs"])
+    with pytest.raises(OptionError, match="--slide"):
+        validate(good / "a" / IMAGE, [good.parent / "a.svs"])
+
+
+def test_another_slide_is_found_out(good):
+    verdict = validate(good / "a", [good.parent / "b.svs"])
+    assert {"slide-same", "slide-pixels"} == rules_of(verdict)
+
+
+def test_the_command_says_valid_and_gives_0(good, capsys):
+    assert cli.main(["validate", str(good), str(good / "a" / IMAGE)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{good}: valid (")
+    assert second.startswith(f"{good / 'a' / IMAGE}: valid (")
+
+
+def test_the_command_tells_problems_and_gives_1(copy, capsys):
+    BROKEN["hashes"](copy)
+    assert cli.main(["validate", str(copy)]) == 1
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{copy}: 1 files have changed")
+    assert line.endswith("[hashes]")
+
+
+def test_json_is_for_machines(good, copy, capsys):
+    assert cli.main(["validate", "--json", str(good)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"valid": True, "problems": []}
+    BROKEN["axes"](copy)
+    assert cli.main(["validate", "--json", str(copy)]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["valid"] is False
+    assert {each["rule"] for each in said["problems"]} == {"axes", "hashes"}
+    assert all(set(each) == {"path", "rule", "message"} for each in said["problems"])
+
+
+def test_nothing_there_gives_1_and_no_path_gives_2(tmp_path, capsys):
+    assert cli.main(["validate", str(tmp_path / "missing")]) == 1
+    assert "no such result" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["validate"])
+    assert stop.value.code == 2
+
+
+def test_no_two_options_share_a_flag():
+    flags = flags_of(ValidateOptions)
+    assert len(flags) == len(set(flags))
+
+
+def test_validate_needs_no_torch(good):
+    code = (
+        "import sys\nfrom heatmaps_ome.cli import main\n"
+        "assert main(['validate', 'out/a', '--slide', 'a.svs']) == 0\n"
+        "assert not {'torch', 'fastai', 'timm', 'pyvips', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=good.parent,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_readme_names_every_rule():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [rule.name for rule in RULES if f"`{rule.name}`" not in readme] == []
+
+
+@pytest.mark.slow
+def test_what_the_demo_writes_is_valid(tmp_path, capsys):
+    assert cli.main(["demo", "-o", str(tmp_path / "out")]) == 0
+    slide = tmp_path / "out" / "demo-slide-2024.svs"
+    assert cli.main(["validate", str(tmp_path / "out"), "--slide", str(slide)]) == 0
+    assert ": valid (" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_results_of_all_real_slides_are_valid(shared_data, tmp_path):
+    slides = tuple(sorted(each for each in (shared_data / "slides").iterdir() if each.is_file()))
+    options = CreateOptions(
+        slides=slides, model_path=PACKAGE / "demo" / "data" / "demo-export.pkl",
+        output_path=tmp_path / "out", true_class="tumour", extractor="tiny", mpp=0.5, threads=2,
+    )  # fmt: skip
+    assert {outcome.status for outcome in create(options, silent)} == {"done"}
+    assert validate(tmp_path / "out", slides).problems == ()
