@@ -159,6 +159,7 @@ class OpenSlideReader:
         Pillow rounds the place that it resamples from; as tiles are at fixed places, a pixel is
         the same in whatever window it is read.
         """
+        level_cols, level_rows = self._slide.level_dimensions[level]
         l0_pixel = self._l0_level_pixels[level]
         first = lattice.l0_from_g(YX(tile.row, tile.col)).over(l0_pixel)
         last = lattice.l0_from_g(YX(tile.row_stop, tile.col_stop)).over(l0_pixel)
@@ -171,19 +172,30 @@ class OpenSlideReader:
         box = (first.x - left, first.y - top, last.x - left, last.y - top)
         # Bicubic with antialiasing is what the reference reads with: create_heatmaps.py:180.
         resized = pixels.resize((tile.cols, tile.rows), Image.Resampling.BICUBIC, box=box)
-        return np.asarray(resized)
+        off_rows = _outside(first.y, ratio.y, tile.rows, level_rows)
+        off_cols = _outside(first.x, ratio.x, tile.cols, level_cols)
+        return np.where(off_rows[:, None, None] | off_cols[:, None], np.uint8(255), resized)
 
     def _level_pixels(self, level: int, window: Window) -> np.ndarray:
-        """Return a window of a level put together from its tiles; white outside the level."""
-        out = np.full((window.rows, window.cols, 3), 255, np.uint8)
+        """Return a window of a level put together from its tiles.
+
+        Beyond the level its border goes on, so that filters do not mix white into tissue that
+        reaches the border; a window wholly beyond is white.
+        """
         cols, rows = self._slide.level_dimensions[level]
         inside = window.common(Window(0, 0, rows, cols))
         if min(inside.rows, inside.cols) < 1:
-            return out
+            return np.full((window.rows, window.cols, 3), 255, np.uint8)
+        out = np.empty((inside.rows, inside.cols, 3), np.uint8)
         for tile in _tiles_under(inside, _TILE_PX):
             shared = tile.common(inside)
-            out[shared.within(window).slices] = self._tile(level, tile)[shared.within(tile).slices]
-        return out
+            out[shared.within(inside).slices] = self._tile(level, tile)[shared.within(tile).slices]
+        beyond = (
+            (inside.row - window.row, window.row_stop - inside.row_stop),
+            (inside.col - window.col, window.col_stop - inside.col_stop),
+            (0, 0),
+        )
+        return np.pad(out, beyond, mode="edge")
 
     def _read_tile(self, level: int, tile: Window) -> np.ndarray:
         """Return one tile of a level as RGB, transparent pixels on the background colour.
@@ -231,6 +243,12 @@ def _tiles_under(window: Window, side: int) -> list[Window]:
         for row in range(window.row // side * side, window.row_stop, side)
         for col in range(window.col // side * side, window.col_stop, side)
     ]
+
+
+def _outside(first: float, pixel: float, count: int, size: int) -> np.ndarray:
+    """Return, along one axis, which pixels' centres lie off a level: (count,) bool."""
+    centres = first + (np.arange(count) + 0.5) * pixel
+    return (centres < 0) | (centres >= size)
 
 
 def _pixel_size(

@@ -64,6 +64,18 @@ def test_a_landmark_stays_at_its_place_at_every_scale(tmp_path, l0_pixel):
     assert centre.x == pytest.approx(360, abs=0.3)
 
 
+def test_tissue_at_the_border_is_not_mixed_with_what_lies_outside(tmp_path):
+    slide = OpenSlideReader(write_slide(tmp_path / "a.svs", np.full((301, 403, 3), 90, np.uint8)))
+    for l0_pixel in (YX(2.3, 2.3), YX(1, 1), YX(7.7, 5.1)):
+        lattice = Grid(Shape(400, 400), l0_pixel, YX(0, 0), slide.mpp)
+        found = slide.read(lattice, Window(0, 0, 400, 400))
+        rows, cols = round(301 / l0_pixel.y), round(403 / l0_pixel.x)
+        assert (found[:rows, :cols] == 90).all()
+        assert (found[rows:] == 255).all()
+        assert (found[:, cols:] == 255).all()
+    slide.close()
+
+
 def test_outside_the_slide_is_white(slide):
     lattice = Grid(Shape(1000, 1400), YX(1, 1), YX(0, 0), slide.mpp)
     assert (slide.read(lattice, Window(905, 0, 50, 50)) == 255).all()
