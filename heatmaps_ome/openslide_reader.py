@@ -171,7 +171,9 @@ class OpenSlideReader:
         pixels = Image.fromarray(self._level_pixels(level, Window(top, left, rows, cols)))
         box = (first.x - left, first.y - top, last.x - left, last.y - top)
         # Bicubic with antialiasing is what the reference reads with: create_heatmaps.py:180.
-        resized = pixels.resize((tile.cols, tile.rows), Image.Resampling.BICUBIC, box=box)
+        resized = np.asarray(
+            pixels.resize((tile.cols, tile.rows), Image.Resampling.BICUBIC, box=box)
+        )
         off_rows = _outside(first.y, ratio.y, tile.rows, level_rows)
         off_cols = _outside(first.x, ratio.x, tile.cols, level_cols)
         return np.where(off_rows[:, None, None] | off_cols[:, None], np.uint8(255), resized)
