@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -69,7 +71,7 @@ def read_in_browser(folder: Path, store: str, label: str, places: list) -> dict:
     job = {"store": store, "label": label, "places": [list(place) for place in places]}
     report, done = {}, threading.Event()
     handler = partial(_Handler, job=job, report=report, done=done, folder=folder)
-    with _serving(handler) as port, TemporaryDirectory() as profile:
+    with _serving(handler) as port, _profile() as profile:
         child = subprocess.Popen(
             [
                 browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
@@ -77,15 +79,20 @@ def read_in_browser(folder: Path, store: str, label: str, places: list) -> dict:
                 "--disable-component-update", f"--user-data-dir={profile}",
                 "--remote-debugging-port=0", f"http://127.0.0.1:{port}/",
             ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
             assert done.wait(WAIT_S), "the browser reported nothing"
         finally:
-            child.terminate()
+            os.killpg(child.pid, signal.SIGKILL)
             child.wait()
     assert "error" not in report, report
     return report
+
+
+def _profile() -> TemporaryDirectory:
+    """Return a folder for the browser, whose last helpers may still write as it is removed."""
+    return TemporaryDirectory(ignore_cleanup_errors=True)
 
 
 @contextmanager
