@@ -19,7 +19,6 @@ from heatmaps_ome.models.stored import PARTS, StoredModel, layer_specs, tensors_
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
 
     import numpy as np
 
@@ -67,31 +66,6 @@ def write_converted(
     parts = {part: getattr(stored, part) for part in PARTS}
     metadata = {METADATA_KEY: json.dumps(_description(stored), ensure_ascii=False)}
     _write_whole(path, save(tensors_by_name(parts), metadata))
-
-
-def read_converted(
-    path: str | os.PathLike[str], covariates: Mapping[str, str] | None = None
-) -> AttentionMIL:
-    """Read a model written by `write_converted`.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        A safetensors file.
-    covariates : mapping of str to str, optional
-        Covariate name to value.
-
-    Raises
-    ------
-    ModelError
-        It is not such a file, is damaged, or needs other covariates.
-    """
-    from heatmaps_ome.models.attention_mil import from_stored
-
-    path = Path(path)
-    stored = read_stored_converted(path)
-    with naming(path):
-        return from_stored(stored, covariates)
 
 
 def read_stored_converted(path: Path) -> StoredModel:
