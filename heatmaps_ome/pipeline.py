@@ -33,7 +33,6 @@ from heatmaps_ome.preflight import (
     PlannedSlide,
     prepare,
     reading_threads,
-    slide_paths,
 )
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.tissue import tissue_cells
@@ -106,7 +105,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
                 outcome, slide,
                 lambda slide=slide, o=outcome: run.second_half(slide, scaling, o),
             )  # fmt: skip
-    given = [outcomes[path] for path in slide_paths(options)]
+    given = [outcomes[path] for path in plan.paths]
     _write_run(options, plan, given)
     return given
 
@@ -293,7 +292,7 @@ def _without_places(message: str, places: set[str]) -> str:
 
 def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> None:
     """Write what became of each slide, and with what."""
-    places = {str(path.parent) for path in slide_paths(options)} | {str(options.output_path)}
+    places = {str(path.parent) for path in plan.paths} | {str(options.output_path)}
     provenance.write_json(
         options.output_path / RUN,
         {

@@ -56,6 +56,8 @@ class Plan:
 
     Attributes
     ----------
+    paths : tuple of Path
+        All slides asked for, in the order given; read once, as a list may come from a pipe.
     refused : dict of slide path → reason
         Slides that cannot be done; the others are.
     scaling : CohortScaling or None
@@ -71,6 +73,7 @@ class Plan:
     exporters: tuple[Exporter, ...]
     scaling: CohortScaling | None
     cohort: str
+    paths: tuple[Path, ...]
     slides: tuple[PlannedSlide, ...]
     refused: dict[Path, str]
 
@@ -110,13 +113,35 @@ def prepare(options: CreateOptions) -> Plan:
         or exporters is None
     ):
         raise PreflightError(tried.problems)
+    return _plan(options, paths, model, extractor, classes, exporters, scaling)
+
+
+def _plan(
+    options: CreateOptions,
+    paths: list[Path],
+    model: AttentionMIL,
+    extractor: Extractor,
+    classes: tuple[str, ...],
+    exporters: tuple[Exporter, ...],
+    scaling: CohortScaling | None,
+) -> Plan:
+    """Return the plan of a run that can be done, with a look at each of its slides."""
     prints, refused = fingerprints(paths, options)
     shared = shared_facts(options, list(prints.values()), model, extractor)
     cohort = digest_of(shared)
     _require_free_scaling(options, scaling, cohort)
     slides = planned_slides(prints, refused, shared, options)
     return Plan(
-        model, extractor, pooling_of(options), classes, exporters, scaling, cohort, slides, refused
+        model=model,
+        extractor=extractor,
+        pooling=pooling_of(options),
+        classes=classes,
+        exporters=exporters,
+        scaling=scaling,
+        cohort=cohort,
+        paths=tuple(paths),
+        slides=slides,
+        refused=refused,
     )
 
 

@@ -1,7 +1,9 @@
 """Whole runs on small slides, with an extractor that needs no weights."""
 
 import json
+import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -303,6 +305,21 @@ def test_slides_come_from_a_file_too(world):
     (world.path / "list.txt").write_text("# a comment\n\na.svs\n" + str(world.slides[1]) + "\n")
     options = world.options(slides=(), from_file=world.path / "list.txt")
     assert [o.slide for o in create(options, silent)] == ["a.svs", "b.svs"]
+
+
+def test_a_list_of_slides_may_come_from_a_pipe(world):
+    os.mkfifo(world.path / "pipe")
+    text = "".join(f"{slide}\n" for slide in world.slides)
+    writer = threading.Thread(target=(world.path / "pipe").write_text, args=(text,), daemon=True)
+    writer.start()
+    options = world.options(slides=(), from_file=world.path / "pipe")
+    found = []
+    runner = threading.Thread(
+        target=lambda: found.extend(o.status for o in create(options, silent)), daemon=True
+    )
+    runner.start()
+    runner.join(timeout=120)
+    assert found == ["done", "done"]
 
 
 def test_no_slides_at_all_is_a_usage_error(world):
