@@ -1,7 +1,7 @@
 /** The colour bar: a map's colours from lower to upper, with numbers, and what a threshold hides. */
 
 import { make } from "./dom.js";
-import { figure, roundTicks } from "./numbers.js";
+import { figure, figureWithin, roundTicks } from "./numbers.js";
 import { isShown, pixelAt } from "./painting.js";
 
 const STEPS = 256;
@@ -40,7 +40,7 @@ function numberOf({ at, text, end }) {
 export function barLabels(map) {
   const { lower, upper, middle } = map;
   if (!(upper > lower)) return [{ at: 0.5, text: figure(lower, 3), end: "" }];
-  const label = (value, end) => ({ at: (value - lower) / (upper - lower), text: figure(value, 3), end });
+  const label = (value, end) => ({ at: (value - lower) / (upper - lower), text: figureWithin(value, upper - lower), end });
   const labels = [label(lower, "first"), label(upper, "last")];
   const inside = [middle, ...roundTicks(lower, upper, 4)].filter((value) => value !== null && value !== undefined);
   for (const value of inside) {

@@ -2,7 +2,7 @@
 
 import { drawColourBar } from "./colourbar.js";
 import { byId, fillSelect } from "./dom.js";
-import { figure } from "./numbers.js";
+import { fieldNumber, figure } from "./numbers.js";
 import { colourScale } from "./painting.js";
 
 const OWN = "";
@@ -84,6 +84,7 @@ export class Controls {
     fillSelect(byId("palette"), [[OWN, `${map.colour_map ?? "own"} (the map’s own)`], ...names], look.palette ?? OWN);
     drawColourBar(byId("bar"), byId("bar-numbers"), map, { scale: colourScale(map, palette), from: look.from, to: look.to });
     byId("bar-quantity").textContent = map.quantity ?? map.title ?? map.name;
+    byId("bar-note").textContent = map.note ?? "";
     byId("bar").setAttribute("aria-label", `Colour bar from ${figure(map.lower)} to ${figure(map.upper)}`);
     this.#showThreshold(look, range);
   }
@@ -106,7 +107,7 @@ export class Controls {
     slider.step = upper > lower ? (upper - lower) / SLIDER_STEPS : 1;
     if (document.activeElement !== slider || limit === null) slider.value = limit ?? idle;
     slider.setAttribute("aria-valuetext", figure(limit ?? idle));
-    byId(`${end}-number`).value = Number((limit ?? idle).toPrecision(4));
+    byId(`${end}-number`).value = fieldNumber(limit ?? idle, upper - lower);
   }
 }
 

@@ -19,7 +19,10 @@ export function listenToKeys(actions) {
       make("dd", {}, does),
     ]),
   );
+  const byKeys = (flag) => document.documentElement.classList.toggle("by-keys", flag);
+  document.addEventListener("pointerdown", () => byKeys(false), { capture: true });
   document.addEventListener("keydown", (event) => {
+    byKeys(true);
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (isTakenBy(event.target, event.key)) return;
     const run = bindings.find(({ keys }) => event.key in keys)?.keys[event.key];

@@ -63,6 +63,24 @@ function plain(number, digits) {
   return String(Number(number.toPrecision(digits)) + 0);
 }
 
+/** Return a number as exactly as a range of that span asks for, and a few `more` decimals. */
+export function figureWithin(number, span, more = 2) {
+  if (!(span > 0)) return figure(number);
+  const decimals = Math.ceil(-Math.log10(span)) + more;
+  if (decimals > 8 || span >= 1e6) return figure(number, 3);
+  return plainNumber(number, decimals).replaceAll("-", MINUS);
+}
+
+/** Return the same in the letters that number fields understand. */
+export function fieldNumber(number, span) {
+  const decimals = span > 0 ? Math.ceil(-Math.log10(span)) + 3 : 6;
+  return decimals > 8 ? String(Number(number.toPrecision(4))) : plainNumber(number, decimals);
+}
+
+function plainNumber(number, decimals) {
+  return String(Number(number.toFixed(Math.max(0, decimals))) + 0);
+}
+
 /** Return a probability in per cent: "93 %", "0.4 %"; "–" for none. */
 export function percent(fraction) {
   if (fraction === null || fraction === undefined || !Number.isFinite(fraction)) return "–";

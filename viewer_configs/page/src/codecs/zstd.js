@@ -1,19 +1,13 @@
-/**
- * Zstandard for zarrita, decoding only. `fzstd` is a hundredth of the size of the WebAssembly codec
- * that numcodecs brings; the build puts this module in that one's place.
- */
+/** Zstandard as a Zarr codec, decoding only. */
 
 import { decompress } from "fzstd";
 
+/** The codec, for zarrita. */
 export default class Zstd {
-  static codecId = "zstd";
+  kind = "bytes_to_bytes";
 
   static fromConfig() {
     return new Zstd();
-  }
-
-  encode() {
-    throw new Error("this page only reads");
   }
 
   decode(data) {
