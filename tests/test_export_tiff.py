@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import coloured_cells, sampled_strips
 from heatmaps_ome.export.tiff import TiffExporter, lazy_raster, padded_shape
 from heatmaps_ome.export.tiff_chain import chain_sub_ifds
@@ -200,7 +201,7 @@ def test_xml_has_no_character_references_which_bio_formats_would_blank():
 
 def test_without_the_chain_openslide_sees_one_level(tmp_path):
     result = large_result(lambda grid: (display_map("attention", grid),))
-    [path] = TiffExporter(chain=False).write(result, tmp_path)
+    [path] = TiffExporter(Settings(chain=False)).write(result, tmp_path)
     with openslide.OpenSlide(path) as slide:
         assert slide.level_count == 1
     assert chain_sub_ifds(path) == 3

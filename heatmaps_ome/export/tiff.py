@@ -10,6 +10,7 @@ import numpy as np
 
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import coloured_cells
 from heatmaps_ome.export.tiff_chain import chain_sub_ifds
 from heatmaps_ome.geometry import Shape
@@ -34,12 +35,10 @@ class TiffExporter:
 
     Attributes
     ----------
-    chain : bool
-        Whether OpenSlide shall see the coarser levels too (see ``tiff_chain``); strict OME-TIFF
-        has them in SubIFDs only.
+    settings : Settings
     """
 
-    chain: bool = True
+    settings: Settings = Settings()
 
     def refusal(self) -> str | None:
         """Return why libvips cannot be used here, or None if it can."""
@@ -76,7 +75,7 @@ class TiffExporter:
             interleaved=True,
         )
         _save(image, path, ome_xml(facts, planes=True), raster)
-        if self.chain:
+        if self.settings.chain:
             chain_sub_ifds(path)
         return path
 

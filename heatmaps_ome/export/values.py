@@ -20,7 +20,7 @@ from heatmaps_ome.export.ngff import (
 from heatmaps_ome.export.ome_xml import OmeImage
 from heatmaps_ome.export.ome_zarr import write_ome_xml
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import HeatmapSet, class_keys
+from heatmaps_ome.heatmaps import HeatmapSet, channel_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,13 +107,6 @@ def read_values(path: Path) -> HeatmapSet:
             "written; the copy is incomplete, copy it again"
         )
     return heatmaps
-
-
-def channel_names(heatmaps: HeatmapSet) -> list[str]:
-    """Return the names of the channels, the same as those of the labels and overlays."""
-    kinds = ["score"] if heatmaps.contributions is None else ["score", "contribution"]
-    keys = class_keys(heatmaps.classes)
-    return ["attention", *(f"{kind}-{key}" for kind in kinds for key in keys)]
 
 
 def _stack(heatmaps: HeatmapSet) -> np.ndarray:
