@@ -87,3 +87,11 @@ def channel_names(heatmaps: HeatmapSet) -> list[str]:
     kinds = ["score"] if heatmaps.contributions is None else ["score", "contribution"]
     keys = class_keys(heatmaps.classes)
     return ["attention", *(f"{kind}-{key}" for kind in kinds for key in keys)]
+
+
+def stacked(heatmaps: HeatmapSet) -> np.ndarray:
+    """Return all maps as one (channels, rows, cols) float32 array, NaN where no tissue is."""
+    parts = [heatmaps.attention[None], heatmaps.scores]
+    if heatmaps.contributions is not None:
+        parts.append(heatmaps.contributions)
+    return np.concatenate(parts).astype(np.float32, copy=False)
