@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome import provenance
+from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.rendering import Style, display_maps
@@ -71,7 +72,7 @@ def write_formats(
     watch: Callable[[str], AbstractContextManager[None]],
     progress: Callable[[int, int], None],
 ) -> None:
-    """Write every format into a folder.
+    """Write every format into a folder, and what viewers need to know of them.
 
     Parameters
     ----------
@@ -85,6 +86,7 @@ def write_formats(
         progress(done, len(exporters))
         with watch(name):
             exporter.write(result, folder)
+    provenance.write_json(folder / MANIFEST, manifest(result, folder))
     progress(len(exporters), len(exporters))
 
 

@@ -39,6 +39,10 @@ class DisplayMap:
         Values at the ends of the colour map.
     middle : float or None
         Value to mark on a diverging colour map: its middle, unless it is drawn otherwise.
+    alpha : float
+        Opacity of the map over the slide, in [0, 1]: the most it reaches if it fades.
+    fades : bool
+        Whether a cell is as opaque as its attention is high, rather than all cells alike.
     note : str
         What one must know of how it is drawn; empty if it is drawn as usual.
     """
@@ -55,4 +59,6 @@ class DisplayMap:
     lower: float
     upper: float
     middle: float | None = None
+    alpha: float = 1.0
+    fades: bool = False
     note: str = ""

@@ -80,3 +80,18 @@ def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
             key = f"{plain}-{count}"
         keys.append(key)
     return tuple(keys)
+
+
+def channel_names(heatmaps: HeatmapSet) -> list[str]:
+    """Return the names of the channels, the same as those of the labels and overlays."""
+    kinds = ["score"] if heatmaps.contributions is None else ["score", "contribution"]
+    keys = class_keys(heatmaps.classes)
+    return ["attention", *(f"{kind}-{key}" for kind in kinds for key in keys)]
+
+
+def stacked(heatmaps: HeatmapSet) -> np.ndarray:
+    """Return all maps as one (channels, rows, cols) float32 array, NaN where no tissue is."""
+    parts = [heatmaps.attention[None], heatmaps.scores]
+    if heatmaps.contributions is not None:
+        parts.append(heatmaps.contributions)
+    return np.concatenate(parts).astype(np.float32, copy=False)

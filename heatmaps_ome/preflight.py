@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from heatmaps_ome.colour import require_colour_map
 from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError
 from heatmaps_ome.export import load_exporters
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.models import read_model
 from heatmaps_ome.normalise import CohortScaling
@@ -93,7 +94,7 @@ def prepare(options: CreateOptions) -> Plan:
     tried(lambda: require_colour_map(options.att_cmap))
     tried(lambda: require_colour_map(options.score_cmap))
     tried(lambda: require_colour_map(options.contribution_cmap))
-    exporters = tried(lambda: load_exporters(options.formats))
+    exporters = tried(lambda: load_exporters(options.formats, _settings(options)))
     model = tried(lambda: _model(options))
     extractor = tried(
         lambda: load_extractor(options.extractor, options.extractor_weights, _device(options))
@@ -257,6 +258,17 @@ def _require_free_scaling(
                 "--output-path"
             )
         ])  # fmt: skip
+
+
+def _settings(options: CreateOptions) -> Settings:
+    """Return how files are to be written."""
+    return Settings(
+        threads=reading_threads(options),
+        chain=not options.no_chain,
+        ngff=options.ngff,
+        flattened=not options.no_flattened,
+        flat_mpp=options.flat_mpp,
+    )
 
 
 def reading_threads(options: CreateOptions) -> int:

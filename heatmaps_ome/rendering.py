@@ -66,6 +66,7 @@ def display_maps(
     return tuple(_on_squares(each) for each in maps) if style.like_reference else tuple(maps)
 
 
+_TISSUE_ALPHA = 0.5
 _AS_REFERENCE = "as create_heatmaps.py drew it, down-right of its true place"
 
 
@@ -102,6 +103,7 @@ def _attention(heatmaps: HeatmapSet, scaling: CohortScaling, style: Style) -> Di
         colour_map=style.attention_map,
         lower=shown.lower,
         upper=shown.upper,
+        alpha=style.attention_alpha,
     )
 
 
@@ -126,6 +128,8 @@ def _score(
         lower=shown.lower,
         upper=shown.upper,
         middle=1 / len(heatmaps.classes),
+        alpha=style.score_alpha,
+        fades=True,
     )
 
 
@@ -150,6 +154,8 @@ def _contribution(
         lower=shown.lower,
         upper=shown.upper,
         middle=0.0,
+        alpha=style.score_alpha,
+        fades=True,
     )
 
 
@@ -167,10 +173,11 @@ def _tissue(heatmaps: HeatmapSet) -> DisplayMap:
         levels=heatmaps.tissue.astype(np.uint8),
         values=values,
         colours=colours,
-        opacity=_opacity(heatmaps.tissue * 0.5),
+        opacity=_opacity(heatmaps.tissue * _TISSUE_ALPHA),
         colour_map="tissue",
         lower=0.0,
         upper=1.0,
+        alpha=_TISSUE_ALPHA,
     )
 
 

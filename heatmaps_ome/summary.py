@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 HOW_TO_OPEN = (
     (".png", "any picture viewer"),
     (".ome.tiff", "QuPath, tifffile, OpenSlide (transparent overlay in the slide's µm)"),
+    (".values.ome.tiff", "QuPath (the raw numbers: live colours, the value under the cursor)"),
     (".values.ome.zarr", "Python, napari (the raw numbers: float32 with units)"),
     (".ome.zarr", 'napari with napari-ome-zarr: napari --plugin napari-ome-zarr "…/x.ome.zarr"'),
 )

@@ -27,7 +27,9 @@ def white(shape, mpp=MPP, name="slide"):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_previews_of_slides_of_any_shape_are_written(tmp_path, shape):
-    paths = PngExporter(300).write(slide_result(FakeSlide(noise_rgb(shape))), tmp_path)
+    paths = PngExporter(longest_side_px=300).write(
+        slide_result(FakeSlide(noise_rgb(shape))), tmp_path
+    )
     names = [path.name for path in paths]
     assert names[:3] == ["slide.png", "attention-overlay.png", "attention-map.png"]
     assert len(names) == 7
@@ -53,7 +55,7 @@ def test_a_slide_is_never_enlarged_by_reading():
 def test_the_thumbnail_is_the_area_mean_and_read_in_bounded_windows(tmp_path):
     rgb = noise_rgb(Shape(100, 9000))
     slide = FakeSlide(rgb)
-    [path, *_] = PngExporter(450).write(slide_result(slide, maps=()), tmp_path)
+    [path, *_] = PngExporter(longest_side_px=450).write(slide_result(slide, maps=()), tmp_path)
     with Image.open(path) as image:
         found = np.asarray(image)
     expected = rgb.reshape(5, 20, 450, 20, 3).mean(axis=(1, 3))
@@ -79,7 +81,7 @@ def test_both_figures_show_the_slide_at_the_same_place(tmp_path):
     slide = white(Shape(300, 400))
     grid = Grid(Shape(1, 1), YX(100, 100), YX(100, 200), slide.mpp)
     shown = display_map("attention", grid, np.full((1, 1), 255), opacity=255)
-    paths = PngExporter(400).write(slide_result(slide, grid, (shown,)), tmp_path)
+    paths = PngExporter(longest_side_px=400).write(slide_result(slide, grid, (shown,)), tmp_path)
     places = []
     for path in paths[1:]:
         with Image.open(path) as image:
@@ -96,7 +98,7 @@ def test_a_map_is_drawn_cell_by_cell_on_white(tmp_path):
     slide = white(Shape(128, 128))
     grid = covering_grid(slide.shape, YX(32, 32))
     shown = display_map("attention", grid)
-    paths = PngExporter(128).write(slide_result(slide, grid, (shown,)), tmp_path)
+    paths = PngExporter(longest_side_px=128).write(slide_result(slide, grid, (shown,)), tmp_path)
     with Image.open(paths[2]) as image:
         pixels = np.asarray(image.convert("RGB"))
     for colour in np.unique(shown.colours[shown.levels][shown.levels > 0][:, :3], axis=0):
@@ -137,14 +139,16 @@ CASES = {
 def test_maps_of_any_values_are_drawn(tmp_path, case):
     slide = FakeSlide(noise_rgb(Shape(64, 96)), name="$Schnitt_切片$ é")
     grid = covering_grid(slide.shape, YX(16, 16))
-    paths = PngExporter(200).write(slide_result(slide, grid, (case(grid),)), tmp_path)
+    paths = PngExporter(longest_side_px=200).write(
+        slide_result(slide, grid, (case(grid),)), tmp_path
+    )
     assert all(path.stat().st_size > 0 for path in paths)
 
 
 def test_a_slide_without_tissue_says_so(tmp_path):
     result = slide_result(FakeSlide(noise_rgb(Shape(64, 64))))
     nothing = np.full(2, np.nan)
-    PngExporter(100).write(
+    PngExporter(longest_side_px=100).write(
         replace(result, heatmaps=replace(result.heatmaps, prediction=nothing)), tmp_path
     )
     assert "no tissue" in prediction_text({"a": np.nan, "b": np.nan})

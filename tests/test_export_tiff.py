@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import coloured_cells, sampled_strips
-from heatmaps_ome.export.tiff import TiffExporter, lazy_raster, padded_shape
+from heatmaps_ome.export.tiff import TiffExporter
 from heatmaps_ome.export.tiff_chain import chain_sub_ifds
+from heatmaps_ome.export.tiff_pyramid import lazy_raster, padded_shape
 from heatmaps_ome.geometry import YX, Grid, Shape, raster_pixels, sample
 
 MPP = YX(0.5, 0.25)
@@ -33,6 +35,7 @@ def overlay(tmp_path_factory):
     assert [path.name for path in paths] == [
         "slide.attention.ome.tiff",
         "slide.score-MSIH.ome.tiff",
+        "slide.values.ome.tiff",
     ]
     return result, paths[0]
 
@@ -96,7 +99,7 @@ def test_a_hot_cell_is_found_at_its_place_in_micrometres(tmp_path):
         return (display_map("attention", grid, levels, opacity=77),)
 
     result = large_result(one_hot)
-    [path] = TiffExporter().write(result, tmp_path)
+    path = TiffExporter().write(result, tmp_path)[0]
     with tifffile.TiffFile(path) as file:
         rgba = file.series[0].levels[0].asarray()
     rows, cols = np.nonzero(rgba[..., 3])
@@ -119,7 +122,7 @@ def test_lazy_pixels_equal_sampled_ones(height, width, top, left, pixel, rows, c
     grid = Grid(Shape(rows, cols), YX(height, width), YX(top, left), MPP)
     raster = Grid(Shape(37, 300), YX(pixel, pixel), YX(0, 0), MPP)
     rgba = coloured_cells(display_map("attention", grid))
-    found = lazy_raster(rgba, grid, raster, Shape(40, 320)).numpy()
+    found = lazy_raster(rgba, grid, raster, Shape(40, 320), 0).numpy()
     np.testing.assert_array_equal(found[:37, :300], sample(rgba, grid, raster, 0))
     assert not found[37:].any()
     assert not found[:, 300:].any()
@@ -129,7 +132,7 @@ def test_lazy_pixels_equal_sampled_ones_far_from_the_origin():
     grid = Grid(Shape(2, 5), YX(36.57142857, 36.57142857), YX(3.0, 399_990.1), MPP)
     raster = Grid(Shape(3, 200_021), YX(2, 2), YX(0, 0), MPP)
     rgba = coloured_cells(display_map("attention", grid))
-    found = lazy_raster(rgba, grid, raster, raster.shape).numpy()
+    found = lazy_raster(rgba, grid, raster, raster.shape, 0).numpy()
     np.testing.assert_array_equal(found, sample(rgba, grid, raster, 0))
 
 
@@ -156,7 +159,7 @@ def test_tiny_and_slender_slides_are_written(tmp_path, shape):
     slide = FakeSlide(noise_rgb(shape))
     grid = Grid(Shape(1, 1), YX(400, 400), YX(-3, -3), slide.mpp)
     shown = display_map("attention", grid, np.full((1, 1), 9))
-    [path] = TiffExporter().write(slide_result(slide, grid, (shown,)), tmp_path)
+    path = TiffExporter().write(slide_result(slide, grid, (shown,)), tmp_path)[0]
     with tifffile.TiffFile(path) as file:
         assert (file.asarray()[0, 0] == [9, 246, 63, 128]).all()
     openslide.OpenSlide(path).close()
@@ -166,9 +169,8 @@ def test_a_very_wide_slide_keeps_exact_levels(tmp_path):
     slide = FakeSlide(noise_rgb(Shape(2, 2)))
     slide.shape = Shape(9, 40_001)
     grid = covering_grid(slide.shape, YX(32, 32))
-    [path] = TiffExporter().write(
-        slide_result(slide, grid, (display_map("a", grid),)), tmp_path
-    )  # fmt: skip
+    result = slide_result(slide, grid, (display_map("a", grid),))
+    path = TiffExporter().write(result, tmp_path)[0]
     with openslide.OpenSlide(path) as opened:
         assert opened.level_downsamples == tuple(2.0**k for k in range(opened.level_count))
         assert max(opened.level_dimensions[-1]) <= 256
@@ -176,7 +178,7 @@ def test_a_very_wide_slide_keeps_exact_levels(tmp_path):
 
 def test_a_map_without_values_is_transparent(tmp_path):
     result = large_result(lambda grid: (display_map("attention", grid, np.zeros(grid.shape)),))
-    [path] = TiffExporter().write(result, tmp_path)
+    path = TiffExporter().write(result, tmp_path)[0]
     with tifffile.TiffFile(path) as file:
         assert not file.series[0].levels[-1].asarray().any()
 
@@ -185,7 +187,7 @@ def test_names_with_odd_characters_are_escaped(tmp_path):
     def odd(grid):
         return (display_map("score-MSI-H_high", grid, title='Score of <MSI-H/"high"> & \x01µ'),)
 
-    [path] = TiffExporter().write(large_result(odd, "Schnitt 切片 & Co"), tmp_path)
+    path = TiffExporter().write(large_result(odd, "Schnitt 切片 & Co"), tmp_path)[0]
     assert path.name == "Schnitt 切片 & Co.score-MSI-H_high.ome.tiff"
     with tifffile.TiffFile(path) as file:
         assert file.series[0].kind == "ome"
@@ -200,7 +202,7 @@ def test_xml_has_no_character_references_which_bio_formats_would_blank():
 
 def test_without_the_chain_openslide_sees_one_level(tmp_path):
     result = large_result(lambda grid: (display_map("attention", grid),))
-    [path] = TiffExporter(chain=False).write(result, tmp_path)
+    path = TiffExporter(Settings(chain=False)).write(result, tmp_path)[0]
     with openslide.OpenSlide(path) as slide:
         assert slide.level_count == 1
     assert chain_sub_ifds(path) == 3
@@ -235,7 +237,7 @@ def test_memory_does_not_grow_with_the_raster():
     grid = Grid(Shape(10, 10), YX(10_000, 10_000), YX(0, 0), MPP)
     raster = raster_pixels(Shape(100_000, 100_000), MPP, YX(8, 8))
     rgba = coloured_cells(display_map("attention", grid))
-    image = lazy_raster(rgba, grid, raster, raster.shape)
+    image = lazy_raster(rgba, grid, raster, raster.shape, 0)
     corner = image.crop(raster.shape.cols - 2, raster.shape.rows - 2, 2, 2).numpy()
     assert (corner == rgba[-1, -1]).all()
 

@@ -9,8 +9,9 @@ from fakes import covering_grid, heatmap_set
 from ome_zarr_models.v04.image import Image
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.values import channel_names, read_values, write_values
+from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.heatmaps import channel_names
 
 SLIDE = Shape(1000, 1500)
 GRID = covering_grid(SLIDE, YX(146.28571428571428, 146.3), YX(-70.857, -15.5), YX(0.25, 0.2499))

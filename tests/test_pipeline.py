@@ -64,7 +64,8 @@ def test_a_run_leaves_everything_it_promises(world):
     assert {p.name for p in out.iterdir()} == {".cache", "a", "b", "run.json", "scaling.json"}
     names = {p.name for p in (out / "a").iterdir()}
     assert names == {
-        "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "a.attention.ome.tiff",
+        "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "maps.json",
+        "a.attention.ome.tiff", "a.values.ome.tiff",
         *(f"a.{kind}-{c}.ome.tiff" for kind in ("score", "contribution") for c in CLASSES),
     }  # fmt: skip
     labels = zarr.open_group(out / "a" / "a.ome.zarr" / "labels", mode="r").attrs["labels"]
@@ -365,4 +366,4 @@ def test_a_slide_whose_export_fails_is_reported_and_leaves_no_files(world, monke
 def test_only_the_formats_asked_for_are_written(world):
     world.run(world.slides[0], formats=("png",))
     names = {p.name for p in (world.path / "out" / "a").iterdir()}
-    assert names == {"a.values.ome.zarr", "previews", "provenance.json"}
+    assert names == {"a.values.ome.zarr", "previews", "maps.json", "provenance.json"}

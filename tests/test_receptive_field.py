@@ -17,6 +17,7 @@ from slide_files import write_slide
 
 from heatmaps_ome.delivery import Look, slide_result, write_formats
 from heatmaps_ome.export import load_exporters
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.values import write_values
 from heatmaps_ome.extractors import retccl
 from heatmaps_ome.features import Extraction, extract, feature_grid
@@ -103,7 +104,7 @@ def deliver(seen, name, response):
     out.mkdir(parents=True)
     write_values(heatmaps, out, {})
     formats = ("ome-zarr", "ome-tiff")
-    exporters = dict(zip(formats, load_exporters(formats), strict=True))
+    exporters = dict(zip(formats, load_exporters(formats, Settings()), strict=True))
     write_formats(result, exporters, out, lambda _: nullcontext(), lambda *_: None)
     slide.close()
     return out

@@ -17,6 +17,7 @@ from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP, slide_pixels
 from heatmaps_ome.demo.slide import write_pyramid
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.export import REGISTRY, load_exporters
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.values import write_values
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.heatmaps import HeatmapSet
@@ -153,7 +154,7 @@ def _deliver(slide: OpenSlideReader, folder: ResultFolder, *, overwrite: bool) -
         )
     partial = folder.start()
     write_values(result.heatmaps, partial, {"request": origin["request"]})
-    exporters = dict(zip(REGISTRY, load_exporters(tuple(REGISTRY)), strict=True))
+    exporters = dict(zip(REGISTRY, load_exporters(tuple(REGISTRY), Settings()), strict=True))
     write_formats(result, exporters, partial, lambda _: nullcontext(), lambda *_: None)
     put_in_place(folder, slide_record(result, scaling, slide.fingerprint(), origin))
     return result

@@ -10,7 +10,7 @@ from heatmaps_ome.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatmaps_ome.export.protocol import Exporter
+    from heatmaps_ome.export.protocol import Exporter, Settings
 
 REGISTRY: Final = {
     "ome-zarr": "heatmaps_ome.export.ome_zarr:OmeZarrExporter",
@@ -20,8 +20,8 @@ REGISTRY: Final = {
 """Format → ``module:class`` of its exporter."""
 
 
-def load_exporters(formats: Sequence[str]) -> tuple[Exporter, ...]:
-    """Return the exporters of these formats.
+def load_exporters(formats: Sequence[str], settings: Settings) -> tuple[Exporter, ...]:
+    """Return the exporters of these formats, each once.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def load_exporters(formats: Sequence[str]) -> tuple[Exporter, ...]:
     exporters = []
     for name in dict.fromkeys(formats):
         module, kind = REGISTRY[name].split(":")
-        exporter: Exporter = getattr(importlib.import_module(module), kind)()
+        exporter: Exporter = getattr(importlib.import_module(module), kind)(settings)
         refusal = exporter.refusal()
         if refusal is not None:
             raise OutputError(refusal)

@@ -57,8 +57,8 @@ def ome_xml(image: OmeImage, planes: bool) -> str:
     Parameters
     ----------
     planes : bool
-        Whether the pixels are in this TIFF's first directory (tifffile needs to be told), or
-        elsewhere.
+        Whether the pixels are in this TIFF, a directory for each channel (tifffile needs to be
+        told), or elsewhere.
     """
     root = ElementTree.Element(
         "OME",
@@ -79,7 +79,10 @@ def ome_xml(image: OmeImage, planes: bool) -> str:
         if colour is not None:
             channel.set("Color", str(colour))
     if planes:
-        ElementTree.SubElement(pixels, "TiffData", IFD="0", PlaneCount="1")
+        for index in range(len(image.channels)):
+            ElementTree.SubElement(
+                pixels, "TiffData", IFD=str(index), FirstC=str(index), PlaneCount="1"
+            )
     else:
         ElementTree.SubElement(pixels, "MetadataOnly")
     text = ElementTree.tostring(root, encoding="unicode")

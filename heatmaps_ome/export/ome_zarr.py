@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.export.manifest import slide_facts
 from heatmaps_ome.export.ngff import (
     CHUNK,
     create_array,
@@ -16,6 +17,7 @@ from heatmaps_ome.export.ngff import (
     rgb_omero,
 )
 from heatmaps_ome.export.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import sampled_strips
 from heatmaps_ome.pyramid import levels_from_strips, n_levels
 from heatmaps_ome.reading import read_strips
@@ -33,11 +35,10 @@ class OmeZarrExporter:
 
     Attributes
     ----------
-    threads : int
-        Threads that read the slide.
+    settings : Settings
     """
 
-    threads: int = 4
+    settings: Settings = Settings()
 
     def refusal(self) -> str | None:
         """Return None: what this needs is always installed."""
@@ -61,14 +62,14 @@ class OmeZarrExporter:
         attributes = {
             "multiscales": [multiscales(name, lattice.um_cell, levels, "mean")],
             "omero": rgb_omero(name),
-            "heatmaps_ome": {"slide": _slide_facts(result), "prediction": prediction},
+            "heatmaps_ome": {"slide": slide_facts(result), "prediction": prediction},
         }
         group = create_group(path, attributes)
         arrays = [
             create_array(group, str(level), lattice.shape.halved(level), "uint8", 3, 3)
             for level in range(levels)
         ]
-        strips = read_strips(result.slide, lattice, CHUNK, self.threads)
+        strips = read_strips(result.slide, lattice, CHUNK, self.settings.threads)
         for level, row, strip in levels_from_strips(strips, levels, CHUNK):
             arrays[level][:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
 
@@ -85,7 +86,7 @@ def _write_label(shown: DisplayMap, result: SlideResult, path: Path, levels: int
     raster = result.raster
     attributes = {
         "multiscales": [multiscales(shown.name, raster.um_cell, levels, "nearest", channels=False)],
-        "image-label": image_label(shown, _slide_facts(result)),
+        "image-label": image_label(shown, slide_facts(result)),
     }
     group = create_group(path, attributes)
     for level in range(levels):
@@ -93,19 +94,6 @@ def _write_label(shown: DisplayMap, result: SlideResult, path: Path, levels: int
         array = create_array(group, str(level), coarse.shape, "uint8")
         for row, strip in sampled_strips(shown.levels, shown.grid, coarse, CHUNK):
             array[row : row + len(strip)] = strip
-
-
-def _slide_facts(result: SlideResult) -> dict[str, Any]:
-    """Return where the slide lies, for those who place a label on it; nothing private."""
-    slide = result.slide
-    return {
-        "name": slide.name,
-        "rows": slide.shape.rows,
-        "cols": slide.shape.cols,
-        "mpp": slide.mpp._asdict(),
-        "mpp_source": slide.mpp_source,
-        "bounds": slide.bounds._asdict(),
-    }
 
 
 def _ome_image(result: SlideResult) -> OmeImage:

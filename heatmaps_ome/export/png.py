@@ -10,6 +10,7 @@ from PIL import Image
 
 from heatmaps_ome.export.captions import prediction_text
 from heatmaps_ome.export.framed import DPI, Caption, Picture, framed
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import coloured_cells
 from heatmaps_ome.geometry import network_pixels, sample
 from heatmaps_ome.reading import read_strips
@@ -31,14 +32,13 @@ class PngExporter:
 
     Attributes
     ----------
+    settings : Settings
     longest_side_px : int
         Upper limit of the slide's longer side in a preview.
-    threads : int
-        Threads that read the slide.
     """
 
+    settings: Settings = Settings()
     longest_side_px: int = 1600
-    threads: int = 4
 
     def refusal(self) -> str | None:
         """Return None: what this needs is always installed."""
@@ -50,7 +50,7 @@ class PngExporter:
         previews.mkdir()
         lattice = thumbnail_lattice(result.slide, self.longest_side_px)
         thumbnail = np.concatenate(
-            list(read_strips(result.slide, lattice, _STRIP_ROWS, self.threads))
+            list(read_strips(result.slide, lattice, _STRIP_ROWS, self.settings.threads))
         )
         paths = [previews / "slide.png"]
         Image.fromarray(thumbnail).save(paths[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,6 +12,33 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.slide import SlideReader
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How files are written; none of it changes a value.
+
+    Attributes
+    ----------
+    threads : int
+        Threads that read the slide.
+    chain : bool
+        Whether OpenSlide shall see an overlay's coarser levels too (see ``tiff_chain``); strict
+        OME-TIFF has them in SubIFDs only.
+    ngff : "0.4" or "0.5"
+        Version of OME-Zarr.
+    flattened : bool
+        Whether each map is also written as a picture of the slide with the map burnt in.
+    flat_mpp : float or None
+        µm per pixel of those pictures; None: the slide image's, halved until it is of bearable
+        size.
+    """
+
+    threads: int = 4
+    chain: bool = True
+    ngff: Literal["0.4", "0.5"] = "0.4"
+    flattened: bool = True
+    flat_mpp: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from heatmaps_ome.export.ngff import (
 from heatmaps_ome.export.ome_xml import OmeImage
 from heatmaps_ome.export.ome_zarr import write_ome_xml
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import HeatmapSet, class_keys
+from heatmaps_ome.heatmaps import HeatmapSet, channel_names, stacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ def write_values(heatmaps: HeatmapSet, folder: Path, extra: Mapping[str, Any]) -
     ResultError
         If tissue has no attention: what is NaN could not be told from what was never analysed.
     """
-    stack = _stack(heatmaps)
+    stack = stacked(heatmaps)
     if not np.array_equal(heatmaps.tissue, ~np.isnan(stack[0])):
         raise ResultError(
             f"the attention of {heatmaps.slide_name} is not a number exactly where tissue is not; "
@@ -107,21 +107,6 @@ def read_values(path: Path) -> HeatmapSet:
             "written; the copy is incomplete, copy it again"
         )
     return heatmaps
-
-
-def channel_names(heatmaps: HeatmapSet) -> list[str]:
-    """Return the names of the channels, the same as those of the labels and overlays."""
-    kinds = ["score"] if heatmaps.contributions is None else ["score", "contribution"]
-    keys = class_keys(heatmaps.classes)
-    return ["attention", *(f"{kind}-{key}" for kind in kinds for key in keys)]
-
-
-def _stack(heatmaps: HeatmapSet) -> np.ndarray:
-    """Return all maps as one (channels, rows, cols) float32 array."""
-    parts = [heatmaps.attention[None], heatmaps.scores]
-    if heatmaps.contributions is not None:
-        parts.append(heatmaps.contributions)
-    return np.concatenate(parts).astype(np.float32, copy=False)
 
 
 def _window(channel: np.ndarray) -> dict[str, float]:

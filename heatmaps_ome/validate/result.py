@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 RUN = "run.json"
 _VALUES, _IMAGE = ".values.ome.zarr", ".ome.zarr"
+_VALUE_TIFF = ".values.ome.tiff"
 _OVERLAYS = (".ome.tiff", ".ome.tif")
 
 
@@ -208,6 +209,8 @@ def _check_result(folder: Path, slide: Path | None, findings: Findings) -> None:
     if values is not None:
         _check_places(values, images, labels, findings)
     for path in sorted(each for each in folder.iterdir() if each.name.endswith(_OVERLAYS)):
+        if path.name.endswith(_VALUE_TIFF):
+            continue
         _check_overlay(path, result, values, labels, findings)
     record = _record(result)
     if slide is not None and record is not None:

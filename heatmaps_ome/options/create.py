@@ -1,50 +1,14 @@
-"""Every command's options: the one source of defaults, of ``--help`` and of the README's table.
+"""Options of ``create``: the source of their defaults, of ``--help`` and of the README's table.
 
 Annotations are evaluated here (no ``from __future__ import annotations``), and optional values
 are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time and knows no other.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Literal, Optional
 
-GROUPS = {
-    "inputs": "what to explain",
-    "network": "how features are made and pooled",
-    "thresholds": "thresholds for scaling attention and scores",
-    "colours": "colour maps (matplotlib's) and opacities",
-    "outputs": "what to write",
-}
-"""Group of options → its title in ``--help``."""
-
-
-def _option(group: str, help_: str, *flags: str, default: Any = None, **metadata: Any) -> Any:
-    """Return a dataclass field that argparse-dataclass turns into an option."""
-    said = {"group": group, "help": help_, **metadata}
-    if flags:
-        said["args"] = list(flags)
-    return field(default=default, metadata=said)
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Return the names in a comma-separated list.
-
-    >>> names("MSIH, nonMSIH")
-    ('MSIH', 'nonMSIH')
-    """
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not found:
-        raise ValueError("no name in it")
-    return found
-
-
-def assignment(text: str) -> tuple[str, str]:
-    """Return the two sides of NAME=VALUE."""
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise ValueError("not of the form NAME=VALUE")
-    return name, value
-
+from heatmaps_ome.options.fields import assignment, names, option
 
 FORMATS = ("ome-zarr", "ome-tiff", "png")
 COMPAT = ("reference",)
@@ -93,16 +57,16 @@ class CreateOptions:
             "help": 'class to be rendered as "hot" in the previews',
         },
     )
-    from_file: Optional[Path] = _option(
+    from_file: Optional[Path] = option(
         "inputs", "file with more slides, one path a line", type=Path, metavar="FILE"
     )
-    mpp: Optional[float] = _option(
+    mpp: Optional[float] = option(
         "inputs",
         "µm per pixel of slides that say nothing of it themselves",
         type=float,
         metavar="UM",
     )
-    covariate: tuple[tuple[str, str], ...] = _option(
+    covariate: tuple[tuple[str, str], ...] = option(
         "inputs",
         "value of a tabular input that the model was trained with; may be repeated",
         default=(),
@@ -110,43 +74,43 @@ class CreateOptions:
         metavar="NAME=VALUE",
         repeated=True,
     )
-    allow_pickle: bool = _option(
+    allow_pickle: bool = option(
         "inputs",
         "let fastai load models that the safe reader refuses; this runs code from the model's "
         "file, so only for files you trust",
         default=False,
     )
-    extractor: str = _option(
+    extractor: str = option(
         "network",
         "patch encoder that the model was trained on: retccl or tiny (the demo's)",
         default="retccl",
         type=str,
         metavar="NAME",
     )
-    extractor_weights: Optional[Path] = _option(
+    extractor_weights: Optional[Path] = option(
         "network",
         "the encoder's weights, for retccl the authors' best_ckpt.pth",
         type=Path,
         metavar="FILE",
     )
-    target_mpp: float = _option(
+    target_mpp: float = option(
         "network",
         "µm per network pixel that the model's training features had (default: 256/224)",
         default=256 / 224,
         type=float,
         metavar="UM",
     )
-    no_pool: bool = _option(
+    no_pool: bool = option(
         "network", "do not average features over neighbouring cells", default=False
     )
-    blur_kernel_size: Optional[int] = _option(
+    blur_kernel_size: Optional[int] = option(
         "network",
         "blur features with a Gaussian of this many cells instead of averaging 7 × 7; "
         "0 leaves them alone",
         type=int,
         metavar="SIZE",
     )
-    read_from: Literal["level", "level0"] = _option(
+    read_from: Literal["level", "level0"] = option(
         "network",
         "pixels to make the network's from: level (the coarsest level of the slide that is fine "
         "enough) or level0 (its finest, slower)",
@@ -154,85 +118,85 @@ class CreateOptions:
         type=str,
         metavar="WHERE",
     )
-    device: str = _option(
+    device: str = option(
         "network", f"where the network runs: {DEVICES}", default="auto", type=str, metavar="DEVICE"
     )
-    force_cpu: bool = _option("network", "the same as --device cpu", default=False)
-    block_size: int = _option(
+    force_cpu: bool = option("network", "the same as --device cpu", default=False)
+    block_size: int = option(
         "network",
         "side of the blocks put through the network, in network pixels; changes memory, not values",
         default=1024,
         type=int,
         metavar="PX",
     )
-    threads: Optional[int] = _option(
+    threads: Optional[int] = option(
         "network", "threads that read the slide (default: one per core, at most 4)",
         type=int, metavar="N",
     )  # fmt: skip
-    cache_dir: Optional[Path] = _option(
+    cache_dir: Optional[Path] = option(
         "network",
         "folder to keep features in, best shared by all runs (default: OUTPUT_PATH/.cache)",
         type=Path,
         metavar="DIR",
     )
-    mask_threshold: float = _option(
+    mask_threshold: float = option(
         "thresholds",
         "brightness (0-255) from which a cell is background",
         default=224,
         type=float,
         metavar="THRESH",
     )
-    att_upper_threshold: float = _option(
+    att_upper_threshold: float = option(
         "thresholds",
         "quantile to squash attention from (0.99: the top 1 %% become 1)",
         default=1.0,
         type=float,
         metavar="THRESH",
     )
-    att_lower_threshold: float = _option(
+    att_lower_threshold: float = option(
         "thresholds",
         "quantile to squash attention to (0.01: the bottom 1 %% become 0)",
         default=0.01,
         type=float,
         metavar="THRESH",
     )
-    score_threshold: float = _option(
+    score_threshold: float = option(
         "thresholds",
         "quantile of scores to consider (0.95: the most extreme 5 %% are outliers)",
         default=0.95,
         type=float,
         metavar="THRESH",
     )
-    scaling: Optional[Path] = _option(
+    scaling: Optional[Path] = option(
         "thresholds",
         "scaling.json of an earlier run, used instead of fitting one to these slides",
         type=Path,
         metavar="FILE",
     )
-    att_cmap: str = _option(
+    att_cmap: str = option(
         "colours", "colour map of attention", default="magma", type=str, metavar="CMAP"
     )
-    score_cmap: str = _option(
+    score_cmap: str = option(
         "colours", "diverging colour map of scores", default="coolwarm", type=str, metavar="CMAP"
     )
-    contribution_cmap: str = _option(
+    contribution_cmap: str = option(
         "colours",
         "diverging colour map of contributions",
         default="PuOr_r",
         type=str,
         metavar="CMAP",
     )
-    att_alpha: float = _option(
+    att_alpha: float = option(
         "colours", "opaqueness of the attention map", default=0.5, type=float, metavar="ALPHA"
     )
-    score_alpha: float = _option(
+    score_alpha: float = option(
         "colours",
         "opaqueness of score maps where attention is highest",
         default=1.0,
         type=float,
         metavar="ALPHA",
     )
-    compat: Optional[str] = _option(
+    compat: Optional[str] = option(
         "colours",
         "draw maps as an earlier program did, to compare with its figures: reference "
         "(create_heatmaps.py's squares and score colours); raw values stay what they are",
@@ -240,33 +204,58 @@ class CreateOptions:
         choices=COMPAT,
         metavar="PROGRAM",
     )
-    classes: Optional[tuple[str, ...]] = _option(
+    classes: Optional[tuple[str, ...]] = option(
         "outputs", "classes to write maps of (default: all)", type=names, metavar="A,B"
     )
-    formats: tuple[str, ...] = _option(
+    formats: tuple[str, ...] = option(
         "outputs",
         f"formats to write, of {', '.join(FORMATS)}",
         default=FORMATS,
         type=names,
         metavar="A,B",
     )
-    image_mpp: Optional[float] = _option(
+    image_mpp: Optional[float] = option(
         "outputs",
         "µm per pixel of the slide image in the OME-Zarr (default: the network's)",
         type=float,
         metavar="UM",
     )
-    overwrite: bool = _option(
+    flat_mpp: Optional[float] = option(
+        "outputs",
+        "µm per pixel of the pictures with a map burnt in (default: --image-mpp, halved until "
+        "they are at most 8192 pixels a side)",
+        type=float,
+        metavar="UM",
+    )
+    no_flattened: bool = option(
+        "outputs",
+        "do not write those pictures, which are for web viewers that draw no labels",
+        default=False,
+    )
+    ngff: Literal["0.4", "0.5"] = option(
+        "outputs",
+        "version of OME-Zarr: 0.4 opens everywhere, QuPath included; 0.5 (zarr v3, sharded) has "
+        "far fewer files",
+        default="0.4",
+        type=str,
+        metavar="VERSION",
+    )
+    no_chain: bool = option(
+        "outputs",
+        "strict OME-TIFF, whose coarser levels OpenSlide and ASAP do not see",
+        default=False,
+    )
+    overwrite: bool = option(
         "outputs", "replace results that an earlier run with other options left", default=False
     )
-    verbose: bool = _option("outputs", "say more", "-v", "--verbose", default=False)
+    verbose: bool = option("outputs", "say more", "-v", "--verbose", default=False)
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use."""
         _require_between(self, 0, 1, "att_lower_threshold", "att_upper_threshold",
                          "score_threshold", "att_alpha", "score_alpha")  # fmt: skip
         _require_between(self, 0, 256, "mask_threshold")
-        _require_between(self, 0.05, 20, "target_mpp", "mpp", "image_mpp")
+        _require_between(self, 0.05, 20, "target_mpp", "mpp", "image_mpp", "flat_mpp")
         _require_between(self, 32, 16384, "block_size")
         _require_between(self, 1, 256, "threads")
         if self.att_lower_threshold >= self.att_upper_threshold:
@@ -298,101 +287,3 @@ def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:
         raise ValueError(f"--blur-kernel-size is {size}; give 0 or an odd number of cells")
     if no_pool:
         raise ValueError(f"--no-pool contradicts --blur-kernel-size {size}")
-
-
-@dataclass(frozen=True)
-class InfoOptions:
-    """Options of ``heatmaps-ome info``."""
-
-    paths: tuple[Path, ...] = field(
-        default=(),
-        metadata={
-            "args": ["paths"],
-            "group": "inputs",
-            "type": Path,
-            "nargs": "+",
-            "metavar": "PATH",
-            "help": "slides, models or results",
-        },
-    )
-
-
-@dataclass(frozen=True)
-class ConvertOptions:
-    """Options of ``heatmaps-ome convert-model``."""
-
-    source: Path = field(
-        metadata={
-            "args": ["source"],
-            "group": "inputs",
-            "type": Path,
-            "metavar": "EXPORT_PKL",
-            "help": "marugoto's export.pkl",
-        },
-    )
-    target: Path = field(
-        metadata={
-            "args": ["target"],
-            "group": "inputs",
-            "type": Path,
-            "metavar": "MODEL_SAFETENSORS",
-            "help": "file to write: weights and class names, nothing of the training set",
-        },
-    )
-    allow_pickle: bool = _option(
-        "inputs", "let fastai load it if the safe reader refuses; runs code from the file",
-        default=False,
-    )  # fmt: skip
-    overwrite: bool = _option("inputs", "replace the file if it exists", default=False)
-
-
-@dataclass(frozen=True)
-class DemoOptions:
-    """Options of ``heatmaps-ome demo``."""
-
-    output_path: Path = _option(
-        "outputs", "folder to write to (default: demo-output)", "-o", "--output-path",
-        default=Path("demo-output"), type=Path,
-    )  # fmt: skip
-    seed: int = _option(
-        "inputs", "seed of the synthetic slide", default=2024, type=int, metavar="N"
-    )
-    fiducials: bool = _option(
-        "inputs",
-        "instead, a slide with landmarks and results that mark them, to check a viewer's alignment",
-        default=False,
-    )
-    overwrite: bool = _option("outputs", "replace an earlier demo's results", default=False)
-    verbose: bool = _option("outputs", "say more", "-v", "--verbose", default=False)
-
-
-@dataclass(frozen=True)
-class ValidateOptions:
-    """Options of ``heatmaps-ome validate``."""
-
-    paths: tuple[Path, ...] = field(
-        default=(),
-        metadata={
-            "args": ["paths"],
-            "group": "inputs",
-            "type": Path,
-            "nargs": "+",
-            "metavar": "RESULT",
-            "help": "runs, slides' folders of results, OME-Zarrs or OME-TIFFs",
-        },
-    )
-    slide: tuple[Path, ...] = _option(
-        "inputs", "slide that a result was made from, compared pixel by pixel; may be repeated",
-        default=(), type=Path, metavar="SLIDE", repeated=True,
-    )  # fmt: skip
-    json: bool = _option("outputs", "print the problems as JSON", default=False)
-
-
-def flags_of(options: type) -> list[str]:
-    """Return every option flag of a command, as ``--help`` lists them."""
-    return [
-        flag
-        for each in fields(options)
-        for flag in each.metadata.get("args", [f"--{each.name.replace('_', '-')}"])
-        if flag.startswith("-")
-    ]

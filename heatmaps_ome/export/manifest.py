@@ -1,0 +1,108 @@
+"""Describes a slide's files for viewers: ``maps.json`` says what each map is and where it lies.
+
+It is the one file that our own page and the scripts for QuPath and napari start from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome.export.ngff import json_ready
+from heatmaps_ome.heatmaps import channel_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.geometry import Grid
+
+MANIFEST = "maps.json"
+_FORMAT = "heatmaps-ome maps 1"
+
+
+def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
+    """Return what ``maps.json`` says, as plain JSON values.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are; those that are not there are given as None.
+
+    Returns
+    -------
+    dict
+        Places and sizes are in level-0 pixels from the slide's outer top left corner; ``colours``
+        are those of ``levels_lower`` to ``levels_upper``, evenly spaced; a map that ``fades`` is
+        as opaque as ``alpha`` times the attention's place between its ends.
+    """
+    heatmaps, name = result.heatmaps, result.slide.name
+    channels = channel_names(heatmaps)
+    prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
+
+    def there(ending: str) -> str | None:
+        return f"{name}{ending}" if (folder / f"{name}{ending}").exists() else None
+
+    return json_ready({
+        "format": _FORMAT,
+        "slide": slide_facts(result),
+        "classes": list(heatmaps.classes),
+        "true_class": result.true_class,
+        "prediction": prediction,
+        "grid": _grid(heatmaps.grid),
+        "image": there(".ome.zarr"),
+        "values": there(".values.ome.zarr"),
+        "values_tiff": there(".values.ome.tiff"),
+        "cells": there(".cells.csv"),
+        "maps": [
+            {
+                **_map(shown),
+                "channel": channels.index(shown.name) if shown.name in channels else None,
+                "overlay": there(f".{shown.name}.ome.tiff"),
+                "flat": there(f".{shown.name}.flat.ome.zarr"),
+            }
+            for shown in result.maps
+        ],
+    })  # fmt: skip
+
+
+def slide_facts(result: SlideResult) -> dict[str, Any]:
+    """Return where the slide lies, for those who place a map on it; nothing private."""
+    slide = result.slide
+    return {
+        "name": slide.name,
+        "rows": slide.shape.rows,
+        "cols": slide.shape.cols,
+        "mpp": slide.mpp._asdict(),
+        "mpp_source": slide.mpp_source,
+        "bounds": slide.bounds._asdict(),
+    }
+
+
+def _grid(grid: Grid) -> dict[str, Any]:
+    """Return a grid's size and place."""
+    return {
+        "shape": grid.shape._asdict(),
+        "l0_cell": grid.l0_cell._asdict(),
+        "l0_origin": grid.l0_origin._asdict(),
+        "mpp": grid.mpp._asdict(),
+    }
+
+
+def _map(shown: DisplayMap) -> dict[str, Any]:
+    """Return what a map is and how it is drawn."""
+    return {
+        "name": shown.name,
+        "title": shown.title,
+        "quantity": shown.quantity,
+        "note": shown.note,
+        "lower": shown.lower,
+        "upper": shown.upper,
+        "middle": shown.middle,
+        "colour_map": shown.colour_map,
+        "colours": ["#" + bytes(rgb.tolist()).hex() for rgb in shown.colours[1:, :3]],
+        "levels_lower": shown.values[1],
+        "levels_upper": shown.values[-1],
+        "alpha": shown.alpha,
+        "fades": shown.fades,
+    }  # fmt: skip

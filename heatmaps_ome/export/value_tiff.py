@@ -1,0 +1,63 @@
+"""Writes ``<slide>.values.ome.tiff``: the raw values as float32 channels that QuPath colours.
+
+A TIFF has no translation, so the cells are drawn on a lattice anchored at the slide's corner, whose
+pixels are a fourth of a cell: edges of cells lie within an eighth of a cell of their true place,
+and every pixel holds a raw value unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
+from heatmaps_ome.export.tiff_pyramid import lazy_raster, padded_shape, save_pyramid
+from heatmaps_ome.geometry import Grid, raster_pixels
+from heatmaps_ome.heatmaps import channel_names, stacked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from heatmaps_ome.export.protocol import SlideResult
+
+ENDING = ".values.ome.tiff"
+
+
+def value_lattice(result: SlideResult) -> Grid:
+    """Return the lattice that values are drawn on: about four pixels across a cell."""
+    slide, grid = result.slide, result.heatmaps.grid
+    return raster_pixels(slide.shape, slide.mpp, grid.l0_cell, largest=math.ceil(max(grid.l0_cell)))
+
+
+def write_value_tiff(result: SlideResult, folder: Path) -> Path:
+    """Write all channels of a slide's raw values, NaN where no tissue is, and return the path.
+
+    Each channel is a page of its own with its pyramid in SubIFDs, as Bio-Formats names channels.
+    Coarser levels hold every other pixel: a mean would let NaN eat the tissue's edges, and show
+    values that no cell has.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    import pyvips
+
+    heatmaps, lattice = result.heatmaps, value_lattice(result)
+    path = folder / f"{result.slide.name}{ENDING}"
+    shape = padded_shape(lattice.shape)
+    pages = [
+        lazy_raster(channel, heatmaps.grid, lattice, shape, np.nan) for channel in stacked(heatmaps)
+    ]
+    facts = OmeImage(
+        name=f"{result.slide.name}: values",
+        shape=shape,
+        um_pixel=lattice.um_cell,
+        pixel_type="float",
+        channels=tuple((name, None) for name in channel_names(heatmaps)),
+    )
+    roll = pyvips.Image.arrayjoin(pages, across=1)
+    save_pyramid(roll, path, ome_xml(facts, planes=True), lattice, "nearest", shape.rows)
+    return path

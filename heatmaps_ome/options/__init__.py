@@ -1,0 +1,27 @@
+"""Every command's options: the one source of defaults, of ``--help`` and of the README's table."""
+
+from heatmaps_ome.options.commands import (
+    ConvertOptions,
+    DemoOptions,
+    InfoOptions,
+    ValidateOptions,
+    ViewOptions,
+)
+from heatmaps_ome.options.create import COMPAT, DEVICES, FORMATS, CreateOptions
+from heatmaps_ome.options.fields import GROUPS, assignment, flags_of, names
+
+__all__ = [
+    "COMPAT",
+    "DEVICES",
+    "FORMATS",
+    "GROUPS",
+    "ConvertOptions",
+    "CreateOptions",
+    "DemoOptions",
+    "InfoOptions",
+    "ValidateOptions",
+    "ViewOptions",
+    "assignment",
+    "flags_of",
+    "names",
+]

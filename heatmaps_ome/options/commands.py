@@ -1,0 +1,136 @@
+"""Options of the commands beside ``create``.
+
+Annotations are evaluated here (no ``from __future__ import annotations``), and optional values
+are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time and knows no other.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from heatmaps_ome.options.fields import option
+
+
+@dataclass(frozen=True)
+class InfoOptions:
+    """Options of ``heatmaps-ome info``."""
+
+    paths: tuple[Path, ...] = field(
+        default=(),
+        metadata={
+            "args": ["paths"],
+            "group": "inputs",
+            "type": Path,
+            "nargs": "+",
+            "metavar": "PATH",
+            "help": "slides, models or results",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """Options of ``heatmaps-ome convert-model``."""
+
+    source: Path = field(
+        metadata={
+            "args": ["source"],
+            "group": "inputs",
+            "type": Path,
+            "metavar": "EXPORT_PKL",
+            "help": "marugoto's export.pkl",
+        },
+    )
+    target: Path = field(
+        metadata={
+            "args": ["target"],
+            "group": "inputs",
+            "type": Path,
+            "metavar": "MODEL_SAFETENSORS",
+            "help": "file to write: weights and class names, nothing of the training set",
+        },
+    )
+    allow_pickle: bool = option(
+        "inputs", "let fastai load it if the safe reader refuses; runs code from the file",
+        default=False,
+    )  # fmt: skip
+    overwrite: bool = option("inputs", "replace the file if it exists", default=False)
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Options of ``heatmaps-ome demo``."""
+
+    output_path: Path = option(
+        "outputs", "folder to write to (default: demo-output)", "-o", "--output-path",
+        default=Path("demo-output"), type=Path,
+    )  # fmt: skip
+    seed: int = option("inputs", "seed of the synthetic slide", default=2024, type=int, metavar="N")
+    fiducials: bool = option(
+        "inputs",
+        "instead, a slide with landmarks and results that mark them, to check a viewer's alignment",
+        default=False,
+    )
+    overwrite: bool = option("outputs", "replace an earlier demo's results", default=False)
+    verbose: bool = option("outputs", "say more", "-v", "--verbose", default=False)
+
+
+@dataclass(frozen=True)
+class ValidateOptions:
+    """Options of ``heatmaps-ome validate``."""
+
+    paths: tuple[Path, ...] = field(
+        default=(),
+        metadata={
+            "args": ["paths"],
+            "group": "inputs",
+            "type": Path,
+            "nargs": "+",
+            "metavar": "RESULT",
+            "help": "runs, slides' folders of results, OME-Zarrs or OME-TIFFs",
+        },
+    )
+    slide: tuple[Path, ...] = option(
+        "inputs", "slide that a result was made from, compared pixel by pixel; may be repeated",
+        default=(), type=Path, metavar="SLIDE", repeated=True,
+    )  # fmt: skip
+    json: bool = option("outputs", "print the problems as JSON", default=False)
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """Options of ``heatmaps-ome view``."""
+
+    path: Path = field(
+        metadata={
+            "args": ["path"],
+            "group": "inputs",
+            "type": Path,
+            "metavar": "OUTPUT_PATH",
+            "help": "folder that create wrote to, or one slide's folder in it",
+        },
+    )
+    port: Optional[int] = option(
+        "server", "port to serve at (default: 8765, or any if that is taken)",
+        type=int, metavar="N",
+    )  # fmt: skip
+    host: str = option(
+        "server",
+        "address to serve at; with any other than this machine's own, such as 0.0.0.0, everyone "
+        "who can reach it sees the slides",
+        default="127.0.0.1",
+        type=str,
+        metavar="ADDRESS",
+    )
+    allow_origin: tuple[str, ...] = option(
+        "server",
+        "web page that may read the files too (https://host, or * for all), beside pages of this "
+        "machine and the viewers that are linked; may be repeated",
+        default=(), type=str, metavar="ORIGIN", repeated=True,
+    )  # fmt: skip
+    no_browser: bool = option("server", "do not open the browser", default=False)
+
+    def __post_init__(self) -> None:
+        """Refuse ports that are none."""
+        if self.port is not None and not 0 <= self.port <= 65535:
+            raise ValueError(f"--port is {self.port}; give a number from 0 to 65535")

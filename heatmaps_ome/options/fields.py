@@ -1,0 +1,52 @@
+"""Fields of options: what argparse-dataclass needs to know of each, and their groups."""
+
+from dataclasses import field, fields
+from typing import Any
+
+GROUPS = {
+    "inputs": "what to explain",
+    "network": "how features are made and pooled",
+    "thresholds": "thresholds for scaling attention and scores",
+    "colours": "colour maps (matplotlib's) and opacities",
+    "outputs": "what to write",
+    "server": "where it is served, and to whom",
+}
+"""Group of options → its title in ``--help``."""
+
+
+def option(group: str, help_: str, *flags: str, default: Any = None, **metadata: Any) -> Any:
+    """Return a dataclass field that argparse-dataclass turns into an option."""
+    said = {"group": group, "help": help_, **metadata}
+    if flags:
+        said["args"] = list(flags)
+    return field(default=default, metadata=said)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in a comma-separated list.
+
+    >>> names("MSIH, nonMSIH")
+    ('MSIH', 'nonMSIH')
+    """
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise ValueError("no name in it")
+    return found
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """Return the two sides of NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise ValueError("not of the form NAME=VALUE")
+    return name, value
+
+
+def flags_of(options: type) -> list[str]:
+    """Return every option flag of a command, as ``--help`` lists them."""
+    return [
+        flag
+        for each in fields(options)
+        for flag in each.metadata.get("args", [f"--{each.name.replace('_', '-')}"])
+        if flag.startswith("-")
+    ]

@@ -1,0 +1,117 @@
+"""The raw values as TIFF: every reader finds each cell's float under its name, at its place."""
+
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+from bioformats import converted, needed
+from fakes import FakeSlide, noise_rgb, slide_result
+
+from heatmaps_ome.export.tiff_pyramid import TILE
+from heatmaps_ome.export.value_tiff import write_value_tiff
+from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.heatmaps import channel_names, stacked
+
+MPP = YX(0.5, 0.25)
+GRID = Grid(Shape(151, 83), YX(36.6, 73.1), YX(-17.8, -35.4), MPP)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    slide = FakeSlide(np.broadcast_to(np.uint8(255), (5501, 6003, 3)), MPP)
+    result = slide_result(slide, GRID, classes=("MSI, high", "MSS"))
+    return result, write_value_tiff(result, tmp_path_factory.mktemp("values"))
+
+
+def truth(result, um_rows, um_cols):
+    """Return the raw values of the cells around places in µm: by plain division, NaN elsewhere."""
+    grid = result.heatmaps.grid
+    rows = np.floor((um_rows - grid.um_origin.y) / grid.um_cell.y).astype(int)
+    cols = np.floor((um_cols - grid.um_origin.x) / grid.um_cell.x).astype(int)
+    inside = np.ix_((rows >= 0) & (rows < grid.shape.rows), (cols >= 0) & (cols < grid.shape.cols))
+    out = np.full((len(stacked(result.heatmaps)), len(rows), len(cols)), np.nan, np.float32)
+    kept = np.ix_(rows[inside[0].ravel()], cols[inside[1].ravel()])
+    out[(slice(None), *inside)] = stacked(result.heatmaps)[(slice(None), *kept)]
+    return out
+
+
+def assert_true(result, found, um_pixel):
+    """Demand the raw values at every pixel's centre that is on the slide, and NaN beyond it."""
+    um_end = result.slide.shape.rows * MPP.y, result.slide.shape.cols * MPP.x
+    um_rows = (np.arange(found.shape[1]) + 0.5) * um_pixel[0]
+    um_cols = (np.arange(found.shape[2]) + 0.5) * um_pixel[1]
+    on_slide = um_rows < um_end[0], um_cols < um_end[1]
+    whole = np.ix_(range(len(found)), *on_slide)
+    expected = truth(result, um_rows[on_slide[0]], um_cols[on_slide[1]])
+    np.testing.assert_array_equal(found[whole], expected)
+    beyond_rows = um_rows >= um_end[0] + um_pixel[0]
+    assert np.isnan(found[:, beyond_rows]).all()
+
+
+def um_pixel_of(file):
+    import xml.etree.ElementTree as ElementTree
+
+    pixels = next(e for e in ElementTree.fromstring(file.ome_metadata).iter() if "Pixels" in e.tag)
+    assert {pixels.get(f"PhysicalSize{axis}Unit") for axis in "XY"} == {"µm"}
+    names = [e.get("Name") for e in pixels if e.tag.endswith("Channel")]
+    return [float(pixels.get(f"PhysicalSize{axis}")) for axis in "YX"], names
+
+
+def test_tifffile_finds_every_float_at_its_place_under_its_name(written):
+    result, path = written
+    with tifffile.TiffFile(path) as file:
+        [series] = file.series
+        assert (series.kind, series.axes, series.dtype) == ("ome", "CYX", np.float32)
+        um_pixel, names = um_pixel_of(file)
+        assert names == channel_names(result.heatmaps)
+        assert names[1] == "score-MSI_high"
+        finest = series.asarray()
+        assert_true(result, finest, um_pixel)
+        assert len(series.levels) >= 3
+        for level, coarse in enumerate(series.levels):
+            step = 2**level
+            assert coarse.shape[1:] == tuple(n // step for n in finest.shape[1:])
+            np.testing.assert_array_equal(coarse.asarray(), finest[:, ::step, ::step])
+        assert max(series.levels[-1].shape[1:]) <= TILE
+
+
+def test_a_pixel_is_a_fourth_of_a_cell_and_a_whole_number_of_the_slides_pixels(written):
+    _result, path = written
+    with tifffile.TiffFile(path) as file:
+        um_pixel, _ = um_pixel_of(file)
+    pixels = np.array(um_pixel) / MPP
+    assert np.array_equal(pixels, np.rint(pixels))
+    assert (np.array(GRID.l0_cell) / pixels >= 4).all()
+    assert (np.array(GRID.l0_cell) / pixels).min() < 5
+
+
+def test_libvips_finds_the_channels_as_pages(written):
+    result, path = written
+    image = pyvips.Image.new_from_file(str(path), n=-1)
+    assert image.get("n-pages") == len(channel_names(result.heatmaps))
+    with tifffile.TiffFile(path) as file:
+        found = image.numpy().reshape(file.series[0].shape)
+        np.testing.assert_array_equal(found, file.series[0].asarray())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mark", [pytest.param(None, marks=needed)])
+def test_bioformats_finds_levels_names_sizes_and_every_float(written, tmp_path, mark):
+    _result, path = written
+    plain = converted(path, tmp_path / "plain.ome.tiff")
+    with tifffile.TiffFile(plain) as theirs, tifffile.TiffFile(path) as ours:
+        assert um_pixel_of(theirs) == um_pixel_of(ours)
+        levels = theirs.series[0].levels
+        assert len(levels) == len(ours.series[0].levels)
+        for found, expected in zip(levels, ours.series[0].levels, strict=True):
+            np.testing.assert_array_equal(found.asarray(), expected.asarray())
+
+
+def test_a_slide_of_a_few_pixels_has_values_too(tmp_path):
+    slide = FakeSlide(noise_rgb(Shape(3, 5)), YX(1.0, 1.0))
+    grid = Grid(Shape(1, 1), YX(8.0, 8.0), YX(-2.0, -2.0), slide.mpp)
+    result = slide_result(slide, grid)
+    found = tifffile.imread(write_value_tiff(result, tmp_path))
+    cell = stacked(result.heatmaps)[:, 0, 0]
+    on_slide = found[:, :2, :3]
+    np.testing.assert_array_equal(on_slide, np.broadcast_to(cell[:, None, None], on_slide.shape))
