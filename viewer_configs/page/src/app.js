@@ -134,7 +134,10 @@ export class App {
         this.notices.say("This run holds no picture of the slide; its outline is shown.");
         return { ...blank, fine: true };
       }
-      const source = pyramidTiles(image, (error) => this.#complain(session, error, "Parts of the slide’s picture cannot be read"));
+      const source = pyramidTiles(image, {
+        during: (promise) => this.notices.during(promise),
+        failed: (error) => this.#complain(session, error, "Parts of the slide’s picture cannot be read"),
+      });
       return { source, umWidth: source.plan.base.cols * image.um.x, fine: true };
     } catch (error) {
       this.#complain(session, error, "The slide’s picture cannot be read");

@@ -30,6 +30,7 @@ function connect(app) {
   byId("zoom-out").addEventListener("click", () => view.zoomBy(1 / 1.5));
   byId("home").addEventListener("click", () => view.home());
   byId("show-keys").addEventListener("click", actions.help);
+  byId("close-keys").addEventListener("click", () => byId("keys").close());
   byId("copy-link").addEventListener("click", () => copyLink(app));
 }
 

@@ -75,7 +75,7 @@ export class SlideView {
       blendTime: 0,
       crossOriginPolicy: false,
     });
-    this.viewer.addHandler("tile-drawing", snapTile);
+    for (const viewer of [this.viewer, this.viewer.navigator]) viewer.addHandler("tile-drawing", snapTile);
     this.viewer.canvas.setAttribute("aria-label", "Slide. Arrow keys move it, plus and minus zoom.");
     this.viewer.canvas.setAttribute("role", "application");
   }

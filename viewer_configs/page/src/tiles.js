@@ -25,8 +25,9 @@ class PlacedTiles extends OpenSeadragon.TileSource {
   /**
    * @param plan { base: { cols, rows, um }, tile: { cols, rows }, levels }
    * @param paint (levelIndex, x, y, place, signal) => Promise<canvas context>
+   * @param watch { during(promise), failed(error) }: told of each tile's reading
    */
-  constructor(plan, paint, onError) {
+  constructor(plan, paint, watch) {
     const { base, tile, levels } = plan;
     const height = (base.rows * base.um.y) / base.um.x;
     super({ width: base.cols, height, tileWidth: tile.cols, tileHeight: tile.rows, minLevel: 0, maxLevel: levels.length - 1 });
@@ -34,7 +35,7 @@ class PlacedTiles extends OpenSeadragon.TileSource {
     this.serial = sources;
     this.plan = plan;
     this.paint = paint;
-    this.onError = onError;
+    this.watch = watch;
     this.stopping = new AbortController();
   }
 
@@ -90,9 +91,10 @@ class PlacedTiles extends OpenSeadragon.TileSource {
     const { level, x, y } = job.tile;
     const place = this.placeOf(level, x, y);
     try {
-      job.finish(await this.paint(this.levelIndex(level), x, y, place, this.stopping.signal), null, "context2d");
+      const painted = this.paint(this.levelIndex(level), x, y, place, this.stopping.signal);
+      job.finish(await this.watch.during(painted), null, "context2d");
     } catch (error) {
-      if (!isAbort(error)) this.onError(error);
+      if (!isAbort(error)) this.watch.failed(error);
       job.finish(plainTile(place.px, UNREADABLE), null, "context2d");
     }
   }
@@ -105,7 +107,7 @@ function clip(index, last) {
 }
 
 /** Return tiles of an opened multiscale image. */
-export function pyramidTiles(image, onError) {
+export function pyramidTiles(image, watch) {
   const { arrays, axes, um } = image;
   const base = { ...planeOf(arrays[0].shape, axes), um };
   const plan = {
@@ -118,7 +120,7 @@ export function pyramidTiles(image, onError) {
     const planes = await planesOf(arrays[level], axes, cache, { x, y }, signal);
     return rgbTile(planes, place.px);
   };
-  return new PlacedTiles(plan, paint, onError);
+  return new PlacedTiles(plan, paint, watch);
 }
 
 /** Return how many of the levels have the sizes and chunks that their place among them demands. */
@@ -142,8 +144,8 @@ export function blankTiles(slide) {
     tile: { cols: slide.cols, rows: slide.rows },
     levels: [{ factor: 1, cols: slide.cols, rows: slide.rows }],
   };
-  const source = new PlacedTiles(plan, async () => plainTile({ cols: 1, rows: 1 }, "#ffffff"), () => {});
-  return source;
+  const watch = { during: (promise) => promise, failed: () => {} };
+  return new PlacedTiles(plan, async () => plainTile({ cols: 1, rows: 1 }, "#ffffff"), watch);
 }
 
 async function planesOf(array, axes, cache, tile, signal) {
