@@ -105,6 +105,7 @@ export class App {
     this.controls.showNothing();
     this.list.mark(entry);
     byId("slide-name").textContent = entry.name;
+    byId("slide-name").title = entry.name;
     document.title = `${entry.name} – ${this.run.name}`;
     showPrediction(entry.prediction, entry.true_class);
     showLinks(entry.links ?? this.run.links);

@@ -42,7 +42,7 @@ export class Controls {
     if (!Number.isFinite(value)) return null;
     const tolerance = (this.#range.upper - this.#range.lower) * 1e-6;
     const idle = end === "from" ? value <= this.#range.lower + tolerance : value >= this.#range.upper - tolerance;
-    return idle ? null : value;
+    return idle ? null : Number(value.toPrecision(6));
   }
 
   /** Show that there is no map to control. */

@@ -11,6 +11,14 @@ import { ReadError } from "./manifest.js";
  */
 const ABSENT = { "Missing-As": "204" };
 
+/** What zarrita's errors mean to people. */
+const WORDS = {
+  NotFoundError: "a file is missing",
+  CodecPipelineError: "a file is damaged",
+  InvalidMetadataError: "its description is damaged",
+  UnknownCodecError: "it is packed in a way that this page does not know",
+};
+
 /** Return a JSON file's content; throws a ReadError in plain words. */
 export async function fetchJson(url, signal) {
   const response = await reach(url, { signal });
@@ -67,6 +75,6 @@ export function isAbort(error) {
 /** Return an error's message in words for people. */
 export function wordsOf(error) {
   if (error instanceof ReadError) return error.message;
-  if (error?.name === "NotFoundError") return "a file is missing";
-  return error?.message ? String(error.message) : String(error);
+  const words = WORDS[error?.name];
+  return words ?? (error?.message ? String(error.message) : String(error));
 }

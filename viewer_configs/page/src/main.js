@@ -13,6 +13,7 @@ async function start() {
   byId("run-name").textContent = run.name ?? "";
   if (!run.slides?.length) {
     byId("panel").classList.add("empty");
+    byId("navigator").hidden = true;
     notices.say("This run holds no slides yet.");
     return;
   }

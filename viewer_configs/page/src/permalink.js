@@ -62,6 +62,6 @@ function textOf(name, value) {
   if (value === null) return null;
   if (typeof value === "boolean") return value ? "1" : "0";
   if (name === "x" || name === "y") return String(Number(value.toFixed(2)));
-  if (name === "zoom" || name === "opacity") return String(Number(value.toPrecision(5)));
+  if (name === "zoom" || name === "opacity") return String(Number(value.toPrecision(6)));
   return String(value);
 }

@@ -62,7 +62,9 @@ export class Readout {
   update() {
     byId("stage").dataset.readout = this.#pointer || this.#tapped ? "pointer" : "centre";
     this.#showScale();
-    if (!this.#source || !this.view.slide) return this.#write("Value", "–", "–", "–");
+    const known = Boolean(this.#source && this.view.slide);
+    byId("readout").hidden = !known;
+    if (!known) return undefined;
     const um = this.#um();
     const { map, slide } = this.#source;
     const label = map ? (map.quantity ?? map.title ?? map.name) : "Value";

@@ -50,7 +50,7 @@ export class SlideList {
 
 function itemOf(slide) {
   const top = likeliest(slide.prediction);
-  const said = top === null ? null : make("span", { className: "said" }, `${top.className} ${percent(top.probability)}`);
+  const said = top === null ? null : make("span", { className: "said", title: top.className }, make("span", {}, top.className), percent(top.probability));
   const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, make("span", { className: "name" }, slide.name), said);
   return make("li", {}, link);
 }

@@ -162,11 +162,13 @@ export class SlideView {
     return { x: centre.x * this.#umPerUnit, y: centre.y * this.#umPerUnit, zoom: this.umPerPx(false) };
   }
 
+  /** Show a place, or the nearest to it that is not far off the slide. */
   goTo({ x, y, zoom }) {
     const { viewport } = this.viewer;
     const unit = this.#umPerUnit;
+    const size = slideSize(this.#slide);
     viewport.zoomTo(unit / (viewport.getContainerSize().x * zoom), null, true);
-    viewport.panTo(new OpenSeadragon.Point(x / unit, y / unit), true);
+    viewport.panTo(new OpenSeadragon.Point(near(x, size.x) / unit, near(y, size.y) / unit), true);
     viewport.applyConstraints(true);
   }
 
@@ -192,4 +194,8 @@ export class SlideView {
   redraw() {
     this.viewer.forceRedraw();
   }
+}
+
+function near(um, size) {
+  return Math.min(1.5 * size, Math.max(-0.5 * size, um));
 }
