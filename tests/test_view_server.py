@@ -158,6 +158,13 @@ def test_what_is_no_request_does_no_harm(server, request_bytes):
     assert server.get("/")[0] == 200
 
 
+def test_our_page_is_told_of_an_absent_chunk_without_an_error(server):
+    status, _, body = server.get("/files/a/a.ome.zarr/0/0.0.1", Missing_As="204")
+    assert (status, body) == (204, b"")
+    assert server.get("/files/a/maps.json", Missing_As="204")[0] == 200
+    assert server.get("/files/a/../../secret.txt", Missing_As="204")[2] == b""
+
+
 def test_any_part_of_a_file_can_be_had(server, out):
     whole = (out / "a" / "a.ome.zarr" / "0" / "0.0.0").read_bytes()
     target = "/files/a/a.ome.zarr/0/0.0.0"

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 NAME = "fiducials"
 CLASSES = ("elsewhere", "landmark")
-IMAGE_MPP = 1.0
+IMAGE_MPP = MPP
+"""The slide's own, so that its landmarks stay as sharp as they are."""
 
 _NETWORK_PX = 16
 """Cells are told to be of this many network pixels, of 0.5 µm; there is no network."""

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.status import HTTP_204_NO_CONTENT, HTTP_404_NOT_FOUND
 
 from heatmaps_ome.colour import palette
 from heatmaps_ome.view.links import ORIGINS, Linker
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from heatmaps_ome.view.served import Served
@@ -42,12 +44,15 @@ _PALETTES = (
 _PAGE_HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
-        "script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self' blob:; "
-        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        "script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+        "form-action 'none'"
     ),
     "cross-origin-opener-policy": "same-origin",
 }
 _DATA_HEADERS = {"content-security-policy": "default-src 'none'; sandbox"}
+_MISSING_AS = "missing-as"
+"""Header of requests for what may be absent by right: an empty chunk, metadata of another version.
+Browsers write every 404 into their console, where it looks like an error."""
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -118,6 +123,15 @@ class _Results(StaticFiles):
     def __init__(self, results: Served) -> None:
         super().__init__(directory=results.root, follow_symlink=False)
         self._served = results
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Return a file, or 404; our page asks to be told of an absent chunk without an error."""
+        try:
+            return await super().get_response(path, scope)
+        except HTTPException as error:
+            if error.status_code == HTTP_404_NOT_FOUND and Headers(scope=scope).get(_MISSING_AS):
+                return Response(status_code=HTTP_204_NO_CONTENT)
+            raise
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """Return a file's real place and facts, or nothing if it is not there or not served."""
