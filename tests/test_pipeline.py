@@ -65,6 +65,7 @@ def test_a_run_leaves_everything_it_promises(world):
     names = {p.name for p in (out / "a").iterdir()}
     assert names == {
         "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "maps.json",
+        "a.cells.csv", "a.cells.geojson",
         "a.attention.ome.tiff", "a.values.ome.tiff",
         *(f"a.{kind}-{c}.ome.tiff" for kind in ("score", "contribution") for c in CLASSES),
     }  # fmt: skip
