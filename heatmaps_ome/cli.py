@@ -20,6 +20,7 @@ from heatmaps_ome.options import (
     DemoOptions,
     InfoOptions,
     ValidateOptions,
+    ViewOptions,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
   demo           the same on a synthetic slide that is made on the spot
+  view           show results in the browser, and serve them to other web viewers
   info           say what a slide, a model or a result is
   validate       read results back with other libraries and list what is wrong
   convert-model  turn an export.pkl into safetensors that cannot run code
@@ -115,6 +117,28 @@ def demo(words: Sequence[str]) -> int:
     return run_create(demo_options(options))
 
 
+def view(words: Sequence[str]) -> int:
+    """Run ``view``."""
+    parser = OptionsParser(
+        ViewOptions,
+        "heatmaps-ome view",
+        "Show results in the browser: slide and maps, values under the mouse. Everything is on "
+        "this machine and nothing needs the internet; no other machine can reach it. From a "
+        "remote machine's terminal: ssh -L 8765:127.0.0.1:8765 MACHINE, then open the address "
+        "that is printed there.",
+    )
+    options = parser.parse_args(words)
+    _log(verbose=False)
+    from heatmaps_ome.view.server import view as serve
+
+    def say(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    serve(options, say)
+    return 0
+
+
 def info(words: Sequence[str]) -> int:
     """Run ``info``."""
     parser = OptionsParser(
@@ -190,6 +214,7 @@ def convert_model(words: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "create": create,
     "demo": demo,
+    "view": view,
     "info": info,
     "validate": validate,
     "convert-model": convert_model,

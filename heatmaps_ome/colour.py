@@ -77,6 +77,14 @@ def level_colours(positions: np.ndarray, colour_map: str) -> np.ndarray:
     return colours
 
 
+def palette(colour_map: str) -> list[str]:
+    """Return 256 colours along a matplotlib colour map, as "#rrggbb"."""
+    import matplotlib
+
+    colours = np.rint(matplotlib.colormaps[colour_map](np.linspace(0, 1, 256)) * 255)
+    return ["#" + bytes(rgb.tolist()).hex() for rgb in colours[:, :3].astype(np.uint8)]
+
+
 def require_colour_map(name: str) -> None:
     """Refuse a name that matplotlib does not know.
 

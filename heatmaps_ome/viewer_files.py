@@ -12,7 +12,7 @@ _NAME = "viewer_configs"
 def viewer_files() -> Path:
     """Return the folder ``viewer_configs``: part of an installed package, beside it in a checkout.
 
-    >>> (viewer_files() / "qupath" / "show_heatmap.groovy").is_file()
+    >>> (viewer_files() / "page" / "dist" / "index.html").is_file()
     True
     """
     package = Path(heatmaps_ome.__file__).parent

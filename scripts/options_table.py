@@ -20,8 +20,9 @@ def table() -> str:
     """Return the table of ``heatmaps-ome create``."""
     lines = []
     for group, title in GROUPS.items():
-        lines += ["", f"**{group}**: {title}", "", "| option | meaning |", "|---|---|"]
-        lines += [_row(each) for each in fields(CreateOptions) if each.metadata["group"] == group]
+        rows = [_row(each) for each in fields(CreateOptions) if each.metadata["group"] == group]
+        if rows:
+            lines += ["", f"**{group}**: {title}", "", "| option | meaning |", "|---|---|", *rows]
     return "\n".join(lines).strip()
 
 

@@ -5,6 +5,7 @@ from heatmaps_ome.options.commands import (
     DemoOptions,
     InfoOptions,
     ValidateOptions,
+    ViewOptions,
 )
 from heatmaps_ome.options.create import COMPAT, DEVICES, FORMATS, CreateOptions
 from heatmaps_ome.options.fields import GROUPS, assignment, flags_of, names
@@ -19,6 +20,7 @@ __all__ = [
     "DemoOptions",
     "InfoOptions",
     "ValidateOptions",
+    "ViewOptions",
     "assignment",
     "flags_of",
     "names",

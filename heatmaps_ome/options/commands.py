@@ -6,6 +6,7 @@ are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time a
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 from heatmaps_ome.options.fields import option
 
@@ -94,3 +95,42 @@ class ValidateOptions:
         default=(), type=Path, metavar="SLIDE", repeated=True,
     )  # fmt: skip
     json: bool = option("outputs", "print the problems as JSON", default=False)
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """Options of ``heatmaps-ome view``."""
+
+    path: Path = field(
+        metadata={
+            "args": ["path"],
+            "group": "inputs",
+            "type": Path,
+            "metavar": "OUTPUT_PATH",
+            "help": "folder that create wrote to, or one slide's folder in it",
+        },
+    )
+    port: Optional[int] = option(
+        "server", "port to serve at (default: 8765, or any if that is taken)",
+        type=int, metavar="N",
+    )  # fmt: skip
+    host: str = option(
+        "server",
+        "address to serve at; with any other than this machine's own, such as 0.0.0.0, everyone "
+        "who can reach it sees the slides",
+        default="127.0.0.1",
+        type=str,
+        metavar="ADDRESS",
+    )
+    allow_origin: tuple[str, ...] = option(
+        "server",
+        "web page that may read the files too (https://host, or * for all), beside pages of this "
+        "machine and the viewers that are linked; may be repeated",
+        default=(), type=str, metavar="ORIGIN", repeated=True,
+    )  # fmt: skip
+    no_browser: bool = option("server", "do not open the browser", default=False)
+
+    def __post_init__(self) -> None:
+        """Refuse ports that are none."""
+        if self.port is not None and not 0 <= self.port <= 65535:
+            raise ValueError(f"--port is {self.port}; give a number from 0 to 65535")

@@ -1,0 +1,168 @@
+"""The web application: the page, what it needs to know, and the results' files with Range and CORS.
+
+Memory: at most 256 answers are read at once, in pieces of 64 KiB of which a connection holds two;
+further requests wait. So a thousand requests at once need some 32 MiB more than one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import FileResponse, JSONResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from heatmaps_ome.colour import palette
+from heatmaps_ome.view.links import ORIGINS, Linker
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from heatmaps_ome.view.served import Served
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+_LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?"
+_AT_ONCE = 256
+_PALETTES = (
+    "magma", "viridis", "inferno", "cividis", "turbo", "gray",
+    "coolwarm", "PuOr_r", "RdBu_r", "PiYG_r",
+)  # fmt: skip
+_PAGE_HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
+        "script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self' blob:; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+}
+_DATA_HEADERS = {"content-security-policy": "default-src 'none'; sandbox"}
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    # Results may be made anew while the page is open; an unchanged file is only asked for.
+    "cache-control": "no-cache",
+}
+
+
+def application(
+    results: Served, page: Path, hosts: Sequence[str], origins: Sequence[str] = ()
+) -> Starlette:
+    """Return the application that serves some results.
+
+    Parameters
+    ----------
+    page : Path
+        Folder of the built page.
+    hosts : sequence of str
+        Names that this machine may be called by in requests. A page of a stranger can give its
+        own name our address (DNS rebinding), but cannot change the name in the request.
+    origins : sequence of str
+        Pages elsewhere that may read the results, beside well-known viewers; "*" for all.
+    """
+
+    def index(_: Request) -> Response:
+        return FileResponse(page / "index.html")
+
+    def run(request: Request) -> Response:
+        return JSONResponse(results.description(Linker(str(request.base_url))))
+
+    def palettes(_: Request) -> Response:
+        return JSONResponse(_palettes())
+
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/api/run.json", run),
+            Route("/api/palettes.json", palettes),
+            Mount("/page", StaticFiles(directory=page)),
+            Mount("/files", _Results(results)),
+        ],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+            Middleware(_Queue, at_once=_AT_ONCE),
+            Middleware(_Headers),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=[*ORIGINS, *origins],
+                allow_origin_regex=_LOOPBACK_ORIGIN,
+                allow_methods=["GET", "HEAD"],
+                allow_headers=["Range", "If-Range", "Cache-Control"],
+                expose_headers=["Content-Range", "Content-Length", "Accept-Ranges", "ETag"],
+                allow_private_network=True,
+            ),
+        ],
+    )
+
+
+@lru_cache(maxsize=1)
+def _palettes() -> dict[str, list[str]]:
+    """Return the colour maps that the page offers."""
+    return {name: palette(name) for name in _PALETTES}
+
+
+class _Results(StaticFiles):
+    """Files of results, but no others; links that lead out of the folder are not followed."""
+
+    def __init__(self, results: Served) -> None:
+        super().__init__(directory=results.root, follow_symlink=False)
+        self._served = results
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Return a file's real place and facts, or nothing if it is not there or not served."""
+        try:
+            if not self._served.allows(Path(path).parts):
+                return "", None
+            found, facts = super().lookup_path(path)
+            # A link may lead to another place in the folder that is not served either.
+            if facts is None or not self._served.allows(self._parts(found)):
+                return "", None
+        except (OSError, ValueError):
+            return "", None
+        return found, facts
+
+    def _parts(self, found: str) -> tuple[str, ...]:
+        """Return a real place's parts below the root."""
+        return Path(found).relative_to(self._served.root.resolve()).parts
+
+
+class _Queue:
+    """Lets so many requests through at once; the others wait for their turn."""
+
+    def __init__(self, app: ASGIApp, at_once: int) -> None:
+        self._app = app
+        self._turn = asyncio.Semaphore(at_once)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._turn:
+            await self._app(scope, receive, send)
+
+
+class _Headers:
+    """Adds the headers that keep what is served apart from other pages."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_file = scope.get("path", "").startswith("/files/")
+        added = _HEADERS | (_DATA_HEADERS if is_file else _PAGE_HEADERS)
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                more = [(name.encode(), value.encode()) for name, value in added.items()]
+                message["headers"] = [*message.get("headers", []), *more]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

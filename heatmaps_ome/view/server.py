@@ -1,0 +1,159 @@
+"""Runs the server until it is stopped, on the loopback only unless another address is given."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.errors import OptionError
+from heatmaps_ome.view.app import LOOPBACK, application
+from heatmaps_ome.view.links import Linker
+from heatmaps_ome.view.served import Served, served
+from heatmaps_ome.viewer_files import viewer_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from heatmaps_ome.options import ViewOptions
+
+USUAL_PORT = 8765
+_MOST_CONNECTIONS = 4096
+_SLIDES_LISTED = 3
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server is reached.
+
+    Attributes
+    ----------
+    host : str
+        The address that is listened on.
+    port : int
+    """
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether no other machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def url(self) -> str:
+        """The page's address, for people and browsers."""
+        host = self.host
+        with contextlib.suppress(ValueError):
+            if ipaddress.ip_address(host).is_unspecified:
+                host = socket.gethostname()
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+
+def view(options: ViewOptions, say: Callable[[str], object]) -> None:
+    """Serve results until the user stops it.
+
+    Parameters
+    ----------
+    say : callable
+        Told, in lines for people, where the page is, once it can be opened.
+
+    Raises
+    ------
+    ResultError
+        If the folder holds no results.
+    OptionError
+        If the address cannot be listened on.
+    """
+    import uvicorn
+
+    results = served(options.path)
+    listening = _listen(options.host, options.port)
+    address = Address(options.host, listening.getsockname()[1])
+    hosts = LOOPBACK if address.is_loopback else ("*",)
+    app = application(results, viewer_files() / "page" / "dist", hosts, options.allow_origin)
+    _allow_many_files()
+    config = uvicorn.Config(
+        app, http="h11", ws="none", lifespan="off", log_level="error", access_log=False,
+        server_header=False, limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=2,
+    )  # fmt: skip
+    say(greeting(results, address))
+    if not options.no_browser:
+        _open_browser(address.url)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def greeting(results: Served, address: Address) -> str:
+    """Return what the server says when it starts: where the page is, and other viewers' links."""
+    description = results.description(Linker(address.url))
+    slides = description["slides"]
+    count = "1 slide" if len(slides) == 1 else f"{len(slides)} slides"
+    lines = [f"{results.name}: {count}", "", f"  {address.url}", ""]
+    if not address.is_loopback:
+        lines += [
+            f"Warning: --host {address.host}: everyone who can reach this machine can see the "
+            "slides; there is no password.", "",
+        ]  # fmt: skip
+    lines.append("In other viewers (they come from the internet; the files stay on this machine):")
+    for slide in slides[:_SLIDES_LISTED]:
+        lines.append(f"  {slide['name']}")
+        lines += [f"    {link['title']:20} {link['url']}" for link in slide["links"]]
+        lines.append(f"    {'files':20} {address.url}{slide['files']}")
+    if len(slides) > _SLIDES_LISTED:
+        lines.append(f"  … those of the other {len(slides) - _SLIDES_LISTED} are on the page")
+    return "\n".join([*lines, "", "Ctrl-C ends it.", ""])
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """Return a socket that listens; without a port asked for, on the usual one or any other.
+
+    Raises
+    ------
+    OptionError
+        If that cannot be.
+    """
+    reason = ""
+    for wanted in (USUAL_PORT, 0) if port is None else (port,):
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            return socket.create_server((host, wanted), family=family, backlog=2048)
+        except OSError as error:
+            reason = error.strerror or str(error)
+    raise OptionError(
+        f"cannot listen on {host}, port {port or 'any'} ({reason}); choose another --port or --host"
+    )
+
+
+def _allow_many_files() -> None:
+    """Raise this process's limit of open files: every connection is one."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _MOST_CONNECTIONS
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(hard, wanted)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _open_browser(url: str) -> None:
+    """Open the page, but never a browser of the terminal."""
+    import webbrowser
+
+    has_screen = sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if has_screen:
+        webbrowser.open(url)

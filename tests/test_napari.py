@@ -1,0 +1,185 @@
+"""napari, without a window: by our script and by napari-ome-zarr all lies where the slide says."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from viewer_results import write_results
+
+from heatmaps_ome.export.manifest import MANIFEST
+from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.heatmaps import stacked
+from heatmaps_ome.viewer_files import viewer_files
+
+pytestmark = [
+    # What napari and its dependencies warn of is not ours to mend.
+    pytest.mark.filterwarnings("ignore"),
+    *(
+        pytest.mark.skipif(
+            importlib.util.find_spec(name) is None,
+            reason=f"needs {name}: run scripts/install-viewers",
+        )
+        for name in ("napari", "napari_ome_zarr")
+    ),
+]
+
+CASES = {
+    "odd size": (Shape(1501, 903), YX(0.5, 0.5), YX(73.1, 73.1), YX(-35.4, -35.4)),
+    "pixels that are not square": (
+        Shape(900, 1700), YX(0.25, 0.5), YX(146.3, 73.1), YX(-70.9, -35.4),
+    ),
+    "many levels": (Shape(4100, 2300), YX(1.0, 1.0), YX(36.6, 36.6), YX(-17.7, -17.7)),
+    "hardly a cell": (Shape(40, 30), YX(1.0, 1.0), YX(36.6, 36.6), YX(-17.7, -17.7)),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request, tmp_path_factory):
+    shape, mpp, cell, origin = CASES[request.param]
+    rows = int(np.ceil((shape.rows - origin.y) / cell.y))
+    cols = int(np.ceil((shape.cols - origin.x) / cell.x))
+    grid = Grid(Shape(rows, cols), cell, origin, mpp)
+    return write_results(tmp_path_factory.mktemp("napari"), shape, mpp, grid)
+
+
+@pytest.fixture
+def viewer():
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+def script():
+    """Return the script that users run, as a module."""
+    path = viewer_files() / "napari" / "open.py"
+    spec = importlib.util.spec_from_file_location("napari_open", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def outer(layer):
+    """Return where a layer's outermost pixels begin and end in µm, (2, 2)."""
+    half = np.array(layer.scale)[-2:] / 2
+    first, last = layer.extent.world[:, -2:]
+    return np.array([first - half, last + half])
+
+
+def um_slide(result):
+    shape, mpp = result.slide.shape, result.slide.mpp
+    return np.array([[0.0, 0.0], [shape.rows * mpp.y, shape.cols * mpp.x]])
+
+
+def test_our_script_puts_every_layer_at_its_place(case, viewer):
+    folder, result = case
+    script().show(folder, viewer)
+    slide = viewer.layers[0]
+    assert slide.rgb
+    assert slide.multiscale is (max(result.image.shape) > 512)
+    # The last pixel of an image may reach beyond the slide.
+    assert np.allclose(outer(slide)[0], 0)
+    beyond = outer(slide)[1] - um_slide(result)[1]
+    assert (beyond >= -1e-6).all()
+    assert (beyond < result.image.um_cell).all()
+    grid = result.heatmaps.grid
+    um_grid = [grid.um_origin, grid.um_from_g(YX(*map(float, grid.shape)))]
+    kinds = {True: 0, False: 0}
+    for layer in viewer.layers[1:]:
+        is_label = layer.name.endswith("(label)")
+        kinds[is_label] += 1
+        if is_label:
+            assert np.allclose(outer(layer)[0], 0)
+            assert (outer(layer)[1] - um_slide(result)[1] < result.raster.um_cell).all()
+        else:
+            assert np.allclose(outer(layer), um_grid)
+        assert {str(unit) for unit in layer.units} == {"micrometer"}
+    assert kinds == {True: len(result.maps), False: len(result.maps) - 1}
+
+
+def test_our_script_shows_the_raw_value_of_each_place(case, viewer):
+    folder, result = case
+    script().show(folder, viewer)
+    grid, rng = result.heatmaps.grid, np.random.default_rng(0)
+    values = dict(zip([m.title for m in result.maps], result.maps, strict=True))
+    named = [layer for layer in viewer.layers[1:] if layer.name in values]
+    titles = ["Attention", *(f"{kind} {c}" for c in result.heatmaps.classes
+                             for kind in ("Score of", "Contribution to"))]  # fmt: skip
+    assert sorted(layer.name for layer in named) == sorted(titles)
+    for layer in named:
+        layer.visible = True
+        channels = ["Attention", *(f"Score of {c}" for c in result.heatmaps.classes),
+                    *(f"Contribution to {c}" for c in result.heatmaps.classes)]  # fmt: skip
+        raw = stacked(result.heatmaps)[channels.index(layer.name)]
+        for _ in range(20):
+            row, col = (int(rng.integers(n)) for n in grid.shape)
+            um = grid.um_from_g(YX(row + rng.uniform(0.02, 0.98), col + rng.uniform(0.02, 0.98)))
+            found = layer.get_value(tuple(um), world=True)
+            assert np.array_equal(np.float32(found), raw[row, col], equal_nan=True)
+
+
+def test_our_script_gives_names_colours_limits_and_the_prediction(case, viewer):
+    folder, result = case
+    script().show(folder, viewer)
+    visible = [layer.name for layer in viewer.layers if layer.visible]
+    assert visible == [result.slide.name, "Attention"]
+    assert "MSIH 0." in viewer.title
+    shown = {each.title: each for each in result.maps}
+    for layer in viewer.layers[1:]:
+        if layer.name not in shown:
+            continue
+        about = shown[layer.name]
+        assert np.allclose(layer.contrast_limits, (about.values[1], about.values[-1]))
+        for level in (1, 64, 128, 255):
+            position = (level - 1) / 254
+            drawn = np.asarray(layer.colormap.map(position)).ravel() * 255
+            assert np.abs(drawn[:3] - about.colours[level, :3]).max() <= 2
+        assert np.asarray(layer.colormap.map(np.nan)).ravel()[3] == 0, "no tissue, no colour"
+
+
+def test_labels_tell_the_value_of_each_number(case, viewer):
+    folder, result = case
+    script().show(folder, viewer)
+    about = result.maps[0]
+    layer = viewer.layers["Attention (label)"]
+    told = layer.features.set_index("index")[about.quantity]
+    for level in (1, 100, 255):
+        assert told[level] == pytest.approx(about.values[level], rel=1e-6)
+    assert np.asarray(layer.colormap.map(0)).ravel()[3] == 0
+    assert np.allclose(
+        np.asarray(layer.colormap.map(200)).ravel()[:3] * 255, about.colours[200, :3]
+    )
+
+
+def test_the_plugin_for_ome_zarr_agrees_within_half_a_cell(case, viewer):
+    from npe2 import PluginManager
+
+    folder, result = case
+    PluginManager.instance().discover()
+    viewer.open(str(folder / f"{folder.name}.ome.zarr"), plugin="napari-ome-zarr")
+    half_cell = np.array(result.heatmaps.grid.um_cell) / 2
+    assert len(viewer.layers) == 3 + len(result.maps)
+    for layer in viewer.layers:
+        off = np.abs(outer(layer) - um_slide(result))
+        # The corner of the first pixel is at minus half of it there, as its centre is the origin.
+        assert (off <= half_cell).all(), (layer.name, off)
+
+
+def test_results_without_a_slide_image_open_too(tmp_path, viewer):
+    grid = Grid(Shape(5, 4), YX(40.0, 40.0), YX(-20.0, -20.0), YX(0.5, 0.5))
+    folder, result = write_results(tmp_path, Shape(180, 140), grid.mpp, grid, formats=())
+    assert (folder / MANIFEST).is_file()
+    script().show(folder, viewer)
+    assert len(viewer.layers) == len(result.maps) - 1
+
+
+def test_the_slide_of_a_run_is_chosen_by_its_name(tmp_path):
+    opened = script()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / MANIFEST).write_text("{}")
+    assert opened.chosen(tmp_path, "b") == tmp_path / "b"
+    assert opened.chosen(tmp_path / "a", None) == tmp_path / "a"
+    with pytest.raises(SystemExit, match=r"choose one of the slides .* a, b"):
+        opened.chosen(tmp_path, None)
+    with pytest.raises(SystemExit, match="holds no results"):
+        opened.chosen(tmp_path / "a" / "none", None)

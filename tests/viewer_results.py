@@ -1,0 +1,39 @@
+"""A slide's folder as `create` leaves it, of random maps on a made-up slide, for viewers' tests."""
+
+from contextlib import nullcontext
+
+from fakes import FakeSlide, heatmap_set, noise_rgb
+
+from heatmaps_ome.delivery import Look, slide_result, write_formats
+from heatmaps_ome.export import load_exporters
+from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.export.values import write_values
+from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
+from heatmaps_ome.rendering import Style
+
+CLASSES = ("MSIH", "nonMSIH")
+
+
+SCALING = CohortScaling(
+    cohort="", model_digest="", extractor_digest="", quantiles=Quantiles(), classes=CLASSES,
+    attention=Range(-2.0, 2.0), scores=(Range(0.0, 1.0),) * 2,
+    contributions=(Range(-0.01, 0.01),) * 2, slides=1, cells=1,
+)  # fmt: skip
+"""Of a cohort whose random maps fill all colours."""
+
+
+def write_results(
+    out, shape, mpp, grid, *, name="slide", formats=("ome-zarr", "ome-tiff"), settings=None
+):
+    """Write the folder and return it with the result it shows."""
+    slide = FakeSlide(noise_rgb(shape), mpp, name)
+    heatmaps = heatmap_set(grid, shape, CLASSES, slide_name=name)
+    look = Look(Style(), CLASSES, CLASSES[0], image_mpp=1.0)
+    result = slide_result(slide, heatmaps, SCALING, look)
+    folder = out / name
+    folder.mkdir(parents=True)
+    write_values(heatmaps, folder, {})
+    exporters = dict(zip(formats, load_exporters(formats, settings or Settings()), strict=True))
+    write_formats(result, exporters, folder, lambda _: nullcontext(), lambda *_: None)
+    (folder / "provenance.json").write_text("{}")
+    return folder, result

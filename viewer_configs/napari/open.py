@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Open a slide's results in napari: the slide, the raw values and the labels, each at its place.
+
+    pip install "napari[all]" zarr dask
+    python open.py RESULTS            (a slide's folder, or a run's with --slide NAME)
+
+The slide is one RGB layer; each map is a layer of its raw floats (with its colours, its contrast
+limits and its value under the mouse) and, hidden, one of the label in the OME-Zarr. napari takes a
+layer's translation as the centre of its first pixel, and the files say where its corner is: here
+every layer is moved by half of its own pixel, so that the slide's corner is (0, 0) µm and all
+layers agree exactly, which napari-ome-zarr cannot do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import zarr
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+UNITS = ("um", "um")
+MANIFEST = "maps.json"
+MOST_OPAQUE = 0.7
+"""Of a map when it is first shown: at 1 nothing of the tissue would be seen."""
+
+
+def show(folder: Path, viewer: ViewerModel) -> None:
+    """Add a slide's layers to a viewer, the first map shown and the others hidden."""
+    facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if facts["image"] is not None:
+        store = zarr.open_group(folder / facts["image"], mode="r")
+        _add_slide(store, facts["slide"]["name"], viewer)
+        for each in reversed(facts["maps"]):
+            _add_label(store, each, viewer)
+    values = zarr.open_group(folder / facts["values"], mode="r")["0"]
+    drawn = [each for each in facts["maps"] if each["channel"] is not None]
+    for each in reversed(drawn):
+        _add_values(values[each["channel"]], each, facts["grid"], viewer)
+    if drawn:
+        viewer.layers[-1].visible = True
+    # Since napari 0.9 overlays belong to the canvas.
+    overlays = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
+    overlays.scale_bar.visible = True
+    viewer.title = f"{facts['slide']['name']} – {_prediction(facts['prediction'])}"
+
+
+def _add_slide(store: zarr.Group, name: str, viewer: ViewerModel) -> None:
+    """Add the slide as one RGB layer with all its levels."""
+    levels, um_pixel = _pyramid(store)
+    viewer.add_image(
+        **_levels([da.moveaxis(level, 0, -1) for level in levels]),
+        name=name, rgb=True, scale=um_pixel, translate=um_pixel / 2, units=UNITS,
+    )  # fmt: skip
+
+
+def _add_values(
+    values: np.ndarray, about: dict[str, Any], grid: dict[str, Any], viewer: ViewerModel
+) -> None:
+    """Add a map's raw floats; what is not a number is transparent."""
+    from napari.utils.colormaps import Colormap
+
+    mpp = _yx(grid["mpp"])
+    um_cell, um_origin = _yx(grid["l0_cell"]) * mpp, _yx(grid["l0_origin"]) * mpp
+    colours = [[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in about["colours"]]
+    viewer.add_image(
+        np.asarray(values),
+        name=about["title"],
+        colormap=Colormap(
+            [[*rgb, 1.0] for rgb in colours],
+            name=f"{about['colour_map']} ({about['name']})",
+            nan_color=np.zeros(4),
+        ),
+        contrast_limits=_distinct(about["levels_lower"], about["levels_upper"]),
+        scale=um_cell, translate=um_origin + um_cell / 2, units=UNITS,
+        interpolation2d="nearest", blending="translucent", visible=False,
+        opacity=min(about["alpha"], MOST_OPAQUE),
+        metadata={"quantity": about["quantity"]},
+    )  # fmt: skip
+
+
+def _add_label(store: zarr.Group, about: dict[str, Any], viewer: ViewerModel) -> None:
+    """Add a map's label, with its colours and the value that each of its numbers stands for."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    path = f"labels/{about['name']}"
+    if path not in store:
+        return
+    group = store[path]
+    levels, um_pixel = _pyramid(group)
+    label = _attributes(group)["image-label"]
+    colours = {each["label-value"]: np.array(each["rgba"]) / 255 for each in label["colors"]}
+    features = {
+        "index": [each["label-value"] for each in label["properties"]],
+        about["quantity"]: [each.get(about["name"]) for each in label["properties"]],
+    }
+    viewer.add_labels(
+        **_levels(levels),
+        name=f"{about['title']} (label)", scale=um_pixel, translate=um_pixel / 2,
+        units=UNITS, colormap=DirectLabelColormap(color_dict={**colours, None: np.zeros(4)}),
+        features=features, opacity=0.5, visible=False,
+    )  # fmt: skip
+
+
+def _pyramid(group: zarr.Group) -> tuple[list[da.Array], np.ndarray]:
+    """Return the levels of an image or label, and the size of its pixels (y, x) in µm."""
+    multiscale = _attributes(group)["multiscales"][0]
+    levels = [da.from_zarr(group[each["path"]]) for each in multiscale["datasets"]]
+    moves = multiscale["datasets"][0]["coordinateTransformations"]
+    scale = next(each["scale"] for each in moves if each["type"] == "scale")
+    return levels, np.array(scale[-2:], float)
+
+
+def _levels(levels: list[da.Array]) -> dict[str, Any]:
+    """Return a pyramid as napari wants it told: one level alone is none."""
+    several = len(levels) > 1
+    return {"data": levels if several else levels[0], "multiscale": several}
+
+
+def _attributes(group: zarr.Group) -> dict[str, Any]:
+    """Return what NGFF says of a group: at the top until 0.4, under "ome" since 0.5."""
+    attributes: dict[str, Any] = dict(group.attrs)
+    return attributes.get("ome", attributes)
+
+
+def _yx(pair: dict[str, float]) -> np.ndarray:
+    """Return a pair of numbers as napari has it, first y."""
+    return np.array([pair["y"], pair["x"]], float)
+
+
+def _distinct(lower: float, upper: float) -> tuple[float, float]:
+    """Return limits that are not the same, as napari demands."""
+    return (lower, upper) if upper > lower else (lower, lower + max(1e-6, abs(lower) * 1e-3))
+
+
+def _prediction(prediction: dict[str, float | None]) -> str:
+    """Return class probabilities in words."""
+    said = [f"{name} {p:.3f}" for name, p in prediction.items() if p is not None]
+    return " · ".join(said) if said else "no prediction: no tissue was found"
+
+
+def chosen(path: Path, slide: str | None) -> Path:
+    """Return the folder of the slide that is meant; end with a sentence if that is unclear."""
+    if (path / MANIFEST).is_file():
+        return path
+    found = sorted(each.parent.name for each in path.glob(f"*/{MANIFEST}"))
+    if slide in found or (slide is None and len(found) == 1):
+        return path / (slide or found[0])
+    sys.exit(
+        f"open.py: choose one of the slides in {path} with --slide: {', '.join(found)}" if found
+        else f"open.py: {path} holds no results; give the folder that heatmaps-ome create wrote to"
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Open napari."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("results", type=Path, help="a slide's folder of results, or a run's")
+    parser.add_argument("--slide", help="name of the slide, if the folder is a run's")
+    options = parser.parse_args()
+    folder = chosen(options.results, options.slide)
+    import napari
+
+    viewer = napari.Viewer()
+    show(folder, viewer)
+    viewer.reset_view()
+    napari.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,343 @@
+/** The page: what is shown, and how the parts follow it. */
+
+import { Controls } from "./controls.js";
+import { byId, debounced } from "./dom.js";
+import { isAbort, wordsOf } from "./fetching.js";
+import { findMap, mapOfLayer } from "./manifest.js";
+import { MapLayer } from "./maplayer.js";
+import { colourScale, paintCells, paintTissue, pixelOf } from "./painting.js";
+import { formatView, parseView } from "./permalink.js";
+import { slideSize } from "./placement.js";
+import { Readout } from "./readout.js";
+import { SlideSession } from "./session.js";
+import { Settings } from "./settings.js";
+import { SlideList, showLinks, showPrediction } from "./slidelist.js";
+import { SlideView } from "./slideview.js";
+import { blankTiles, pyramidTiles } from "./tiles.js";
+
+const SAVE_AFTER = 250;
+
+/** The page at work. */
+export class App {
+  #session = null;
+  #shown = null;
+  #wanted = { kind: null, className: null };
+  #hidden = false;
+  #settings = new Settings();
+  #placed = false;
+  #painting = 0;
+  #saveSoon = debounced(() => this.#save(), SAVE_AFTER);
+  ready = Promise.resolve(false);
+
+  /** @param run, palettes what the server says; @param notices where to say things */
+  constructor(run, palettes, notices) {
+    this.run = run;
+    this.palettes = palettes;
+    this.notices = notices;
+    this.view = new SlideView(byId("viewer"), byId("navigator"));
+    this.layer = new MapLayer(this.view);
+    this.readout = new Readout(this.view);
+    this.list = new SlideList(run.slides);
+    this.controls = new Controls(palettes, {
+      layer: (kind) => this.#choose(kind, this.#wanted.className),
+      className: (name) => this.#choose(this.#shown.layer.kind, name),
+      look: (changes) => this.changeLook(changes),
+      shown: (flag) => this.#setHidden(!flag),
+    });
+    this.view.onRest(this.#saveSoon);
+    window.addEventListener("hashchange", () => this.#follow(location.hash));
+  }
+
+  /** Show what the address tells of, else the first slide. */
+  start() {
+    const view = parseView(location.hash);
+    const entry = this.#find(view.slide);
+    this.ready = this.#load(entry ?? this.run.slides[0], view);
+    if (view.slide !== null && !entry) this.#sayUnknown(view.slide);
+  }
+
+  #find(name) {
+    const { slides } = this.run;
+    return slides.find(({ folder }) => folder === name) ?? slides.find((slide) => slide.name === name) ?? null;
+  }
+
+  #follow(hash) {
+    if (hash === this.#written) return;
+    const view = parseView(hash);
+    const entry = view.slide === null ? this.#session.entry : this.#find(view.slide);
+    if (entry === null) this.#sayUnknown(view.slide);
+    else if (entry === this.#session.entry && this.#session.manifest) this.#apply(view);
+    else this.ready = this.#load(entry, view);
+  }
+
+  #sayUnknown(name) {
+    this.notices.say(`This run has no slide “${name}”.`);
+  }
+
+  /** Load a slide; returns whether all of it could be read. */
+  async #load(entry, view) {
+    this.#session?.leave();
+    const session = new SlideSession(entry);
+    this.#session = session;
+    this.#clear(entry);
+    try {
+      await this.notices.during(session.open());
+    } catch (error) {
+      this.#complain(session, error, `The results of ${entry.name} cannot be shown`);
+      return false;
+    }
+    if (session.left) return false;
+    const shown = this.#showSlide(session, view);
+    this.#takeLook(view);
+    const painted = this.#showMap();
+    const both = await Promise.all([shown, painted]);
+    return !session.left && both.every(Boolean);
+  }
+
+  #clear(entry) {
+    this.#placed = false;
+    this.#shown = null;
+    this.#saveSoon.cancel();
+    this.view.close();
+    this.layer.clear();
+    this.readout.show(null);
+    this.notices.clear();
+    this.controls.showNothing();
+    this.list.mark(entry);
+    byId("slide-name").textContent = entry.name;
+    byId("slide-name").title = entry.name;
+    document.title = `${entry.name} – ${this.run.name}`;
+    showPrediction(entry.prediction, entry.true_class);
+    showLinks(entry.links ?? this.run.links);
+  }
+
+  async #showSlide(session, view) {
+    const { slide, prediction, true_class: trueClass } = session.manifest;
+    if (prediction) showPrediction(prediction, trueClass ?? session.entry.true_class);
+    const { source, umWidth, fine } = await this.#tilesOf(session);
+    if (session.left) return false;
+    await this.view.show(slide, source, umWidth);
+    if (session.left) return false;
+    if (view.zoom !== null) this.view.goTo(view);
+    this.#placed = true;
+    this.#readAgain();
+    this.#saveSoon();
+    return fine;
+  }
+
+  async #tilesOf(session) {
+    const { slide } = session.manifest;
+    const blank = { source: blankTiles(slide), umWidth: slideSize(slide).x };
+    try {
+      const image = await this.notices.during(session.image());
+      if (image === null) {
+        this.notices.say("This run holds no picture of the slide; its outline is shown.");
+        return { ...blank, fine: true };
+      }
+      const source = pyramidTiles(image, (error) => this.#complain(session, error, "Parts of the slide’s picture cannot be read"));
+      return { source, umWidth: source.plan.base.cols * image.um.x, fine: true };
+    } catch (error) {
+      this.#complain(session, error, "The slide’s picture cannot be read");
+      return { ...blank, fine: false };
+    }
+  }
+
+  #complain(session, error, what) {
+    if (session.left || isAbort(error)) return;
+    this.notices.say(`${what}: ${wordsOf(error)}.`);
+  }
+
+  /** Take over what a link says of the map; a link without a map leaves the map as it is. */
+  #takeLook(view) {
+    const { layers, manifest } = this.#session;
+    if (layers.length === 0) return;
+    const named = view.map === null ? null : findMap(layers, view.map);
+    if (view.map !== null && !named) this.notices.say(`This slide has no map “${view.map}”.`);
+    const layer = named?.layer ?? layers.find(({ kind }) => kind === this.#wanted.kind) ?? layers[0];
+    const entry = named?.entry ?? mapOfLayer(layer, this.#wanted.className, manifest.true_class ?? null);
+    this.#shown = { layer, entry, values: null };
+    if (named) this.#wanted = { kind: layer.kind, className: entry.className ?? this.#wanted.className };
+    if (view.map !== null) {
+      this.#settings.reset(layer.kind, entry.map);
+      this.#hidden = view.hidden ?? false;
+      this.#settings.change(layer.kind, entry.map, this.#lookIn(view));
+    }
+  }
+
+  #lookIn(view) {
+    const found = { from: view.from, to: view.to };
+    if (view.opacity !== null) found.opacity = view.opacity;
+    if (view.fade !== null) found.fade = view.fade;
+    if (view.palette !== null && Object.hasOwn(this.palettes, view.palette)) found.palette = view.palette;
+    return found;
+  }
+
+  /** Follow a link to the slide that is shown already. */
+  #apply(view) {
+    this.#takeLook(view);
+    this.ready = this.#showMap();
+    if (view.zoom !== null && this.#placed) this.view.goTo(view);
+    this.#saveSoon();
+  }
+
+  #choose(kind, className) {
+    const { layers, manifest } = this.#session;
+    const layer = layers.find((other) => other.kind === kind) ?? layers[0];
+    const entry = mapOfLayer(layer, className, manifest.true_class ?? null);
+    this.#wanted = { kind: layer.kind, className: entry.className ?? className };
+    this.#shown = { layer, entry, values: null };
+    this.ready = this.#showMap();
+    this.#saveSoon();
+  }
+
+  /** Read and paint the chosen map; returns whether it could be read. */
+  async #showMap() {
+    const session = this.#session;
+    const shown = this.#shown;
+    if (shown === null) {
+      this.notices.say("This slide has no maps.");
+      return false;
+    }
+    this.#paint();
+    try {
+      const { map } = shown.entry;
+      const attention = map.fades || isFlat(map) ? session.channel(0) : null;
+      const reads = Promise.all([session.channel(map.channel), attention]);
+      const [values, faded] = await this.notices.during(reads);
+      if (session.left || shown !== this.#shown) return false;
+      Object.assign(shown, { values, attention: faded, range: rangeOf(values, map) });
+    } catch (error) {
+      if (shown === this.#shown) this.#complain(session, error, "The map’s values cannot be read");
+      return false;
+    }
+    this.#paint();
+    return true;
+  }
+
+  #paint() {
+    this.#painting = 0;
+    const { layer, entry, values, attention } = this.#shown;
+    const { map } = entry;
+    const look = this.#settings.look(layer.kind, map);
+    const range = this.#shown.range ?? { lower: map.lower ?? 0, upper: map.upper ?? 1 };
+    this.controls.show({ layers: this.#session.layers, layer, entry, look, hidden: this.#hidden, range });
+    this.layer.setOpacity(this.#hidden ? 0 : look.opacity);
+    if (values) this.layer.setCells(this.#session.place, this.#painter(map, look, values, attention));
+    else this.layer.clear();
+    this.#readAgain();
+  }
+
+  #painter(map, look, values, attention) {
+    if (isFlat(map)) return (out) => paintTissue(values, pixelOf(map.colours[0]), out);
+    const palette = look.palette === null ? null : this.palettes[look.palette];
+    const fade = map.fades && look.fade ? { attention, range: this.#session.attentionRange() } : null;
+    const scale = colourScale(map, palette);
+    return (out) => paintCells(values, { scale, from: look.from, to: look.to, fade }, out);
+  }
+
+  #readAgain() {
+    if (!this.#session?.manifest) return;
+    const { manifest, place } = this.#session;
+    this.readout.show({ slide: manifest.slide, place, values: this.#shown?.values ?? null, map: this.#shown?.entry.map });
+  }
+
+  /** Change how the map is drawn; painted once a frame however often it is called. */
+  changeLook(changes) {
+    if (this.#shown === null) return;
+    const { layer, entry } = this.#shown;
+    this.#settings.change(layer.kind, entry.map, changes);
+    this.#painting ||= requestAnimationFrame(() => this.#shown && this.#paint());
+    this.#saveSoon();
+  }
+
+  #setHidden(hidden) {
+    this.#hidden = hidden;
+    if (this.#shown) this.#paint();
+    this.#saveSoon();
+  }
+
+  /** What keys do. */
+  get actions() {
+    return {
+      pan: (x, y) => this.#byKeys(() => this.view.panBy(x, y)),
+      zoom: (factor) => this.#byKeys(() => this.view.zoomBy(factor)),
+      home: () => this.#byKeys(() => this.view.home()),
+      opacity: (change) => this.#fainter(change),
+      nextMap: () => this.#nextLayer(),
+      nextClass: () => this.#nextClass(),
+      slide: (steps) => this.#goAlong(steps),
+      toggle: () => this.#setHidden(!this.#hidden),
+      help: () => byId("keys").showModal(),
+    };
+  }
+
+  #byKeys(run) {
+    if (!this.#placed) return;
+    this.readout.useCentre();
+    run();
+  }
+
+  #fainter(change) {
+    if (this.#shown === null) return;
+    const { opacity } = this.#settings.look(this.#shown.layer.kind, this.#shown.entry.map);
+    this.changeLook({ opacity: Math.min(1, Math.max(0, Math.round((opacity + change) * 100) / 100)) });
+  }
+
+  #nextLayer() {
+    if (this.#shown === null) return;
+    const { layers } = this.#session;
+    const index = layers.indexOf(this.#shown.layer);
+    this.#choose(layers[(index + 1) % layers.length].kind, this.#wanted.className);
+  }
+
+  #nextClass() {
+    if (this.#shown === null) return;
+    const { layer, entry } = this.#shown;
+    const next = layer.maps[(layer.maps.indexOf(entry) + 1) % layer.maps.length];
+    this.#choose(layer.kind, next.className);
+  }
+
+  #goAlong(steps) {
+    const next = this.list.after(this.#session.entry, steps);
+    if (next) location.hash = formatView({ slide: next.folder });
+  }
+
+  /** The view as a link tells of it. */
+  viewNow() {
+    const slide = this.#session?.entry.folder ?? null;
+    const place = this.#placed ? this.view.place() : {};
+    if (this.#shown === null) return { slide, ...place };
+    const { layer, entry } = this.#shown;
+    const look = this.#settings.look(layer.kind, entry.map);
+    return { slide, map: entry.map.name, ...place, ...look, fade: entry.map.fades ? look.fade : null, hidden: this.#hidden || null };
+  }
+
+  #written = null;
+
+  #save() {
+    if (!this.#placed) return;
+    this.#written = formatView(this.viewNow());
+    if (location.hash !== this.#written) history.replaceState(null, "", this.#written);
+  }
+
+  /** Return the address of the present view. */
+  link() {
+    if (this.#placed) this.#save();
+    return location.href;
+  }
+}
+
+function isFlat(map) {
+  return map.channel === null || map.channel === undefined;
+}
+
+/** Return the range of a map's values, and of its colours if those reach further. */
+function rangeOf(values, map) {
+  let lower = map.lower ?? Infinity;
+  let upper = map.upper ?? -Infinity;
+  for (const value of values) {
+    if (value < lower) lower = value;
+    if (value > upper) upper = value;
+  }
+  return Number.isFinite(lower) && Number.isFinite(upper) ? { lower, upper } : { lower: 0, upper: 1 };
+}

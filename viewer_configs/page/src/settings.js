@@ -1,0 +1,35 @@
+/**
+ * How maps are drawn, as chosen by the user: opacity, palette and fading for each kind of layer,
+ * thresholds for each map, as the maps of a kind may have different values.
+ */
+
+const STYLE = ["opacity", "palette", "fade"];
+const THRESHOLD = ["from", "to"];
+
+/** What was chosen so far in this session. */
+export class Settings {
+  #styles = new Map();
+  #thresholds = new Map();
+
+  /** Return a map's look: { opacity, palette, fade, from, to }, its own where nothing was chosen. */
+  look(kind, map) {
+    const own = { opacity: map.alpha ?? 0.5, palette: null, fade: Boolean(map.fades), from: null, to: null };
+    return { ...own, ...this.#styles.get(kind), ...this.#thresholds.get(map.name) };
+  }
+
+  /** Change parts of a map's look. */
+  change(kind, map, changes) {
+    this.#styles.set(kind, { ...this.#styles.get(kind), ...picked(changes, STYLE) });
+    this.#thresholds.set(map.name, { ...this.#thresholds.get(map.name), ...picked(changes, THRESHOLD) });
+  }
+
+  /** Give a map its own look again. */
+  reset(kind, map) {
+    this.#styles.delete(kind);
+    this.#thresholds.delete(map.name);
+  }
+}
+
+function picked(changes, names) {
+  return Object.fromEntries(names.filter((name) => name in changes).map((name) => [name, changes[name]]));
+}
