@@ -19,6 +19,7 @@ class Viewer {
         setShowPixelClassification: { delegate.showPixelClassification = it }, setShowDetections: { },
         setFillDetections: { delegate.fill = it }, setMeasurementMapper: { delegate.mapper = it })
     Object customPixelLayerOverlay
+    Object imageData
     void repaint() { }
 }
 
@@ -67,6 +68,8 @@ class Runner {
         def server = new BlankServer(originalMetadata: metadata, URIs: slide.uri ? [new URI(slide.uri)] : [])
         def hierarchy = new Hierarchy(), viewer = asked.headless ? null : new Viewer()
         def imageData = new Expando(server: server, hierarchy: hierarchy, getServer: { server }, getHierarchy: { hierarchy })
+        if (viewer != null)
+            viewer.imageData = asked.batch ? 'another slide' : imageData
         QPEx.viewer = viewer
         QPEx.imageData = imageData
         QPEx.project = asked.project ? new Expando(getPath: { Paths.get(asked.project) }) : null

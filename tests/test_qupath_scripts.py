@@ -100,6 +100,10 @@ class World:
                 "confirmed": False,
             },
             "csv, whole": {"script": tiles, "slide": full, "project": project, "headless": True},
+            "run for project": {
+                "script": tiles, "slide": full, "project": project, "batch": True,
+                "answer": "Attention",
+            },
             "csv, cropped": {
                 "script": tiles, "slide": cropped, "args": [str(cells), "score: MSIH"],
                 "times": 2, "others": ["mine", NAME],
@@ -288,7 +292,7 @@ def test_what_cannot_be_shown_is_told_in_a_sentence(world, case, sentence):
 def test_a_folder_is_asked_for_where_no_results_are_known(world):
     assert world.case("dialog used")["overlay"]["float"] is True
     left = world.case("dialog left")
-    assert (left["overlay"], left["errors"]) == (None, ["".join(left["said"].strip())][:0])
+    assert (left["overlay"], left["errors"], left["said"]) == (None, [], "")
 
 
 def test_results_of_another_name_are_shown_only_if_that_is_meant(world):
@@ -343,6 +347,13 @@ def test_a_second_import_replaces_the_first_and_nothing_else(world):
     found = world.case("csv, cropped")
     assert [tile["name"] for tile in found["tiles"] if "place" not in tile] == ["mine"]
     assert "of an earlier import were removed" in found["said"]
+
+
+def test_running_for_a_whole_project_asks_nothing(world):
+    found = world.case("run for project")
+    assert found["choices"] == []
+    assert found["mapper"] is None
+    assert found["tiles"] == world.case("csv, whole")["tiles"]
 
 
 def test_tiles_are_coloured_as_the_map_is(world):

@@ -6,4 +6,5 @@ class QPEx {
     static Object getCurrentViewer() { viewer }
     static Object getCurrentImageData() { imageData }
     static Object getProject() { project }
+    static Object getQuPath() { null }
 }

@@ -61,16 +61,16 @@ class Refusal extends RuntimeException {
 /** The results of the open slide: what maps.json says, and the files beside it. */
 class SlideResults {
     final File folder
-    final Map said
+    Map said
     /** What QuPath's (0, 0) is in level-0 pixels of the whole slide: QuPath may crop to the bounds. */
-    final int l0Left, l0Top
+    int l0Left, l0Top
 
     SlideResults(File manifest, ImageServer slide) {
         folder = manifest.getParentFile()
         try {
             said = (Map) json(manifest)
         } catch (IOException | JsonParseException | ClassCastException e) {
-            throw new Refusal("${manifest} cannot be read; it may be damaged: run heatmaps-ome again.")
+            throw new Refusal("${manifest} cannot be read and may be damaged: run heatmaps-ome again.")
         }
         if (!(said.format as String)?.startsWith('heatmaps-ome maps'))
             throw new Refusal("${manifest} was not written by heatmaps-ome.")
@@ -107,13 +107,12 @@ class SlideResults {
         return dot > 0 ? name.substring(0, dot) : name
     }
 
-    /** Return maps.json of a slide: in the folder given, else in the project's run, else beside the slide. */
+    /** Return a slide's maps.json: in the folder given, else in the project's run, else beside the slide. */
     static File find(String given, ImageServer slide, Object project) {
         String name = nameOf(slide)
         if (given) {
             def place = new File(given)
-            def found = [place, new File(place, 'maps.json'), new File(new File(place, name), 'maps.json')]
-                .find { it.isFile() }
+            def found = [place, new File(place, 'maps.json'), new File(place, "${name}/maps.json")].find { it.isFile() }
             if (found == null)
                 throw new Refusal("There are no results of ${name} in ${place}.")
             return new File(found.getAbsoluteFile().getParentFile(), 'maps.json')
@@ -138,8 +137,8 @@ class SlideResults {
             manifest = find(folder.getPath(), slide, null)
         }
         if (manifest == null)
-            throw new Refusal("No results of ${nameOf(slide)} were found: open the project in viewers/qupath " +
-                "of the results, put the results beside the slide, or give their folder as the script's argument.")
+            throw new Refusal("No results of ${nameOf(slide)} were found: open the project in viewers/qupath of the " +
+                "results, put the results beside the slide, or give their folder as the script's argument.")
         def results = new SlideResults(manifest, slide)
         def theirs = results.said.slide.name
         def question = "These are the results of ${theirs}; the open slide is ${nameOf(slide)}. Are they the same?"
@@ -150,7 +149,7 @@ class SlideResults {
 
     /** Return the map of a name or title, refusing with those there are. */
     Map map(List<Map> maps, String wanted) {
-        def found = maps.find { map -> [map.name, map.title, map.measurement].any { it?.equalsIgnoreCase(wanted) } }
+        def found = maps.find { [it.name, it.title, it.measurement]*.toLowerCase().contains(wanted.toLowerCase()) }
         if (found == null)
             throw new Refusal("There is no map ${wanted}; there are ${maps.collect { it.name }.join(', ')}.")
         return found
@@ -465,7 +464,9 @@ class HeatmapWindow {
         box.setStyle('-fx-padding: 10;')
         stage.setScene(new Scene(box))
         stage.setTitle(shown.results.said.slide.name)
-        stage.setAlwaysOnTop(true)
+        def owner = QPEx.getQuPath()?.getStage()
+        if (owner != null)
+            stage.initOwner(owner)      // stays before QuPath's window, not before other programs'
         stage.setResizable(false)
         stage.setOnHidden { shown.remove() }
         describe()
@@ -511,8 +512,11 @@ class HeatmapWindow {
     }
 }
 
-def viewer = QPEx.getCurrentViewer()
 def imageData = QPEx.getCurrentImageData()
+def viewer = QPEx.getCurrentViewer()
+// "Run for project" works on slides that no viewer shows
+if (viewer != null && !imageData.is(viewer.getImageData()))
+    viewer = null
 def given = binding.hasVariable('args') && args ? args as List<String> : []
 try {
     if (imageData == null)
