@@ -15,6 +15,7 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /workspace
 COPY pyproject.toml README.md LICENSE ./
 COPY heatmaps_ome ./heatmaps_ome
+COPY viewer_configs ./viewer_configs
 RUN pip install .
 
 FROM base AS devel

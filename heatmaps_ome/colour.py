@@ -1,18 +1,47 @@
-"""Colours of the 255 levels of a map, from matplotlib's colour maps."""
+"""Colours of the 255 levels of a map, from matplotlib's colour maps, and of the classes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import colorsys
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from heatmaps_ome.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from heatmaps_ome.normalise import Range
 
 N_LEVELS = 255
 """Levels 1..255 hold values; level 0 is "no value"."""
+
+_CLASS_COLOURS: Final = (
+    "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", "#009e73", "#f0e442",
+)  # fmt: skip
+"""Okabe and Ito's, which people with any colour vision tell apart; the first two the best."""
+_GOLDEN_TURN = 0.61803398875
+"""Of the hue circle: however many steps are taken, none comes close to another."""
+
+
+def class_colours(classes: Sequence[str]) -> dict[str, str]:
+    """Return a colour per class, ``#rrggbb``, all different and the same for the same classes.
+
+    >>> class_colours(["MSIH", "nonMSIH"])
+    {'MSIH': '#0072b2', 'nonMSIH': '#d55e00'}
+    """
+    return {name: _class_colour(index) for index, name in enumerate(classes)}
+
+
+def _class_colour(index: int) -> str:
+    """Return the colour of a model's class number ``index``."""
+    if index < len(_CLASS_COLOURS):
+        return _CLASS_COLOURS[index]
+    step = index - len(_CLASS_COLOURS)
+    lightness = (0.35, 0.65, 0.5)[step % 3]
+    rgb = colorsys.hls_to_rgb(step * _GOLDEN_TURN % 1, lightness, 0.55)
+    return "#" + bytes(round(255 * part) for part in rgb).hex()
 
 
 def quantised(values: np.ndarray, shown: Range) -> np.ndarray:

@@ -174,6 +174,17 @@ class Grid:
         """Return the place in µm of a grid place."""
         return self.l0_from_g(g).times(self.mpp)
 
+    def l0_edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the level-0 places of all lines between cells, the outer ones included.
+
+        Returns
+        -------
+        rows, cols : (shape.rows + 1,) and (shape.cols + 1,) float64
+        """
+        rows = self.l0_origin.y + np.arange(self.shape.rows + 1) * self.l0_cell.y
+        cols = self.l0_origin.x + np.arange(self.shape.cols + 1) * self.l0_cell.x
+        return rows, cols
+
     def downsampled(self, times: int = 1) -> Grid:
         """Return the lattice of a pyramid level: cells twice as large per step, same corner."""
         step = 2.0**times

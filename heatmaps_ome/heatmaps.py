@@ -95,3 +95,9 @@ def stacked(heatmaps: HeatmapSet) -> np.ndarray:
     if heatmaps.contributions is not None:
         parts.append(heatmaps.contributions)
     return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def measurement_names(heatmaps: HeatmapSet) -> list[str]:
+    """Return what people read of the channels, in the same order: "score: MSIH"."""
+    kinds = ["score"] if heatmaps.contributions is None else ["score", "contribution"]
+    return ["attention", *(f"{kind}: {name}" for kind in kinds for name in heatmaps.classes)]

@@ -34,6 +34,7 @@ from heatmaps_ome.preflight import (
     prepare,
     reading_threads,
 )
+from heatmaps_ome.qupath import ProjectSlide, write_project
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.tissue import tissue_cells
 
@@ -107,6 +108,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
             )  # fmt: skip
     given = [outcomes[path] for path in plan.paths]
     _write_run(options, plan, given)
+    _write_project(options, plan, outcomes)
     return given
 
 
@@ -313,3 +315,18 @@ def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> N
             ],
         },
     )
+
+
+def _write_project(options: CreateOptions, plan: Plan, outcomes: dict[Path, Outcome]) -> None:
+    """Add the slides that have results to QuPath's project; results are complete without it."""
+    slides = [
+        ProjectSlide(path, outcome.folder.name, outcome.prediction, options.true_class)
+        for path, outcome in outcomes.items()
+        if outcome.status != "failed" and outcome.folder is not None
+    ]
+    if not slides:
+        return
+    try:
+        write_project(options.output_path, slides, plan.model.classes, time.time_ns() // 1_000_000)
+    except HeatmapsError as error:
+        logger.error("%s", error)

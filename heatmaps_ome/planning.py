@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
 from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.provenance import digest_of, effective_options
-from heatmaps_ome.results import ResultFolder
+from heatmaps_ome.results import VIEWERS, ResultFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +87,11 @@ def fingerprints(
                 raise SlideError(
                     f"{path}: another slide of this run is called {path.stem} too, and results are "
                     "named after their slide; rename one or do them in separate runs"
+                )
+            if path.stem.casefold() == VIEWERS:
+                raise SlideError(
+                    f"{path}: results are named after their slide, and {path.stem} is the folder "
+                    "of what viewers need; rename the slide"
                 )
             prints[path] = _checked(path, options)
         except HeatmapsError as error:

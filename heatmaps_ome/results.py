@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROVENANCE = "provenance.json"
+VIEWERS = "viewers"
+"""Folder of a run that holds what viewers need; no slide's results may have its name."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The shape of the package: layers, sizes, and what is imported where."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ LAYERS = [
      "viewer_files"},
     {"extractors", "models", "rendering"},
     {"features", "inference", "export", "planning"},
-    {"preflight", "delivery"},
+    {"preflight", "delivery", "qupath"},
     {"pipeline", "info", "demo", "validate", "view"},
     {"summary"},
     {"cli"},
@@ -118,3 +119,21 @@ def test_only_the_fastai_module_imports_fastai():
 
 def test_nothing_is_called_utils():
     assert not {"utils", "helpers", "common", "misc"} & {path.stem for path in MODULES}
+
+
+def test_every_package_and_viewer_file_is_installed():
+    root = PACKAGE.parent
+    said = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "setuptools"
+    ]
+    found = {dotted(path) for path in PACKAGE.rglob("__init__.py")}
+    assert set(said["packages"]) == found | {"heatmaps_ome.viewer_configs"}
+    [folder] = said["package-dir"].values()
+    installed = {
+        path
+        for pattern in said["package-data"]["heatmaps_ome.viewer_configs"]
+        for path in (root / folder).glob(pattern)
+    }
+    for name in ("qupath/show_heatmap.groovy", "qupath/import_tiles.groovy", "napari/open.py"):
+        assert root / folder / name in installed
+    assert set((root / folder / "page" / "dist").iterdir()) <= installed

@@ -61,10 +61,13 @@ def test_a_run_leaves_everything_it_promises(world):
     outcomes = world.run()
     assert [(o.slide, o.status) for o in outcomes] == [("a.svs", "done"), ("b.svs", "done")]
     out = world.path / "out"
-    assert {p.name for p in out.iterdir()} == {".cache", "a", "b", "run.json", "scaling.json"}
+    assert {p.name for p in out.iterdir()} == {
+        ".cache", "a", "b", "run.json", "scaling.json", "viewers",
+    }  # fmt: skip
     names = {p.name for p in (out / "a").iterdir()}
     assert names == {
         "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "maps.json",
+        "a.cells.csv", "a.cells.geojson",
         "a.attention.ome.tiff", "a.values.ome.tiff",
         *(f"a.{kind}-{c}.ome.tiff" for kind in ("score", "contribution") for c in CLASSES),
     }  # fmt: skip
@@ -367,3 +370,37 @@ def test_only_the_formats_asked_for_are_written(world):
     world.run(world.slides[0], formats=("png",))
     names = {p.name for p in (world.path / "out" / "a").iterdir()}
     assert names == {"a.values.ome.zarr", "previews", "maps.json", "provenance.json"}
+
+
+def project_of(out):
+    return json.loads((out / "viewers" / "qupath" / "project.qpproj").read_text(encoding="utf-8"))
+
+
+def test_qupaths_project_gets_the_slides_that_have_results(world):
+    (world.path / "text.svs").write_text("not a slide")
+    world.run(world.path / "text.svs", *world.slides)
+    out = world.path / "out"
+    names = [entry["imageName"] for entry in project_of(out)["images"]]
+    assert names == ["a.svs", "b.svs"]
+    run = json.loads((out / "run.json").read_text())["slides"]
+    first = project_of(out)["images"][0]["metadata"]
+    assert first[f"prediction: {CLASSES[0]}"] == f"{run[1]['prediction'][CLASSES[0]]:.3f}"
+    before = project_of(out)
+    world.run(*world.slides, scaling=out / "scaling.json")
+    assert project_of(out) == before
+
+
+def test_a_project_that_is_damaged_costs_no_results(world, caplog):
+    project = world.path / "out" / "viewers" / "qupath" / "project.qpproj"
+    project.parent.mkdir(parents=True)
+    project.write_text("{")
+    assert {o.status for o in world.run()} == {"done"}
+    assert "project.qpproj is damaged" in caplog.text
+    assert project.read_text() == "{"
+
+
+def test_a_slide_may_not_take_the_viewers_folder(world):
+    named = shutil.copy(world.slides[1], world.path / "Viewers.svs")
+    outcomes = world.run(world.slides[0], named)
+    assert [o.status for o in outcomes] == ["done", "failed"]
+    assert "rename the slide" in outcomes[1].message

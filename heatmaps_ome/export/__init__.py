@@ -16,6 +16,7 @@ REGISTRY: Final = {
     "ome-zarr": "heatmaps_ome.export.ome_zarr:OmeZarrExporter",
     "ome-tiff": "heatmaps_ome.export.tiff:TiffExporter",
     "png": "heatmaps_ome.export.png:PngExporter",
+    "cells": "heatmaps_ome.export.cells:CellsExporter",
 }
 """Format → ``module:class`` of its exporter."""
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.colour import class_colours
 from heatmaps_ome.export.ngff import json_ready
-from heatmaps_ome.heatmaps import channel_names
+from heatmaps_ome.heatmaps import channel_names, measurement_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         as opaque as ``alpha`` times the attention's place between its ends.
     """
     heatmaps, name = result.heatmaps, result.slide.name
-    channels = channel_names(heatmaps)
+    channels, measurements = channel_names(heatmaps), measurement_names(heatmaps)
     prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
 
     def there(ending: str) -> str | None:
@@ -47,6 +48,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "format": _FORMAT,
         "slide": slide_facts(result),
         "classes": list(heatmaps.classes),
+        "class_colours": class_colours(heatmaps.classes),
         "true_class": result.true_class,
         "prediction": prediction,
         "grid": _grid(heatmaps.grid),
@@ -54,10 +56,11 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "values": there(".values.ome.zarr"),
         "values_tiff": there(".values.ome.tiff"),
         "cells": there(".cells.csv"),
+        "cells_geojson": there(".cells.geojson"),
         "maps": [
             {
                 **_map(shown),
-                "channel": channels.index(shown.name) if shown.name in channels else None,
+                **_channel(shown.name, channels, measurements),
                 "overlay": there(f".{shown.name}.ome.tiff"),
                 "flat": there(f".{shown.name}.flat.ome.zarr"),
             }
@@ -87,6 +90,14 @@ def _grid(grid: Grid) -> dict[str, Any]:
         "l0_origin": grid.l0_origin._asdict(),
         "mpp": grid.mpp._asdict(),
     }
+
+
+def _channel(name: str, channels: list[str], measurements: list[str]) -> dict[str, Any]:
+    """Return where a map's raw values are: channel of the values, measurement of the cells."""
+    if name not in channels:
+        return {"channel": None, "measurement": None}
+    index = channels.index(name)
+    return {"channel": index, "measurement": measurements[index]}
 
 
 def _map(shown: DisplayMap) -> dict[str, Any]:

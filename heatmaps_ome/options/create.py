@@ -10,7 +10,7 @@ from typing import Literal, Optional
 
 from heatmaps_ome.options.fields import assignment, names, option
 
-FORMATS = ("ome-zarr", "ome-tiff", "png")
+FORMATS = ("ome-zarr", "ome-tiff", "png", "cells")
 COMPAT = ("reference",)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 

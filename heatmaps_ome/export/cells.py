@@ -1,0 +1,199 @@
+"""Writes ``<slide>.cells.csv`` and, of few cells, ``.cells.geojson``: tissue cells as rectangles.
+
+Places are level-0 pixels from the slide's outer top left corner, whatever part of the slide a
+viewer shows; a cell that hangs over the slide's edge ends there.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from heatmaps_ome.colour import class_colours
+from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.heatmaps import measurement_names, stacked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.heatmaps import HeatmapSet
+
+CSV_ENDING, GEOJSON_ENDING = ".cells.csv", ".cells.geojson"
+NAME: Final = "heatmaps-ome cell"
+"""By which the script for QuPath knows our objects again, to replace them."""
+MOST_IN_GEOJSON = 20_000
+"""Cells above which GeoJSON takes viewers minutes and gigabytes."""
+_CHUNK_CELLS = 65_536
+_PLACE = ("x", "y", "width", "height")
+_FORMULA = ("=", "+", "-", "@", "'", "\t", "\r", "\n")
+"""What a spreadsheet may take for the beginning of a formula, and the mark that says it is none."""
+
+
+@dataclass(frozen=True)
+class CellsExporter:
+    """Writes the tissue cells for QuPath, spreadsheets and statistics.
+
+    Attributes
+    ----------
+    settings : Settings
+    """
+
+    settings: Settings = Settings()
+
+    def refusal(self) -> str | None:
+        """Return None: what this needs is always installed."""
+        return None
+
+    def write(self, result: SlideResult, folder: Path) -> list[Path]:
+        """Write the cells into a folder and return the paths of the files."""
+        paths = [folder / f"{result.slide.name}{CSV_ENDING}"]
+        _write_csv(result.heatmaps, paths[0])
+        if result.heatmaps.tissue_cells <= MOST_IN_GEOJSON:
+            paths.append(folder / f"{result.slide.name}{GEOJSON_ENDING}")
+            _write_geojson(result.heatmaps, paths[1])
+        return paths
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Some tissue cells, as texts that give back the very float32 values.
+
+    Attributes
+    ----------
+    l0_places : tuple of four lists of str
+        x, y, width and height in level-0 pixels.
+    classes : list of int
+        Index of each cell's predicted class; -1 where it has none.
+    values : list of list of str
+        By channel; empty where a value is not finite.
+    """
+
+    l0_places: tuple[list[str], list[str], list[str], list[str]]
+    classes: list[int]
+    values: list[list[str]]
+
+
+def plain_field(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: marked with ``'`` if it might be one.
+
+    >>> plain_field("=1+1"), plain_field("'s"), plain_field("MSI-H")
+    ("'=1+1", "''s", 'MSI-H')
+    """
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def qupath_class(name: str) -> str:
+    r"""Return a class's name as QuPath can have it: in one line, and not derived from another.
+
+    QuPath takes a colon for a class derived from another, and refuses line breaks
+    (``PathClass.isValidName``); the sign that replaces the colon looks the same.
+
+    >>> qupath_class("MSI: high\n"), qupath_class(" ")
+    ('MSI∶ high', 'class')
+    """
+    return re.sub(r"[\r\n]+", " ", name).replace(":", "\u2236").strip() or "class"
+
+
+def _write_csv(heatmaps: HeatmapSet, path: Path) -> None:
+    """Write a row per cell, in UTF-8 and RFC 4180's quoting."""
+    names = [plain_field(name) for name in heatmaps.classes] + [""]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*_PLACE, "class", *measurement_names(heatmaps)])
+        for cells in _chunks(heatmaps):
+            predicted = [names[index] for index in cells.classes]
+            writer.writerows(zip(*cells.l0_places, predicted, *cells.values, strict=True))
+
+
+def _write_geojson(heatmaps: HeatmapSet, path: Path) -> None:
+    """Write a feature per cell, as QuPath reads tiles."""
+    colours = class_colours(heatmaps.classes)
+    classes = [
+        {"name": qupath_class(name), "color": list(bytes.fromhex(colours[name][1:]))}
+        for name in heatmaps.classes
+    ]
+    ending, names = "", measurement_names(heatmaps)
+    with path.open("w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for cells in _chunks(heatmaps):
+            for feature in _features(cells, classes, names):
+                file.write(f"{ending}\n{json.dumps(feature, ensure_ascii=False)}")
+                ending = ","
+        file.write("\n]}\n")
+
+
+def _features(
+    cells: _Cells, classes: list[dict[str, Any]], names: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield cells as features of GeoJSON."""
+    rows = zip(*cells.l0_places, cells.classes, zip(*cells.values, strict=True), strict=True)
+    for x, y, width, height, predicted, values in rows:
+        left, top = float(x), float(y)
+        right, bottom = left + float(width), top + float(height)
+        ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+        properties: dict[str, Any] = {
+            "objectType": "tile",
+            "name": NAME,
+            "measurements": {
+                name: float(value) for name, value in zip(names, values, strict=True) if value
+            },
+        }
+        if predicted >= 0:
+            properties["classification"] = classes[predicted]
+        yield {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": properties,
+        }
+
+
+def _chunks(heatmaps: HeatmapSet) -> Iterator[_Cells]:
+    """Yield the tissue cells, row by row, some at a time."""
+    channels = [channel.reshape(-1) for channel in stacked(heatmaps)]
+    (tops, heights), (lefts, widths) = (
+        _sides(edges, limit)
+        for edges, limit in zip(heatmaps.grid.l0_edges(), heatmaps.slide_shape, strict=True)
+    )
+    tissue = np.flatnonzero(heatmaps.tissue & (heights > 0)[:, None] & (widths > 0))
+    lefts, tops, widths, heights = (each.astype(str) for each in (lefts, tops, widths, heights))
+    for first in range(0, len(tissue), _CHUNK_CELLS):
+        cells = tissue[first : first + _CHUNK_CELLS]
+        rows, cols = np.divmod(cells, heatmaps.grid.shape.cols)
+        places = tuple(
+            side[index].tolist()
+            for side, index in ((lefts, cols), (tops, rows), (widths, cols), (heights, rows))
+        )
+        yield _Cells(places, _predicted(heatmaps, cells), [_texts(c[cells]) for c in channels])
+
+
+def _sides(l0_edges: np.ndarray, l0_limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return first edge and length of each row or column of cells, as far as it is on the slide.
+
+    Parameters
+    ----------
+    l0_edges : (n + 1,) float64
+    l0_limit : int
+        The slide's size.
+    """
+    # A ten-thousandth of a pixel is less than any viewer keeps of a large coordinate.
+    within = np.round(np.clip(l0_edges, 0, l0_limit), 4)
+    return within[:-1], np.round(np.diff(within), 4)
+
+
+def _predicted(heatmaps: HeatmapSet, cells: np.ndarray) -> list[int]:
+    """Return the class with the highest score of each cell, -1 where scores are not known."""
+    scores = heatmaps.scores.reshape(len(heatmaps.classes), -1)[:, cells]
+    known = np.isfinite(scores).all(axis=0)
+    return np.where(known, np.nan_to_num(scores).argmax(axis=0), -1).tolist()
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    """Return the shortest texts that give back float32 values; nothing for NaN and infinity."""
+    return np.where(np.isfinite(values), values.astype(str), "").tolist()

@@ -1,0 +1,310 @@
+"""Writes ``viewers/qupath/``: a project that opens the slides of all runs in QuPath 0.5-0.7.
+
+QuPath's own files beside ours hold the annotations that people made. So a project that is there is
+added to, never replaced, and nothing in its ``data/`` is changed or removed.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from heatmaps_ome.colour import class_colours
+from heatmaps_ome.errors import OutputError, ResultError
+from heatmaps_ome.export.cells import qupath_class
+from heatmaps_ome.provenance import write_json
+from heatmaps_ome.results import VIEWERS
+from heatmaps_ome.viewer_files import viewer_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path, PurePath
+
+PROJECT = "project.qpproj"
+_SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy")
+_VERSION = "0.6.0"
+_OPENSLIDE = "qupath.lib.images.servers.openslide.OpenslideServerBuilder"
+_RESULTS, _TRUE_CLASS, _PREDICTION = "heatmaps-ome results", "true class", "prediction: "
+"""Keys of an entry's metadata that are ours."""
+_THUMBNAIL_PX = 256
+
+_Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ProjectSlide:
+    """A slide whose results are on disk.
+
+    Attributes
+    ----------
+    path : Path
+        The slide's file.
+    name : str
+        Of the results: their folder's.
+    prediction : mapping of class → probability
+        NaN for a slide without tissue.
+    true_class : str
+    """
+
+    path: Path
+    name: str
+    prediction: Mapping[str, float]
+    true_class: str
+
+
+def write_project(
+    output: Path, slides: Sequence[ProjectSlide], classes: Sequence[str], now_ms: int
+) -> Path:
+    """Add slides to the project of an output folder, or make one, and return its path.
+
+    It is the one file of a run with the slides' absolute paths, which QuPath needs.
+
+    Parameters
+    ----------
+    now_ms : int
+        The time, in ms since 1970.
+
+    Raises
+    ------
+    ResultError
+        If there is a project that cannot be read; it stays as it is.
+    OutputError
+        If the project cannot be written.
+    """
+    folder = output / VIEWERS / "qupath"
+    path, classes_path = folder / PROJECT, folder / "classifiers" / "classes.json"
+    try:
+        found = _read(path, _is_project)
+        found_classes = _read(classes_path, _is_classes)
+        project = copy.deepcopy(found) or _new_project(path, now_ms)
+        entries = {slide.name: _update(project, slide, folder) for slide in slides}
+        _copy_scripts(folder / "scripts")
+        _write_if_changed(classes_path, found_classes, _with_classes(found_classes, classes))
+        for name, entry in entries.items():
+            _write_thumbnail(output / name / "previews" / "slide.png", folder, entry["entryID"])
+        if project != found:
+            _write(path, {**project, "modifyTimestamp": now_ms})
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); the results are complete, only "
+            "QuPath has no project of them"
+        ) from error
+    return path
+
+
+def file_uri(path: PurePath) -> str:
+    r"""Return the address of an absolute path as Java understands it.
+
+    >>> from pathlib import PurePosixPath, PureWindowsPath
+    >>> file_uri(PurePosixPath("/data/Müller 1.svs"))
+    'file:///data/M%C3%BCller%201.svs'
+    >>> file_uri(PureWindowsPath("C:\\slides\\a#1.svs"))
+    'file:///C:/slides/a%231.svs'
+    >>> file_uri(PureWindowsPath("\\\\server\\share\\a.svs"))
+    'file:////server/share/a.svs'
+    """
+    place = path.as_posix()
+    rooted = place if place.startswith("/") else f"/{place}"
+    return "file://" + quote(rooted.encode("utf-8", "surrogateescape"), safe="/:")
+
+
+def _read(path: Path, known: Callable[[Any], bool]) -> _Json | None:
+    """Return what a file of the project says, or None if there is none.
+
+    Raises
+    ------
+    ResultError
+        If it is not what QuPath writes.
+    """
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not known(found):
+        raise ResultError(
+            f"{path} is damaged or not QuPath's, so it was left as it is and lacks this run's "
+            "slides; move it away, and the next run makes a new one"
+        )
+    return found
+
+
+def _is_project(found: Any) -> bool:
+    """Return whether JSON values are a project as QuPath 0.5-0.7 writes it."""
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("lastID", 0), int)
+        and _are_dicts(found.get("images", []))
+        and all(isinstance(entry.get("entryID"), int) for entry in found.get("images", []))
+        and all(isinstance(entry.get("metadata", {}), dict) for entry in found.get("images", []))
+    )
+
+
+def _is_classes(found: Any) -> bool:
+    """Return whether JSON values are a project's list of classes."""
+    return isinstance(found, dict) and _are_dicts(found.get("pathClasses", []))
+
+
+def _are_dicts(found: Any) -> bool:
+    """Return whether JSON values are a list of objects."""
+    return isinstance(found, list) and all(isinstance(each, dict) for each in found)
+
+
+def _new_project(path: Path, now_ms: int) -> _Json:
+    """Return a project without slides."""
+    return {
+        "version": _VERSION,
+        "createTimestamp": now_ms,
+        "modifyTimestamp": now_ms,
+        "uri": file_uri(path.parent.resolve() / path.name),
+        "lastID": 0,
+        "images": [],
+    }
+
+
+def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json:
+    """Put what we know of a slide into a project, and return its entry."""
+    images: list[_Json] = project.setdefault("images", [])
+    # The name itself may be a link to a file without a suffix: only the folder is resolved.
+    uri = file_uri(slide.path.parent.resolve() / slide.path.name)
+    same_place = [entry for entry in images if _place(uri) in map(_place, _uris_of(entry))]
+    same_results = [e for e in images if e.get("metadata", {}).get(_RESULTS) == slide.name]
+    if not same_place and same_results:
+        _move(same_results[0], uri)
+        same_place = same_results[:1]
+    if not same_place:
+        same_place = [_new_entry(project, slide, uri, folder)]
+        images.extend(same_place)
+    for entry in same_place:
+        entry["metadata"] = _metadata(entry.get("metadata", {}), slide)
+    return same_place[0]
+
+
+def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _Json:
+    """Return an entry with an identity that neither the project nor data left over has."""
+    left_over = [each.name for each in folder.glob("data/*") if each.name.isdecimal()]
+    used = [entry["entryID"] for entry in project["images"]]
+    number = 1 + max([project.get("lastID", 0), *used, *map(int, left_over)])
+    project["lastID"] = number
+    return {
+        "serverBuilder": {
+            "builderType": "uri",
+            "providerClassName": _OPENSLIDE,
+            "uri": uri,
+            # QuPath would crop the slide to its bounds, and (0, 0) would be another place.
+            "args": ["--no-crop"],
+        },
+        "entryID": number,
+        "randomizedName": f"image-{number:04d}",
+        "imageName": _as_text(slide.path.name),
+        "metadata": {},
+    }
+
+
+def _metadata(known: Mapping[str, str], slide: ProjectSlide) -> dict[str, str]:
+    """Return an entry's metadata with ours brought up to date."""
+    others = {key: value for key, value in known.items() if not key.startswith(_PREDICTION)}
+    predictions = {
+        _PREDICTION + qupath_class(name): f"{probability:.3f}"
+        for name, probability in slide.prediction.items()
+        if math.isfinite(probability)
+    }
+    ours = {_RESULTS: _as_text(slide.name), _TRUE_CLASS: qupath_class(slide.true_class)}
+    return {**others, **ours, **predictions}
+
+
+def _as_text(name: str) -> str:
+    """Return a file's name without what is no text; Linux allows any bytes."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _builders_of(value: Any) -> Iterator[_Json]:
+    """Yield all builders that open a file, however QuPath has wrapped them (rotated, cropped)."""
+    if isinstance(value, dict):
+        if isinstance(value.get("uri"), str):
+            yield value
+        for each in value.values():
+            yield from _builders_of(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _builders_of(each)
+
+
+def _uris_of(entry: _Json) -> list[str]:
+    """Return the addresses of the files that an entry opens."""
+    return [builder["uri"] for builder in _builders_of(entry.get("serverBuilder"))]
+
+
+def _place(uri: str) -> str:
+    """Return the path that an address means: Java writes ``file:/a``, others ``file:///a``."""
+    return unquote(re.sub(r"^file:/+", "/", uri))
+
+
+def _move(entry: _Json, uri: str) -> None:
+    """Let an entry open the slide where it is now."""
+    for builder in _builders_of(entry.get("serverBuilder")):
+        builder["uri"] = uri
+
+
+def _with_classes(found: _Json | None, classes: Sequence[str]) -> _Json:
+    """Return a project's classes with ours added; those it has keep their colours."""
+    known = list((found or {}).get("pathClasses", []))
+    names = {each.get("name") for each in known}
+    for name, colour in class_colours(classes).items():
+        shown = qupath_class(name)
+        if shown not in names:
+            names.add(shown)
+            known.append({"name": shown, "color": signed_argb(colour)})
+    return {**(found or {}), "pathClasses": known}
+
+
+def signed_argb(colour: str) -> int:
+    """Return an opaque colour as Java packs it.
+
+    >>> signed_argb("#ffffff"), signed_argb("#0072b2")
+    (-1, -16747854)
+    """
+    return int(colour[1:], 16) - (1 << 24)
+
+
+def _copy_scripts(folder: Path) -> None:
+    """Put our scripts where QuPath lists a project's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _SCRIPTS:
+        partial = folder / f"{name}.partial"
+        partial.write_bytes((viewer_files() / "qupath" / name).read_bytes())
+        partial.replace(folder / name)
+
+
+def _write_if_changed(path: Path, before: _Json | None, after: _Json) -> None:
+    """Write a file of the project unless it says the same already."""
+    if before != after:
+        _write(path, after)
+
+
+def _write(path: Path, said: _Json) -> None:
+    """Write a file of the project as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, said)
+
+
+def _write_thumbnail(preview: Path, folder: Path, entry_id: int) -> None:
+    """Give an entry a small picture, unless it has one or there is no preview of the slide."""
+    path = folder / "data" / str(entry_id) / "thumbnail.jpg"
+    if path.exists() or not preview.is_file():
+        return
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name("thumbnail.partial")
+    with Image.open(preview) as image:
+        small = image.convert("RGB")
+    small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+    small.save(partial, "JPEG", quality=90)
+    partial.replace(path)

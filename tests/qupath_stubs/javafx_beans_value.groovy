@@ -1,0 +1,3 @@
+package javafx.beans.value
+
+interface ChangeListener { void changed(Object property, Object before, Object now) }

@@ -1,0 +1,3 @@
+package javafx.scene
+
+class Scene { Scene(Object root) { } }

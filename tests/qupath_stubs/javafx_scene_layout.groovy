@@ -1,0 +1,5 @@
+package javafx.scene.layout
+
+class BorderPane { BorderPane(Object... children) { } }
+
+class VBox { VBox(double gap, Object... children) { } }

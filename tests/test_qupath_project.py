@@ -1,0 +1,241 @@
+"""The project for QuPath: what QuPath 0.5-0.7 reads, and nothing of the user's lost.
+
+The facts are those of QuPath's DefaultProject.loadProject and loadPathClasses.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from heatmaps_ome.colour import class_colours
+from heatmaps_ome.errors import OutputError, ResultError
+from heatmaps_ome.qupath import ProjectSlide, signed_argb, write_project
+from heatmaps_ome.viewer_files import viewer_files
+
+CLASSES = ("MSIH", "nonMSIH")
+NOW = 1_700_000_000_000
+
+
+@pytest.fixture
+def slides(tmp_path):
+    """Two slides in a folder with a name that addresses must encode."""
+    folder = tmp_path / "Fälle 100%#2"
+    folder.mkdir()
+    (folder / "a 1.svs").touch()
+    (folder / "b.svs").touch()
+    return [
+        ProjectSlide(folder / "a 1.svs", "a 1", {"MSIH": 0.8342, "nonMSIH": 0.1658}, "MSIH"),
+        ProjectSlide(folder / "b.svs", "b", {"MSIH": float("nan"), "nonMSIH": 0.5}, "MSIH"),
+    ]
+
+
+def written(output, slides, classes=CLASSES, now_ms=NOW):
+    """Write a project; return what it says."""
+    return json.loads(write_project(output, slides, classes, now_ms).read_text(encoding="utf-8"))
+
+
+def classes_of(output):
+    path = output / "viewers" / "qupath" / "classifiers" / "classes.json"
+    return json.loads(path.read_text(encoding="utf-8"))["pathClasses"]
+
+
+def test_a_new_project_is_what_qupath_reads(tmp_path, slides):
+    project = written(tmp_path, slides)
+    assert project["version"] == "0.6.0"
+    assert (project["createTimestamp"], project["modifyTimestamp"]) == (NOW, NOW)
+    path = tmp_path / "viewers" / "qupath" / "project.qpproj"
+    assert Path(unquote(urlparse(project["uri"]).path)) == path
+    assert project["lastID"] == 2
+    for entry, slide, number in zip(project["images"], slides, (1, 2), strict=True):
+        builder = entry["serverBuilder"]
+        assert builder["builderType"] == "uri"
+        assert builder["providerClassName"].endswith("openslide.OpenslideServerBuilder")
+        # Frames agree only if QuPath shows the whole canvas.
+        assert builder["args"] == ["--no-crop"]
+        assert builder["uri"].isascii()
+        assert " " not in builder["uri"]
+        assert Path(unquote(urlparse(builder["uri"]).path)) == slide.path
+        assert (entry["entryID"], entry["imageName"]) == (number, slide.path.name)
+    assert project["images"][0]["metadata"] == {
+        "heatmaps-ome results": "a 1", "true class": "MSIH",
+        "prediction: MSIH": "0.834", "prediction: nonMSIH": "0.166",
+    }  # fmt: skip
+    assert "prediction: MSIH" not in project["images"][1]["metadata"]
+    values = {type(v) for entry in project["images"] for v in entry["metadata"].values()}
+    assert values == {str}
+
+
+def test_classes_have_the_colours_of_the_tiles_as_java_packs_them(tmp_path, slides):
+    write_project(tmp_path, slides, CLASSES, NOW)
+    for each, (name, colour) in zip(
+        classes_of(tmp_path), class_colours(CLASSES).items(), strict=True
+    ):
+        assert each == {"name": name, "color": signed_argb(colour)}
+        assert -(2**31) <= each["color"] < 0
+        assert f"#{each['color'] & 0xFFFFFF:06x}" == colour
+
+
+def test_names_of_strangers_classes_are_such_as_qupath_takes(tmp_path, slides):
+    classes = ("MSI: high", "two\nlines", " ", "two lines")
+    write_project(tmp_path, slides, classes, NOW)
+    names = [each["name"] for each in classes_of(tmp_path)]
+    assert names == ["MSI\u2236 high", "two lines", "class"]
+
+
+def test_the_scripts_are_there_as_they_are_in_viewer_configs(tmp_path, slides):
+    write_project(tmp_path, slides, CLASSES, NOW)
+    scripts = tmp_path / "viewers" / "qupath" / "scripts"
+    assert {p.name for p in scripts.iterdir()} == {"show_heatmap.groovy", "import_tiles.groovy"}
+    for path in scripts.iterdir():
+        assert path.read_bytes() == (viewer_files() / "qupath" / path.name).read_bytes()
+
+
+def test_thumbnails_are_made_of_previews_and_never_replaced(tmp_path, slides):
+    (tmp_path / "a 1" / "previews").mkdir(parents=True)
+    Image.fromarray(np.zeros((300, 900, 3), np.uint8)).save(tmp_path / "a 1/previews/slide.png")
+    write_project(tmp_path, slides, CLASSES, NOW)
+    data = tmp_path / "viewers" / "qupath" / "data"
+    assert [p.relative_to(data) for p in data.rglob("*") if p.is_file()] == [
+        Path("1/thumbnail.jpg")
+    ]
+    with Image.open(data / "1" / "thumbnail.jpg") as image:
+        assert max(image.size) == 256
+    (data / "1" / "thumbnail.jpg").write_bytes(b"QuPath's own")
+    write_project(tmp_path, slides, CLASSES, NOW)
+    assert (data / "1" / "thumbnail.jpg").read_bytes() == b"QuPath's own"
+
+
+@pytest.fixture
+def used(tmp_path, slides):
+    """A project that a user has worked with in QuPath."""
+    project = written(tmp_path, slides[:1])
+    folder = tmp_path / "viewers" / "qupath"
+    ours = project["images"][0]
+    ours |= {"imageName": "Case 7", "description": "seen by A.", "tags": ["done"]}
+    ours["metadata"] |= {"stain": "H&E", "prediction: oldclass": "0.5"}
+    # As QuPath writes it: Java's way of addresses, and the server's metadata added.
+    ours["serverBuilder"]["uri"] = ours["serverBuilder"]["uri"].replace("file:///", "file:/")
+    ours["serverBuilder"]["metadata"] = {"width": 5}
+    theirs = {
+        "serverBuilder": {
+            "builderType": "rotated",
+            "builder": {"builderType": "uri", "uri": "file:/x/own.tif", "args": []},
+        },
+        "entryID": 9,
+        "imageName": "own",
+        "metadata": {},
+    }
+    project["images"].insert(0, theirs)
+    project |= {"lastID": 9, "future": {"kept": True}}
+    (folder / "project.qpproj").write_text(json.dumps(project), encoding="utf-8")
+    classes = [{"name": "Stroma", "color": -5}, {"name": "MSIH", "color": -7}]
+    (folder / "classifiers" / "classes.json").write_text(
+        json.dumps({"pathClasses": classes, "other": 1})
+    )
+    (folder / "data" / "1").mkdir(parents=True)
+    (folder / "data" / "1" / "data.qpdata").write_bytes(b"annotations")
+    return project
+
+
+def test_what_people_did_in_a_project_stays(tmp_path, slides, used):
+    project = written(tmp_path, slides, now_ms=NOW + 5)
+    own, first, second = project["images"]
+    assert own == used["images"][0]
+    assert (first["entryID"], second["entryID"], project["lastID"]) == (1, 10, 10)
+    before = used["images"][1]
+    changed = {"metadata"}
+    assert {k: v for k, v in first.items() if k not in changed} == {
+        k: v for k, v in before.items() if k not in changed
+    }
+    assert first["metadata"]["stain"] == "H&E"
+    assert first["metadata"]["prediction: MSIH"] == "0.834"
+    assert "prediction: oldclass" not in first["metadata"]
+    assert project["future"] == {"kept": True}
+    assert (project["createTimestamp"], project["modifyTimestamp"]) == (NOW, NOW + 5)
+    assert classes_of(tmp_path)[:2] == [
+        {"name": "Stroma", "color": -5},
+        {"name": "MSIH", "color": -7},
+    ]
+    assert [each["name"] for each in classes_of(tmp_path)] == ["Stroma", "MSIH", "nonMSIH"]
+    folder = tmp_path / "viewers" / "qupath"
+    assert json.loads((folder / "classifiers/classes.json").read_text())["other"] == 1
+    assert (folder / "data" / "1" / "data.qpdata").read_bytes() == b"annotations"
+
+
+def test_slides_of_earlier_runs_stay_and_nothing_is_doubled(tmp_path, slides):
+    written(tmp_path, slides[:1])
+    again = written(tmp_path, slides[1:])
+    assert [entry["imageName"] for entry in again["images"]] == ["a 1.svs", "b.svs"]
+    assert written(tmp_path, slides) == again
+
+
+def test_a_run_without_news_does_not_touch_the_project(tmp_path, slides):
+    path = write_project(tmp_path, slides, CLASSES, NOW)
+    os.utime(path, (1, 1))
+    write_project(tmp_path, slides, CLASSES, NOW + 9)
+    assert path.stat().st_mtime == 1
+
+
+def test_a_slide_that_moved_keeps_its_annotations(tmp_path, slides):
+    written(tmp_path, slides)
+    moved = tmp_path / "archive"
+    shutil.move(slides[0].path.parent, moved)
+    there = ProjectSlide(moved / "a 1.svs", "a 1", {"MSIH": 1.0}, "MSIH")
+    project = written(tmp_path, [there])
+    assert [entry["entryID"] for entry in project["images"]] == [1, 2]
+    place = urlparse(project["images"][0]["serverBuilder"]["uri"]).path
+    assert Path(unquote(place)) == there.path
+
+
+def test_annotations_of_a_lost_project_are_not_given_to_other_slides(tmp_path, slides):
+    write_project(tmp_path, slides, CLASSES, NOW)
+    folder = tmp_path / "viewers" / "qupath"
+    (folder / "data" / "7").mkdir(parents=True)
+    (folder / "project.qpproj").unlink()
+    assert [entry["entryID"] for entry in written(tmp_path, slides)["images"]] == [8, 9]
+
+
+@pytest.mark.parametrize("name", ["project.qpproj", "classifiers/classes.json"])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"[]", b"\xff\xfe", b'{"images": [1], "pathClasses": 5}', b"null"],
+    ids=["empty", "cut", "a list", "no text", "other", "null"],
+)
+def test_a_damaged_project_is_left_alone(tmp_path, slides, name, damage):
+    write_project(tmp_path, slides[:1], CLASSES, NOW)
+    folder = tmp_path / "viewers" / "qupath"
+    (folder / name).write_bytes(damage)
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(ResultError, match="left as it is"):
+        write_project(tmp_path, slides, CLASSES, NOW + 5)
+    assert before == {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_project_that_cannot_be_written_is_told_in_a_sentence(tmp_path, slides):
+    (tmp_path / "viewers").write_text("in the way")
+    with pytest.raises(OutputError, match="the results are complete"):
+        write_project(tmp_path, slides, CLASSES, NOW)
+
+
+def test_addresses_do_not_resolve_links_to_slides(tmp_path, slides):
+    """A store of files by their content has names without suffix behind its links."""
+    (tmp_path / "c.svs").symlink_to(slides[0].path)
+    link = ProjectSlide(tmp_path / "x" / ".." / "c.svs", "c", {}, "MSIH")
+    (tmp_path / "x").mkdir()
+    uri = written(tmp_path, [link])["images"][0]["serverBuilder"]["uri"]
+    assert Path(unquote(urlparse(uri).path)) == tmp_path / "c.svs"
+
+
+def test_names_that_are_no_text_are_shown_as_far_as_they_are(tmp_path):
+    path = tmp_path / os.fsdecode(b"gr\xfcn.svs")
+    slide = ProjectSlide(path, path.stem, {}, "MSIH")
+    entry = written(tmp_path, [slide])["images"][0]
+    assert entry["imageName"] == "gr?n.svs"
+    assert entry["serverBuilder"]["uri"].endswith("/gr%FCn.svs")
+    assert len(written(tmp_path, [slide])["images"]) == 1

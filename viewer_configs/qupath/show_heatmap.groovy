@@ -1,0 +1,550 @@
+/*
+ * Shows a heatmap on the slide that is open, transparent and at its true place (QuPath 0.5 - 0.7).
+ *
+ * Run it from Automate > Project scripts, or drag it onto QuPath and press Run. Nothing needs to be
+ * edited: results are found by the name of the slide. Optional script arguments: the folder of the
+ * results, and the name of a map ("attention").
+ *
+ * A small window chooses the map and its opacity and explains the colours. Where the slide's
+ * <slide>.values.ome.tiff is there, QuPath colours the raw values and shows the one under the mouse
+ * in the corner of the picture; otherwise the finished overlay <slide>.<map>.ome.tiff is shown.
+ * C hides and shows the map.
+ */
+import com.google.gson.Gson
+import com.google.gson.JsonParseException
+import groovy.transform.CompileStatic
+import java.awt.image.BandedSampleModel
+import java.awt.image.BufferedImage
+import java.awt.image.ColorModel
+import java.awt.image.DataBuffer
+import java.awt.image.DataBufferFloat
+import java.awt.image.Raster
+import java.util.function.DoubleToIntFunction
+import java.util.function.Function
+import javafx.application.Platform
+import javafx.beans.value.ChangeListener
+import javafx.scene.Scene
+import javafx.scene.control.Button
+import javafx.scene.control.ComboBox
+import javafx.scene.control.Label
+import javafx.scene.control.Slider
+import javafx.scene.image.ImageView
+import javafx.scene.image.WritableImage
+import javafx.scene.layout.BorderPane
+import javafx.scene.layout.VBox
+import javafx.stage.Stage
+import javafx.stage.Window
+import qupath.fx.dialogs.Dialogs
+import qupath.fx.dialogs.FileChoosers
+import qupath.lib.color.ColorMaps
+import qupath.lib.color.ColorModelFactory
+import qupath.lib.gui.images.stores.ColorModelRenderer
+import qupath.lib.gui.scripting.QPEx
+import qupath.lib.gui.viewer.overlays.AbstractOverlay
+import qupath.lib.gui.viewer.overlays.PixelClassificationOverlay
+import qupath.lib.images.servers.AbstractTileableImageServer
+import qupath.lib.images.servers.ImageChannel
+import qupath.lib.images.servers.ImageServer
+import qupath.lib.images.servers.ImageServerBuilder
+import qupath.lib.images.servers.ImageServerMetadata
+import qupath.lib.images.servers.ImageServers
+import qupath.lib.images.servers.PixelType
+import qupath.lib.images.servers.TileRequest
+import qupath.lib.regions.ImageRegion
+
+// begin of what both scripts share; tests hold the copies equal
+/** Why something cannot be done, in one sentence for the user. */
+class Refusal extends RuntimeException {
+    Refusal(String sentence) { super(sentence) }
+}
+
+/** The results of the open slide: what maps.json says, and the files beside it. */
+class SlideResults {
+    final File folder
+    Map said
+    /** What QuPath's (0, 0) is in level-0 pixels of the whole slide: QuPath may crop to the bounds. */
+    int l0Left, l0Top
+
+    SlideResults(File manifest, ImageServer slide) {
+        folder = manifest.getParentFile()
+        try {
+            said = (Map) json(manifest)
+        } catch (IOException | JsonParseException | ClassCastException e) {
+            throw new Refusal("${manifest} cannot be read and may be damaged: run heatmaps-ome again.")
+        }
+        if (!(said.format as String)?.startsWith('heatmaps-ome maps'))
+            throw new Refusal("${manifest} was not written by heatmaps-ome.")
+        int width = slide.getWidth(), height = slide.getHeight()
+        int cols = said.slide.cols, rows = said.slide.rows
+        def bounds = said.slide.bounds
+        if (width == cols && height == rows) {
+            l0Left = 0
+            l0Top = 0
+        } else if (width == bounds.cols && height == bounds.rows) {
+            l0Left = bounds.col as int
+            l0Top = bounds.row as int
+        } else {
+            throw new Refusal("The results in ${folder} are of a slide of ${cols} x ${rows} " +
+                "pixels, but the open one has ${width} x ${height}: they are of another slide.")
+        }
+    }
+
+    /** Return what a file of JSON says; QuPath has no JSON of Groovy's own. */
+    static Object json(File file) { return file.withReader('UTF-8') { new Gson().fromJson(it, Object) } }
+
+    /** Return a file that maps.json names, or null if it is not there. */
+    File file(Object name) {
+        def found = name == null ? null : new File(folder, name as String)
+        return found != null && found.isFile() ? found : null
+    }
+
+    /** Return the name that the results of a slide have: its file's without the last suffix. */
+    static String nameOf(ImageServer slide) {
+        def uris = slide.getURIs()
+        def path = uris.isEmpty() ? null : uris.iterator().next().getPath()
+        def name = path == null ? slide.getMetadata().getName() : path.substring(path.lastIndexOf('/') + 1)
+        int dot = name.lastIndexOf('.')
+        return dot > 0 ? name.substring(0, dot) : name
+    }
+
+    /** Return a slide's maps.json: in the folder given, else in the project's run, else beside the slide. */
+    static File find(String given, ImageServer slide, Object project) {
+        String name = nameOf(slide)
+        if (given) {
+            def place = new File(given)
+            def found = [place, new File(place, 'maps.json'), new File(place, "${name}/maps.json")].find { it.isFile() }
+            if (found == null)
+                throw new Refusal("There are no results of ${name} in ${place}.")
+            return new File(found.getAbsoluteFile().getParentFile(), 'maps.json')
+        }
+        def places = []
+        def folder = project?.getPath()?.toFile()?.getAbsoluteFile()?.getParentFile()
+        if (folder?.getName() == 'qupath' && folder.getParentFile()?.getName() == 'viewers')
+            places << folder.getParentFile().getParentFile()
+        def uris = slide.getURIs()
+        if (!uris.isEmpty() && uris.iterator().next().getScheme() == 'file')
+            places << new File(uris.iterator().next()).getParentFile()
+        return places.collect { new File(new File(it, name), 'maps.json') }.find { it.isFile() }
+    }
+
+    /** Return the results of the open slide, asking for their folder where it is not known. */
+    static SlideResults open(String given, ImageServer slide, Object project, boolean asks) {
+        def manifest = find(given, slide, project)
+        if (manifest == null && asks) {
+            def folder = FileChoosers.promptForDirectory("Results of ${nameOf(slide)}" as String, null)
+            if (folder == null)
+                return null
+            manifest = find(folder.getPath(), slide, null)
+        }
+        if (manifest == null)
+            throw new Refusal("No results of ${nameOf(slide)} were found: open the project in viewers/qupath of the " +
+                "results, put the results beside the slide, or give their folder as the script's argument.")
+        def results = new SlideResults(manifest, slide)
+        def theirs = results.said.slide.name
+        def question = "These are the results of ${theirs}; the open slide is ${nameOf(slide)}. Are they the same?"
+        if (theirs != nameOf(slide) && asks && !Dialogs.showConfirmDialog('Heatmaps', question as String))
+            return null
+        return results
+    }
+
+    /** Return the map of a name or title, refusing with those there are. */
+    Map map(List<Map> maps, String wanted) {
+        def found = maps.find { [it.name, it.title, it.measurement]*.toLowerCase().contains(wanted.toLowerCase()) }
+        if (found == null)
+            throw new Refusal("There is no map ${wanted}; there are ${maps.collect { it.name }.join(', ')}.")
+        return found
+    }
+
+    /** Return 256 colours from a map's lower to its upper value, packed RGB. */
+    static int[] colours(Map map) {
+        double first = map.levels_lower, last = map.levels_upper
+        int[] known = map.colours.collect { Integer.parseInt((it as String).substring(1), 16) } as int[]
+        def rgb = new int[256]
+        for (int i = 0; i < 256; i++) {
+            double value = map.lower + (map.upper - map.lower) * i / 255
+            double place = Math.max(0d, Math.min(1d, (value - first) / (last - first))) * (known.length - 1)
+            int low = Math.min((int) place, known.length - 2)
+            double part = place - low
+            for (int shift : [16, 8, 0]) {
+                int one = (known[low] >> shift) & 255, other = (known[low + 1] >> shift) & 255
+                rgb[i] |= ((int) Math.round(one * (1 - part) + other * part)) << shift
+            }
+        }
+        return rgb
+    }
+
+    /** Return a map's colours as QuPath has them. */
+    static Object colourMap(Map map) {
+        def rgb = colours(map)
+        def part = { int shift -> rgb.collect { (it >> shift) & 255 } as int[] }
+        return ColorMaps.createColorMap(map.title as String, part(16), part(8), part(0))
+    }
+}
+// end of what both scripts share
+
+/** An overlay file in the frame of the open slide, whose corner may lie anywhere in it. */
+class AlignedServer extends AbstractTileableImageServer {
+    private final ImageServer<BufferedImage> source
+    private final double scale
+    private final int l0Left, l0Top
+    private final int[] bands
+    private final ColorModel model
+    private final ImageServerMetadata metadata
+    private final String id
+
+    /**
+     * @param scale level-0 pixels per pixel of the source
+     * @param channels channels of the source to show, or null to show its colours
+     * @param model colours of the channels
+     */
+    AlignedServer(ImageServer<BufferedImage> slide, ImageServer<BufferedImage> source, double scale,
+                  SlideResults results, List<Integer> channels, ColorModel model) {
+        this.source = source
+        this.scale = scale
+        this.l0Left = results.l0Left
+        this.l0Top = results.l0Top
+        this.bands = channels as int[]
+        this.model = model
+        this.id = "Heatmap ${channels} of ${source.getPath()} on ${slide.getPath()} at ${l0Left}, ${l0Top}"
+        this.metadata = metadataFor(slide)
+    }
+
+    private ImageServerMetadata metadataFor(ImageServer<BufferedImage> slide) {
+        int width = slide.getWidth(), height = slide.getHeight()
+        def levels = new ImageServerMetadata.ImageResolutionLevel.Builder(width, height)
+        for (int level = 0; level < source.nResolutions(); level++) {
+            double size = l0Pixel(level)
+            // rounded up: a part of a pixel at the slide's edge is shown too
+            levels.addLevel(size, (int) Math.ceil(width / size), (int) Math.ceil(height / size))
+        }
+        def theirs = source.getMetadata()
+        def calibration = slide.getPixelCalibration()
+        def builder = new ImageServerMetadata.Builder(theirs)
+            .width(width).height(height)
+            .pixelSizeMicrons(calibration.getPixelWidthMicrons(), calibration.getPixelHeightMicrons())
+            .channelType(ImageServerMetadata.ChannelType.FEATURE)
+            .preferredTileSize(theirs.getPreferredTileWidth(), theirs.getPreferredTileHeight())
+            .levels(levels.build())
+        if (bands != null)
+            builder.channels(bands.collect { ImageChannel.getInstance(source.getChannel(it).getName(), 0xffffff) })
+        return builder.build()
+    }
+
+    /** Return the size of a level's pixels in level-0 pixels of the slide. */
+    private double l0Pixel(int level) { return scale * source.getDownsampleForResolution(level) }
+
+    /** Return by how many pixels of a level the source is shifted; they are off by half of one at most. */
+    private static int shift(int l0Offset, double l0Pixel) { return (int) Math.floor(l0Offset / l0Pixel + 0.5) }
+
+    @Override
+    protected BufferedImage readTile(TileRequest tile) throws IOException {
+        int level = tile.getLevel()
+        double size = l0Pixel(level)
+        int left = tile.getTileX() + shift(l0Left, size), top = tile.getTileY() + shift(l0Top, size)
+        def target = blank(tile.getTileWidth(), tile.getTileHeight())
+        def whole = source.getMetadata().getLevel(level)
+        int right = Math.min(left + tile.getTileWidth(), whole.getWidth())
+        int bottom = Math.min(top + tile.getTileHeight(), whole.getHeight())
+        int wide = source.getMetadata().getPreferredTileWidth(), high = source.getMetadata().getPreferredTileHeight()
+        // whole tiles of the source only: QuPath drops alpha in all other regions
+        for (int y = top.intdiv(high) * high; y < bottom; y += high)
+            for (int x = left.intdiv(wide) * wide; x < right; x += wide) {
+                int columns = Math.min(wide, whole.getWidth() - x), rows = Math.min(high, whole.getHeight() - y)
+                def region = ImageRegion.createInstance(x, y, columns, rows, 0, 0)
+                def image = source.readRegion(TileRequest.createInstance(source, level, region).getRegionRequest())
+                if (image != null)
+                    copy(image, x - left, y - top, target)
+            }
+        return target
+    }
+
+    /** Return a tile without values: NaN, or transparent. */
+    private BufferedImage blank(int width, int height) {
+        if (bands == null)
+            return new BufferedImage(width, height, BufferedImage.TYPE_INT_ARGB)
+        def buffer = new DataBufferFloat(width * height, bands.length)
+        for (int band = 0; band < bands.length; band++)
+            Arrays.fill(buffer.getData(band), Float.NaN)
+        def layout = new BandedSampleModel(DataBuffer.TYPE_FLOAT, width, height, bands.length)
+        return new BufferedImage(model, Raster.createWritableRaster(layout, buffer, null), false, null)
+    }
+
+    /** Copy an image to a place in another, as far as it lies in it. */
+    private void copy(BufferedImage image, int x, int y, BufferedImage target) {
+        int left = Math.max(x, 0), top = Math.max(y, 0)
+        int wide = Math.min(x + image.getWidth(), target.getWidth()) - left
+        int high = Math.min(y + image.getHeight(), target.getHeight()) - top
+        if (wide <= 0 || high <= 0)
+            return
+        if (bands == null) {
+            int[] argb = image.getRGB(left - x, top - y, wide, high, null, 0, wide)
+            target.setRGB(left, top, wide, high, argb, 0, wide)
+            return
+        }
+        for (int band = 0; band < bands.length; band++) {
+            float[] values = new float[wide * high]
+            image.getRaster().getSamples(left - x, top - y, wide, high, bands[band], values)
+            target.getRaster().setSamples(left, top, wide, high, band, values)
+        }
+    }
+
+    /** Return the value on show at a place, NaN where none is or nothing has been read yet. */
+    double valueAt(double x, double y) {
+        for (int level = 0; level < nResolutions(); level++) {
+            def tile = getTileRequestManager().getTileRequest(level, (int) Math.floor(x), (int) Math.floor(y), 0, 0)
+            def image = tile == null ? null : getCachedTile(tile)
+            if (image == null)
+                continue
+            int col = (int) Math.floor(x / l0Pixel(level)) - tile.getTileX()
+            int row = (int) Math.floor(y / l0Pixel(level)) - tile.getTileY()
+            if (col >= 0 && row >= 0 && col < image.getWidth() && row < image.getHeight())
+                return image.getRaster().getSampleDouble(col, row, 0)
+        }
+        return Double.NaN
+    }
+
+    boolean hasValues() { return bands != null }
+
+    @Override protected ImageServerBuilder.ServerBuilder<BufferedImage> createServerBuilder() { return null }
+    @Override protected String createID() { return id }
+    @Override Collection<URI> getURIs() { return source.getURIs() }
+    @Override String getServerType() { return 'Heatmap in the frame of a slide' }
+    @Override ImageServerMetadata getOriginalMetadata() { return metadata }
+}
+
+/** How opaque a value is: transparent without one, and fading where the map fades. */
+@CompileStatic
+class Opacity implements DoubleToIntFunction {
+    private final boolean fades
+    private final double lower, upper
+
+    Opacity(boolean fades, double lower, double upper) {
+        this.fades = fades
+        this.lower = lower
+        this.upper = upper
+    }
+
+    @Override
+    int applyAsInt(double value) {
+        if (Double.isNaN(value))
+            return 0
+        return fades ? (int) Math.round(255 * Math.max(0d, Math.min(1d, (value - lower) / (upper - lower)))) : 255
+    }
+}
+
+/** A viewer with one of the slide's maps on it. */
+class HeatmapViewer {
+    final Object viewer
+    final Object imageData
+    final SlideResults results
+    Map map
+    PixelClassificationOverlay overlay
+    private final Map<File, ImageServer> servers = [:]
+
+    HeatmapViewer(viewer, imageData, SlideResults results) {
+        this.viewer = viewer
+        this.imageData = imageData
+        this.results = results
+    }
+
+    /** Return the maps that can be shown. */
+    List<Map> maps() { return results.said.maps.findAll { fileOf(it) != null } }
+
+    private boolean showsValues(Map map) {
+        // a map with a note is drawn otherwise than its values lie
+        return map.channel != null && !map.note && results.file(results.said.values_tiff) != null
+    }
+
+    private File fileOf(Map map) {
+        return showsValues(map) ? results.file(results.said.values_tiff) : results.file(map.overlay)
+    }
+
+    /** Put a map on the slide in place of the one before. */
+    void show(Map map) {
+        boolean values = showsValues(map)
+        def file = fileOf(map)
+        def source = servers.computeIfAbsent(file, { ImageServers.buildServer(it.toURI()) } as Function)
+        def channels = values ? (map.fades ? [map.channel, 0] : [map.channel]) : null
+        def model = values ? colourModel(map) : null
+        def scale = scaleOf(source, file)
+        def aligned = new AlignedServer(imageData.getServer(), source, scale, results, channels, model)
+        def ours = { data -> data == imageData ? aligned : null } as Function
+        def renderer = values ? new ColorModelRenderer(model) : null
+        def overlay = PixelClassificationOverlay.create(viewer.getOverlayOptions(), ours, renderer)
+        overlay.setLivePrediction(true)     // read tiles when they come into view
+        overlay.setOpacity(values ? map.alpha as double : 1.0d)
+        def tell = { data, x, y, z, t -> data == imageData ? told(map, aligned, x, y) : null }
+        overlay.setLocationStringFunction(tell as AbstractOverlay.LocationStringFunction)
+        replace(overlay)
+        this.map = map
+    }
+
+    private static String told(Map map, AlignedServer server, double x, double y) {
+        if (!server.hasValues())
+            return map.title
+        double value = server.valueAt(x, y)
+        return Double.isNaN(value) ? null : "${map.title}: ${number(value)}"
+    }
+
+    private void replace(PixelClassificationOverlay overlay) {
+        def before = this.overlay
+        this.overlay = overlay
+        Platform.runLater {
+            viewer.getOverlayOptions().setShowPixelClassification(true)
+            viewer.setCustomPixelLayerOverlay(overlay)
+            viewer.repaint()
+            before?.stop()
+        }
+    }
+
+    /** Make the map on show more or less opaque. */
+    void setOpacity(double opacity) {
+        overlay.setOpacity(opacity)
+        viewer.repaint()
+    }
+
+    /** Take the map off the slide. */
+    void remove() {
+        if (viewer.getCustomPixelLayerOverlay() == overlay)
+            viewer.resetCustomPixelLayerOverlay()
+        overlay.stop()
+        viewer.repaint()
+        servers.values().each { it.close() }
+    }
+
+    private ColorModel colourModel(Map map) {
+        // band 0 holds the values; where the map fades, band 1 holds the attention
+        def attention = results.said.maps.find { it.name == 'attention' } ?: map
+        def opacity = new Opacity(map.fades, attention.lower, attention.upper)
+        return ColorModelFactory.createColorModel(PixelType.FLOAT32, SlideResults.colourMap(map), 0,
+            map.lower as double, map.upper as double, map.fades ? 1 : 0, opacity)
+    }
+
+    /** Return how many level-0 pixels of the slide a pixel of an overlay is wide and high. */
+    private double scaleOf(ImageServer source, File file) {
+        def size = source.getPixelCalibration(), whole = results.said.slide
+        if (!size.hasPixelSizeMicrons())
+            throw new Refusal("${file} says nothing of its pixel size; run heatmaps-ome again.")
+        double x = size.getPixelWidthMicrons() / whole.mpp.x, y = size.getPixelHeightMicrons() / whole.mpp.y
+        if (Math.abs(x - y) > 0.001 * x)
+            throw new Refusal("${file} has pixels of ${number(x)} x ${number(y)} pixels of the slide; " +
+                "QuPath can only show square ones.")
+        double scale = Math.abs(x - Math.rint(x)) < 0.001 * x ? Math.rint(x) : x
+        if (source.getWidth() * scale < whole.cols || source.getHeight() * scale < whole.rows)
+            throw new Refusal("${file} does not cover the slide: it is of another one.")
+        return scale
+    }
+
+    static String number(double value) { return String.format(Locale.ROOT, '%.3g', value) }
+}
+
+/** The window beside the slide: which map, how opaque, and what its colours mean. */
+class HeatmapWindow {
+    private static final String KEY = 'heatmaps-ome'
+    private final HeatmapViewer shown
+    private final Stage stage = new Stage()
+    private final ImageView legend = new ImageView()
+    private final Label quantity = new Label(), lower = new Label(), middle = new Label(), upper = new Label()
+    private final Slider opacity = new Slider(0, 1, 1)
+
+    HeatmapWindow(HeatmapViewer shown) {
+        this.shown = shown
+        def choice = new ComboBox()
+        choice.getItems().addAll(shown.maps().collect { it.title })
+        choice.setValue(shown.map.title)
+        choice.setOnAction { change(shown.maps().find { it.title == choice.getValue() }) }
+        choice.setMaxWidth(Double.MAX_VALUE)
+        def follow = { property, before, now -> shown.setOpacity(now as double) }
+        opacity.valueProperty().addListener(follow as ChangeListener)
+        def close = new Button('Remove heatmap')
+        close.setOnAction { stage.close() }
+        close.setMaxWidth(Double.MAX_VALUE)
+        def numbers = new BorderPane(middle, null, upper, null, lower)
+        def box = new VBox(6, choice, legend, numbers, quantity, new Label('Opacity'), opacity, close)
+        box.setStyle('-fx-padding: 10;')
+        stage.setScene(new Scene(box))
+        stage.setTitle(shown.results.said.slide.name)
+        def owner = QPEx.getQuPath()?.getStage()
+        if (owner != null)
+            stage.initOwner(owner)      // stays before QuPath's window, not before other programs'
+        stage.setResizable(false)
+        stage.setOnHidden { shown.remove() }
+        describe()
+    }
+
+    /** Open the window in place of one that an earlier run left for this viewer. */
+    static void open(HeatmapViewer shown) {
+        new ArrayList(Window.getWindows()).each {
+            if (it.getProperties().get(KEY)?.is(shown.viewer))
+                it.hide()
+        }
+        def window = new HeatmapWindow(shown)
+        window.stage.getProperties().put(KEY, shown.viewer)
+        window.stage.show()
+    }
+
+    private void change(Map map) {
+        try {
+            shown.show(map)
+            describe()
+        } catch (Refusal | IOException e) {
+            Dialogs.showErrorMessage('Heatmap', e.getMessage())
+        }
+    }
+
+    private void describe() {
+        def map = shown.map
+        legend.setImage(bar(map))
+        quantity.setText(map.quantity as String)
+        lower.setText(HeatmapViewer.number(map.lower as double))
+        middle.setText(HeatmapViewer.number((map.lower + map.upper) / 2d as double))
+        upper.setText(HeatmapViewer.number(map.upper as double))
+        opacity.setValue(shown.overlay.getOpacity())
+    }
+
+    private static WritableImage bar(Map map) {
+        def image = new WritableImage(256, 14)
+        SlideResults.colours(map).eachWithIndex { int rgb, int x ->
+            for (int y = 0; y < 14; y++)
+                image.getPixelWriter().setArgb(x, y, (255 << 24) | rgb)
+        }
+        return image
+    }
+}
+
+def imageData = QPEx.getCurrentImageData()
+def viewer = QPEx.getCurrentViewer()
+// "Run for project" works on slides that no viewer shows
+if (viewer != null && !imageData.is(viewer.getImageData()))
+    viewer = null
+def given = binding.hasVariable('args') && args ? args as List<String> : []
+try {
+    if (imageData == null)
+        throw new Refusal('Open a slide first.')
+    if (viewer == null)
+        throw new Refusal('Heatmaps need the window of QuPath: run this script there.')
+    def results = SlideResults.open(given ? given[0] : null, imageData.getServer(), QPEx.getProject(), true)
+    if (results == null)
+        return
+    def heatmap = new HeatmapViewer(viewer, imageData, results)
+    def maps = heatmap.maps()
+    if (maps.isEmpty())
+        throw new Refusal("There is no map in ${results.folder}; run heatmaps-ome with --formats ome-tiff.")
+    def titles = maps.collect { it.title as String }
+    def title = given.size() > 1 ? given[1] : Dialogs.showChoiceDialog('Heatmap', 'Map to show', titles, titles[0])
+    if (title == null)
+        return
+    heatmap.show(results.map(maps, title))
+    println "${heatmap.map.title} of ${results.said.slide.name} is shown."
+    Platform.runLater {
+        try {
+            HeatmapWindow.open(heatmap)
+        } catch (RuntimeException | LinkageError e) {
+            println "Its window cannot be opened (${e}); QuPath's own opacity slider and the key C work."
+        }
+    }
+} catch (Refusal e) {
+    println e.getMessage()
+    if (viewer != null)
+        Dialogs.showErrorMessage('Heatmap', e.getMessage())
+}
