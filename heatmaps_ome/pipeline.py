@@ -34,9 +34,10 @@ from heatmaps_ome.preflight import (
     prepare,
     reading_threads,
 )
-from heatmaps_ome.qupath import ProjectSlide, write_project
+from heatmaps_ome.qupath import ProjectSlide
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.tissue import tissue_cells
+from heatmaps_ome.viewers import write_viewers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +109,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
             )  # fmt: skip
     given = [outcomes[path] for path in plan.paths]
     _write_run(options, plan, given)
-    _write_project(options, plan, outcomes)
+    _write_viewers(options, plan, outcomes)
     return given
 
 
@@ -317,8 +318,8 @@ def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> N
     )
 
 
-def _write_project(options: CreateOptions, plan: Plan, outcomes: dict[Path, Outcome]) -> None:
-    """Add the slides that have results to QuPath's project; results are complete without it."""
+def _write_viewers(options: CreateOptions, plan: Plan, outcomes: dict[Path, Outcome]) -> None:
+    """Write what viewers need of the slides with results, which are complete without it."""
     slides = [
         ProjectSlide(path, outcome.folder.name, outcome.prediction, options.true_class)
         for path, outcome in outcomes.items()
@@ -327,6 +328,6 @@ def _write_project(options: CreateOptions, plan: Plan, outcomes: dict[Path, Outc
     if not slides:
         return
     try:
-        write_project(options.output_path, slides, plan.model.classes, time.time_ns() // 1_000_000)
+        write_viewers(options.output_path, slides, plan.model.classes, time.time_ns() // 1_000_000)
     except HeatmapsError as error:
         logger.error("%s", error)

@@ -19,7 +19,7 @@ from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.export.cells import qupath_class
 from heatmaps_ome.provenance import write_json
 from heatmaps_ome.results import VIEWERS
-from heatmaps_ome.viewer_files import viewer_files
+from heatmaps_ome.viewer_files import copy_viewer_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,7 +83,7 @@ def write_project(
         found_classes = _read(classes_path, _is_classes)
         project = copy.deepcopy(found) or _new_project(path, now_ms)
         entries = {slide.name: _update(project, slide, folder) for slide in slides}
-        _copy_scripts(folder / "scripts")
+        copy_viewer_files("qupath", folder / "scripts", _SCRIPTS)
         _write_if_changed(classes_path, found_classes, _with_classes(found_classes, classes))
         for name, entry in entries.items():
             _write_thumbnail(output / name / "previews" / "slide.png", folder, entry["entryID"])
@@ -271,15 +271,6 @@ def signed_argb(colour: str) -> int:
     (-1, -16747854)
     """
     return int(colour[1:], 16) - (1 << 24)
-
-
-def _copy_scripts(folder: Path) -> None:
-    """Put our scripts where QuPath lists a project's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in _SCRIPTS:
-        partial = folder / f"{name}.partial"
-        partial.write_bytes((viewer_files() / "qupath" / name).read_bytes())
-        partial.replace(folder / name)
 
 
 def _write_if_changed(path: Path, before: _Json | None, after: _Json) -> None:

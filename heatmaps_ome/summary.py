@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.results import VIEWERS
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from heatmaps_ome.pipeline import Outcome
 
 HOW_TO_OPEN = (
     (".png", "any picture viewer"),
-    (".ome.tiff", "QuPath, tifffile, OpenSlide (transparent overlay in the slide's µm)"),
-    (".values.ome.tiff", "QuPath (the raw numbers: live colours, the value under the cursor)"),
+    (".cells.csv", "Python, R, a spreadsheet; QuPath by import_tiles (one row a cell)"),
+    (".cells.geojson", "QuPath by import_tiles (one tile a cell)"),
+    (".values.ome.tiff", "QuPath, ImageJ (the raw numbers: float32 channels with names)"),
+    (".ome.tiff", "QuPath, ASAP, OMERO (a transparent overlay in the slide's µm)"),
     (".values.ome.zarr", "Python, napari (the raw numbers: float32 with units)"),
-    (".ome.zarr", 'napari with napari-ome-zarr: napari --plugin napari-ome-zarr "…/x.ome.zarr"'),
+    (".flat.ome.zarr", "Vizarr, Avivator (the slide with a map burnt in)"),
+    (".ome.zarr", "napari, BioNGFF's Vizarr (the slide with the maps as labels)"),
 )
 
 
@@ -27,20 +32,41 @@ def of_run(outcomes: Sequence[Outcome], output: Path) -> str:
         if outcome.status == "failed":
             lines.append(f"  {outcome.message}")
         elif outcome.folder is not None:
-            lines += [f"  {path}" for path in written(outcome.folder)]
-    kinds = {_kind(path) for o in outcomes if o.folder is not None for path in written(o.folder)}
-    if kinds:
-        lines += ["", "How to open them:"]
+            lines.append(f"  {outcome.folder}")
+    folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
+    if folders:
+        kinds = {_kind(path) for folder in folders for path in _files(folder)}
+        lines += ["", "Look at them:", *_ways(output, folders)]
+        lines += ["", "Or open single files:"]
         lines += [f"  *{what:17} {how}" for what, how in HOW_TO_OPEN if what in kinds]
     lines += ["", f"What became of each slide, and with what: {output / 'run.json'}"]
     return "\n".join(lines) + "\n"
 
 
-def written(folder: Path) -> Iterable[Path]:
-    """Return a result's files, stores being one each, in a fixed order."""
-    for path in sorted(folder.iterdir()):
+def _ways(output: Path, folders: Sequence[Path]) -> Iterator[str]:
+    """Yield the ways to open a whole run."""
+    yield f"  browser  heatmaps-ome view {_word(output)}"
+    project = output / VIEWERS / "qupath" / "project.qpproj"
+    if project.is_file():
+        yield f"  QuPath   open {project}, a slide in it, then"
+        yield "           Automate > Project scripts > show_heatmap"
+    script = output / VIEWERS / "napari" / "open.py"
+    if script.is_file():
+        yield f"  napari   python {_word(script)} {_word(folders[0])}"
+
+
+def _word(path: Path) -> str:
+    """Return a path as a word of a command line."""
+    import shlex
+
+    return shlex.quote(str(path))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield a result's files, stores being one each."""
+    for path in folder.iterdir():
         if path.is_dir() and not path.name.endswith(".zarr"):
-            yield from sorted(path.iterdir())
+            yield from path.iterdir()
         else:
             yield path
 

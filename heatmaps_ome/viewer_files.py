@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import heatmaps_ome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NAME = "viewer_configs"
 
@@ -18,3 +22,18 @@ def viewer_files() -> Path:
     package = Path(heatmaps_ome.__file__).parent
     installed = package / _NAME
     return installed if installed.is_dir() else package.parent / _NAME
+
+
+def copy_viewer_files(kind: str, folder: Path, names: Iterable[str]) -> None:
+    """Copy files of a viewer into a folder, each as a whole.
+
+    Parameters
+    ----------
+    kind : str
+        The folder below ``viewer_configs``: "qupath" or "napari".
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        partial = folder / f"{name}.partial"
+        partial.write_bytes((viewer_files() / kind / name).read_bytes())
+        partial.replace(folder / name)

@@ -20,7 +20,7 @@ LAYERS = [
      "viewer_files"},
     {"extractors", "models", "rendering"},
     {"features", "inference", "export", "planning"},
-    {"preflight", "delivery", "qupath"},
+    {"preflight", "delivery", "qupath", "viewers"},
     {"pipeline", "info", "demo", "validate", "view"},
     {"summary"},
     {"cli"},

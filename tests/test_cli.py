@@ -1,5 +1,6 @@
 """The command line as users meet it, in processes of its own where that matters."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,10 +44,12 @@ def test_create_says_what_it_wrote_and_how_to_open_it(here, capsys):
     assert cli.main(create_words()) == 0
     out, err = capsys.readouterr()
     assert "a.svs: done (" in out
-    for line in out.splitlines():
-        if line.startswith("  out/"):
-            assert Path(line.strip()).exists()
-    assert "How to open them" in out
+    named = re.findall(r"out(?:/[^\s,]+)?", out)
+    assert {"out", "out/a", "out/viewers/qupath/project.qpproj", "out/run.json"} <= set(named)
+    assert all(Path(each).exists() for each in named)
+    kinds = set(re.findall(r"^  \*(\S+)", out, re.MULTILINE))
+    assert all(any(path.name.endswith(kind) for path in Path("out/a").rglob("*")) for kind in kinds)
+    assert {".png", ".ome.tiff", ".values.ome.tiff", ".ome.zarr", ".cells.csv"} <= kinds
     assert "a: features 1/1" in err
 
 

@@ -6,6 +6,7 @@ convention may shift is known beforehand, and told in µm.
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,11 @@ from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
 from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.provenance import digest_of, effective_options
+from heatmaps_ome.qupath import ProjectSlide
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.results import ResultFolder, require_writable
 from heatmaps_ome.tissue import tissue_cells
+from heatmaps_ome.viewers import write_viewers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +90,8 @@ def make_fiducials(options: DemoOptions) -> str:
     slide = OpenSlideReader(path)
     try:
         result = _deliver(slide, ResultFolder(output, NAME), overwrite=options.overwrite)
+        entry = ProjectSlide(path, NAME, {}, CLASSES[1])
+        write_viewers(output, [entry], CLASSES, time.time_ns() // 1_000_000)
         return _report(result, output)
     finally:
         slide.close()

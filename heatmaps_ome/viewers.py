@@ -1,0 +1,43 @@
+"""Writes ``viewers/`` of a run: what QuPath and napari open its slides with, nothing to edit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.errors import OutputError
+from heatmaps_ome.qupath import ProjectSlide, write_project
+from heatmaps_ome.results import VIEWERS
+from heatmaps_ome.viewer_files import copy_viewer_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+NAPARI = ("napari", "open.py")
+
+
+def write_viewers(
+    output: Path, slides: Sequence[ProjectSlide], classes: Sequence[str], now_ms: int
+) -> None:
+    """Write the script for napari, and QuPath's project of all slides.
+
+    Parameters
+    ----------
+    slides : sequence of ProjectSlide
+        Those with results.
+    now_ms : int
+        The time, in ms since 1970.
+
+    Raises
+    ------
+    ResultError, OutputError
+        As `write_project` does; the slides' results are complete nevertheless.
+    """
+    try:
+        copy_viewer_files(NAPARI[0], output / VIEWERS / NAPARI[0], NAPARI[1:])
+    except OSError as error:
+        raise OutputError(
+            f"{output / VIEWERS} cannot be written ({error.strerror or error}); the results are "
+            "complete, only the files for viewers are missing"
+        ) from error
+    write_project(output, slides, classes, now_ms)
