@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN = "run.json"
-_VALUES, _IMAGE = ".values.ome.zarr", ".ome.zarr"
+_VALUES, _FLAT, _IMAGE = ".values.ome.zarr", ".flat.ome.zarr", ".ome.zarr"
 _VALUE_TIFF = ".values.ome.tiff"
 _OVERLAYS = (".ome.tiff", ".ome.tif")
 
@@ -197,7 +197,7 @@ def _check_result(folder: Path, slide: Path | None, findings: Findings) -> None:
     images: list[Pyramid] = []
     labels: dict[str, Label] = {}
     for path in sorted(folder.glob(f"*{_IMAGE}")):
-        if not path.name.endswith(_VALUES):
+        if not path.name.endswith((_VALUES, _FLAT)):
             image, found = check_image(path, findings)
             images += [] if image is None else [image]
             labels |= found
