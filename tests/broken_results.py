@@ -58,16 +58,16 @@ def good_run(folder, **changed):
     return folder / "out"
 
 
-def shared_good_run(tmp_path_factory):
+def shared_good_run(tmp_path_factory, ngff="0.4"):
     """Return the folder of a good run that all tests of a session share and none changes."""
-    return _made_once(tmp_path_factory.getbasetemp())
+    return _made_once(tmp_path_factory.getbasetemp(), ngff)
 
 
 @functools.cache
-def _made_once(base):
-    folder = base / "good-run"
+def _made_once(base, ngff):
+    folder = base / f"good-run-{ngff}"
     folder.mkdir()
-    return good_run(folder)
+    return good_run(folder, ngff=ngff)
 
 
 def rehash(folder):
@@ -207,7 +207,7 @@ def chunks(folder):
     rewrite_array(folder / IMAGE / "0", chunks=(3, 300, 300))
 
 
-def blosc_or_zlib(folder):
+def codecs(folder):
     rewrite_array(folder / LABEL / "1", compressors=numcodecs.Zstd())
 
 
@@ -369,7 +369,7 @@ BROKEN = {
     function.__name__.replace("_", "-"): function
     for function in (
         readable, ngff_model, multiscales_complete, axes, units_micrometer, scale_doubles,
-        level_sizes_halve_up, chunks, blosc_or_zlib, no_translation, omero_complete, levels_agree,
+        level_sizes_halve_up, chunks, codecs, no_translation, omero_complete, levels_agree,
         ome_xml, labels_listed, label_levels_agree, label_count_equals_image, label_no_omero,
         label_dtype_integer, label_source, label_colours_complete, label_values_have_properties,
         label_zero_transparent, values_finite_where_tissue, values_add_up, placement_values,
