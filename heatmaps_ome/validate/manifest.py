@@ -25,6 +25,7 @@ _FILES = {
     "values": ".values.ome.zarr",
     "values_tiff": ".values.ome.tiff",
     "cells": ".cells.csv",
+    "cells_geojson": ".cells.geojson",
 }
 """Key → how the name of the file that it gives ends, after the slide's."""
 _MAP_FILES = {"overlay": ".ome.tiff", "flat": ".flat.ome.zarr"}
