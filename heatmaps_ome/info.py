@@ -104,6 +104,7 @@ def _describe_folder(path: Path) -> str:
         ("provenance.json", "result of heatmaps-ome", _result_facts),
         ("run.json", "run of heatmaps-ome", _run_facts),
         (".zattrs", "OME-Zarr", _zarr_facts),
+        ("zarr.json", "OME-Zarr", lambda found: _zarr_facts(found["attributes"]["ome"])),
     ):
         if (path / name).is_file():
             try:
@@ -148,7 +149,7 @@ def _zarr_facts(found: dict[str, Any]) -> dict[str, object]:
     image = found["multiscales"][0]
     steps = image["datasets"][0]["coordinateTransformations"]
     return {
-        "NGFF": image.get("version", "unknown"),
+        "NGFF": found.get("version", image.get("version", "unknown")),
         "axes": ", ".join(axis["name"] for axis in image["axes"]),
         "levels": len(image["datasets"]),
         "scale": next(step["scale"] for step in steps if step["type"] == "scale"),

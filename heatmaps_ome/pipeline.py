@@ -158,7 +158,7 @@ class _Run:
             finally:
                 slide.close()
             folder = planned.folder.start()
-            write_values(heatmaps, folder, {"request": planned.request})
+            write_values(heatmaps, folder, {"request": planned.request}, self._options.ngff)
         self._fit.add(heatmaps)
         outcome.prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
 

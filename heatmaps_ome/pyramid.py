@@ -69,18 +69,41 @@ def levels_from_strips(
     ------
     level, first row, strip
     """
-    if strip_rows < 2 or strip_rows % 2:
-        raise ValueError(f"strips of {strip_rows} rows cannot be halved")
-    levels = [_Level(strip_rows) for _ in range(n_levels)]
+    stream = LevelStream(n_levels, strip_rows)
     for strip in strips:
-        yield from _pushed(levels, 0, strip)
-    for level, state in enumerate(levels):
-        rest = state.rest()
-        if rest is None:
-            continue
-        yield level, state.row, rest
-        if level + 1 < n_levels:
-            yield from _pushed(levels, level + 1, halved(rest))
+        yield from stream.taken(strip)
+    yield from stream.rest()
+
+
+class LevelStream:
+    """All levels of a pyramid, while its level 0 is given strip by strip.
+
+    Parameters
+    ----------
+    n_levels : int
+    strip_rows : int
+        Of all that is given and yielded but for the last of a level; even, so that no 2 × 2 block
+        spans two strips.
+    """
+
+    def __init__(self, n_levels: int, strip_rows: int) -> None:
+        if strip_rows < 2 or strip_rows % 2:
+            raise ValueError(f"strips of {strip_rows} rows cannot be halved")
+        self._levels = [_Level(strip_rows) for _ in range(n_levels)]
+
+    def taken(self, strip: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Take the next strip of level 0; yield the (level, first row, strip) it completes."""
+        yield from _pushed(self._levels, 0, strip)
+
+    def rest(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield the (level, first row, strip) that are left when level 0 is over."""
+        for level, state in enumerate(self._levels):
+            rest = state.rest()
+            if rest is None:
+                continue
+            yield level, state.row, rest
+            if level + 1 < len(self._levels):
+                yield from _pushed(self._levels, level + 1, halved(rest))
 
 
 class _Level:

@@ -26,7 +26,8 @@ from heatmaps_ome.provenance import file_digests
 NAME = "a"
 IMAGE, VALUES = f"{NAME}.ome.zarr", f"{NAME}.values.ome.zarr"
 LABEL, TISSUE = f"{IMAGE}/labels/attention", f"{IMAGE}/labels/tissue"
-OVERLAY = f"{NAME}.attention.ome.tiff"
+OVERLAY, VALUE_TIFF = f"{NAME}.attention.ome.tiff", f"{NAME}.values.ome.tiff"
+FLAT, MANIFEST = f"{NAME}.attention.flat.ome.zarr", "maps.json"
 PREVIEW = "previews/slide.png"
 
 
@@ -58,16 +59,16 @@ def good_run(folder, **changed):
     return folder / "out"
 
 
-def shared_good_run(tmp_path_factory):
+def shared_good_run(tmp_path_factory, ngff="0.4"):
     """Return the folder of a good run that all tests of a session share and none changes."""
-    return _made_once(tmp_path_factory.getbasetemp())
+    return _made_once(tmp_path_factory.getbasetemp(), ngff)
 
 
 @functools.cache
-def _made_once(base):
-    folder = base / "good-run"
+def _made_once(base, ngff):
+    folder = base / f"good-run-{ngff}"
     folder.mkdir()
-    return good_run(folder)
+    return good_run(folder, ngff=ngff)
 
 
 def rehash(folder):
@@ -126,6 +127,56 @@ def rewrite_overlay(path, change=lambda rgba: rgba, chain=True, **settings):
     new.tiffsave(str(path), **(given | settings))
     if chain:
         chain_sub_ifds(path)
+
+
+def rewrite_value_tiff(path, change=lambda channel: channel, **settings):
+    """Write the raw values of a TIFF anew, with other pixels or settings."""
+    roll = pyvips.Image.new_from_file(str(path), n=-1)
+    rows = roll.get("page-height")
+    given = {
+        "compression": "deflate", "predictor": "horizontal", "tile": True, "tile_width": 256,
+        "tile_height": 256, "pyramid": True, "subifd": True, "bigtiff": True,
+        "region_shrink": "nearest", "page_height": rows, "xres": roll.xres, "yres": roll.yres,
+    }  # fmt: skip
+    channels = roll.numpy().reshape(-1, rows, roll.width)
+    changed = np.concatenate([change(channel) for channel in channels])
+    new = pyvips.Image.new_from_array(changed).copy()
+    description = roll.get("image-description")
+    new.set_type(pyvips.GValue.gstr_type, "image-description", description)
+    path.unlink()
+    new.tiffsave(str(path), **(given | settings))
+
+
+def give_value_tiff_a_level(path, coarser):
+    """Write the raw values of a TIFF anew, cut to an even size, with a second level of them."""
+    with tifffile.TiffFile(path) as file:
+        page, channels = file.pages[0], file.series[0].asarray()
+        said = {
+            "resolution": page.resolution, "resolutionunit": page.resolutionunit,
+            "photometric": "minisblack", "compression": "zlib", "tile": (256, 256),
+            "metadata": None,
+        }  # fmt: skip
+        description = page.description
+    rows, cols = channels.shape[1:]
+    even = np.pad(
+        channels, [(0, 0), (0, rows % 2), (0, cols % 2)], constant_values=np.nan
+    )  # fmt: skip
+    for axis, size, padded in (("Y", rows, even.shape[1]), ("X", cols, even.shape[2])):
+        description = description.replace(f'Size{axis}="{size}"', f'Size{axis}="{padded}"')
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        for number, channel in enumerate(even):
+            text = {"description": description.encode()} if number == 0 else {}
+            file.write(channel, subifds=1, **said, **text)
+            file.write(coarser(channel), subfiletype=1, **said)
+
+
+def without_flats(folder):
+    """Remove the pictures with a map burnt in, which a broken slide image would break too."""
+    for store in folder.glob("*.flat.ome.zarr"):
+        shutil.rmtree(store)
+    with edited(folder / MANIFEST) as said:
+        for shown in said["maps"]:
+            shown["flat"] = None
 
 
 def replace_bytes(path, old, new):
@@ -207,7 +258,7 @@ def chunks(folder):
     rewrite_array(folder / IMAGE / "0", chunks=(3, 300, 300))
 
 
-def blosc_or_zlib(folder):
+def codecs(folder):
     rewrite_array(folder / LABEL / "1", compressors=numcodecs.Zstd())
 
 
@@ -325,7 +376,28 @@ def tiff_levels_agree(folder):
             coarser.tags[tag].overwrite(values[: len(coarser.dataoffsets)])
 
 
+def value_tiff_form(folder):
+    rewrite_value_tiff(folder / VALUE_TIFF, compression="packbits", predictor="none")
+
+
+def value_tiff_levels(folder):
+    give_value_tiff_a_level(folder / VALUE_TIFF, lambda channel: channel[::2, ::2] + 1)
+
+
+def value_tiff_physical_size(folder):
+    rewrite_value_tiff(folder / VALUE_TIFF, yres=300)
+
+
+def value_tiff_channels(folder):
+    replace_bytes(folder / VALUE_TIFF, b'Name="attention"', b'Name="attrition"')
+
+
+def placement_value_tiff(folder):
+    rewrite_value_tiff(folder / VALUE_TIFF, lambda channel: np.roll(channel, 1, axis=1))
+
+
 def placement_image(folder):
+    without_flats(folder)
     with edited(folder / IMAGE / ".zattrs") as said:
         set_scale(said, 1.1)
         um = multiscale(said)["datasets"][0]["coordinateTransformations"][0]["scale"][-1]
@@ -340,6 +412,21 @@ def placement_labels(folder):
 
 def placement_overlay(folder):
     rewrite_overlay(folder / OVERLAY, lambda rgba: np.roll(rgba, 4, axis=0))
+
+
+def flat_named(folder):
+    with edited(folder / FLAT / ".zattrs") as said:
+        said["heatmaps_ome"]["map"]["upper"] += 1
+
+
+def flat_blend(folder):
+    for path in each_level(folder / FLAT):
+        rewrite_array(path, lambda pixels: 255 - pixels)
+
+
+def manifest_agrees(folder):
+    with edited(folder / MANIFEST) as said:
+        said["maps"][0]["lower"] -= 1
 
 
 def files_complete(folder):
@@ -357,6 +444,7 @@ def slide_same(folder):
 
 
 def slide_pixels(folder):
+    without_flats(folder)
     for path in each_level(folder / IMAGE):
         rewrite_array(path, lambda pixels: 255 - pixels)
 
@@ -369,13 +457,15 @@ BROKEN = {
     function.__name__.replace("_", "-"): function
     for function in (
         readable, ngff_model, multiscales_complete, axes, units_micrometer, scale_doubles,
-        level_sizes_halve_up, chunks, blosc_or_zlib, no_translation, omero_complete, levels_agree,
+        level_sizes_halve_up, chunks, codecs, no_translation, omero_complete, levels_agree,
         ome_xml, labels_listed, label_levels_agree, label_count_equals_image, label_no_omero,
         label_dtype_integer, label_source, label_colours_complete, label_values_have_properties,
         label_zero_transparent, values_finite_where_tissue, values_add_up, placement_values,
         tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha, tiff_physical_size,
-        tiff_levels_agree, placement_image, placement_labels, placement_overlay, files_complete,
-        hashes, slide_same, slide_pixels, run_complete,
+        tiff_levels_agree, value_tiff_form, value_tiff_levels, value_tiff_physical_size,
+        value_tiff_channels, placement_image, placement_labels, placement_overlay,
+        placement_value_tiff, flat_named, flat_blend, manifest_agrees, files_complete, hashes,
+        slide_same, slide_pixels, run_complete,
     )
 }  # fmt: skip
 """Rule → what breaks it, and no other, in a slide's folder of results."""

@@ -1,9 +1,13 @@
-"""Reads a label in headless Chromium, through zarrita, as web viewers do."""
+"""Reads a label in headless Chromium, through zarrita, as web viewers do.
+
+Shards are read in ranges of bytes, which Python's own handler does not serve.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,8 +28,8 @@ WAIT_S = 60
 class _Handler(SimpleHTTPRequestHandler):
     """Serves a folder, the page and the job; keeps what the page reports."""
 
-    def __init__(self, *args, job, report, done, folder, **kwargs):
-        self.job, self.report, self.done = job, report, done
+    def __init__(self, *args, job, report, done, folder, ranges, **kwargs):
+        self.job, self.report, self.done, self.ranges = job, report, done, ranges
         super().__init__(*args, directory=str(folder), **kwargs)
 
     def do_GET(self):
@@ -37,15 +41,38 @@ class _Handler(SimpleHTTPRequestHandler):
             self._send(json.dumps(self.job).encode(), "application/json")
         else:
             self.path = self.path.removeprefix("/data")
-            super().do_GET()
+            if "Range" in self.headers:
+                self._send_range(self.headers["Range"])
+            else:
+                super().do_GET()
+
+    def do_HEAD(self):
+        self.path = self.path.removeprefix("/data")
+        super().do_HEAD()
 
     def do_POST(self):
         self.report.update(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self._send(b"", "text/plain")
         self.done.set()
 
-    def _send(self, content, kind):
-        self.send_response(200)
+    def _send_range(self, asked):
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        self.ranges.append(asked)
+        content = path.read_bytes()
+        first, last = re.fullmatch(r"bytes=(\d*)-(\d*)", asked).groups()
+        start = int(first) if first else len(content) - int(last)
+        stop = int(last) + 1 if first and last else len(content)
+        part = content[start:stop]
+        said = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+        self._send(part, "application/octet-stream", 206, {"Content-Range": said})
+
+    def _send(self, content, kind, status=200, headers=()):
+        self.send_response(status)
+        for name, value in dict(headers).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -66,11 +93,14 @@ def require_browser() -> str:
 
 
 def read_in_browser(folder: Path, store: str, label: str, places: list) -> dict:
-    """Return what a browser finds of a label at places (y, x) in µm, level by level."""
+    """Return what a browser finds of a label at places (y, x) in µm, level by level.
+
+    Under ``ranges`` is how many ranges of bytes it asked for.
+    """
     browser = require_browser()
     job = {"store": store, "label": label, "places": [list(place) for place in places]}
-    report, done = {}, threading.Event()
-    handler = partial(_Handler, job=job, report=report, done=done, folder=folder)
+    report, done, ranges = {}, threading.Event(), []
+    handler = partial(_Handler, job=job, report=report, done=done, folder=folder, ranges=ranges)
     with _serving(handler) as port, _profile() as profile:
         child = subprocess.Popen(
             [
@@ -87,7 +117,7 @@ def read_in_browser(folder: Path, store: str, label: str, places: list) -> dict:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
     assert "error" not in report, report
-    return report
+    return report | {"ranges": len(ranges)}
 
 
 def _profile() -> TemporaryDirectory:

@@ -6,7 +6,6 @@ our code: places come from the files' own metadata as each reader gives it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -17,8 +16,8 @@ import zarr
 from bioformats import converted
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
-from ome_zarr_models.v04.coordinate_transformations import VectorScale, VectorTranslation
 from ome_zarr_models.v04.image import Image
+from ome_zarr_models.v05.image import Image as ImageV05
 
 _OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
 _LEAST_ALPHA = 48
@@ -58,10 +57,10 @@ def _placed_by_models(dataset):
     """Return scale and translation, y and x, from ome-zarr-models' transform objects."""
     scale, origin = np.ones(2), np.zeros(2)
     for move in dataset.coordinateTransformations:
-        if isinstance(move, VectorScale):
+        if move.type == "scale":
             scale, origin = scale * move.scale[-2:], origin * move.scale[-2:]
         else:
-            assert isinstance(move, VectorTranslation)
+            assert move.type == "translation"
             origin = origin + move.translation[-2:]
     return scale, origin
 
@@ -69,9 +68,13 @@ def _placed_by_models(dataset):
 def raw_values(folder, channel):
     """Return a channel of the raw values through ome-zarr-models' transforms."""
     group = zarr.open_group(folder / f"{folder.name}.values.ome.zarr", mode="r")
-    image = Image.from_zarr(group)
-    names = [each.label for each in image.attributes.omero.channels]
-    (dataset,) = image.attributes.multiscales[0].datasets
+    if group.metadata.zarr_format == 3:
+        said = ImageV05.from_zarr(group).ome_attributes
+        names = [each["label"] for each in group.attrs["ome"]["omero"]["channels"]]
+    else:
+        said = Image.from_zarr(group).attributes
+        names = [each.label for each in said.omero.channels]
+    (dataset,) = said.multiscales[0].datasets
     values = np.asarray(group[dataset.path][names.index(channel)], np.float64)
     return [Reading("values", values, *_centres(values.shape, *_placed_by_models(dataset)))]
 
@@ -165,9 +168,8 @@ def _overlay_levels(reader, levels, um_pixel, meaning):
 
 def colour_values(folder, name):
     """Return a map's colours, (n, 3), and the mean value that each stands for, (n,)."""
-    attributes = json.loads(
-        (folder / f"{folder.name}.ome.zarr" / "labels" / name / ".zattrs").read_text()
-    )["image-label"]
+    said = zarr.open_group(folder / f"{folder.name}.ome.zarr" / "labels" / name, mode="r").attrs
+    attributes = said.get("ome", said)["image-label"]
     values = {each["label-value"]: each.get(name) for each in attributes["properties"]}
     # Beyond the ends of the colour bar many values share a colour.
     shown = attributes["heatmaps_ome"]

@@ -36,6 +36,7 @@ CASES = {
         Shape(25, 29), YX(1.0, 1.0), extractor="position-tiles", border_px=0, block_size=1024
     ),
     "tiles": Case(Shape(700, 900), YX(0.5, 0.6), extractor="position-tiles"),
+    "NGFF 0.5": Case(Shape(1301, 903), YX(0.41, 0.67), options={"ngff": "0.5"}),
     "another stride": Case(Shape(640, 811), YX(0.7, 0.5), extractor="position-fine"),
 }
 

@@ -6,10 +6,12 @@ from browser_reader import read_in_browser
 from fakes import FakeSlide, display_map, noise_rgb, slide_result
 
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ngff", ["0.4", "0.5"])
 @pytest.mark.parametrize(
     ("slide_shape", "mpp", "cell", "origin"),
     [
@@ -19,7 +21,7 @@ from heatmaps_ome.geometry import YX, Grid, Shape
     ],
 )
 def test_a_browser_finds_every_cells_value_at_its_micrometres(
-    tmp_path, slide_shape, mpp, cell, origin
+    tmp_path, slide_shape, mpp, cell, origin, ngff
 ):
     rows = int(np.ceil((slide_shape.rows - origin.y) / cell.y))
     cols = int(np.ceil((slide_shape.cols - origin.x) / cell.x))
@@ -28,7 +30,7 @@ def test_a_browser_finds_every_cells_value_at_its_micrometres(
     shown = display_map("attention", grid, rng.integers(1, 256, grid.shape))
     slide = FakeSlide(noise_rgb(slide_shape), mpp)
     result = slide_result(slide, grid, (shown,))
-    OmeZarrExporter().write(result, tmp_path)
+    OmeZarrExporter(Settings(ngff=ngff)).write(result, tmp_path)
 
     # Around every cell's centre, a quarter of the cell to each side.
     places, expected = [], []
@@ -42,6 +44,7 @@ def test_a_browser_finds_every_cells_value_at_its_micrometres(
                     expected.append(float(shown.values[shown.levels[row, col]]))
     found = read_in_browser(tmp_path, "slide.ome.zarr", "attention", places)
     assert found["listed"] == ["attention"]
+    assert (found["ranges"] > 0) == (ngff == "0.5"), "shards, and they only, are read in parts"
     assert found["label"]["units"] == ["micrometer", "micrometer"]
     finest, *coarser = found["label"]["levels"]
     np.testing.assert_allclose(

@@ -21,7 +21,7 @@ SHAPES = [Shape(1, 1), Shape(3, 4), Shape(30, 1030), Shape(1031, 515), Shape(700
 
 
 def write(result, folder, **options):
-    [path] = OmeZarrExporter(**options).write(result, folder)
+    path, *_ = OmeZarrExporter(**options).write(result, folder)
     return path
 
 

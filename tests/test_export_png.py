@@ -15,7 +15,8 @@ from heatmaps_ome.export.captions import (
     wrapped,
 )
 from heatmaps_ome.export.framed import Caption, Picture, framed
-from heatmaps_ome.export.png import PngExporter, composited, thumbnail_lattice
+from heatmaps_ome.export.png import PngExporter, thumbnail_lattice
+from heatmaps_ome.export.rasterise import BurntMap
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
 
 SHAPES = [Shape(1, 1), Shape(5, 7), Shape(60, 900), Shape(900, 40), Shape(300, 400)]
@@ -70,7 +71,7 @@ def test_overlays_blend_by_opacity_at_the_place_of_the_cell():
     levels[2, 3] = 255
     shown = display_map("attention", grid, levels, opacity=51)
     lattice = thumbnail_lattice(slide, 320)
-    over = composited(np.full((320, 320, 3), 255, np.uint8), shown, lattice)
+    over = BurntMap(shown, lattice).over(np.full((320, 320, 3), 255, np.uint8), 0)
     rows, cols = np.nonzero((over != 255).any(axis=2))
     assert (rows.min(), rows.max(), cols.min(), cols.max()) == (97, 160, 161, 224)
     colour = shown.colours[255, :3].astype(float)
@@ -205,7 +206,7 @@ def test_the_map_on_the_thumbnail_is_the_sampled_one():
     grid = covering_grid(slide.shape, YX(37.3, 21.1), YX(-5, -9))
     shown = display_map("attention", grid, opacity=255)
     lattice = thumbnail_lattice(slide, 150)
-    over = composited(np.full((*lattice.shape, 3), 255, np.uint8), shown, lattice)
+    over = BurntMap(shown, lattice).over(np.full((*lattice.shape, 3), 255, np.uint8), 0)
     levels = sample(shown.levels, grid, lattice, 0)
     np.testing.assert_array_equal(over[levels > 0], shown.colours[levels[levels > 0], :3])
     assert (over[levels == 0] == 255).all()

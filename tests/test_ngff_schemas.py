@@ -9,7 +9,7 @@ from broken_results import IMAGE, LABEL, VALUES, multiscale, shared_good_run
 jsonschema = pytest.importorskip("jsonschema", reason="needs jsonschema, of the dev extra")
 referencing = pytest.importorskip("referencing", reason="needs jsonschema, of the dev extra")
 
-VERSIONS = ("0.4",)
+VERSIONS = ("0.4", "0.5")
 BASE = "https://ngff.openmicroscopy.org"
 
 
@@ -36,43 +36,72 @@ def validator(version, name):
     return jsonschema.Draft202012Validator(known[name], registry=registry)
 
 
+@pytest.fixture(scope="module", params=VERSIONS)
+def version(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def result(tmp_path_factory):
-    return shared_good_run(tmp_path_factory) / "a"
+def result(version, tmp_path_factory):
+    return shared_good_run(tmp_path_factory, version) / "a"
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+def attributes(store, version):
+    """Return a store's attributes as they stand in its JSON."""
+    if version == "0.4":
+        return json.loads((store / ".zattrs").read_text("utf-8"))
+    return json.loads((store / "zarr.json").read_text("utf-8"))["attributes"]
+
+
+def labels_of(result):
+    return sorted(each for each in (result / IMAGE / "labels").iterdir() if each.is_dir())
+
+
 def test_the_schemas_are_those_of_the_specification(version):
     for name in ("image", "strict_image", "label", "strict_label"):
         assert schemas(version)[name]["$id"] == f"{BASE}/{version}/schemas/{name}.schema"
 
 
-@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("schema", ["image", "strict_image"])
 def test_the_specification_accepts_images_values_and_labels_as_images(result, version, schema):
     check = validator(version, schema)
-    stores = [result / IMAGE, result / VALUES, *sorted((result / IMAGE / "labels").glob("*/"))]
-    assert len(stores) > 5
+    flats = sorted(result.glob("*.flat.ome.zarr"))
+    stores = [result / IMAGE, result / VALUES, *labels_of(result), *flats]
+    assert len(stores) > 10
     for store in stores:
-        check.validate(json.loads((store / ".zattrs").read_text("utf-8")))
+        check.validate(attributes(store, version))
 
 
-@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("schema", ["label", "strict_label"])
 def test_the_specification_accepts_labels(result, version, schema):
     check = validator(version, schema)
-    for store in sorted((result / IMAGE / "labels").glob("*/")):
-        check.validate(json.loads((store / ".zattrs").read_text("utf-8")))
+    for store in labels_of(result):
+        check.validate(attributes(store, version))
 
 
-@pytest.mark.parametrize("version", VERSIONS)
 def test_the_schemas_refuse_what_they_should(result, version):
-    said = json.loads((result / IMAGE / ".zattrs").read_text("utf-8"))
-    del multiscale(said)["metadata"]
+    said = attributes(result / IMAGE, version)
+    del multiscale(said.get("ome", said))["metadata"]
     validator(version, "image").validate(said)
     with pytest.raises(jsonschema.ValidationError, match="metadata"):
         validator(version, "strict_image").validate(said)
-    label = json.loads((result / LABEL / ".zattrs").read_text("utf-8"))
-    label["image-label"]["colors"][1]["rgba"] = [0, 0, 256, 0]
+    label = attributes(result / LABEL, version)
+    label.get("ome", label)["image-label"]["colors"][1]["rgba"] = [0, 0, 256, 0]
     with pytest.raises(jsonschema.ValidationError, match="256"):
         validator(version, "label").validate(label)
+
+
+def test_the_version_stands_once_in_each_group_of_0_5(tmp_path_factory):
+    folder = shared_good_run(tmp_path_factory, "0.5") / "a"
+    groups = [
+        said["attributes"]
+        for path in folder.rglob("zarr.json")
+        if (said := json.loads(path.read_text("utf-8")))["node_type"] == "group"
+        and path.parent.name != "OME"
+    ]
+    assert len(groups) > 10
+    for said in groups:
+        assert said["ome"]["version"] == "0.5"
+        assert set(said) <= {"ome", "heatmaps_ome", "labels"}
+        for entry in said["ome"].get("multiscales", []):
+            assert "version" not in entry

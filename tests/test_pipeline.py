@@ -68,8 +68,13 @@ def test_a_run_leaves_everything_it_promises(world):
     assert names == {
         "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "maps.json",
         "a.cells.csv", "a.cells.geojson",
-        "a.attention.ome.tiff", "a.values.ome.tiff",
-        *(f"a.{kind}-{c}.ome.tiff" for kind in ("score", "contribution") for c in CLASSES),
+        "a.attention.ome.tiff", "a.values.ome.tiff", "a.attention.flat.ome.zarr",
+        *(
+            f"a.{kind}-{c}.{ending}"
+            for kind in ("score", "contribution")
+            for c in CLASSES
+            for ending in ("ome.tiff", "flat.ome.zarr")
+        ),
     }  # fmt: skip
     labels = zarr.open_group(out / "a" / "a.ome.zarr" / "labels", mode="r").attrs["labels"]
     assert set(labels) == {

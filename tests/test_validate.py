@@ -9,15 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from broken_results import (
     BROKEN,
+    FLAT,
     IMAGE,
     LABEL,
+    MANIFEST,
+    NAME,
     OVERLAY,
     UNHASHED,
+    VALUE_TIFF,
     VALUES,
     each_level,
     edited,
+    give_value_tiff_a_level,
     good_run,
     multiscale,
     rehash,
@@ -26,6 +32,7 @@ from broken_results import (
     shared_good_run,
     transposed,
 )
+from fake_extractors import CLASSES
 from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
 from slide_files import speckled, write_slide
 
@@ -71,11 +78,11 @@ def test_a_good_run_is_valid(good):
     assert verdict.n_files > 100
 
 
-@pytest.mark.parametrize("store", ["", IMAGE, VALUES, OVERLAY])
+@pytest.mark.parametrize("store", ["", IMAGE, FLAT, VALUES, OVERLAY, VALUE_TIFF])
 def test_each_part_of_a_good_result_is_valid_alone(good, store):
     verdict = validate(good / "a" / store)
     assert verdict.problems == ()
-    assert verdict.n_rules > len(RULES) // 6
+    assert verdict.n_rules > len(RULES) // 16
 
 
 def test_every_rule_has_its_broken_fixture_and_says_what_it_demands():
@@ -156,7 +163,90 @@ def test_swapped_colours_of_an_overlay_are_found(copy):
         for entry in said["image-label"]["colors"]:
             entry["rgba"][:3] = entry["rgba"][2::-1]
     rehash(copy)
-    assert rules_of(validate(copy)) == {"placement-overlay"}
+    assert rules_of(validate(copy)) == {"placement-overlay", "flat-blend", "manifest-agrees"}
+
+
+def test_values_in_a_tiff_may_have_coarser_levels_that_hold_every_other_pixel(copy):
+    give_value_tiff_a_level(copy / VALUE_TIFF, lambda channel: channel[::2, ::2])
+    rehash(copy)
+    assert validate(copy).problems == ()
+
+
+def test_coarser_levels_of_another_size_are_found_in_a_value_tiff(copy):
+    give_value_tiff_a_level(copy / VALUE_TIFF, lambda channel: channel[::2, ::3])
+    rehash(copy)
+    assert rules_of(validate(copy)) == {"value-tiff-levels"}
+
+
+def shifted(folder, by):
+    """Shift the map of a picture, not the slide under it: blend anew from the rolled difference."""
+    for level, path in enumerate(each_level(folder / FLAT)):
+        slide = zarr.open_array(folder / IMAGE / str(level), mode="r")[...].astype(int)
+
+        def moved(pixels, slide=slide, by=by >> level):
+            return np.clip(slide + np.roll(pixels - slide, by, axis=2), 0, 255).astype(np.uint8)
+
+        rewrite_array(path, moved)
+
+
+def of_another_opacity(folder):
+    for level, path in enumerate(each_level(folder / FLAT)):
+        slide = zarr.open_array(folder / IMAGE / str(level), mode="r")[...].astype(int)
+        rewrite_array(path, lambda p, s=slide: (s + (p - s) * 0.9).round().astype(np.uint8))
+
+
+def of_another_map(folder):
+    shutil.rmtree(folder / FLAT)
+    (folder / f"{NAME}.score-{CLASSES[0]}.flat.ome.zarr").rename(folder / FLAT)
+    with edited(folder / MANIFEST) as said:
+        said["maps"][1]["flat"] = None
+
+
+@pytest.mark.parametrize(
+    ("mutate", "rules"),
+    [
+        (lambda folder: shifted(folder, 40), {"flat-blend"}),
+        (of_another_opacity, {"flat-blend"}),
+        (of_another_map, {"flat-blend", "flat-named"}),
+    ],
+)
+def test_pictures_of_something_else_are_found(copy, mutate, rules):
+    mutate(copy)
+    rehash(copy)
+    found = rules_of(validate(copy))
+    assert rules <= found <= rules | {"levels-agree"}
+
+
+def test_a_manifest_that_names_what_is_not_there_is_found(copy):
+    shutil.rmtree(copy / FLAT)
+    rehash(copy)
+    verdict = validate(copy)
+    assert rules_of(verdict) == {"manifest-agrees"}
+    assert "'a.attention.flat.ome.zarr' where None is there" in verdict.problems[0].message
+
+
+def moved_grid(said):
+    said["grid"]["l0_origin"]["x"] += 5
+
+
+def other_colour(said):
+    said["maps"][0]["colours"][99] = "#010203"
+
+
+def other_channel(said):
+    said["maps"][0]["channel"] = 2
+
+
+def of_the_future(said):
+    said["format"] = "heatmaps-ome maps 2"
+
+
+@pytest.mark.parametrize("change", [moved_grid, other_colour, other_channel, of_the_future])
+def test_a_manifest_that_says_otherwise_than_the_stores_is_found(copy, change):
+    with edited(copy / MANIFEST) as said:
+        change(said)
+    rehash(copy)
+    assert rules_of(validate(copy)) == {"manifest-agrees"}
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", "{}", "null", '{"multiscales": 3}', ""])

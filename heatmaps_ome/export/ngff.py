@@ -1,14 +1,14 @@
-"""OME-Zarr by the letter of NGFF 0.4: metadata as plain dicts, groups and arrays of zarr v2.
+"""The metadata of OME-Zarr by the letter of NGFF 0.4, as plain dicts.
 
 Specification: https://ngff.openmicroscopy.org/0.4/. Beyond its letter, this keeps to what Vizarr,
-napari, neuroglancer and QuPath open: zarr v2 with Blosc, "/" between chunk indices, one scale per
-level and no other transformation on images and labels.
+napari, neuroglancer and QuPath open: one scale per level and no other transformation on images and
+labels. NGFF 0.5 says the same elsewhere: ``ngff_store`` puts it there.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,16 +16,11 @@ from heatmaps_ome import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    import zarr
 
     from heatmaps_ome.display import DisplayMap
-    from heatmaps_ome.geometry import YX, Shape
+    from heatmaps_ome.geometry import YX
 
 VERSION = "0.4"
-CHUNK = 512
-"""Side of a chunk: a power of two, the same at all levels, as vizarr needs."""
 PIXEL_ORIGIN = "corner"
 """Place (0, 0) in µm is the outer corner of the slide's first level-0 pixel."""
 
@@ -162,52 +157,6 @@ def json_ready(value: Any) -> Any:
     return value
 
 
-def create_group(path: Path, attributes: Mapping[str, Any]) -> zarr.Group:
-    """Create a zarr v2 group; its metadata is held against ome-zarr-py's idea of NGFF 0.4."""
-    import zarr
-
-    plain: dict[str, Any] = json_ready(dict(attributes))
-    for entry in plain.get("multiscales", []):
-        _check(entry)
-    return zarr.create_group(path, zarr_format=2, attributes=plain)
-
-
-def create_array(
-    group: zarr.Group,
-    name: str,
-    shape: Shape,
-    dtype: Literal["uint8", "float32"],
-    channels: int | None = None,
-    channels_per_chunk: int = 1,
-) -> zarr.Array:
-    """Create a level: zarr v2, Blosc, chunks of 512 × 512 that are not written where empty.
-
-    Parameters
-    ----------
-    channels : int or None
-        Length of the first axis; None for a label, which has none.
-    channels_per_chunk : int
-        All three for RGB: neuroglancer draws colour only from a chunk that holds all of it.
-    """
-    from numcodecs import Blosc
-
-    floating = dtype == "float32"
-    # Slide pixels hardly compress without loss, so the fastest codec; maps compress 500-fold.
-    codec, shuffle = ("lz4" if channels == 3 and not floating else "zstd"), int(floating)
-    first = () if channels is None else (channels,)
-    first_chunk = () if channels is None else (channels_per_chunk,)
-    return group.create_array(
-        name,
-        shape=(*first, *shape),
-        chunks=(*first_chunk, CHUNK, CHUNK),
-        dtype=dtype,
-        compressors=Blosc(codec, 5, shuffle),
-        fill_value=float("nan") if floating else 0,
-        chunk_key_encoding={"name": "v2", "separator": "/"},
-        config={"write_empty_chunks": False},
-    )
-
-
 def _axes(channels: bool) -> list[dict[str, str]]:
     """Return the axes, channel first as the specification orders them."""
     first = [{"name": "c", "type": "channel"}] if channels else []
@@ -224,14 +173,3 @@ def _transformation(kind: str, place: YX, channel: float, channels: bool) -> dic
 def _seven_digits(value: float) -> float:
     """Return a float32 as the shortest float that means it: 0.1, not 0.10000000149011612."""
     return float(str(np.float32(value)))
-
-
-def _check(entry: dict[str, Any]) -> None:
-    """Hold a multiscales entry against ome-zarr-py's validation."""
-    from ome_zarr.axes import Axes
-    from ome_zarr.format import FormatV04
-
-    layout = FormatV04()
-    Axes(entry["axes"], fmt=layout)
-    moves = [dataset["coordinateTransformations"] for dataset in entry["datasets"]]
-    layout.validate_coordinate_transformations(len(entry["axes"]), len(moves), moves)

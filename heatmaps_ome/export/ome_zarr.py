@@ -1,4 +1,4 @@
-"""Writes ``<slide>.ome.zarr``: the slide's pyramid with the maps as labels (NGFF 0.4)."""
+"""Writes ``<slide>.ome.zarr``: the slide's pyramid with the maps as labels, or burnt in."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.export.flat import FlatPicture, flat_level, shown_flat
 from heatmaps_ome.export.manifest import slide_facts
-from heatmaps_ome.export.ngff import (
-    CHUNK,
-    create_array,
-    create_group,
-    image_label,
-    multiscales,
-    rgb_omero,
-)
+from heatmaps_ome.export.ngff import image_label, multiscales, rgb_omero
+from heatmaps_ome.export.ngff_store import CHUNK, create_array, create_group
 from heatmaps_ome.export.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import sampled_strips
@@ -25,8 +20,12 @@ from heatmaps_ome.reading import read_strips
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import zarr
+
     from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.export.ngff_store import Ngff
     from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.geometry import Grid
 
 
 @dataclass(frozen=True)
@@ -45,50 +44,85 @@ class OmeZarrExporter:
         return None
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
-        """Write ``<slide>.ome.zarr`` into a folder and return its path."""
+        """Write ``<slide>.ome.zarr`` and the pictures of its maps; return their paths."""
         path = folder / f"{result.slide.name}.ome.zarr"
-        levels = n_levels(result.image.shape, CHUNK)
-        self._write_image(result, path, levels)
-        create_group(path / "labels", {"labels": [shown.name for shown in result.maps]})
+        levels, ngff = n_levels(result.image.shape, CHUNK), self.settings.ngff
+        start = flat_level(result.image, levels, self.settings.flat_mpp)
+        flats = self._flats(result, folder, result.image.downsampled(start))
+        self._stream_slide(result, _image_arrays(result, path, levels, ngff), flats, start)
+        create_group(path / "labels", {"labels": [shown.name for shown in result.maps]}, ngff)
         for shown in result.maps:
-            _write_label(shown, result, path / "labels" / shown.name, levels)
-        write_ome_xml(path, _ome_image(result))
-        return [path]
+            _write_label(shown, result, path / "labels" / shown.name, levels, ngff)
+        write_ome_xml(path, _ome_image(result.slide.name, result.image), ngff)
+        return [path, *flats]
 
-    def _write_image(self, result: SlideResult, path: Path, levels: int) -> None:
-        """Stream the slide once, strip by strip, into all levels."""
-        name, lattice, maps = result.slide.name, result.image, result.heatmaps
-        prediction = dict(zip(maps.classes, maps.prediction.tolist(), strict=True))
-        attributes = {
-            "multiscales": [multiscales(name, lattice.um_cell, levels, "mean")],
-            "omero": rgb_omero(name),
-            "heatmaps_ome": {"slide": slide_facts(result), "prediction": prediction},
-        }
-        group = create_group(path, attributes)
-        arrays = [
-            create_array(group, str(level), lattice.shape.halved(level), "uint8", 3, 3)
-            for level in range(levels)
-        ]
-        strips = read_strips(result.slide, lattice, CHUNK, self.settings.threads)
-        for level, row, strip in levels_from_strips(strips, levels, CHUNK):
+    def _flats(self, result: SlideResult, folder: Path, lattice: Grid) -> dict[Path, FlatPicture]:
+        """Begin the pictures, by their paths."""
+        flats, ngff = {}, self.settings.ngff
+        for shown in shown_flat(result.maps) if self.settings.flattened else ():
+            name = f"{result.slide.name}.{shown.name}"
+            path = folder / f"{name}.flat.ome.zarr"
+            flats[path] = FlatPicture(shown, result, lattice, path, ngff)
+            write_ome_xml(path, _ome_image(name, lattice), ngff)
+        return flats
+
+    def _stream_slide(
+        self,
+        result: SlideResult,
+        arrays: list[zarr.Array],
+        flats: dict[Path, FlatPicture],
+        start: int,
+    ) -> None:
+        """Read the slide once, strip by strip, into all levels of the image and the pictures.
+
+        Parameters
+        ----------
+        start : int
+            Level of the image at which the pictures begin.
+        """
+        strips = read_strips(result.slide, result.image, CHUNK, self.settings.threads)
+        for level, row, strip in levels_from_strips(strips, len(arrays), CHUNK):
             arrays[level][:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
+            if level == start:
+                for flat in flats.values():
+                    flat.take(row, strip)
+        for flat in flats.values():
+            flat.finish()
 
 
-def write_ome_xml(path: Path, image: OmeImage) -> None:
+def _image_arrays(result: SlideResult, path: Path, levels: int, ngff: Ngff) -> list[zarr.Array]:
+    """Create the slide's image and return its levels, finest first."""
+    name, lattice, maps = result.slide.name, result.image, result.heatmaps
+    prediction = dict(zip(maps.classes, maps.prediction.tolist(), strict=True))
+    attributes = {
+        "multiscales": [multiscales(name, lattice.um_cell, levels, "mean")],
+        "omero": rgb_omero(name),
+        "heatmaps_ome": {"slide": slide_facts(result), "prediction": prediction},
+    }
+    group = create_group(path, attributes, ngff)
+    return [
+        create_array(group, str(level), lattice.shape.halved(level), "uint8", 3, 3)
+        for level in range(levels)
+    ]
+
+
+def write_ome_xml(path: Path, image: OmeImage, ngff: Ngff) -> None:
     """Write ``OME/METADATA.ome.xml`` into a zarr: all that QuPath reads a pixel size from."""
-    create_group(path / "OME", {})
+    create_group(path / "OME", {}, ngff)
     xml = ome_xml(image, planes=False)
     (path / "OME" / "METADATA.ome.xml").write_text(xml, encoding="utf-8")
 
 
-def _write_label(shown: DisplayMap, result: SlideResult, path: Path, levels: int) -> None:
+def _write_label(
+    shown: DisplayMap, result: SlideResult, path: Path, levels: int, ngff: Ngff
+) -> None:
     """Draw a map at every level straight from its cells, one row of chunks at a time."""
     raster = result.raster
     attributes = {
         "multiscales": [multiscales(shown.name, raster.um_cell, levels, "nearest", channels=False)],
         "image-label": image_label(shown, slide_facts(result)),
     }
-    group = create_group(path, attributes)
+    group = create_group(path, attributes, ngff)
     for level in range(levels):
         coarse = raster.downsampled(level)
         array = create_array(group, str(level), coarse.shape, "uint8")
@@ -96,7 +130,6 @@ def _write_label(shown: DisplayMap, result: SlideResult, path: Path, levels: int
             array[row : row + len(strip)] = strip
 
 
-def _ome_image(result: SlideResult) -> OmeImage:
-    """Return what OME-XML says of the slide's image."""
-    lattice = result.image
-    return OmeImage(result.slide.name, lattice.shape, lattice.um_cell, "uint8", RGB_CHANNELS)
+def _ome_image(name: str, lattice: Grid) -> OmeImage:
+    """Return what OME-XML says of an RGB image."""
+    return OmeImage(name, lattice.shape, lattice.um_cell, "uint8", RGB_CHANNELS)

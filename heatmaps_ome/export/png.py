@@ -11,8 +11,8 @@ from PIL import Image
 from heatmaps_ome.export.captions import prediction_text
 from heatmaps_ome.export.framed import DPI, Caption, Picture, framed
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.rasterise import coloured_cells
-from heatmaps_ome.geometry import network_pixels, sample
+from heatmaps_ome.export.rasterise import BurntMap
+from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.reading import read_strips
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class PngExporter:
         # A slide of a few pixels is enlarged, by a whole number so that its pixels stay square.
         zoom = max(1, self.longest_side_px // 2 // max(lattice.shape))
         for shown in result.maps:
-            over = Picture(composited(thumbnail, shown, lattice), lattice, lattice, zoom)
+            burnt = BurntMap(shown, lattice).over(thumbnail, 0)
+            over = Picture(burnt, lattice, lattice, zoom)
             alone = Picture(shown.colours[shown.levels], shown.grid, lattice, zoom)
             for kind, picture in (("overlay", over), ("map", alone)):
                 path = previews / f"{shown.name}-{kind}.png"
@@ -71,13 +72,6 @@ def thumbnail_lattice(slide: SlideReader, longest_side_px: int) -> Grid:
     um_longest = max(slide.shape.rows * slide.mpp.y, slide.shape.cols * slide.mpp.x)
     target = max(um_longest / longest_side_px, *slide.mpp)
     return network_pixels(slide.shape, slide.mpp, target)
-
-
-def composited(thumbnail: np.ndarray, shown: DisplayMap, lattice: Grid) -> np.ndarray:
-    """Return a thumbnail with a map laid over it by its opacity, (rows, cols, 3) uint8."""
-    rgba = sample(coloured_cells(shown), shown.grid, lattice, 0).astype(np.float32)
-    alpha = rgba[..., 3:] / 255
-    return np.rint(thumbnail * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8)
 
 
 def _write_framed(path: Path, picture: Picture, shown: DisplayMap, result: SlideResult) -> None:

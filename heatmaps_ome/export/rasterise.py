@@ -46,3 +46,42 @@ def coloured_cells(shown: DisplayMap) -> np.ndarray:
     rgba[..., 3] = np.where(shown.levels == 0, 0, shown.opacity)
     rgba[rgba[..., 3] == 0] = 0
     return rgba
+
+
+class BurntMap:
+    """A map burnt into pixels of the slide, window by window.
+
+    Parameters
+    ----------
+    shown : DisplayMap
+    lattice : Grid
+        Of the slide's pixels; each takes the cell that contains its centre.
+    """
+
+    def __init__(self, shown: DisplayMap, lattice: Grid) -> None:
+        self._rows, self._cols = shown.grid.cells_under(lattice)
+        rgba = np.pad(coloured_cells(shown), [(0, 1), (0, 1), (0, 0)]).astype(np.uint16)
+        self._weighed = rgba[..., :3] * rgba[..., 3:]
+        self._slides_part = 255 - rgba[..., 3:]
+
+    def over(self, pixels: np.ndarray, row: int) -> np.ndarray:
+        """Return whole rows of the slide, from ``row`` of the lattice on, with the map over them.
+
+        Parameters
+        ----------
+        pixels : (rows, lattice.cols, 3) uint8
+
+        Returns
+        -------
+        (rows, lattice.cols, 3) uint8
+            ``pixels · (1 − alpha) + colour · alpha``, rounded to nearest.
+        """
+        # Rows of pixels share few rows of cells, whose columns are looked up once.
+        cells, which = np.unique(self._rows[row : row + len(pixels)], return_inverse=True)
+        mixed = np.take(self._slides_part[cells], self._cols, axis=1)[which] * pixels
+        mixed += np.take(self._weighed[cells], self._cols, axis=1)[which]
+        # The quotient by 255, rounded to nearest, of all numbers to 255 · 255 (Blinn 1995,
+        # doi:10.1109/38.469505); halves cannot occur, so that floats would round no other way.
+        mixed += 128
+        mixed += mixed >> 8
+        return (mixed >> 8).astype(np.uint8)

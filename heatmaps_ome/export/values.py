@@ -9,14 +9,8 @@ import numpy as np
 
 from heatmaps_ome import __version__
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.ngff import (
-    PIXEL_ORIGIN,
-    create_array,
-    create_group,
-    json_ready,
-    multiscales,
-    omero,
-)
+from heatmaps_ome.export.ngff import PIXEL_ORIGIN, json_ready, multiscales, omero
+from heatmaps_ome.export.ngff_store import create_array, create_group
 from heatmaps_ome.export.ome_xml import OmeImage
 from heatmaps_ome.export.ome_zarr import write_ome_xml
 from heatmaps_ome.geometry import YX, Grid, Shape
@@ -26,12 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from heatmaps_ome.export.ngff_store import Ngff
+
 _KIND = "values"
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError)
 """What zarr, numcodecs and the look-ups below raise on a damaged or foreign store."""
 
 
-def write_values(heatmaps: HeatmapSet, folder: Path, extra: Mapping[str, Any]) -> Path:
+def write_values(
+    heatmaps: HeatmapSet, folder: Path, extra: Mapping[str, Any], ngff: Ngff = "0.4"
+) -> Path:
     """Write the raw maps of a slide: (channels, rows, cols) float32, NaN where no tissue is.
 
     The channels are attention, the classes' scores and, where the model has them, the classes'
@@ -41,6 +39,7 @@ def write_values(heatmaps: HeatmapSet, folder: Path, extra: Mapping[str, Any]) -
     ----------
     extra : mapping
         Anything that JSON can hold, kept under ``heatmaps_ome.extra``.
+    ngff : "0.4" or "0.5"
 
     Raises
     ------
@@ -64,12 +63,12 @@ def write_values(heatmaps: HeatmapSet, folder: Path, extra: Mapping[str, Any]) -
         "omero": omero(heatmaps.slide_name, channels, shown=0),
         "heatmaps_ome": {**_facts(heatmaps), "extra": dict(extra)},
     }
-    group = create_group(path, attributes)
+    group = create_group(path, attributes, ngff)
     create_array(group, "0", grid.shape, "float32", len(stack))[...] = stack
     image = OmeImage(
         heatmaps.slide_name, grid.shape, grid.um_cell, "float", tuple((n, None) for n in names)
     )
-    write_ome_xml(path, image)
+    write_ome_xml(path, image, ngff)
     return path
 
 

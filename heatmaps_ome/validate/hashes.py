@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_ENDINGS = {
+    "ome-zarr": (".ome.zarr/.zattrs", ".ome.zarr/zarr.json"),
+    "ome-tiff": (".ome.tiff",),
+    "png": (".png",),
+}
+"""Format → how a file of it ends."""
+_BESIDES = (".values.ome.", ".flat.ome.zarr/")
+"""In names of files that no format consists of alone."""
+
+
 @dataclass(frozen=True)
 class Result:
     """The folder of one slide's results.
@@ -53,11 +63,10 @@ def _complete(result: Result) -> Iterator[str]:
         yield f"{len(missing)} files are missing, {missing[0]} for one; copy the result again"
     if strange:
         yield f"{len(strange)} files are not in {PROVENANCE}, {strange[0]} for one"
-    endings = {"ome-zarr": ".ome.zarr/.zattrs", "ome-tiff": ".ome.tiff", "png": ".png"}
-    named = [name for name in listed if ".values.ome.zarr/" not in name]
+    named = [name for name in listed if not any(part in name for part in _BESIDES)]
     for name in result.record["options"]["formats"]:
-        ending = endings.get(name)
-        if ending is not None and not any(file.endswith(ending) for file in named):
+        endings = _ENDINGS.get(name)
+        if endings is not None and not any(file.endswith(endings) for file in named):
             yield f"{name} was asked for, but there is none"
 
 

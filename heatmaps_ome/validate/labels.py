@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
+from heatmaps_ome.validate.ngff import stated
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -75,18 +76,25 @@ def label_names(image: Path) -> list[str]:
     """Return the labels that an image lists; raises what zarr raises where that cannot be."""
     if not (image / "labels").exists():
         return []
-    found: Any = zarr.open_group(image / "labels", mode="r").attrs["labels"]
-    return [str(name) for name in found]
+    return [str(name) for name in stated(zarr.open_group(image / "labels", mode="r"))["labels"]]
 
 
 def _listed(image: Pyramid) -> Iterator[str]:
     """Demand that the list of labels and the labels there are the same."""
     listed = set(label_names(image.path))
-    there = {each.parent.name for each in image.path.glob("labels/*/.zattrs")}
+    there = {
+        each.parent.name
+        for metadata in (".zattrs", "zarr.json")
+        for each in image.path.glob(f"labels/*/{metadata}")
+    }
     for name in sorted(there - listed):
         yield f"labels/{name} is not in the list of labels, so that no viewer finds it"
     for name in sorted(listed - there):
         yield f"the list of labels names {name}, which is not there"
+    if image.ngff != "0.4" and listed:
+        beside: Any = zarr.open_group(image.path / "labels", mode="r").attrs.get("labels")
+        if beside is None or set(beside) != listed:
+            yield f"beside 'ome' the list of labels is {beside}; Vizarr reads it there"
 
 
 def _count(label: Label) -> Iterator[str]:
@@ -114,8 +122,9 @@ def _source(label: Label) -> Iterator[str]:
     source = label.block.get("source", {}).get("image")
     if source != "../../":
         yield f"the source is {source!r}, not '../../'"
-    if label.block.get("version") != "0.4":
-        yield f"image-label says version {label.block.get('version')!r}, which is not 0.4"
+    version, wanted = label.block.get("version"), label.pyramid.ngff
+    if version != wanted and not (version is None and wanted != "0.4"):
+        yield f"image-label says version {version!r}, which is not {wanted}"
 
 
 def _colours(label: Label) -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""Rules of NGFF 0.4 for images, labels and values, and of what viewers demand beyond them.
+"""Rules of NGFF for images, labels and values, and of what viewers demand beyond them.
 
-Specification: https://ngff.openmicroscopy.org/0.4/.
+Specifications: https://ngff.openmicroscopy.org/0.4/ (zarr v2) and
+https://ngff.openmicroscopy.org/0.5/ (zarr v3).
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import ome_zarr_models.v04.image
+import ome_zarr_models.v04.image_label
+import ome_zarr_models.v05.image
+import ome_zarr_models.v05.image_label
 import zarr
-from ome_zarr_models.v04.image import Image
-from ome_zarr_models.v04.image_label import ImageLabel
 
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.validate.problems import Rule
@@ -21,8 +24,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LABEL = "image-label"
-_KNOWN_CODECS = ("blosc", "zlib")
-"""What QuPath's jzarr can decode besides no compression; not zstd, not gzip."""
+_KNOWN_CODECS = {
+    # What QuPath's jzarr can decode besides no compression; not zstd, not gzip.
+    "0.4": {"blosc", "zlib"},
+    # What zarrita and neuroglancer can.
+    "0.5": {"sharding_indexed", "bytes", "zstd", "blosc", "gzip", "crc32c"},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,19 +40,27 @@ class Pyramid:
     ----------
     path : Path
     attributes : dict
-        The group's metadata.
+        The group's metadata as ``stated`` gives it.
     levels : tuple of zarr arrays
         Finest first.
+    ngff : "0.4" or "0.5"
+        Version that its zarr format goes with.
     """
 
     path: Path
     attributes: dict[str, Any]
     levels: tuple[zarr.Array, ...]
+    ngff: str
 
     @property
     def multiscale(self) -> dict[str, Any]:
         """The first multiscales entry, the one that viewers show."""
         return self.attributes["multiscales"][0]
+
+    @property
+    def version(self) -> object:
+        """The version of NGFF that the metadata says, or None."""
+        return (self.multiscale if self.ngff == "0.4" else self.attributes).get("version")
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -78,28 +93,48 @@ class Pyramid:
         return size
 
 
+def ngff_of(group: zarr.Group) -> str:
+    """Return the version of NGFF that a group's zarr format goes with."""
+    return "0.5" if group.metadata.zarr_format == 3 else "0.4"
+
+
+def stated(group: zarr.Group) -> dict[str, Any]:
+    """Return a group's metadata; what 0.5 has under ``ome`` beside our own, as in 0.4.
+
+    Raises
+    ------
+    KeyError
+        If a group of zarr v3 has no metadata of NGFF.
+    """
+    said: dict[str, Any] = group.attrs.asdict()
+    return said if ngff_of(group) == "0.4" else said | said["ome"]
+
+
 def open_pyramid(path: Path) -> Pyramid:
     """Open a group with multiscales; raises what zarr raises where that cannot be."""
     group = zarr.open_group(path, mode="r")
-    attributes: dict[str, Any] = group.attrs.asdict()
+    attributes = stated(group)
     names = [dataset["path"] for dataset in attributes["multiscales"][0]["datasets"]]
-    return Pyramid(path, attributes, tuple(zarr.open_array(path / n, mode="r") for n in names))
+    levels = tuple(zarr.open_array(path / name, mode="r") for name in names)
+    return Pyramid(path, attributes, levels, ngff_of(group))
 
 
 def _model(pyramid: Pyramid) -> Iterator[str]:
     """Hold a group against ome-zarr-models."""
+    models = ome_zarr_models.v04 if pyramid.ngff == "0.4" else ome_zarr_models.v05
     group = zarr.open_group(pyramid.path, mode="r")
-    (ImageLabel if pyramid.is_label else Image).from_zarr(group)
+    kind = models.image_label.ImageLabel if pyramid.is_label else models.image.Image
+    kind.from_zarr(group)
     yield from ()
 
 
 def _complete(pyramid: Pyramid) -> Iterator[str]:
     """Demand what the specification's strict schema does."""
-    lacking = {"version", "name", "type", "metadata"} - set(pyramid.multiscale)
+    lacking = {"name", "type", "metadata"} - set(pyramid.multiscale)
     if lacking:
         yield f"multiscales lacks {', '.join(sorted(lacking))}"
-    elif pyramid.multiscale["version"] != "0.4":
-        yield f"multiscales says version {pyramid.multiscale['version']!r}, which is not 0.4"
+    if pyramid.version != pyramid.ngff:
+        yield f"the version said is {pyramid.version!r}, which is not {pyramid.ngff}"
 
 
 def _axes(pyramid: Pyramid) -> Iterator[str]:
@@ -108,6 +143,10 @@ def _axes(pyramid: Pyramid) -> Iterator[str]:
     wanted = ["y", "x"] if pyramid.is_label else ["c", "y", "x"]
     if names != wanted:
         yield f"the axes are {', '.join(names)}; they must be {', '.join(wanted)}"
+    for index, level in enumerate(pyramid.levels):
+        own = getattr(level.metadata, "dimension_names", None)
+        if pyramid.ngff != "0.4" and list(own or ()) != names:
+            yield f"level {index} names its dimensions {own}, which are not the axes"
 
 
 def _units(pyramid: Pyramid) -> Iterator[str]:
@@ -152,10 +191,16 @@ def _chunks(pyramid: Pyramid) -> Iterator[str]:
     if len(sides) != 1 or not _power_of_two(next(iter(sides))):
         yield f"chunks have the sides {sorted(sides)}; viewers need one power of two"
     for index, level in enumerate(pyramid.levels):
-        if getattr(level.metadata, "dimension_separator", "/") != "/":
+        if _separator(level) != "/":
             yield f"level {index} has no '/' between the indices of chunks"
         if _is_rgb(pyramid, level) and level.chunks[0] != level.shape[0]:
             yield f"level {index} has colours in separate chunks; neuroglancer shows none then"
+
+
+def _separator(level: zarr.Array) -> str:
+    """Return what stands between the indices of chunks, in zarr v2 or v3."""
+    encoding = getattr(level.metadata, "chunk_key_encoding", level.metadata)
+    return getattr(encoding, "separator", getattr(encoding, "dimension_separator", "/"))
 
 
 def _is_rgb(pyramid: Pyramid, level: zarr.Array) -> bool:
@@ -169,12 +214,28 @@ def _power_of_two(side: int) -> bool:
 
 
 def _codecs(pyramid: Pyramid) -> Iterator[str]:
-    """Demand codecs that QuPath can decode."""
+    """Demand codecs that viewers can decode."""
+    known = _KNOWN_CODECS[pyramid.ngff]
     for index, level in enumerate(pyramid.levels):
-        codec = getattr(level.metadata, "compressor", None)
-        name = None if codec is None else codec.codec_id
-        if name is not None and name not in _KNOWN_CODECS:
-            yield f"level {index} is compressed with {name}, which QuPath cannot read; use blosc"
+        strange = sorted(set(_codec_names(level)) - known)
+        if strange:
+            yield (
+                f"level {index} is compressed with {', '.join(strange)}, which viewers of NGFF "
+                f"{pyramid.ngff} cannot read; use {', '.join(sorted(known))}"
+            )
+
+
+def _codec_names(level: zarr.Array) -> Iterator[str]:
+    """Yield the names of a level's codecs, those inside of shards too."""
+    said = level.metadata.to_dict()
+    compressor: Any = said.get("compressor")
+    if compressor is not None:
+        yield compressor["id"]
+    codecs: Any = said.get("codecs", ())
+    for codec in codecs:
+        yield codec["name"]
+        inner = codec.get("configuration", {}).get("codecs", ())
+        yield from (each["name"] for each in inner)
 
 
 def _omero(image: Pyramid) -> Iterator[str]:
@@ -196,12 +257,12 @@ def _omero(image: Pyramid) -> Iterator[str]:
 SHARED: tuple[Rule[Pyramid], ...] = (
     Rule("ngff-model", "ome-zarr-models accepts the group", _model),
     Rule("multiscales-complete", "version, name, type and metadata are said", _complete),
-    Rule("axes", "c, y, x of images and y, x of labels", _axes),
+    Rule("axes", "c, y, x of images and y, x of labels, of zarr v3's arrays too", _axes),
     Rule("units-micrometer", "y and x are in micrometer", _units),
     Rule("scale-doubles", "the scale doubles exactly with each level", _scale_doubles),
     Rule("level-sizes-halve-up", "sizes halve with each level, rounded up", _sizes),
     Rule("chunks", "chunks are squares of one power of two and hold whole colours", _chunks),
-    Rule("blosc-or-zlib", "chunks are compressed as QuPath can read them", _codecs),
+    Rule("codecs", "chunks are compressed as viewers can read them", _codecs),
 )
 """Of everything with multiscales."""
 

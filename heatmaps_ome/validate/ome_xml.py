@@ -40,6 +40,11 @@ def um_pixel_of(pixels: ElementTree.Element) -> YX:
     return YX(*(float(str(pixels.get(f"PhysicalSize{axis}"))) for axis in "YX"))
 
 
+def channel_names_of(pixels: ElementTree.Element) -> list[str]:
+    """Return the names of the channels, empty where one has none."""
+    return [each.get("Name", "") for each in pixels.findall(f"{_OME}Channel")]
+
+
 def faults(xml: str, shape: Shape, samples: int, channels: int, dtype: str) -> Iterator[str]:
     """Yield what is wrong with the OME-XML of an image.
 

@@ -29,7 +29,8 @@ _MARGIN = 0.01
 """Of a cell, for float noise."""
 _ONE = 1
 """Grey level that rounding may cost."""
-_ANY = -1
+ANY = -1
+"""Stands for a colour that is not known, which any fits."""
 
 
 @dataclass(frozen=True)
@@ -140,23 +141,21 @@ def _table(label: Label) -> tuple[np.ndarray, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedOverlay:
-    """An overlay with what it must show.
+class PlacedMap:
+    """What a drawing of a map must show.
 
     Attributes
     ----------
     name : str
         Of the map.
-    overlay : Overlay
     values : Values
     record : dict
         The result's provenance.
     label : Label or None
-        The label of the same map, whose colours the overlay has.
+        The label of the same map, whose colours the drawing has.
     """
 
     name: str
-    overlay: Overlay
     values: Values
     record: dict[str, Any]
     label: Label | None
@@ -172,9 +171,10 @@ class PlacedOverlay:
         return np.rint(np.clip(position, 0, 1) * options["score_alpha"] * 255)
 
 
-def _overlay(placed: PlacedOverlay) -> Iterator[str]:
+def _overlay(drawn: tuple[Overlay, PlacedMap]) -> Iterator[str]:
     """Demand each cell's opacity and colour at its place, and nothing drawn elsewhere."""
-    overlay, values = placed.overlay, placed.values
+    overlay, placed = drawn
+    values = placed.values
     um_pixel, shape = overlay.um_pixel, overlay.shapes[0]
     coarsest = 2 ** (len(overlay.pages) - 1)
     for axis, size, pixel, end in zip("yx", shape, um_pixel, values.um_slide, strict=True):
@@ -201,21 +201,9 @@ def _overlay(placed: PlacedOverlay) -> Iterator[str]:
 
 def _coloured(found: np.ndarray, raw: np.ndarray, label: Label, tried: Probes) -> Iterator[str]:
     """Demand the colour of the level nearest to the raw value."""
-    table, _ = _table(label)
-    known = np.flatnonzero(~np.isnan(table))
-    steps = table[known]
-    # Levels without a colour, which another rule tells, fit any.
-    colours = np.full((len(table), 4), _ANY, np.int64)
-    for level, rgba in label.colours.items():
-        if level < len(colours):
-            colours[level] = rgba
-    position = np.interp(np.nan_to_num(raw.astype(np.float64)), steps, np.arange(len(steps)))
     fits = np.zeros(len(raw), bool)
-    # A value half way between two levels may be drawn as either.
-    for nudge in (-0.01, 0.01):
-        level = known[np.clip(np.rint(position + nudge), 0, len(known) - 1).astype(int)]
-        fits |= (np.abs(found[:, :3] - colours[level, :3]) <= _ONE).all(axis=1)
-        fits |= colours[level, 0] == _ANY
+    for colours in drawn_colours(raw, label):
+        fits |= (np.abs(found[:, :3] - colours) <= _ONE).all(axis=1) | (colours[:, 0] == ANY)
     wrong = ~fits & (found[:, 3] > 0)
     if wrong.any():
         n = np.flatnonzero(wrong)[0]
@@ -225,12 +213,40 @@ def _coloured(found: np.ndarray, raw: np.ndarray, label: Label, tried: Probes) -
         )
 
 
+def drawn_colours(raw: np.ndarray, label: Label | None) -> Iterator[np.ndarray]:
+    """Yield the colours that values may be drawn in: those of the levels nearest to them.
+
+    Parameters
+    ----------
+    raw : (n,) float
+
+    Yields
+    ------
+    (n, 3) int64
+        ``ANY`` where the label has no colour, which another rule tells; a value half way between
+        two levels has two colours.
+    """
+    if label is None or not label.stands_for:
+        yield np.full((len(raw), 3), ANY, np.int64)
+        return
+    table, _ = _table(label)
+    known = np.flatnonzero(~np.isnan(table))
+    steps = table[known]
+    colours = np.full((len(table), 3), ANY, np.int64)
+    for level, rgba in label.colours.items():
+        if level < len(colours):
+            colours[level] = rgba[:3]
+    position = np.interp(np.nan_to_num(raw.astype(np.float64)), steps, np.arange(len(steps)))
+    for nudge in (-0.01, 0.01):
+        yield colours[known[np.clip(np.rint(position + nudge), 0, len(known) - 1).astype(int)]]
+
+
 IMAGE_PLACE: tuple[Rule[tuple[Pyramid, Values]], ...] = (
     Rule("placement-image", "the image and labels cover the slide to a pixel", _image),
 )
 LABEL_PLACE: tuple[Rule[tuple[Label, Values]], ...] = (
     Rule("placement-labels", "labels show each cell's value at its µm", _label),
 )
-OVERLAY_PLACE: tuple[Rule[PlacedOverlay], ...] = (
+OVERLAY_PLACE: tuple[Rule[tuple[Overlay, PlacedMap]], ...] = (
     Rule("placement-overlay", "overlays show each cell's colour and opacity at its µm", _overlay),
 )

@@ -8,37 +8,42 @@ from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError, ResultError
 from heatmaps_ome.results import PROVENANCE
-from heatmaps_ome.validate.hashes import RESULT, Result
-from heatmaps_ome.validate.labels import LABEL, LISTED, Label
-from heatmaps_ome.validate.levels import IMAGE_LEVELS, LABEL_LEVELS
-from heatmaps_ome.validate.ngff import COLOURED, DRAWN, SHARED, Pyramid
-from heatmaps_ome.validate.ome_xml import ZARR_XML
-from heatmaps_ome.validate.placement import (
-    IMAGE_PLACE,
-    LABEL_PLACE,
-    OVERLAY_PLACE,
-    PlacedOverlay,
+from heatmaps_ome.validate.flat import FLAT
+from heatmaps_ome.validate.folder import (
+    IMAGE_STORE,
+    OVERLAYS,
+    VALUE_TIFFS,
+    VALUES_STORE,
+    check_folder,
 )
-from heatmaps_ome.validate.problems import UNREADABLE, Problem, Rule, told
-from heatmaps_ome.validate.source import SOURCE, Sourced
+from heatmaps_ome.validate.hashes import RESULT
+from heatmaps_ome.validate.labels import LABEL, LISTED
+from heatmaps_ome.validate.levels import IMAGE_LEVELS, LABEL_LEVELS
+from heatmaps_ome.validate.manifest import LISTED_FILES
+from heatmaps_ome.validate.ngff import COLOURED, DRAWN, SHARED
+from heatmaps_ome.validate.ome_xml import ZARR_XML
+from heatmaps_ome.validate.placement import IMAGE_PLACE, LABEL_PLACE, OVERLAY_PLACE
+from heatmaps_ome.validate.problems import Problem, Rule
+from heatmaps_ome.validate.source import SOURCE
 from heatmaps_ome.validate.stores import (
     OPENED,
     Findings,
     check_image,
     check_values,
     checked_overlay,
+    checked_value_tiff,
 )
 from heatmaps_ome.validate.tiff import OVERLAY
-from heatmaps_ome.validate.values import VALUES, Values
+from heatmaps_ome.validate.value_tiff import VALUE_TIFF, VALUE_TIFF_PLACE
+from heatmaps_ome.validate.values import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 RUN = "run.json"
-_VALUES, _IMAGE = ".values.ome.zarr", ".ome.zarr"
-_VALUE_TIFF = ".values.ome.tiff"
-_OVERLAYS = (".ome.tiff", ".ome.tif")
+_METADATA = (".zattrs", "zarr.json")
+"""What makes a folder one of NGFF 0.4 or 0.5."""
 
 
 def _run_complete(run: Path) -> Iterator[str]:
@@ -56,7 +61,8 @@ RUN_RULES: tuple[Rule[Path], ...] = (
 
 RULES: tuple[Rule[Any], ...] = (
     *OPENED, *SHARED, *DRAWN, *COLOURED, *IMAGE_LEVELS, *ZARR_XML, *LISTED, *LABEL_LEVELS, *LABEL,
-    *VALUES, *OVERLAY, *IMAGE_PLACE, *LABEL_PLACE, *OVERLAY_PLACE, *SOURCE, *RESULT, *RUN_RULES,
+    *VALUES, *OVERLAY, *VALUE_TIFF, *IMAGE_PLACE, *LABEL_PLACE, *OVERLAY_PLACE, *VALUE_TIFF_PLACE,
+    *FLAT, *LISTED_FILES, *SOURCE, *RESULT, *RUN_RULES,
 )  # fmt: skip
 """All rules there are."""
 
@@ -105,7 +111,7 @@ def validate(path: Path, slides: Sequence[Path] = ()) -> Verdict:
             findings.hold(path, path, RUN_RULES)
         belonging = _belonging(results, slides)
         for folder in results:
-            _check_result(folder, belonging.get(folder), findings)
+            check_folder(folder, belonging.get(folder), findings)
     else:
         if slides:
             raise OptionError(f"--slide needs a result or a run, which {path} is not")
@@ -140,14 +146,14 @@ def _results_at(path: Path) -> list[Path]:
 
 def _is_zarr(path: Path) -> bool:
     """Return whether a folder is an OME-Zarr rather than a folder with some in it."""
-    return path.name.endswith(_IMAGE) or (path / ".zattrs").exists()
+    return path.name.endswith(IMAGE_STORE) or any((path / name).exists() for name in _METADATA)
 
 
 def _is_result(folder: Path) -> bool:
     """Return whether a folder holds a slide's results, maybe damaged ones."""
     if _is_zarr(folder):
         return False
-    return (folder / PROVENANCE).is_file() or any(folder.glob(f"*{_VALUES}"))
+    return (folder / PROVENANCE).is_file() or any(folder.glob(f"*{VALUES_STORE}"))
 
 
 def _belonging(results: list[Path], slides: Sequence[Path]) -> dict[Path, Path]:
@@ -177,95 +183,17 @@ def _check_store(path: Path, findings: Findings) -> None:
     ResultError
         If it is none that is known.
     """
-    if path.is_dir() and path.name.endswith(_VALUES):
+    if path.is_dir() and path.name.endswith(VALUES_STORE):
         check_values(path, findings)
     elif path.is_dir() and _is_zarr(path):
         check_image(path, findings)
-    elif path.is_file() and path.name.endswith(_OVERLAYS):
+    elif path.is_file() and path.name.endswith(VALUE_TIFFS):
+        with checked_value_tiff(path, findings):
+            pass
+    elif path.is_file() and path.name.endswith(OVERLAYS):
         with checked_overlay(path, findings):
             pass
     else:
         raise ResultError(
-            f"{path} is no result, run, OME-Zarr or OME-TIFF overlay of heatmaps-ome; give one"
+            f"{path} is no result, run, OME-Zarr or OME-TIFF of heatmaps-ome; give one"
         )
-
-
-def _check_result(folder: Path, slide: Path | None, findings: Findings) -> None:
-    """Check a slide's folder: each store, then all against the raw values and the slide."""
-    result = Result(folder)
-    findings.hold(result, folder, RESULT)
-    images: list[Pyramid] = []
-    labels: dict[str, Label] = {}
-    for path in sorted(folder.glob(f"*{_IMAGE}")):
-        if not path.name.endswith(_VALUES):
-            image, found = check_image(path, findings)
-            images += [] if image is None else [image]
-            labels |= found
-    stores = sorted(folder.glob(f"*{_VALUES}"))
-    compat = ((_record(result) or {}).get("options") or {}).get("compat")
-    values = (
-        check_values(stores[0], findings, as_reference=compat == "reference") if stores else None
-    )
-    if values is not None:
-        _check_places(values, images, labels, findings)
-    for path in sorted(each for each in folder.iterdir() if each.name.endswith(_OVERLAYS)):
-        if path.name.endswith(_VALUE_TIFF):
-            continue
-        _check_overlay(path, result, values, labels, findings)
-    record = _record(result)
-    if slide is not None and record is not None:
-        sourced = Sourced(record, slide, images[0] if images else None)
-        findings.hold(sourced, folder, SOURCE)
-
-
-def _record(result: Result) -> dict[str, Any] | None:
-    """Return a result's provenance, or None if it cannot be read (which other rules tell)."""
-    try:
-        return result.record
-    except UNREADABLE:
-        return None
-
-
-def _check_places(
-    values: Values, images: list[Pyramid], labels: dict[str, Label], findings: Findings
-) -> None:
-    """Hold images and labels against the raw values' places."""
-    for image in images:
-        findings.hold((image, values), image.path, IMAGE_PLACE)
-    for label in labels.values():
-        findings.hold((label.pyramid, values), label.pyramid.path, IMAGE_PLACE)
-        findings.hold((label, values), label.pyramid.path, LABEL_PLACE)
-
-
-def _check_overlay(
-    path: Path, result: Result, values: Values | None, labels: dict[str, Label], findings: Findings
-) -> None:
-    """Check an overlay, and hold it against the raw values where there are any."""
-    record = _record(result)
-    with checked_overlay(path, findings) as overlay:
-        if overlay is None or values is None or record is None:
-            return
-        try:
-            name = _map_name(path, values)
-        except UNREADABLE as error:
-            findings.problems.append(
-                Problem(OVERLAY_PLACE[0].name, path, f"its map cannot be told ({told(error)})")
-            )
-            return
-        placed = PlacedOverlay(name, overlay, values, record, labels.get(name))
-        findings.hold(placed, path, OVERLAY_PLACE)
-
-
-def _map_name(path: Path, values: Values) -> str:
-    """Return which of the maps an overlay shows, by its file name.
-
-    Raises
-    ------
-    ValueError
-        If it is none of them.
-    """
-    plain = path.name.removesuffix(".tiff").removesuffix(".tif").removesuffix(".ome")
-    found = [name for name in values.names if plain.endswith(f".{name}")]
-    if not found:
-        raise ValueError(f"{path.name} is named after none of {', '.join(values.names)}")
-    return max(found, key=len)

@@ -12,6 +12,7 @@ from heatmaps_ome.validate.ngff import COLOURED, DRAWN, SHARED, Pyramid, open_py
 from heatmaps_ome.validate.ome_xml import ZARR_XML
 from heatmaps_ome.validate.problems import UNREADABLE, Problem, Rule, problems_of, told
 from heatmaps_ome.validate.tiff import OVERLAY, Overlay
+from heatmaps_ome.validate.value_tiff import VALUE_TIFF, ValueTiff
 from heatmaps_ome.validate.values import VALUES, Values
 
 if TYPE_CHECKING:
@@ -83,6 +84,19 @@ def check_values(path: Path, findings: Findings, *, as_reference: bool = False) 
     findings.hold(pyramid, path, SHARED, COLOURED, ZARR_XML)
     findings.hold(values, path, VALUES)
     return values
+
+
+@contextmanager
+def checked_value_tiff(path: Path, findings: Findings) -> Iterator[ValueTiff | None]:
+    """Check raw values in a TIFF, and give it, open, if it can be read."""
+    tiff = findings.opened(path, ValueTiff)
+    try:
+        if tiff is not None:
+            findings.hold(tiff, path, VALUE_TIFF)
+        yield tiff
+    finally:
+        if tiff is not None:
+            tiff.close()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from heatmaps_ome.validate.ome_xml import faults, pixels_of, um_pixel_of
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _READABLE = (1, 8, 32946)
@@ -26,6 +26,11 @@ _GREY_LEVELS = 2
 _LEAST_ALPHA = 32
 """Below this, the colour of a mean has lost too many bits to be held against another's."""
 _CACHED_TILES = 64
+
+
+def whole_page(page: tifffile.TiffPage | tifffile.TiffFrame) -> tifffile.TiffPage:
+    """Return a page that was read in full."""
+    return page if isinstance(page, tifffile.TiffPage) else page.aspage()
 
 
 class Overlay:
@@ -44,19 +49,13 @@ class Overlay:
         self.path = path
         self._file = tifffile.TiffFile(path)
         try:
-            self.chained = [self._whole(page) for page in self._file.pages]
+            self.chained = [whole_page(page) for page in self._file.pages]
             finest = self.chained[0]
-            below = [] if finest.pages is None else [self._whole(page) for page in finest.pages]
-            self.pages = [finest, *below]
+            self.pages = [finest, *(whole_page(page) for page in finest.pages or ())]
         except BaseException:
             self._file.close()
             raise
         self.tile = lru_cache(_CACHED_TILES)(self._tile)
-
-    @staticmethod
-    def _whole(page: tifffile.TiffPage | tifffile.TiffFrame) -> tifffile.TiffPage:
-        """Return a page that was read in full."""
-        return page if isinstance(page, tifffile.TiffPage) else page.aspage()
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -139,7 +138,12 @@ def _levels(overlay: Overlay) -> Iterator[str]:
 
 def _compression(overlay: Overlay) -> Iterator[str]:
     """Demand tiles without loss that QuPath reads."""
-    for level, page in enumerate(overlay.pages):
+    yield from compression_faults(overlay.pages)
+
+
+def compression_faults(levels: Sequence[tifffile.TiffPage]) -> Iterator[str]:
+    """Yield which levels are not in tiles, or compressed as QuPath cannot read it."""
+    for level, page in enumerate(levels):
         if page.compression not in _READABLE or page.predictor not in (1, 2):
             yield (
                 f"level {level} is compressed with {page.compression!r}, predictor "
@@ -167,7 +171,12 @@ def _alpha(overlay: Overlay) -> Iterator[str]:
 
 def _physical_size(overlay: Overlay) -> Iterator[str]:
     """Demand one pixel size in OME-XML (Bio-Formats) and in the tags (OpenSlide)."""
-    tags, wanted = overlay.pages[0].tags, overlay.um_pixel
+    yield from physical_size_faults(overlay.pages[0], overlay.um_pixel)
+
+
+def physical_size_faults(page: tifffile.TiffPage, wanted: YX) -> Iterator[str]:
+    """Yield how the tags' pixel size differs from the one in µm that OME-XML says."""
+    tags = page.tags
     per_unit = _UM_PER_UNIT[int(tags["ResolutionUnit"].value)]
     ratios = [tags[name].value for name in ("YResolution", "XResolution")]
     found = YX(*(per_unit * below / above for above, below in ratios))

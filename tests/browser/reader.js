@@ -3,6 +3,12 @@ import * as zarr from "zarrita";
 
 const axis = (multiscales, name) => multiscales.axes.findIndex((each) => each.name === name);
 
+// Metadata of NGFF 0.5 lies under "ome", that of 0.4 does not.
+async function metadata(location) {
+  const { attrs } = await zarr.open(location, { kind: "group" });
+  return attrs.ome ?? attrs;
+}
+
 async function valueAt(array, row, col) {
   const [rows, cols] = array.shape;
   if (row < 0 || col < 0 || row >= rows || col >= cols) return null;
@@ -13,7 +19,7 @@ async function valueAt(array, row, col) {
 
 async function readLabel(root, name, places) {
   const location = root.resolve(`labels/${name}`);
-  const { attrs } = await zarr.open(location, { kind: "group" });
+  const attrs = await metadata(location);
   const multiscales = attrs.multiscales[0];
   const units = multiscales.axes.map((each) => each.unit);
   const meanings = new Map(attrs["image-label"].properties.map((each) => [each["label-value"], each[name]]));
@@ -36,7 +42,7 @@ async function readLabel(root, name, places) {
 async function main() {
   const job = await (await fetch("/job.json")).json();
   const root = zarr.root(new zarr.FetchStore(`${location.origin}/data/${job.store}`));
-  const listed = (await zarr.open(root.resolve("labels"), { kind: "group" })).attrs.labels;
+  const { labels: listed } = await metadata(root.resolve("labels"));
   return { listed, label: await readLabel(root, job.label, job.places) };
 }
 

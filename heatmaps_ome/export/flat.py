@@ -1,0 +1,132 @@
+"""Pictures of the slide with a map burnt in, for viewers that draw no labels.
+
+Those are hms-dbmi/vizarr 0.3.0, whose label layer has been blank since deck.gl 9.1
+(https://github.com/hms-dbmi/vizarr), and Avivator, which has none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from heatmaps_ome.export.manifest import slide_facts
+from heatmaps_ome.export.ngff import multiscales, rgb_omero
+from heatmaps_ome.export.ngff_store import CHUNK, create_array, create_group
+from heatmaps_ome.export.rasterise import BurntMap
+from heatmaps_ome.pyramid import LevelStream, n_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.export.ngff_store import Ngff
+    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.geometry import Grid
+
+MOST_PX = 8192
+"""Bearable side of a picture that is written once per map."""
+_UNSHOWN = "tissue"
+"""The map that no picture is made of: every label shows it too."""
+_NOISE = 1 + 1e-9
+
+
+def flat_level(image: Grid, levels: int, flat_mpp: float | None) -> int:
+    """Return at which level of the slide image the pictures begin.
+
+    Parameters
+    ----------
+    image : Grid
+        Lattice of the slide image.
+    levels : int
+        How many levels it has.
+    flat_mpp : float or None
+        Take the coarsest level that is no coarser than this in µm per pixel, or the finest if all
+        are; None: the finest level of at most 8192 pixels a side.
+
+    Examples
+    --------
+    >>> from heatmaps_ome.geometry import YX, Grid, Shape
+    >>> image = Grid(Shape(20000, 9000), YX(1, 1), YX(0, 0), YX(0.5, 0.5))
+    >>> flat_level(image, 7, None), flat_level(image, 7, 2.5), flat_level(image, 7, 0.1)
+    (2, 2, 0)
+    """
+    if flat_mpp is None:
+        bearable = (n for n in range(levels) if max(image.shape.halved(n)) <= MOST_PX)
+        return next(bearable, levels - 1)
+    fine = [n for n in range(levels) if max(image.um_cell) * 2**n <= flat_mpp * _NOISE]
+    return max(fine, default=0)
+
+
+def shown_flat(maps: Iterable[DisplayMap]) -> list[DisplayMap]:
+    """Return the maps that pictures are made of."""
+    return [shown for shown in maps if shown.name != _UNSHOWN]
+
+
+class FlatPicture:
+    """``<slide>.<map>.flat.ome.zarr``, written while a level of the slide streams by.
+
+    Parameters
+    ----------
+    shown : DisplayMap
+        The map to burn in.
+    result : SlideResult
+    lattice : Grid
+        Of the level of the slide image that the picture begins at.
+    path : Path
+        Where to write it.
+    ngff : "0.4" or "0.5"
+    """
+
+    def __init__(
+        self, shown: DisplayMap, result: SlideResult, lattice: Grid, path: Path, ngff: Ngff
+    ) -> None:
+        self._burnt = BurntMap(shown, lattice)
+        levels = n_levels(lattice.shape, CHUNK)
+        self._stream = LevelStream(levels, CHUNK)
+        group = create_group(path, _attributes(shown, result, lattice, levels), ngff)
+        self._arrays = [
+            create_array(group, str(level), lattice.shape.halved(level), "uint8", 3, 3)
+            for level in range(levels)
+        ]
+
+    def take(self, row: int, strip: np.ndarray) -> None:
+        """Burn the map into the next (rows, cols, 3) strip of the slide and write it."""
+        self._write(self._stream.taken(self._burnt.over(strip, row)))
+
+    def finish(self) -> None:
+        """Write what is left when the slide is over."""
+        self._write(self._stream.rest())
+
+    def _write(self, strips: Iterable[tuple[int, int, np.ndarray]]) -> None:
+        """Write strips where they belong."""
+        for level, row, strip in strips:
+            self._arrays[level][:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
+
+
+def _attributes(
+    shown: DisplayMap, result: SlideResult, lattice: Grid, levels: int
+) -> dict[str, Any]:
+    """Return the metadata of a picture, with what one must know to read it."""
+    name = f"{result.slide.name}.{shown.name}"
+    return {
+        "multiscales": [multiscales(name, lattice.um_cell, levels, "mean")],
+        "omero": rgb_omero(name),
+        "heatmaps_ome": {
+            "kind": "flat",
+            "slide": slide_facts(result),
+            "map": {
+                "name": shown.name,
+                "title": shown.title,
+                "quantity": shown.quantity,
+                "colour_map": shown.colour_map,
+                "lower": shown.lower,
+                "upper": shown.upper,
+                "middle": shown.middle,
+                "alpha": shown.alpha,
+                "fades": shown.fades,
+                "note": shown.note,
+            },
+        },
+    }

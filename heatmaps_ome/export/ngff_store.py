@@ -1,0 +1,141 @@
+"""Groups and arrays of OME-Zarr on disk: zarr v2 for NGFF 0.4, sharded zarr v3 for NGFF 0.5.
+
+Specifications: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from heatmaps_ome.export.ngff import json_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import zarr
+
+    from heatmaps_ome.geometry import Shape
+
+    Ngff = Literal["0.4", "0.5"]
+    """Version of the specification that a store keeps to."""
+
+CHUNK = 512
+"""Side of a chunk: a power of two, the same at all levels, as vizarr needs."""
+SHARD_COLS = 8192
+"""Width of a shard. It is one chunk high: stores are written strip by strip from the top, a strip
+is a row of chunks, and so each strip completes its shards and none is ever written twice."""
+
+_SPECIFIED = ("multiscales", "omero", "image-label", "labels")
+"""Keys of the specification; all others are our own."""
+
+
+def create_group(path: Path, attributes: Mapping[str, Any], ngff: Ngff = "0.4") -> zarr.Group:
+    """Create a group; its metadata is held against ome-zarr-py's idea of the specification.
+
+    Parameters
+    ----------
+    attributes : mapping
+        As NGFF 0.4 has them.
+    """
+    import zarr
+
+    plain: dict[str, Any] = json_ready(dict(attributes))
+    for entry in plain.get("multiscales", []):
+        _check(entry, ngff)
+    if ngff == "0.4":
+        return zarr.create_group(path, zarr_format=2, attributes=plain)
+    return zarr.create_group(path, zarr_format=3, attributes=_as_0_5(plain))
+
+
+def create_array(
+    group: zarr.Group,
+    name: str,
+    shape: Shape,
+    dtype: Literal["uint8", "float32"],
+    channels: int | None = None,
+    channels_per_chunk: int = 1,
+) -> zarr.Array:
+    """Create a level in the group's version: chunks of 512 × 512, not written where empty.
+
+    Parameters
+    ----------
+    channels : int or None
+        Length of the first axis; None for a label, which has none.
+    channels_per_chunk : int
+        All three for RGB: neuroglancer draws colour only from a chunk that holds all of it.
+    """
+    floating = dtype == "float32"
+    first = () if channels is None else (channels,)
+    first_chunk = () if channels is None else (channels_per_chunk,)
+    whole = (*first, *shape)
+    # Slide pixels hardly compress without loss, so the fastest codec; maps do 500-fold.
+    is_rgb = channels == 3 and not floating
+    stored = (
+        _sharded(whole, is_rgb=is_rgb)
+        if group.metadata.zarr_format == 3
+        else _chunked(is_rgb=is_rgb, floating=floating)
+    )
+    return group.create_array(
+        name,
+        shape=whole,
+        chunks=(*first_chunk, CHUNK, CHUNK),
+        dtype=dtype,
+        fill_value=float("nan") if floating else 0,
+        config={"write_empty_chunks": False},
+        **stored,
+    )
+
+
+def _chunked(*, is_rgb: bool, floating: bool) -> dict[str, Any]:
+    """Return how zarr v2 stores an array: a file per chunk, by the one codec that QuPath reads."""
+    from numcodecs import Blosc
+
+    return {
+        "compressors": Blosc("lz4" if is_rgb else "zstd", 5, int(floating)),
+        "chunk_key_encoding": {"name": "v2", "separator": "/"},
+    }
+
+
+def _sharded(shape: tuple[int, ...], *, is_rgb: bool) -> dict[str, Any]:
+    """Return how zarr v3 stores an array: a file per row of chunks, or a few for a wide slide."""
+    from zarr.codecs import ZstdCodec
+
+    chunks_across = -(-shape[-1] // CHUNK)
+    return {
+        "shards": (*shape[:-2], CHUNK, min(SHARD_COLS, chunks_across * CHUNK)),
+        "compressors": ZstdCodec(level=1 if is_rgb else 5),
+        "dimension_names": ("c", "y", "x")[-len(shape) :],
+    }
+
+
+def _as_0_5(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata of NGFF 0.4 as 0.5 has it: under ``ome``, with one version for all of it."""
+    specified = {
+        key: _without_version(value) for key, value in attributes.items() if key in _SPECIFIED
+    }
+    own = {key: value for key, value in attributes.items() if key not in _SPECIFIED}
+    if "labels" in specified:
+        # Vizarr looks for the list of labels where 0.4 has it (src/ome.ts:343, version 0.3.0).
+        own["labels"] = specified["labels"]
+    return ({"ome": {"version": "0.5", **specified}} if specified else {}) | own
+
+
+def _without_version(value: Any) -> Any:
+    """Return an entry, or entries, of the metadata without the version that 0.4 has in each."""
+    if isinstance(value, list):
+        return [_without_version(part) for part in value]
+    if isinstance(value, dict):
+        return {key: part for key, part in value.items() if key != "version"}
+    return value
+
+
+def _check(entry: dict[str, Any], ngff: Ngff) -> None:
+    """Hold a multiscales entry against ome-zarr-py's validation."""
+    from ome_zarr.axes import Axes
+    from ome_zarr.format import format_from_version
+
+    layout = format_from_version(ngff)
+    Axes(entry["axes"], fmt=layout)
+    moves = [dataset["coordinateTransformations"] for dataset in entry["datasets"]]
+    layout.validate_coordinate_transformations(len(entry["axes"]), len(moves), moves)

@@ -1,0 +1,187 @@
+"""Rules for pictures with a map burnt in: they are the slide image blended with the map's colours.
+
+Colours and opacities are worked out anew from the raw values, the label's colour table and the
+options that provenance records, and laid over the pixels of the slide image beside the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from heatmaps_ome.geometry import Window
+from heatmaps_ome.validate.levels import spread
+from heatmaps_ome.validate.placement import ANY, PlacedMap, drawn_colours
+from heatmaps_ome.validate.problems import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from heatmaps_ome.validate.ngff import Pyramid
+
+_SIDE = 64
+_TISSUE_WINDOWS = 16
+_SEED = 0
+_MARGIN = 1e-3
+"""Of a cell, at its edges, where float noise decides which cell a pixel's centre lies in."""
+_GREY_LEVELS = 1.5
+"""A step of opacity, and rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedFlat:
+    """A picture with what it must show.
+
+    Attributes
+    ----------
+    flat : Pyramid
+    image : Pyramid
+        The slide's.
+    shown : PlacedMap
+    """
+
+    flat: Pyramid
+    image: Pyramid
+    shown: PlacedMap
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the picture says of its map."""
+        return self.flat.attributes["heatmaps_ome"]["map"]
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Which cells the pixels of a window lie in.
+
+    Attributes
+    ----------
+    rows, cols : (n,) int64
+        Of the cells, 0 where there is none.
+    inside : (rows, cols) bool
+        Whether a pixel lies in any cell.
+    clear : (rows, cols) bool
+        Whether a pixel's centre is clear of the edges of cells.
+    """
+
+    rows: np.ndarray
+    cols: np.ndarray
+    inside: np.ndarray
+    clear: np.ndarray
+
+
+def _named(placed: PlacedFlat) -> Iterator[str]:
+    """Demand that a picture says which map it shows, and how that is coloured."""
+    facts, name = placed.facts, placed.shown.name
+    if facts["name"] != name:
+        yield f"it says that it shows {facts['name']}, its file that it shows {name}"
+    if placed.shown.label is None:
+        return
+    wanted = placed.shown.label.block["heatmaps_ome"]
+    for key in ("quantity", "colour_map", "lower", "upper", "middle"):
+        if facts[key] != wanted[key]:
+            yield f"its {key} is {facts[key]} where the label's is {wanted[key]}"
+
+
+def _blend(placed: PlacedFlat) -> Iterator[str]:
+    """Demand the slide image's pixels, blended with the map, in windows spread over a picture."""
+    level = _level_shown(placed)
+    if level is None:
+        yield (
+            f"the slide image has no level of {tuple(placed.flat.shapes[0])} pixels of "
+            f"{tuple(placed.flat.um_pixel)} µm, as the picture has"
+        )
+        return
+    for window in _windows(placed):
+        index = (slice(None), *window.slices)
+        found, slide = (
+            np.moveaxis(np.asarray(each[index]), 0, -1).astype(np.float64)
+            for each in (placed.flat.levels[0], placed.image.levels[level])
+        )
+        off = _difference(found, slide, placed, window)
+        if off.max(initial=0) > _GREY_LEVELS:
+            row, col = np.unravel_index(np.argmax(off), off.shape)
+            yield (
+                f"it differs by {off.max():.0f} grey levels from level {level} of the slide image "
+                f"with the map over it at row {window.row + row}, column {window.col + col}"
+            )
+
+
+def _level_shown(placed: PlacedFlat) -> int | None:
+    """Return which level of the slide image has the picture's pixels, or None."""
+    flat, image = placed.flat, placed.image
+    for level, shape in enumerate(image.shapes):
+        if shape == flat.shapes[0] and image.move("scale", level) == flat.um_pixel:
+            return level
+    return None
+
+
+def _windows(placed: PlacedFlat) -> list[Window]:
+    """Return windows spread over a picture, and some at cells of tissue."""
+    flat, values = placed.flat, placed.shown.values
+    rows, cols = flat.shapes[0]
+    corners = [(row, col) for row in spread(rows, _SIDE) for col in spread(cols, _SIDE)]
+    tissue = np.argwhere(values.tissue)
+    few = min(len(tissue), _TISSUE_WINDOWS)
+    chosen = np.random.default_rng(_SEED).choice(tissue, few, replace=False) if few else tissue
+    um = np.asarray(values.um_drawn) + (chosen + 0.5) * np.asarray(values.um_cell)
+    starts = np.floor(um / np.asarray(flat.um_pixel)).astype(np.int64) - _SIDE // 2
+    ends = np.maximum(0, np.subtract((rows, cols), _SIDE))
+    corners += [(int(row), int(col)) for row, col in np.clip(starts, 0, ends)]
+    return [
+        Window(row, col, min(_SIDE, rows - row), min(_SIDE, cols - col)) for row, col in corners
+    ]
+
+
+def _cells_of(placed: PlacedFlat, window: Window) -> _Cells:
+    """Return which cells a window's pixels lie in, by the places in µm alone."""
+    values = placed.shown.values
+    per_axis = zip(
+        window[:2], window[2:], placed.flat.um_pixel, values.um_drawn, values.um_cell,
+        values.tissue.shape, strict=True,
+    )  # fmt: skip
+    indices, inside, clear = [], [], []
+    for first, count, pixel, origin, cell, cells in per_axis:
+        places = ((first + np.arange(count) + 0.5) * pixel - origin) / cell
+        index = np.floor(places).astype(np.int64)
+        inside.append((index >= 0) & (index < cells))
+        clear.append(np.abs(places - np.rint(places)) > _MARGIN)
+        indices.append(np.where(inside[-1], index, 0))
+    (rows, cols), both = indices, np.logical_and.outer
+    return _Cells(rows, cols, both(*inside), both(*clear))
+
+
+def _difference(
+    found: np.ndarray, slide: np.ndarray, placed: PlacedFlat, window: Window
+) -> np.ndarray:
+    """Return how far pixels are from the blend, in grey levels.
+
+    Parameters
+    ----------
+    found, slide : (rows, cols, 3) float64
+
+    Returns
+    -------
+    (rows, cols) float64
+        0 where a pixel's cell, or its colour, cannot be told.
+    """
+    cells, shown = _cells_of(placed, window), placed.shown
+    where = np.ix_(cells.rows, cells.cols)
+    alpha = np.where(cells.inside, shown.alpha()[where], 0)[..., None] / 255
+    raw = shown.values.channel(shown.name)[where]
+    nearest = np.full(found.shape[:2], np.inf)
+    for colour in drawn_colours(raw.ravel(), shown.label):
+        colours = colour.reshape(*raw.shape, 3)
+        off = np.abs(found - (slide * (1 - alpha) + colours * alpha)).max(axis=2)
+        off[(colours[..., 0] == ANY) & (alpha[..., 0] > 0)] = 0
+        nearest = np.minimum(nearest, off)
+    return np.where(cells.clear, nearest, 0)
+
+
+FLAT: tuple[Rule[PlacedFlat], ...] = (
+    Rule("flat-named", "a picture with a map burnt in says which, and its colours", _named),
+    Rule("flat-blend", "it is the slide image blended with the map's colours", _blend),
+)
+"""Of ``<slide>.<map>.flat.ome.zarr``."""
