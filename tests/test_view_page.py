@@ -207,12 +207,13 @@ def test_the_value_under_the_mouse_is_the_raw_float_of_its_place(chromium, brigh
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Two slides with random maps, one without an image, one that is damaged."""
+    """Slides with random maps, in NGFF 0.4 and 0.5, without an image, and damaged."""
     out = tmp_path_factory.mktemp("run")
     shape, mpp = Shape(1400, 1700), YX(0.5, 0.5)
     grid = Grid(Shape(36, 44), YX(40.0, 40.0), YX(-19.0, -19.0), mpp)
-    for name in ("first", "zweite Folie #2"):
-        write_results(out, shape, mpp, grid, name=name, formats=("ome-zarr",))
+    zarr, sharded = ("ome-zarr",), Settings(ngff="0.5")
+    write_results(out, shape, mpp, grid, name="first", formats=zarr)
+    write_results(out, shape, mpp, grid, name="zweite Folie #2", formats=zarr, settings=sharded)
     write_results(out, shape, mpp, grid, name="without image", formats=())
     damaged, _ = write_results(out, shape, mpp, grid, name="damaged", formats=())
     shutil.rmtree(damaged / "damaged.values.ome.zarr" / "0")

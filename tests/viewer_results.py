@@ -32,8 +32,9 @@ def write_results(
     result = slide_result(slide, heatmaps, SCALING, look)
     folder = out / name
     folder.mkdir(parents=True)
-    write_values(heatmaps, folder, {})
-    exporters = dict(zip(formats, load_exporters(formats, settings or Settings()), strict=True))
+    settings = settings or Settings()
+    write_values(heatmaps, folder, {}, settings.ngff)
+    exporters = dict(zip(formats, load_exporters(formats, settings), strict=True))
     write_formats(result, exporters, folder, lambda _: nullcontext(), lambda *_: None)
     (folder / "provenance.json").write_text("{}")
     return folder, result

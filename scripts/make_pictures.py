@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Make the pictures in viewer_configs/README.md from the demo's results.
+
+    .venv/bin/python scripts/make_pictures.py demo-output
+    .venv/bin/python scripts/make_pictures.py demo-output --web vizarr-labels=http://localhost:3000/
+
+Our own page and napari are the real ones: headless Chromium, and napari under Xvfb (its Qt is found
+if `pip install "napari[pyqt6]"` was done). Pages of others are opened at the address that is given
+with --web, of a copy on this machine or of the web. QuPath cannot run without a person: its picture
+is put together from the two files that it lays over one another, as it places them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import openslide
+import tifffile
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PICTURES = Path(__file__).parents[1] / "viewer_configs" / "pictures"
+SIZE = (1000, 650)
+WAIT_MS = 12_000
+OPEN_PY = Path(__file__).parents[1] / "viewer_configs" / "napari" / "open.py"
+WEB = {"vizarr-labels": "Vizarr (BioNGFF)", "vizarr": "Vizarr", "avivator": "Avivator"}
+"""Picture → which of the links that `view` gives is opened."""
+CHROMIUM = [
+    "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-sync",
+    "--disable-component-update", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+]  # fmt: skip
+
+
+@contextmanager
+def served(run: Path) -> Iterator[str]:
+    """Serve a run with `view`, and give the page's address."""
+    words = [sys.executable, "-m", "heatmaps_ome.cli", "view", str(run), "--no-browser"]
+    with subprocess.Popen([*words, "--port=0"], stdout=subprocess.PIPE, text=True) as server:
+        said = ""
+        while "Ctrl-C" not in said:
+            said += server.stdout.readline()
+        try:
+            yield re.search(r"http://\S+/$", said, re.MULTILINE)[0]
+        finally:
+            server.terminate()
+
+
+def screenshot(url: str, prepare: Callable[[Any], None] = lambda _: None) -> Image.Image:
+    """Return what Chromium shows of a page."""
+    from playwright.sync_api import sync_playwright
+
+    width, height = SIZE
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.goto(url)
+        page.wait_for_timeout(WAIT_MS)
+        prepare(page)
+        picture = Image.open(io.BytesIO(page.screenshot()))
+        browser.close()
+    return picture
+
+
+def of_our_page(base: str, slide: str) -> Image.Image:
+    """Return our own page with the score of the true class."""
+    return screenshot(f"{base}#slide={slide}&map=attention")
+
+
+def of_another_page(base: str, slide: str, title: str, viewer: str) -> Image.Image:
+    """Return a page of another maker with the file that our link gives it."""
+    import urllib.request
+
+    with urllib.request.urlopen(f"{base}api/run.json") as answer:
+        slides = json.load(answer)["slides"]
+    links = next(each["links"] for each in slides if each["name"] == slide)
+    link = next(each["url"] for each in links if each["title"] == title)
+    query = urlsplit(link).query
+    print(f"  {parse_qs(query)}")
+    return screenshot(f"{viewer}?{query}", _turn_labels_on if "labels" in title else lambda _: None)
+
+
+def _turn_labels_on(page: Any) -> None:
+    """Click the first label's round button in BioNGFF's Vizarr."""
+    page.get_by_role("radio").first.click()
+
+
+def of_napari(folder: Path) -> Image.Image:
+    """Return napari's window after open.py."""
+    code = (
+        "import sys, time, napari\n"
+        "from pathlib import Path\n"
+        "from qtpy.QtWidgets import QApplication\n"
+        f"sys.path.insert(0, {str(OPEN_PY.parent)!r})\n"
+        "import importlib; opened = importlib.import_module('open')\n"
+        "viewer = napari.Viewer()\n"
+        "opened.show(Path(sys.argv[1]), viewer)\n"
+        f"viewer.window.resize({SIZE[0]}, {SIZE[1]}); viewer.reset_view()\n"
+        "until = time.monotonic() + 5\n"
+        "while time.monotonic() < until: QApplication.processEvents(); time.sleep(0.05)\n"
+        "viewer.window.screenshot(sys.argv[2], canvas_only=False, flash=False)\n"
+    )
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "napari.png"
+        screen = ["xvfb-run", "-a", "-s", "-screen 0 1280x900x24"]
+        subprocess.run([*screen, sys.executable, "-c", code, str(folder), str(path)], check=True)
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+
+
+def of_qupath(slide: Path, folder: Path) -> Image.Image:
+    """Return a part of the slide with the overlay on it, each placed by its own pixel size."""
+    facts = json.loads((folder / "maps.json").read_text(encoding="utf-8"))
+    shown = next(each for each in facts["maps"] if each["name"] == f"score-{facts['true_class']}")
+    with openslide.OpenSlide(slide) as opened, tifffile.TiffFile(folder / shown["overlay"]) as tiff:
+        um_slide = float(opened.properties[openslide.PROPERTY_NAME_MPP_X])
+        um_overlay = float(re.search(r'PhysicalSizeX="([\d.e+-]+)"', tiff.ome_metadata)[1])
+        overlay = tiff.series[0].levels[0].asarray()
+        width, height = SIZE
+        zoom = 3.0
+        left, top = (int(0.3 * side) for side in opened.dimensions)
+        region = opened.read_region((left, top), 0, (int(width * zoom), int(height * zoom)))
+    pixels = np.asarray(region.convert("RGB").resize(SIZE, Image.Resampling.LANCZOS), float)
+    x = ((left + (np.arange(width) + 0.5) * zoom) * um_slide / um_overlay).astype(int)
+    y = ((top + (np.arange(height) + 0.5) * zoom) * um_slide / um_overlay).astype(int)
+    rgba = overlay[np.ix_(y.clip(0, overlay.shape[0] - 1), x.clip(0, overlay.shape[1] - 1))]
+    alpha = 0.6 * rgba[..., 3:] / 255
+    return Image.fromarray(np.rint(pixels * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8))
+
+
+def keep(name: str, picture: Image.Image) -> None:
+    """Write a picture where the README shows it."""
+    PICTURES.mkdir(exist_ok=True)
+    path = PICTURES / f"{name}.jpg"
+    picture.convert("RGB").save(path, quality=85, optimize=True)
+    print(f"{path} ({path.stat().st_size // 1024} kB)")
+
+
+def main() -> None:
+    """Make the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder that `heatmaps-ome demo` wrote")
+    parser.add_argument("--web", metavar="NAME=URL", action="append", default=[],
+                        help=f"page of another viewer: {', '.join(WEB)}")  # fmt: skip
+    options = parser.parse_args()
+    [slide] = sorted(options.run.glob("demo-slide-*.svs"))
+    folder = options.run / slide.stem
+    keep("qupath", of_qupath(slide, folder))
+    with served(options.run) as base:
+        keep("view", of_our_page(base, slide.stem))
+        for name, url in (each.split("=", 1) for each in options.web):
+            keep(name, of_another_page(base, slide.stem, WEB[name], url))
+    keep("napari", of_napari(folder))
+
+
+if __name__ == "__main__":
+    main()
