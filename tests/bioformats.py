@@ -34,9 +34,19 @@ needed = [
 
 def converted(path: Path, target: Path) -> Path:
     """Have Bio-Formats read all levels and metadata of a file and write them plainly, as TIFF."""
+    return _convert(path, target, "-noflat")
+
+
+def cropped(path: Path, target: Path, *, left: int, top: int, cols: int, rows: int) -> Path:
+    """Have Bio-Formats read a window of a file's finest level and write it plainly, as TIFF."""
+    return _convert(path, target, "-series", "0", "-crop", f"{left},{top},{cols},{rows}")
+
+
+def _convert(path: Path, target: Path, *how: str) -> Path:
+    """Run Bio-Formats' converter."""
     done = subprocess.run(
         ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", str(jar()),
-         "loci.formats.tools.ImageConverter", "-no-upgrade", "-overwrite", "-noflat",
+         "loci.formats.tools.ImageConverter", "-no-upgrade", "-overwrite", *how,
          str(path), str(target)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
