@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
 
-MOST_PX = 8192
-"""Bearable side of a picture that is written once per map."""
+MOST_PX = 4096
+"""Bearable side of a picture that is written once per map: the pictures of a slide of a gigapixel
+would take several times the room of all its other files if they were as fine as its image."""
 _UNSHOWN = "tissue"
 """The map that no picture is made of: every label shows it too."""
 _NOISE = 1 + 1e-9
@@ -43,14 +44,14 @@ def flat_level(image: Grid, levels: int, flat_mpp: float | None) -> int:
         How many levels it has.
     flat_mpp : float or None
         Take the coarsest level that is no coarser than this in µm per pixel, or the finest if all
-        are; None: the finest level of at most 8192 pixels a side.
+        are; None: the finest level of at most 4096 pixels a side.
 
     Examples
     --------
     >>> from heatmaps_ome.geometry import YX, Grid, Shape
     >>> image = Grid(Shape(20000, 9000), YX(1, 1), YX(0, 0), YX(0.5, 0.5))
     >>> flat_level(image, 7, None), flat_level(image, 7, 2.5), flat_level(image, 7, 0.1)
-    (2, 2, 0)
+    (3, 2, 0)
     """
     if flat_mpp is None:
         bearable = (n for n in range(levels) if max(image.shape.halved(n)) <= MOST_PX)

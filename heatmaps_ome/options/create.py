@@ -223,7 +223,7 @@ class CreateOptions:
     flat_mpp: Optional[float] = option(
         "outputs",
         "µm per pixel of the pictures with a map burnt in (default: --image-mpp, halved until "
-        "they are at most 8192 pixels a side)",
+        "they are at most 4096 pixels a side)",
         type=float,
         metavar="UM",
     )
