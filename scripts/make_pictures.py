@@ -92,12 +92,21 @@ def of_another_page(base: str, slide: str, title: str, viewer: str) -> Image.Ima
     link = next(each["url"] for each in links if each["title"] == title)
     query = urlsplit(link).query
     print(f"  {parse_qs(query)}")
-    return screenshot(f"{viewer}?{query}", _turn_labels_on if "labels" in title else lambda _: None)
+    with_labels = "BioNGFF" in title
+    return screenshot(f"{viewer}?{query}", _turn_attention_on if with_labels else lambda _: None)
 
 
-def _turn_labels_on(page: Any) -> None:
-    """Click the first label's round button in BioNGFF's Vizarr."""
-    page.get_by_role("radio").first.click()
+def _turn_attention_on(page: Any) -> None:
+    """Click the round button behind the label's name in BioNGFF's Vizarr."""
+    page.evaluate(
+        """() => {
+            const name = [...document.querySelectorAll("span, p, div")].find(
+                (each) => each.children.length === 0 && each.textContent.trim() === "attention");
+            [...document.querySelectorAll("button")].find((each) =>
+                name.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING).click();
+        }"""
+    )
+    page.wait_for_timeout(WAIT_MS)
 
 
 def of_napari(folder: Path) -> Image.Image:

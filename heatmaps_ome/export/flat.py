@@ -110,7 +110,8 @@ def _attributes(
     shown: DisplayMap, result: SlideResult, lattice: Grid, levels: int
 ) -> dict[str, Any]:
     """Return the metadata of a picture, with what one must know to read it."""
-    name = f"{result.slide.name}.{shown.name}"
+    # The map first: Vizarr shows but the first dozen letters.
+    name = f"{shown.title}, {result.slide.name}"
     return {
         "multiscales": [multiscales(name, lattice.um_cell, levels, "mean")],
         "omero": rgb_omero(name),

@@ -21,6 +21,11 @@ ORIGINS = (
     "https://neuroglancer-demo.appspot.com",
 )
 """Pages of other makers that may read what is served; no other page on the web may."""
+PERMISSION = (
+    "If the browser asks whether the page may reach this device or your local network, allow it; "
+    "it says “Failed to fetch” otherwise."
+)
+"""What Chromium demands since version 142 of pages from the web, whatever a server says."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ class Linker:
             source = self._quoted(files, image)
             found.append(Link(
                 "Vizarr (BioNGFF)", f"https://biongff.github.io/vizarr/?source={source}",
-                "slide and all maps as labels: turn them on with the round button under “labels”",
+                "slide and all maps as labels, which are off at first: turn one on with the round "
+                "button under “labels”. " + PERMISSION,
             ))  # fmt: skip
         if flat:
             source = self._quoted(files, flat)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.view.app import LOOPBACK, application
-from heatmaps_ome.view.links import Linker
+from heatmaps_ome.view.links import PERMISSION, Linker
 from heatmaps_ome.view.served import Served, served
 from heatmaps_ome.viewer_files import viewer_files
 
@@ -107,10 +107,10 @@ def greeting(results: Served, address: Address) -> str:
     for slide in slides[:_SLIDES_LISTED]:
         lines.append(f"  {slide['name']}")
         lines += [f"    {link['title']:20} {link['url']}" for link in slide["links"]]
-        lines.append(f"    {'files':20} {address.url}{slide['files']}")
+        lines.append(f"    {'list of its files':20} {address.url}{slide['files']}maps.json")
     if len(slides) > _SLIDES_LISTED:
         lines.append(f"  … those of the other {len(slides) - _SLIDES_LISTED} are on the page")
-    return "\n".join([*lines, "", "Ctrl-C ends it.", ""])
+    return "\n".join([*lines, f"  {PERMISSION}", "", "Ctrl-C ends it.", ""])
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
