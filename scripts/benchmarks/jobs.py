@@ -1,0 +1,222 @@
+"""The jobs that are measured, each run by ``python -m benchmarks.jobs NAME WORDS`` on its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from heatmaps_ome.extractors.protocol import Extractor
+
+TARGET_MPP = 256 / 224
+MASK_THRESHOLD = 224.0
+BLOCK_PX = 1024
+IMAGE_SIDE = 8192
+OVERLAY_CELLS = (938, 1250)
+OVERLAY_L0 = Shape(80_000, 100_000)
+
+
+@contextmanager
+def clock() -> Iterator[None]:
+    """Print the seconds and the processor's seconds of what is done inside."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    figures = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    print(json.dumps(figures))
+
+
+def make(folder: str, *names: str) -> None:
+    """Write what is measured on, unless it is there: slides by their names, and networks."""
+    from benchmarks import slides
+
+    sizes = {size.name: size for size in slides.SIZES}
+    with clock():
+        slides.make_networks(Path(folder))
+        for name in names:
+            slides.make_slide(sizes[name], Path(folder))
+
+
+def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
+    """Run ``create`` from the slide to all files, into a folder that is new or kept."""
+    from heatmaps_ome import pipeline
+    from heatmaps_ome.arguments import OptionsParser
+    from heatmaps_ome.options import CreateOptions
+
+    keep = "--overwrite" in more
+    if not keep:
+        shutil.rmtree(out, ignore_errors=True)
+    words = [slide, "-m", model, "-o", out, "-t", "MSIH", "--extractor-weights", weights, *more]
+    options = OptionsParser(CreateOptions, "create", "").parse_args(words)
+    with clock():
+        [outcome] = pipeline.create(options, lambda *_: None)
+    if outcome.status != "done":
+        raise RuntimeError(outcome.message)
+
+
+def reference(slide: str, weights: str, out: str) -> None:
+    """Run the reference's algorithm from the slide to its files."""
+    from model_files import make_parts
+
+    from benchmarks.baseline import run_reference
+
+    trunk = _extractor(weights).trunk
+    parts = make_parts(n_inputs=2048, n_hidden=256)
+    with clock():
+        run_reference(Path(slide), trunk, parts, Path(out))
+
+
+def network(slide: str, weights: str) -> None:
+    """Run the bare network on noise of the shapes that the slide's tissue blocks have."""
+    from heatmaps_ome.blocks import plan_blocks
+    from heatmaps_ome.features import feature_grid
+    from heatmaps_ome.openslide_reader import OpenSlideReader
+    from heatmaps_ome.tissue import tissue_cells
+
+    extractor, opened = _extractor(weights), OpenSlideReader(Path(slide))
+    grid = feature_grid(opened, extractor, TARGET_MPP)
+    tissue = tissue_cells(opened, grid, MASK_THRESHOLD)
+    pixels = network_pixels(opened.shape, opened.mpp, TARGET_MPP)
+    blocks = plan_blocks(
+        tissue, pixels.shape, extractor.stride_px, extractor.halo_px,
+        BLOCK_PX // extractor.stride_px,
+    )  # fmt: skip
+    images = {b.pixels[2:]: torch.rand(1, 3, b.pixels.rows, b.pixels.cols) for b in blocks}
+    with clock(), torch.inference_mode():
+        for block in blocks:
+            extractor.trunk(images[block.pixels[2:]])
+
+
+def read(slide: str) -> None:
+    """Read all of a slide at the network's resolution as the pipeline does."""
+    from heatmaps_ome.openslide_reader import OpenSlideReader
+    from heatmaps_ome.reading import read_strips
+
+    opened = OpenSlideReader(Path(slide))
+    lattice = network_pixels(opened.shape, opened.mpp, TARGET_MPP)
+    with clock():
+        for _ in read_strips(opened, lattice, 512, 2):
+            pass
+
+
+def read_reference(slide: str) -> None:
+    """Read all of a slide at the network's resolution as the reference does."""
+    import openslide
+    from reference import slide_mosaic
+
+    with openslide.OpenSlide(slide) as opened, clock():
+        slide_mosaic(opened)
+
+
+def image(slide: str) -> None:
+    """Write a picture's pyramid as the exporter does."""
+    from heatmaps_ome.export.ngff import multiscales
+    from heatmaps_ome.export.ngff_store import CHUNK, create_array, create_group
+    from heatmaps_ome.pyramid import levels_from_strips, n_levels
+
+    pixels = _picture(slide)
+    shape = Shape(*pixels.shape[:2])
+    levels = n_levels(shape, CHUNK)
+    with TemporaryDirectory() as scratch, clock():
+        entry = multiscales("image", YX(1.0, 1.0), levels, "mean")
+        group = create_group(Path(scratch) / "image.ome.zarr", {"multiscales": [entry]})
+        arrays = [
+            create_array(group, str(n), shape.halved(n), "uint8", 3, 3) for n in range(levels)
+        ]
+        strips = (pixels[top : top + CHUNK] for top in range(0, shape.rows, CHUNK))
+        for level, row, strip in levels_from_strips(strips, levels, CHUNK):
+            arrays[level][:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
+
+
+def image_ome_zarr(slide: str) -> None:
+    """Write the same picture with ome-zarr-py's write_image."""
+    import zarr
+    from ome_zarr.format import FormatV04
+    from ome_zarr.writer import write_image
+
+    pixels = np.ascontiguousarray(np.moveaxis(_picture(slide), 2, 0))
+    with TemporaryDirectory() as scratch, clock():
+        group = zarr.open_group(Path(scratch) / "image.ome.zarr", mode="w", zarr_format=2)
+        write_image(
+            pixels, group, axes="cyx", fmt=FormatV04(),
+            storage_options={"chunks": (3, 512, 512)},
+        )  # fmt: skip
+
+
+def overlay() -> None:
+    """Write the overlay of a slide of 8 gigapixels as the exporter does by default."""
+    from heatmaps_ome.export.tiff_pyramid import lazy_raster, padded_shape, save_pyramid
+    from heatmaps_ome.geometry import raster_pixels
+
+    rgba, grid = _map()
+    raster = raster_pixels(OVERLAY_L0, grid.mpp, grid.l0_cell)
+    shape = padded_shape(raster.shape)
+    with TemporaryDirectory() as scratch, clock():
+        drawn = lazy_raster(rgba, grid, raster, shape, 0).copy(interpretation="srgb")
+        save_pyramid(drawn, Path(scratch) / "a.tiff", "", raster, "mean", shape.rows)
+
+
+def overlay_upsampled() -> None:
+    """Write the same overlay at full resolution, enlarged by libvips as it comes."""
+    import pyvips
+
+    rgba, grid = _map()
+    with TemporaryDirectory() as scratch, clock():
+        cells = pyvips.Image.new_from_array(rgba).copy(interpretation="srgb")
+        side = round(grid.l0_cell.y)
+        cells.zoom(side, side).tiffsave(
+            str(Path(scratch) / "a.tiff"), compression="deflate", tile=True, tile_width=256,
+            tile_height=256, pyramid=True, subifd=True, bigtiff=True, predictor="horizontal",
+        )  # fmt: skip
+
+
+def _extractor(weights: str) -> Extractor:
+    """Return the ResNet-50."""
+    from heatmaps_ome.extractors import load_extractor
+
+    return load_extractor("retccl", Path(weights), "cpu")
+
+
+def _picture(slide: str) -> np.ndarray:
+    """Return the middle of a slide as a picture, (8192, 8192, 3) uint8 at most."""
+    import openslide
+
+    with openslide.OpenSlide(slide) as opened:
+        cols, rows = (min(IMAGE_SIDE, side) for side in opened.dimensions)
+        left, top = (opened.dimensions[0] - cols) // 2, (opened.dimensions[1] - rows) // 2
+        return np.asarray(opened.read_region((left, top), 0, (cols, rows)).convert("RGB"))
+
+
+def _map() -> tuple[np.ndarray, Grid]:
+    """Return a map's colours, a third of them tissue in patches, and its grid."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(0)
+    field = gaussian_filter(rng.normal(size=OVERLAY_CELLS), 20)
+    rgba = rng.integers(0, 256, (*OVERLAY_CELLS, 4), dtype=np.uint8)
+    rgba[field < np.quantile(field, 0.65)] = 0
+    l0_cell = YX(*(side / cells for side, cells in zip(OVERLAY_L0, OVERLAY_CELLS, strict=True)))
+    return rgba, Grid(Shape(*OVERLAY_CELLS), l0_cell, YX(0.0, 0.0), YX(0.25, 0.25))
+
+
+JOBS: dict[str, Callable[..., None]] = {
+    each.__name__: each
+    for each in (make, whole, reference, network, read, read_reference, image, image_ome_zarr,
+                 overlay, overlay_upsampled)
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    JOBS[sys.argv[1]](*sys.argv[2:])
