@@ -39,10 +39,10 @@ def measured(job: str, *words: str) -> Figures:
         If it fails.
     """
     command = [sys.executable, "-m", "benchmarks.jobs", job, *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    said = process.stdout.read() if process.stdout is not None else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        said = process.stdout.read() if process.stdout is not None else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0 or not said.strip():
         raise JobError(f"{job} {' '.join(words)} ended with {process.returncode}")
     told = json.loads(said.splitlines()[-1])

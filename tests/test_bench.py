@@ -1,0 +1,82 @@
+"""The benchmarks measure what they say, and their baseline is the reference's algorithm."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+import torch
+from benchmarks.__main__ import Pair, measure, row, table
+from benchmarks.baseline import features_of, run_reference
+from benchmarks.processes import JobError, measured
+from make_test_weights import seeded_resnet50
+from model_files import make_parts
+from PIL import Image
+
+from heatmaps_ome.demo.slide import write_demo_slide
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Let the jobs' own processes find the benchmarks, as scripts/bench does."""
+    folders = [str(ROOT / "scripts"), str(ROOT / "tests")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bench") / "slide.svs"
+    write_demo_slide(path, 1, l0_height=2400, l0_width=3000, mpp=0.5)
+    return path
+
+
+@pytest.mark.slow
+def test_pairs_are_measured_in_turn_each_in_a_process_of_its_own(slide):
+    ours, other = ("read", str(slide)), ("read_reference", str(slide))
+    pair = Pair("c", "reading", ours, other)
+    said = []
+    found = measure(pair, 2, said.append)
+    assert len(found) == len(said) == 2
+    for ours, other in found:
+        for figures in (ours, other):
+            assert 0 < figures.wall_s < 60
+            assert 0 < figures.cpu_s < 60
+            assert 50 < figures.rss_mib < 4000
+    summed = row(pair, found)
+    ratios = sorted(ours.cpu_s / other.cpu_s for ours, other in found)
+    assert ratios[0] <= summed["ratio"]["cpu_s"] + 1e-4
+    assert summed["ratio"]["cpu_s"] <= ratios[-1] + 1e-4
+    lines = list(table([summed]))
+    assert len({line.count("|") for line in lines}) == 1
+    assert f"{summed['ratio']['wall_s']:.3f}" in lines[-1]
+
+
+def test_a_job_that_fails_is_told():
+    with pytest.raises(JobError, match="read nowhere"):
+        measured("read", "nowhere.svs")
+
+
+def test_the_baseline_sees_what_the_references_formulas_say():
+    torch.manual_seed(0)
+    trunk = torch.nn.Conv2d(3, 5, 7, 32, 3).eval()
+    mosaic = np.random.default_rng(0).integers(0, 256, (96, 160, 3), dtype=np.uint8)
+    expected = reference.features_in_slices(trunk, mosaic, 1)
+    np.testing.assert_allclose(features_of(trunk, mosaic).numpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_baseline_leaves_the_references_pictures(slide, tmp_path):
+    import timm
+
+    trunk = timm.create_model("resnet50", num_classes=0).eval()
+    trunk.load_state_dict(seeded_resnet50(0))
+    trunk.forward = trunk.forward_features
+    run_reference(slide, trunk, make_parts(n_inputs=2048, n_hidden=16), tmp_path)
+    sizes = {}
+    for name in ("slide.jpg", "attention_overlayed.jpg", "map_overlayed.jpg"):
+        with Image.open(tmp_path / name) as picture:
+            sizes[name] = picture.size
+    assert len(set(sizes.values())) == 1
