@@ -104,7 +104,7 @@ class ViewOptions:
     path: Path = field(
         metadata={
             "args": ["path"],
-            "group": "inputs",
+            "group": "results",
             "type": Path,
             "metavar": "OUTPUT_PATH",
             "help": "folder that create wrote to, or one slide's folder in it",

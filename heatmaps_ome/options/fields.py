@@ -9,6 +9,7 @@ GROUPS = {
     "thresholds": "thresholds for scaling attention and scores",
     "colours": "colour maps (matplotlib's) and opacities",
     "outputs": "what to write",
+    "results": "what to look at",
     "server": "where it is served, and to whom",
 }
 """Group of options → its title in ``--help``."""
