@@ -82,7 +82,16 @@ def palette(colour_map: str) -> list[str]:
     import matplotlib
 
     colours = np.rint(matplotlib.colormaps[colour_map](np.linspace(0, 1, 256)) * 255)
-    return ["#" + bytes(rgb.tolist()).hex() for rgb in colours[:, :3].astype(np.uint8)]
+    return hex_colours(colours.astype(np.uint8))
+
+
+def hex_colours(colours: np.ndarray) -> list[str]:
+    """Return (n, 3 or 4) uint8 colours as "#rrggbb", whatever their alpha.
+
+    >>> hex_colours(np.array([[255, 0, 16, 128]], np.uint8))
+    ['#ff0010']
+    """
+    return ["#" + bytes(rgb.tolist()).hex() for rgb in colours[:, :3]]
 
 
 def require_colour_map(name: str) -> None:

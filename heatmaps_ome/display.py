@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
 
     from heatmaps_ome.geometry import Grid
+
+TISSUE = "tissue"
+"""Name of the map of the foreground, which is a label only: every other map shows it too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +67,19 @@ class DisplayMap:
     alpha: float = 1.0
     fades: bool = False
     note: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what one must know to read the map's colours, for the files that show it."""
+        return {
+            "title": self.title,
+            "quantity": self.quantity,
+            "colour_map": self.colour_map,
+            "lower": self.lower,
+            "upper": self.upper,
+            "middle": self.middle,
+        }
+
+
+def pictured(maps: Iterable[DisplayMap]) -> list[DisplayMap]:
+    """Return the maps that overlays and pictures are made of: all but the tissue."""
+    return [shown for shown in maps if shown.name != TISSUE]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.colour import N_LEVELS, level_colours, level_values, quantised
-from heatmaps_ome.display import DisplayMap
+from heatmaps_ome.display import TISSUE, DisplayMap
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.normalise import CohortScaling, Range
@@ -166,7 +166,7 @@ def _tissue(heatmaps: HeatmapSet) -> DisplayMap:
     values = np.full(N_LEVELS + 1, np.nan, np.float32)
     values[1] = 1
     return DisplayMap(
-        name="tissue",
+        name=TISSUE,
         title="Tissue",
         quantity="tissue",
         grid=heatmaps.grid,

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from heatmaps_ome.export.manifest import slide_facts
 from heatmaps_ome.export.ngff import multiscales, rgb_omero
-from heatmaps_ome.export.ngff_store import CHUNK, create_array, create_group
+from heatmaps_ome.export.ngff_store import CHUNK, create_group, create_rgb_levels, write_rgb
 from heatmaps_ome.export.rasterise import BurntMap
 from heatmaps_ome.pyramid import LevelStream, n_levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    import numpy as np
 
     from heatmaps_ome.display import DisplayMap
     from heatmaps_ome.export.ngff_store import Ngff
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 MOST_PX = 4096
 """Bearable side of a picture that is written once per map: the pictures of a slide of a gigapixel
 would take several times the room of all its other files if they were as fine as its image."""
-_UNSHOWN = "tissue"
-"""The map that no picture is made of: every label shows it too."""
 _NOISE = 1 + 1e-9
 
 
@@ -60,11 +58,6 @@ def flat_level(image: Grid, levels: int, flat_mpp: float | None) -> int:
     return max(fine, default=0)
 
 
-def shown_flat(maps: Iterable[DisplayMap]) -> list[DisplayMap]:
-    """Return the maps that pictures are made of."""
-    return [shown for shown in maps if shown.name != _UNSHOWN]
-
-
 class FlatPicture:
     """``<slide>.<map>.flat.ome.zarr``, written while a level of the slide streams by.
 
@@ -87,10 +80,7 @@ class FlatPicture:
         levels = n_levels(lattice.shape, CHUNK)
         self._stream = LevelStream(levels, CHUNK)
         group = create_group(path, _attributes(shown, result, lattice, levels), ngff)
-        self._arrays = [
-            create_array(group, str(level), lattice.shape.halved(level), "uint8", 3, 3)
-            for level in range(levels)
-        ]
+        self._arrays = create_rgb_levels(group, lattice.shape, levels)
 
     def take(self, row: int, strip: np.ndarray) -> None:
         """Burn the map into the next (rows, cols, 3) strip of the slide and write it."""
@@ -103,7 +93,7 @@ class FlatPicture:
     def _write(self, strips: Iterable[tuple[int, int, np.ndarray]]) -> None:
         """Write strips where they belong."""
         for level, row, strip in strips:
-            self._arrays[level][:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
+            write_rgb(self._arrays[level], row, strip)
 
 
 def _attributes(
@@ -120,12 +110,7 @@ def _attributes(
             "slide": slide_facts(result),
             "map": {
                 "name": shown.name,
-                "title": shown.title,
-                "quantity": shown.quantity,
-                "colour_map": shown.colour_map,
-                "lower": shown.lower,
-                "upper": shown.upper,
-                "middle": shown.middle,
+                **shown.facts(),
                 "alpha": shown.alpha,
                 "fades": shown.fades,
                 "note": shown.note,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.colour import class_colours, hex_colours
 from heatmaps_ome.export.ngff import json_ready
 from heatmaps_ome.heatmaps import channel_names, measurement_names
 
@@ -104,14 +104,9 @@ def _map(shown: DisplayMap) -> dict[str, Any]:
     """Return what a map is and how it is drawn."""
     return {
         "name": shown.name,
-        "title": shown.title,
-        "quantity": shown.quantity,
+        **shown.facts(),
         "note": shown.note,
-        "lower": shown.lower,
-        "upper": shown.upper,
-        "middle": shown.middle,
-        "colour_map": shown.colour_map,
-        "colours": ["#" + bytes(rgb.tolist()).hex() for rgb in shown.colours[1:, :3]],
+        "colours": hex_colours(shown.colours[1:]),
         "levels_lower": shown.values[1],
         "levels_upper": shown.values[-1],
         "alpha": shown.alpha,

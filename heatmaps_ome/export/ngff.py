@@ -120,12 +120,7 @@ def image_label(shown: DisplayMap, slide: Mapping[str, Any]) -> dict[str, Any]:
         for level, value in enumerate(shown.values)
     ]
     own = {
-        "title": shown.title,
-        "quantity": shown.quantity,
-        "colour_map": shown.colour_map,
-        "lower": shown.lower,
-        "upper": shown.upper,
-        "middle": shown.middle,
+        **shown.facts(),
         "cell_um": shown.grid.um_cell._asdict(),
         "origin_um": shown.grid.um_origin._asdict(),
         "pixel_origin": PIXEL_ORIGIN,

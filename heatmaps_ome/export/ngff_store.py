@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from heatmaps_ome.export.ngff import json_ready
 
 if TYPE_CHECKING:
@@ -85,6 +87,25 @@ def create_array(
         config={"write_empty_chunks": False},
         **stored,
     )
+
+
+def create_rgb_levels(group: zarr.Group, shape: Shape, n_levels: int) -> list[zarr.Array]:
+    """Create the levels 0, 1, 2, … of a (3, rows, cols) picture, finest first.
+
+    Parameters
+    ----------
+    shape : Shape
+        Size of the finest level.
+    """
+    return [
+        create_array(group, str(level), shape.halved(level), "uint8", 3, 3)
+        for level in range(n_levels)
+    ]
+
+
+def write_rgb(level: zarr.Array, row: int, strip: np.ndarray) -> None:
+    """Write whole rows of a picture, (rows, cols, 3) uint8, from ``row`` on."""
+    level[:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
 
 
 def _chunked(*, is_rgb: bool, floating: bool) -> dict[str, Any]:

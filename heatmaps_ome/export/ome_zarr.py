@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from heatmaps_ome.export.flat import FlatPicture, flat_level, shown_flat
+from heatmaps_ome.display import pictured
+from heatmaps_ome.export.flat import FlatPicture, flat_level
 from heatmaps_ome.export.manifest import slide_facts
 from heatmaps_ome.export.ngff import image_label, multiscales, rgb_omero
-from heatmaps_ome.export.ngff_store import CHUNK, create_array, create_group
+from heatmaps_ome.export.ngff_store import (
+    CHUNK,
+    create_array,
+    create_group,
+    create_rgb_levels,
+    write_rgb,
+)
 from heatmaps_ome.export.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import sampled_strips
@@ -59,7 +64,7 @@ class OmeZarrExporter:
     def _flats(self, result: SlideResult, folder: Path, lattice: Grid) -> dict[Path, FlatPicture]:
         """Begin the pictures, by their paths."""
         flats, ngff = {}, self.settings.ngff
-        for shown in shown_flat(result.maps) if self.settings.flattened else ():
+        for shown in pictured(result.maps) if self.settings.flattened else ():
             name = f"{result.slide.name}.{shown.name}"
             path = folder / f"{name}.flat.ome.zarr"
             flats[path] = FlatPicture(shown, result, lattice, path, ngff)
@@ -82,7 +87,7 @@ class OmeZarrExporter:
         """
         strips = read_strips(result.slide, result.image, CHUNK, self.settings.threads)
         for level, row, strip in levels_from_strips(strips, len(arrays), CHUNK):
-            arrays[level][:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
+            write_rgb(arrays[level], row, strip)
             if level == start:
                 for flat in flats.values():
                     flat.take(row, strip)
@@ -100,10 +105,7 @@ def _image_arrays(result: SlideResult, path: Path, levels: int, ngff: Ngff) -> l
         "heatmaps_ome": {"slide": slide_facts(result), "prediction": prediction},
     }
     group = create_group(path, attributes, ngff)
-    return [
-        create_array(group, str(level), lattice.shape.halved(level), "uint8", 3, 3)
-        for level in range(levels)
-    ]
+    return create_rgb_levels(group, lattice.shape, levels)
 
 
 def write_ome_xml(path: Path, image: OmeImage, ngff: Ngff) -> None:

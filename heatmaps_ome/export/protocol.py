@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.export.ngff_store import Ngff
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.slide import SlideReader
@@ -36,7 +37,7 @@ class Settings:
 
     threads: int = 4
     chain: bool = True
-    ngff: Literal["0.4", "0.5"] = "0.4"
+    ngff: Ngff = "0.4"
     flattened: bool = True
     flat_mpp: float | None = None
 

@@ -9,6 +9,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.display import pictured
 from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import coloured_cells
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
-
-_LEFT_OUT = "tissue"
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,7 @@ class TiffExporter:
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
         """Write an overlay per map, and the raw values, into a folder; return their paths."""
-        overlays = [
-            self._write_map(shown, result, folder)
-            for shown in result.maps
-            if shown.name != _LEFT_OUT
-        ]
+        overlays = [self._write_map(shown, result, folder) for shown in pictured(result.maps)]
         return [*overlays, write_value_tiff(result, folder)]
 
     def _write_map(self, shown: DisplayMap, result: SlideResult, folder: Path) -> Path:

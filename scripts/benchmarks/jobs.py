@@ -124,7 +124,7 @@ def read_reference(slide: str) -> None:
 def image(slide: str) -> None:
     """Write a picture's pyramid as the exporter does."""
     from heatmaps_ome.export.ngff import multiscales
-    from heatmaps_ome.export.ngff_store import CHUNK, create_array, create_group
+    from heatmaps_ome.export.ngff_store import CHUNK, create_group, create_rgb_levels, write_rgb
     from heatmaps_ome.pyramid import levels_from_strips, n_levels
 
     pixels = _picture(slide)
@@ -133,12 +133,10 @@ def image(slide: str) -> None:
     with TemporaryDirectory() as scratch, clock():
         entry = multiscales("image", YX(1.0, 1.0), levels, "mean")
         group = create_group(Path(scratch) / "image.ome.zarr", {"multiscales": [entry]})
-        arrays = [
-            create_array(group, str(n), shape.halved(n), "uint8", 3, 3) for n in range(levels)
-        ]
+        arrays = create_rgb_levels(group, shape, levels)
         strips = (pixels[top : top + CHUNK] for top in range(0, shape.rows, CHUNK))
         for level, row, strip in levels_from_strips(strips, levels, CHUNK):
-            arrays[level][:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
+            write_rgb(arrays[level], row, strip)
 
 
 def image_ome_zarr(slide: str) -> None:
