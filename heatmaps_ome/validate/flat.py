@@ -13,7 +13,7 @@ import numpy as np
 
 from heatmaps_ome.geometry import Window
 from heatmaps_ome.validate.levels import spread
-from heatmaps_ome.validate.placement import ANY, PlacedMap, drawn_colours
+from heatmaps_ome.validate.placement import ANY, PlacedMap, cells_along, drawn_colours
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 _SIDE = 64
 _TISSUE_WINDOWS = 16
 _SEED = 0
-_MARGIN = 1e-3
-"""Of a cell, at its edges, where float noise decides which cell a pixel's centre lies in."""
 _GREY_LEVELS = 1.5
 """A step of opacity, and rounding."""
 
@@ -144,11 +142,11 @@ def _cells_of(placed: PlacedFlat, window: Window) -> _Cells:
     )  # fmt: skip
     indices, inside, clear = [], [], []
     for first, count, pixel, origin, cell, cells in per_axis:
-        places = ((first + np.arange(count) + 0.5) * pixel - origin) / cell
-        index = np.floor(places).astype(np.int64)
-        inside.append((index >= 0) & (index < cells))
-        clear.append(np.abs(places - np.rint(places)) > _MARGIN)
-        indices.append(np.where(inside[-1], index, 0))
+        um_centres = (first + np.arange(count) + 0.5) * pixel
+        index, certain = cells_along(um_centres, origin, cell, cells)
+        inside.append(index >= 0)
+        clear.append(certain)
+        indices.append(np.maximum(index, 0))
     (rows, cols), both = indices, np.logical_and.outer
     return _Cells(rows, cols, both(*inside), both(*clear))
 

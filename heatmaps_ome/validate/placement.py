@@ -29,6 +29,8 @@ _MARGIN = 0.01
 """Of a cell, for float noise."""
 _ONE = 1
 """Grey level that rounding may cost."""
+_MARGIN = 1e-3
+"""Of a cell, at its edges."""
 ANY = -1
 """Stands for a colour that is not known, which any fits."""
 
@@ -211,6 +213,29 @@ def _coloured(found: np.ndarray, raw: np.ndarray, label: Label, tried: Probes) -
             f"the colour differs from the label's colour table in {tried.first(wrong)}: "
             f"{found[n, :3].tolist()} is drawn where the value is {raw[n]:g}"
         )
+
+
+def cells_along(
+    um_centres: np.ndarray, origin: float, cell: float, cells: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, along an axis, the cell around each pixel's centre and whether that is certain.
+
+    Parameters
+    ----------
+    um_centres : (n,) float64
+        Centres of pixels in µm.
+    origin, cell : float
+        Where cell 0 begins, and the size of a cell, in µm.
+
+    Returns
+    -------
+    (n,) int64 and (n,) bool
+        -1 where no cell is; not certain at the edges of cells, where float noise decides.
+    """
+    places = (um_centres - origin) / cell
+    index = np.floor(places).astype(np.int64)
+    index[(index < 0) | (index >= cells)] = -1
+    return index, np.abs(places - np.rint(places)) > _MARGIN
 
 
 def drawn_colours(raw: np.ndarray, label: Label | None) -> Iterator[np.ndarray]:

@@ -9,6 +9,7 @@ import tifffile
 
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.validate.ome_xml import channel_names_of, faults, pixels_of, um_pixel_of
+from heatmaps_ome.validate.placement import cells_along
 from heatmaps_ome.validate.problems import Rule
 from heatmaps_ome.validate.tiff import compression_faults, physical_size_faults, whole_page
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.validate.values import Values
-
-_MARGIN = 1e-3
-"""Of a cell, at its edges, where float noise decides which cell a pixel's centre lies in."""
 
 
 class ValueTiff:
@@ -170,12 +168,9 @@ def _cells_along(
     (size,) int64 and (size,) bool
         -1 where there is no cell, or no slide any more.
     """
-    um = (np.arange(size) + 0.5) * pixel
-    places = (um - origin) / cell
-    index = np.floor(places).astype(np.int64)
+    index, clear = cells_along((np.arange(size) + 0.5) * pixel, origin, cell, cells)
     on_slide = np.arange(size) < np.ceil(round(slide / pixel, 6))
-    none = (index < 0) | (index >= cells) | ~on_slide
-    return np.where(none, -1, index), np.abs(places - np.rint(places)) > _MARGIN
+    return np.where(on_slide, index, -1), clear
 
 
 VALUE_TIFF: tuple[Rule[ValueTiff], ...] = (
