@@ -78,6 +78,11 @@ class Window(NamedTuple):
         return self.col + self.cols
 
     @property
+    def area(self) -> int:
+        """Number of pixels or cells."""
+        return self.rows * self.cols
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Index of the window into an array on the same lattice."""
         return slice(self.row, self.row_stop), slice(self.col, self.col_stop)

@@ -57,6 +57,8 @@ class Plan:
 
     Attributes
     ----------
+    device : str
+        The torch device that the extractor is on.
     paths : tuple of Path
         All slides asked for, in the order given; read once, as a list may come from a pipe.
     refused : dict of slide path → reason
@@ -69,6 +71,7 @@ class Plan:
 
     model: AttentionMIL
     extractor: Extractor
+    device: str
     pooling: Pooling
     classes: tuple[str, ...]
     exporters: tuple[Exporter, ...]
@@ -135,6 +138,7 @@ def _plan(
     return Plan(
         model=model,
         extractor=extractor,
+        device=_device(options),
         pooling=pooling_of(options),
         classes=classes,
         exporters=exporters,

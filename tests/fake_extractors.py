@@ -27,6 +27,7 @@ class MeanColourTiles:
     name: str = "mean-colour"
     digest: str = "mean-colour 96 32"
     weights_digest: str = "none"
+    precision: str = "float32"
     channels: int = 3
     stride_px: int = 32
     halo_px: int = 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class DenseExtractor:
         self.trunk.to(memory_format=torch.channels_last)
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> Literal["float32", "bfloat16"]:
         """The number type of the forward pass."""
         on_gpu = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         return "bfloat16" if on_gpu else "float32"

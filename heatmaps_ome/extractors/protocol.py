@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,11 @@ class Extractor(Protocol):
     @property
     def weights_digest(self) -> str:
         """Sha256 of the weights' file."""
+        ...
+
+    @property
+    def precision(self) -> Literal["float32", "bfloat16"]:
+        """The number type that the network computes in."""
         ...
 
     @property

@@ -124,8 +124,9 @@ class CreateOptions:
     force_cpu: bool = option("network", "the same as --device cpu", default=False)
     block_size: int = option(
         "network",
-        "side of the blocks put through the network, in network pixels; changes memory, not values",
-        default=1024,
+        "longest side of the blocks put through the network, in network pixels; changes memory, "
+        "not values",
+        default=2048,
         type=int,
         metavar="PX",
     )
