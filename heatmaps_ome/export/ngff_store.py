@@ -60,7 +60,10 @@ def create_array(
     channels: int | None = None,
     channels_per_chunk: int = 1,
 ) -> zarr.Array:
-    """Create a level in the group's version: chunks of 512 × 512, not written where empty.
+    """Create a level in the group's version: chunks of 512 × 512.
+
+    Chunks of a map that are empty are not written. Those of a picture are always: to compare each
+    with an empty one takes as long as to compress it.
 
     Parameters
     ----------
@@ -86,7 +89,7 @@ def create_array(
         chunks=(*first_chunk, CHUNK, CHUNK),
         dtype=dtype,
         fill_value=float("nan") if floating else 0,
-        config={"write_empty_chunks": False},
+        config={"write_empty_chunks": is_rgb},
         **stored,
     )
 
@@ -147,6 +150,18 @@ def _link(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def write_label(level: zarr.Array, row: int, strip: np.ndarray) -> None:
+    """Write whole rows of a label, (rows, cols) uint8, from ``row`` on.
+
+    Nothing is written left and right of the outermost chunks that hold something: zarr takes half
+    a millisecond to find a chunk empty, and of a slide with its glass most are.
+    """
+    held = np.flatnonzero(strip.any(axis=0)) // CHUNK
+    if held.size:
+        span = slice(held[0] * CHUNK, (held[-1] + 1) * CHUNK)
+        level[row : row + len(strip), span] = strip[:, span]
 
 
 def _chunked(*, is_rgb: bool, floating: bool) -> dict[str, Any]:

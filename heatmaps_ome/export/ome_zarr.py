@@ -15,6 +15,7 @@ from heatmaps_ome.export.ngff_store import (
     create_group,
     create_rgb_levels,
     take_levels,
+    write_label,
     write_rgb,
 )
 from heatmaps_ome.export.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
@@ -135,7 +136,7 @@ def _write_label(
         coarse = raster.downsampled(level)
         array = create_array(group, str(level), coarse.shape, "uint8")
         for row, strip in sampled_strips(shown.levels, shown.grid, coarse, CHUNK):
-            array[row : row + len(strip)] = strip
+            write_label(array, row, strip)
 
 
 def _ome_image(name: str, lattice: Grid) -> OmeImage:
