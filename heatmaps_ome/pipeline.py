@@ -268,6 +268,7 @@ def _extractor_record(plan: Plan) -> dict[str, Any]:
         "name": extractor.name,
         "digest": extractor.digest,
         "weights_sha256": extractor.weights_digest,
+        "precision": extractor.precision,
         "channels": extractor.channels,
         "stride_px": extractor.stride_px,
         "centre_px": extractor.centre_px,

@@ -100,7 +100,9 @@ def prepare(options: CreateOptions) -> Plan:
     exporters = tried(lambda: load_exporters(options.formats, _settings(options)))
     model = tried(lambda: _model(options))
     extractor = tried(
-        lambda: load_extractor(options.extractor, options.extractor_weights, _device(options))
+        lambda: load_extractor(
+            options.extractor, options.extractor_weights, _device(options), options.precision
+        )
     )
     classes = scaling = None
     if model is not None:
@@ -276,7 +278,11 @@ def _settings(options: CreateOptions) -> Settings:
 
 
 def reading_threads(options: CreateOptions) -> int:
-    """Return how many threads read the slide."""
+    """Return how many threads read the slide.
+
+    torch computes with threads of its own, one per physical core. The two do not fight: readers
+    sleep once they are a block or so each ahead, so the slower of the two stages has the cores.
+    """
     if options.threads is not None:
         return options.threads
     return max(1, min(4, os.cpu_count() or 1))

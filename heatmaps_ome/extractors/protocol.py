@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,13 +26,13 @@ class Extractor(Protocol):
         ...
 
     @property
-    def weights_digest(self) -> str:
-        """Sha256 of the weights' file."""
+    def precision(self) -> str:
+        """The number type it computes in: "float32" or "bfloat16"."""
         ...
 
     @property
-    def precision(self) -> Literal["float32", "bfloat16"]:
-        """The number type that the network computes in."""
+    def weights_digest(self) -> str:
+        """Sha256 of the weights' file."""
         ...
 
     @property

@@ -187,7 +187,7 @@ def _extractor(weights: str) -> Extractor:
     """Return the ResNet-50."""
     from heatmaps_ome.extractors import load_extractor
 
-    return load_extractor("retccl", Path(weights), "cpu")
+    return load_extractor("retccl", Path(weights), "cpu", "auto")
 
 
 def _picture(slide: str) -> np.ndarray:
