@@ -1,6 +1,6 @@
 """Features on disk, chunk by chunk, found again by what they were made from.
 
-A slide's features live in ``CACHE/<key>/``, a zarr array whose chunks are squares of cells; cells
+A slide's features live in ``CACHE/features/<key>/``, a zarr array whose chunks are squares of cells; cells
 that were never computed are NaN. The key is a digest of the slide's content, the extractor and
 the geometry, never of a file's name or of what is tissue. Chunks are written whole (zarr renames
 them into place), so a killed run resumes where it stopped.
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 
 _LAYOUT = 2
 """Raised whenever the meaning of cached features changes, so that old ones are left alone."""
-_DECODED_BYTES = 256 * 2**20
-"""Chunks kept in memory: enough that neighbours share them, whatever the slide's size."""
 
 
 class FeatureStore:
@@ -44,8 +40,6 @@ class FeatureStore:
     def __init__(self, array: zarr.Array, folder: Path) -> None:
         self._array, self.folder = array, folder
         self.chunk_cells: int = array.chunks[0]
-        chunk_bytes = math.prod(array.chunks) * array.dtype.itemsize
-        self._decoded = lru_cache(max(4, _DECODED_BYTES // chunk_bytes))(self._decode)
 
     @property
     def shape(self) -> Shape:
@@ -66,8 +60,7 @@ class FeatureStore:
         """
         if not tissue.any() or not (self.folder / self._key(chunk)).is_file():
             return tissue
-        stored = self._decoded(chunk.row // self.chunk_cells, chunk.col // self.chunk_cells)
-        return tissue & np.isnan(stored[..., 0])
+        return tissue & np.isnan(self.read(chunk)[..., 0])
 
     def write(self, chunk: Window, parts: Sequence[tuple[Window, np.ndarray]]) -> None:
         """Add windows of a chunk, each with its (channels, rows, cols) features, to the chunk.
@@ -79,7 +72,7 @@ class FeatureStore:
         OutputError
             If the disk does not take them.
         """
-        stored = self.read(chunk).copy()
+        stored = self.read(chunk)
         for cells, features in parts:
             stored[cells.within(chunk).slices] = np.moveaxis(_kept(features, stored.dtype), 0, -1)
         try:
@@ -89,24 +82,10 @@ class FeatureStore:
                 f"{self.folder} cannot be written ({error.strerror}); free space there or choose "
                 "another place with --cache-dir"
             ) from error
-        self._decoded.cache_clear()
 
     def read(self, cells: Window) -> np.ndarray:
         """Return (rows, cols, channels) float16 or float32; NaN where none were computed."""
-        out = np.empty((cells.rows, cells.cols, self._array.shape[2]), self._array.dtype)
-        side = self.chunk_cells
-        for row in range(cells.row // side, -(-cells.row_stop // side)):
-            for col in range(cells.col // side, -(-cells.col_stop // side)):
-                chunk = Window(row * side, col * side, side, side)
-                shared = chunk.common(cells)
-                found = self._decoded(row, col)[shared.within(chunk).slices]
-                out[shared.within(cells).slices] = found
-        return out
-
-    def _decode(self, row: int, col: int) -> np.ndarray:
-        """Return a chunk as it is stored."""
-        side = self.chunk_cells
-        return np.asarray(self._array[Window(row * side, col * side, side, side).slices])
+        return np.asarray(self._array[cells.slices])
 
     def _key(self, chunk: Window) -> str:
         """Return a chunk's path below the folder."""
@@ -128,10 +107,12 @@ def _kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
     )
 
 
-def folder_of(cache: Path, identity: Mapping[str, object]) -> Path:
+def folder_of(
+    cache: Path, kind: Literal["pixels", "features", "maps"], identity: Mapping[str, object]
+) -> Path:
     """Return where in a cache lies what these plain JSON values say all of."""
     text = json.dumps(identity, sort_keys=True)
-    return cache / hashlib.sha256(text.encode()).hexdigest()[:32]
+    return cache / kind / hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def open_store(
@@ -160,7 +141,8 @@ def open_store(
     OutputError
         If the cache cannot be made or read.
     """
-    folder = folder_of(cache, {"layout": _LAYOUT, "chunk_cells": chunk_cells, **identity})
+    said = {"layout": _LAYOUT, "chunk_cells": chunk_cells, **identity}
+    folder = folder_of(cache, "features", said)
     try:
         if (folder / "zarr.json").is_file():
             array = zarr.open_array(folder, mode="r+")

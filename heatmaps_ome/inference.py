@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.heatmaps import HeatmapSet
 from heatmaps_ome.pooling import Pooling, pool
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from heatmaps_ome.cache import FeatureStore
-    from heatmaps_ome.geometry import Grid, Shape, Window
+    from heatmaps_ome.geometry import Grid
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.slide import SlideReader
 
@@ -42,10 +44,10 @@ def compute_heatmaps(
     cell_logits = np.full((n_classes, *grid.shape), np.nan, np.float32)
     slide_embedding = _WeightedMean()
     with torch.inference_mode():
-        for cells, features in _pooled_tissue(grid.shape, tissue, store, pooling):
+        for cells, projected in _pooled_tissue(tissue, _Projected(store, tissue, model), pooling):
             where = np.zeros(grid.shape, bool)
             where[cells.slices] = tissue[cells.slices]
-            embeddings = model.embed(torch.from_numpy(features))
+            embeddings = model.embed_projected(torch.from_numpy(projected))
             logits = model.attention_logits(embeddings)
             attention[where] = logits.numpy()
             cell_logits[:, where] = model.class_logits(embeddings).T.numpy()
@@ -89,11 +91,60 @@ class _WeightedMean:
         return None if self._total is None else self._total / self._weight
 
 
+class _Projected:
+    """What the model's first layer makes of a slide's features, chunk by chunk.
+
+    Pooling takes means, and the first layer is affine: so it may come first, and neighbours are
+    averaged of an eighth of the numbers.
+    """
+
+    def __init__(self, store: FeatureStore, tissue: np.ndarray, model: AttentionMIL) -> None:
+        self._store, self._tissue, self._model = store, tissue, model
+        side, width = store.chunk_cells, model.project(torch.zeros(1, model.n_features)).shape[1]
+        self._chunk_bytes = side * side * width * 4
+        self._width = width
+        self._chunk = lru_cache(max(4, _PROJECTED_BYTES // self._chunk_bytes))(self._projected)
+
+    @property
+    def chunks(self) -> list[Window]:
+        """The windows of cells that are kept together."""
+        return self._store.chunks
+
+    def read(self, cells: Window) -> np.ndarray:
+        """Return (rows, cols, P) float32 of a window of cells; zero where no tissue is."""
+        out = np.zeros((cells.rows, cells.cols, self._width), np.float32)
+        side = self._store.chunk_cells
+        for row in range(cells.row // side, -(-cells.row_stop // side)):
+            for col in range(cells.col // side, -(-cells.col_stop // side)):
+                chunk = Window(row * side, col * side, side, side)
+                shared = chunk.common(cells)
+                found = self._chunk(row, col)[shared.within(chunk).slices]
+                out[shared.within(cells).slices] = found
+        return out
+
+    def _projected(self, row: int, col: int) -> np.ndarray:
+        """Return a chunk, (rows, cols, P) float32."""
+        side = self._store.chunk_cells
+        shape = Window(0, 0, *self._store.shape)
+        chunk = Window(row * side, col * side, side, side).common(shape)
+        inside = self._tissue[chunk.slices]
+        out = np.zeros((chunk.rows, chunk.cols, self._width), np.float32)
+        if inside.any():
+            features = self._store.read(chunk)[inside].astype(np.float32)
+            out[inside] = self._model.project(torch.from_numpy(features)).numpy()
+        return out
+
+
+_PROJECTED_BYTES = 256 * 2**20
+"""Kept in memory: enough that neighbouring chunks share them, whatever the slide's size."""
+
+
 def _pooled_tissue(
-    shape: Shape, tissue: np.ndarray, store: FeatureStore, pooling: Pooling
+    tissue: np.ndarray, projected: _Projected, pooling: Pooling
 ) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield windows of cells with the pooled (n, F) features of their tissue cells."""
-    for cells in store.chunks:
+    """Yield windows of cells with the pooled (n, P) projections of their tissue cells."""
+    shape = Shape(*tissue.shape)
+    for cells in projected.chunks:
         inside = tissue[cells.slices]
         if not inside.any():
             continue
@@ -102,8 +153,8 @@ def _pooled_tissue(
         bottom = pooling.reach - (wide.row_stop - cells.row_stop)
         right = pooling.reach - (wide.col_stop - cells.col_stop)
         margins = ((top, bottom), (left, right))
-        features = np.pad(store.read(wide), (*margins, (0, 0)))
-        yield cells, pool(features, np.pad(tissue[wide.slices], margins), pooling)[inside]
+        values = np.pad(projected.read(wide), (*margins, (0, 0)))
+        yield cells, pool(values, np.pad(tissue[wide.slices], margins), pooling)[inside]
 
 
 def _slide_logits(model: AttentionMIL, embedding: np.ndarray | None) -> np.ndarray:

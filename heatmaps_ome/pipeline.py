@@ -23,7 +23,6 @@ from heatmaps_ome.delivery import (
 )
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.export.values import read_values, write_values
-from heatmaps_ome.features import Extraction
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.openslide_reader import OpenSlideReader
@@ -32,10 +31,9 @@ from heatmaps_ome.preflight import (
     Plan,
     PlannedSlide,
     prepare,
-    reading_threads,
 )
 from heatmaps_ome.qupath import ProjectSlide
-from heatmaps_ome.raw_maps import Recipe, raw_maps
+from heatmaps_ome.raw_maps import raw_maps
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.stopwatch import Stopwatch
 from heatmaps_ome.viewers import write_viewers
@@ -135,22 +133,6 @@ class _Run:
 
     def __init__(self, options: CreateOptions, plan: Plan, progress: Progress) -> None:
         self._options, self._plan, self._progress = options, plan, progress
-        self._cache = options.output_path / ".cache" if options.cache_dir is None else (
-            options.cache_dir
-        )  # fmt: skip
-        self._recipe = Recipe(
-            extractor=plan.extractor,
-            model=plan.model,
-            pooling=plan.pooling,
-            extraction=Extraction(
-                target_mpp=options.target_mpp,
-                block_px=options.block_size,
-                threads=reading_threads(options),
-                cache=self._cache,
-            ),
-            mask_threshold=options.mask_threshold,
-            overlaps=plan.device != "cpu",
-        )
         self._fit = ScalingFit(
             Quantiles(
                 options.att_lower_threshold, options.att_upper_threshold, options.score_threshold
@@ -165,7 +147,7 @@ class _Run:
             slide = self._opened(planned)
             try:
                 heatmaps = raw_maps(
-                    slide, self._recipe, Stopwatch(outcome.stages),
+                    slide, self._plan.recipe, Stopwatch(outcome.stages),
                     lambda stage, done, total: self._progress(slide.name, stage, done, total),
                 )  # fmt: skip
             finally:
@@ -177,19 +159,17 @@ class _Run:
 
     def _opened(self, planned: PlannedSlide) -> WorkingCopy:
         """Return a slide with its copy at the network's resolution, made when it is first read."""
-        options = self._options
-        slide = OpenSlideReader(planned.path, options.mpp, options.read_from)
-        lattice = network_pixels(slide.shape, slide.mpp, options.target_mpp)
-        return WorkingCopy(
-            slide, planned.fingerprint, lattice, self._cache, reading_threads(options)
-        )
+        how = self._plan.recipe.extraction
+        slide = OpenSlideReader(planned.path, self._options.mpp, self._options.read_from)
+        lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
+        return WorkingCopy(slide, planned.fingerprint, lattice, how.cache, how.threads)
 
     def shared_scaling(self) -> CohortScaling:
         """Return the user's scaling, or that of the slides so far."""
         if self._plan.scaling is not None:
             return self._plan.scaling
         plan = self._plan
-        return self._fit.fit(plan.cohort, plan.model.digest, plan.extractor.digest)
+        return self._fit.fit(plan.cohort, plan.recipe.model.digest, plan.recipe.extractor.digest)
 
     def second_half(self, planned: PlannedSlide, scaling: CohortScaling, outcome: Outcome) -> None:
         """Write a slide's files and put its folder in place."""
@@ -240,7 +220,7 @@ class _Run:
             "request": planned.request,
             "model": _model_record(plan),
             "extractor": _extractor_record(plan),
-            "pooling": asdict(plan.pooling),
+            "pooling": asdict(plan.recipe.pooling),
             "options": provenance.effective_options(self._options),
             "stages": outcome.stages,
         }
@@ -254,16 +234,16 @@ def _values_path(folder: Path, planned: PlannedSlide) -> Path:
 def _model_record(plan: Plan) -> dict[str, Any]:
     """Return what identifies the model."""
     return {
-        "digest": plan.model.digest,
-        "classes": list(plan.model.classes),
-        "target_label": plan.model.target_label,
-        "features": plan.model.n_features,
+        "digest": plan.recipe.model.digest,
+        "classes": list(plan.recipe.model.classes),
+        "target_label": plan.recipe.model.target_label,
+        "features": plan.recipe.model.n_features,
     }
 
 
 def _extractor_record(plan: Plan) -> dict[str, Any]:
     """Return what identifies the extractor and places its cells."""
-    extractor = plan.extractor
+    extractor = plan.recipe.extractor
     return {
         "name": extractor.name,
         "digest": extractor.digest,
@@ -317,6 +297,8 @@ def _write_viewers(options: CreateOptions, plan: Plan, outcomes: dict[Path, Outc
     if not slides:
         return
     try:
-        write_viewers(options.output_path, slides, plan.model.classes, time.time_ns() // 1_000_000)
+        write_viewers(
+            options.output_path, slides, plan.recipe.model.classes, time.time_ns() // 1_000_000
+        )
     except HeatmapsError as error:
         logger.error("%s", error)

@@ -60,8 +60,8 @@ def pool(features: np.ndarray, tissue: np.ndarray, pooling: Pooling) -> np.ndarr
 
     Parameters
     ----------
-    features : (rows + 2 · reach, cols + 2 · reach, channels) float
-        What stands where no tissue is does not matter.
+    features : (rows + 2 · reach, cols + 2 · reach, channels) float32
+        Finite, also where no tissue is.
     tissue : (rows + 2 · reach, cols + 2 · reach) bool
     pooling : Pooling
 
@@ -70,8 +70,7 @@ def pool(features: np.ndarray, tissue: np.ndarray, pooling: Pooling) -> np.ndarr
     (rows, cols, channels) float32; zero where no tissue cell is in reach
     """
     weights = torch.from_numpy(tissue.astype(np.float32))[..., None]
-    weighted = np.where(tissue[..., None], features, 0).astype(np.float32, copy=False)
-    total = _smoothed(torch.from_numpy(weighted), pooling)
+    total = _smoothed(torch.from_numpy(features) * weights, pooling)
     share = _smoothed(weights, pooling)
     # A kernel's tail can be below float's smallest step from zero only by rounding.
     return torch.where(share > 1e-7, total / share.clamp_min(1e-7), 0).numpy()

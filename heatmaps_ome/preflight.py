@@ -11,6 +11,7 @@ from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.extractors import load_extractor
+from heatmaps_ome.features import Extraction
 from heatmaps_ome.models import read_model
 from heatmaps_ome.normalise import CohortScaling
 from heatmaps_ome.planning import (
@@ -22,7 +23,9 @@ from heatmaps_ome.planning import (
 )
 from heatmaps_ome.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.provenance import digest_of
+from heatmaps_ome.raw_maps import Recipe
 from heatmaps_ome.results import require_writable
+from heatmaps_ome.sizing import block_px
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +60,8 @@ class Plan:
 
     Attributes
     ----------
-    device : str
-        The torch device that the extractor is on.
+    recipe : Recipe
+        What makes raw maps.
     paths : tuple of Path
         All slides asked for, in the order given; read once, as a list may come from a pipe.
     refused : dict of slide path → reason
@@ -69,10 +72,7 @@ class Plan:
         Digest of all that decides a fitted scaling.
     """
 
-    model: AttentionMIL
-    extractor: Extractor
-    device: str
-    pooling: Pooling
+    recipe: Recipe
     classes: tuple[str, ...]
     exporters: tuple[Exporter, ...]
     scaling: CohortScaling | None
@@ -104,44 +104,59 @@ def prepare(options: CreateOptions) -> Plan:
             options.extractor, options.extractor_weights, _device(options), options.precision
         )
     )
-    classes = scaling = None
+    classes = scaling = recipe = None
     if model is not None:
         classes = tried(lambda: _classes(options, model.classes))
     if model is not None and extractor is not None:
         tried(lambda: _require_match(model, extractor, options))
         scaling = tried(lambda: _scaling(options, model, extractor))
+        recipe = tried(lambda: _recipe(options, model, extractor))
     if (
-        tried.problems
-        or paths is None
-        or model is None
-        or extractor is None
-        or classes is None
-        or exporters is None
-    ):
+        tried.problems or paths is None or recipe is None or classes is None or exporters is None
+    ):  # fmt: skip
         raise PreflightError(tried.problems)
-    return _plan(options, paths, model, extractor, classes, exporters, scaling)
+    return _plan(options, paths, recipe, classes, exporters, scaling)
+
+
+def _recipe(options: CreateOptions, model: AttentionMIL, extractor: Extractor) -> Recipe:
+    """Return how the options want raw maps made."""
+    device = _device(options)
+    cache = options.output_path / ".cache" if options.cache_dir is None else options.cache_dir
+    return Recipe(
+        extractor=extractor,
+        model=model,
+        pooling=pooling_of(options),
+        extraction=Extraction(
+            target_mpp=options.target_mpp,
+            block_px=block_px(options, extractor, device),
+            threads=reading_threads(options),
+            cache=cache,
+        ),
+        mask_threshold=options.mask_threshold,
+        fallback_mpp=options.mpp,
+        read_from=options.read_from,
+        overlaps=not device.startswith("cpu"),
+    )
 
 
 def _plan(
     options: CreateOptions,
     paths: list[Path],
-    model: AttentionMIL,
-    extractor: Extractor,
+    recipe: Recipe,
     classes: tuple[str, ...],
     exporters: tuple[Exporter, ...],
     scaling: CohortScaling | None,
 ) -> Plan:
     """Return the plan of a run that can be done, with a look at each of its slides."""
     prints, refused = fingerprints(paths, options)
-    shared = shared_facts(options, list(prints.values()), model, extractor)
+    shared = shared_facts(options, list(prints.values()), recipe.model, recipe.extractor)
     cohort = digest_of(shared)
     _require_free_scaling(options, scaling, cohort)
     slides = planned_slides(prints, refused, shared, options)
+    if not all(slide.finished or recipe.kept_in(slide.fingerprint).is_dir() for slide in slides):
+        _prepare(recipe.extractor)
     return Plan(
-        model=model,
-        extractor=extractor,
-        device=_device(options),
-        pooling=pooling_of(options),
+        recipe=recipe,
         classes=classes,
         exporters=exporters,
         scaling=scaling,
@@ -150,6 +165,20 @@ def _plan(
         slides=slides,
         refused=refused,
     )
+
+
+def _prepare(extractor: Extractor) -> None:
+    """Build the network, so that what is wrong with it is known before the first slide.
+
+    Raises
+    ------
+    PreflightError
+        If its weights do not fit.
+    """
+    try:
+        extractor.prepare()
+    except HeatmapsError as error:
+        raise PreflightError([error]) from error
 
 
 class _Attempts:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _WITHOUT_EFFECT = frozenset({
     "slides", "from_file", "output_path", "cache_dir", "model_path", "extractor_weights", "scaling",
-    "block_size", "threads", "device", "force_cpu", "precision", "overwrite", "verbose",
-    "covariate",
+    "block_size", "max_memory", "threads", "device", "force_cpu", "precision", "overwrite",
+    "verbose", "covariate",
 })  # fmt: skip
 """Options that change no value of a result, or whose effect the digests beside them hold.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.pooling import Pooling
+    from heatmaps_ome.slide import ReadFrom
     from heatmaps_ome.working_copy import WorkingCopy
 
 
@@ -37,6 +38,10 @@ class Recipe:
     extraction : Extraction
     mask_threshold : float
         Brightness in 0..255 from which a cell is background.
+    fallback_mpp : float or None
+        µm per level-0 pixel of a slide that says nothing of it.
+    read_from : "level" or "level0"
+        Which of a slide's levels pixels are made from.
     overlaps : bool
         Whether the network begins before the slide has been read: on an accelerator. On a CPU
         both would only take the cores from each other.
@@ -47,7 +52,31 @@ class Recipe:
     pooling: Pooling
     extraction: Extraction
     mask_threshold: float
+    fallback_mpp: float | None
+    read_from: ReadFrom
     overlaps: bool
+
+    def kept_in(self, fingerprint: str) -> Path:
+        """Return the folder of the cache that holds the maps of a slide, once they are made.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Digest of the slide's content.
+        """
+        identity = {
+            # Another version may make them otherwise; features, the costly part, have a number.
+            "version": __version__,
+            "slide": fingerprint,
+            "fallback_mpp": self.fallback_mpp,
+            "read_from": self.read_from,
+            "target_mpp": self.extraction.target_mpp,
+            "extractor": self.extractor.digest,
+            "model": self.model.digest,
+            "pooling": asdict(self.pooling),
+            "mask_threshold": self.mask_threshold,
+        }
+        return folder_of(self.extraction.cache, "maps", identity)
 
 
 def raw_maps(
@@ -65,7 +94,7 @@ def raw_maps(
     progress : callable
         Told (stage, steps done, steps in all).
     """
-    kept = folder_of(recipe.extraction.cache, _identity(slide, recipe))
+    kept = recipe.kept_in(slide.fingerprint())
     found = _kept(kept)
     if found is None:
         found = _made(slide, recipe, watch, progress)
@@ -107,20 +136,3 @@ def _kept(folder: Path) -> HeatmapSet | None:
         except ResultError:
             return None
     return None
-
-
-def _identity(slide: WorkingCopy, recipe: Recipe) -> dict[str, object]:
-    """Return all that raw maps depend on."""
-    return {
-        "kind": "raw maps",
-        # Another version may make them otherwise; features, the costly part, have a number.
-        "version": __version__,
-        "slide": slide.fingerprint(),
-        "mpp": list(slide.mpp),
-        "read_from": slide.read_from,
-        "target_mpp": recipe.extraction.target_mpp,
-        "extractor": recipe.extractor.digest,
-        "model": recipe.model.digest,
-        "pooling": asdict(recipe.pooling),
-        "mask_threshold": recipe.mask_threshold,
-    }

@@ -67,7 +67,7 @@ class WorkingCopy:
     ) -> None:
         self._slide, self._lattice, self._threads = slide, lattice, threads
         self._fingerprint = fingerprint
-        self.folder = folder_of(cache, _identity(self, lattice))
+        self.folder = folder_of(cache, "pixels", _identity(self, lattice))
         self._shapes = [
             lattice.shape.halved(level) for level in range(n_levels(lattice.shape, CHUNK))
         ]
@@ -275,7 +275,6 @@ def _n_files(folder: Path) -> str:
 def _identity(slide: SlideReader, lattice: Grid) -> dict[str, object]:
     """Return all that a copy depends on."""
     return {
-        "kind": "pixels",
         "layout": _LAYOUT,
         "slide": slide.fingerprint(),
         "mpp": list(slide.mpp),

@@ -146,11 +146,12 @@ def maps_of(network: Network, pixels: np.ndarray, tissue: np.ndarray) -> Maps:
     pooling = Pooling()
     margin = (pooling.reach, pooling.reach)
     features = network.extractor(pixels)
+    cells = np.moveaxis(features, 0, -1)
     pooled = pool(
-        np.pad(features, ((0, 0), margin, margin)), np.pad(tissue, (margin, margin)), pooling
+        np.pad(cells, (margin, margin, (0, 0))), np.pad(tissue, (margin, margin)), pooling
     )
     with torch.inference_mode():
-        embeddings = network.model.embed(torch.from_numpy(pooled[:, tissue].T))
+        embeddings = network.model.embed(torch.from_numpy(pooled[tissue]))
         attention = network.model.attention_logits(embeddings).numpy()
         logits = network.model.class_logits(embeddings)
         scores = logits.softmax(dim=1)[:, 0].numpy()

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from heatmaps_ome.extractors.dense import DenseExtractor, ready
+from heatmaps_ome.extractors.dense import DenseExtractor
 from heatmaps_ome.extractors.tiny import CHANNELS, HALO_PX, TinyTrunk
 
 
 def seeded_trunk(seed: int = 0) -> DenseExtractor:
     """Return a dense extractor with random weights."""
-    torch.manual_seed(seed)
-    trunk = ready(TinyTrunk().eval(), "cpu", "float32")
-    return DenseExtractor("seeded", trunk, f"seed {seed}", CHANNELS, halo_px=HALO_PX)
+
+    def build():
+        torch.manual_seed(seed)
+        return TinyTrunk().eval()
+
+    return DenseExtractor(
+        "seeded", build, "cpu", "float32", f"seed {seed}", CHANNELS, 44, halo_px=HALO_PX
+    )
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,12 @@ class MeanColourTiles:
     channels: int = 3
     stride_px: int = 32
     halo_px: int = 64
+    bytes_per_px: int = 10
     centre_px: float = 16.0
     tile_px: int = 96
+
+    def prepare(self) -> None:
+        pass
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         rows, cols = (-(-size // self.stride_px) for size in pixels.shape[:2])

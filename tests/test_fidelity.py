@@ -84,8 +84,8 @@ def test_attention_of_the_same_features_is_the_references(model):
 def test_the_gaussian_is_the_references_where_all_is_tissue():
     features = np.random.default_rng(0).random((4, 40, 44)).astype(np.float32)
     expected = reference.gaussian_blurred(features)[:, 7:-7, 7:-7]
-    found = pool(features, np.ones((40, 44), bool), Pooling("gaussian", 15))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    found = pool(features.transpose(1, 2, 0), np.ones((40, 44), bool), Pooling("gaussian", 15))
+    np.testing.assert_allclose(found.transpose(2, 0, 1), expected, rtol=1e-5)
 
 
 def test_tissue_is_the_references_on_an_ordinary_slide(shared_data):
@@ -237,7 +237,7 @@ def test_slices_are_wrong_beside_their_cuts_and_our_blocks_nowhere(tmp_path):
     slide = FakeSlide(rgb, mpp=YX(MPP, MPP))
     how = Extraction(target_mpp=MPP, block_px=128, threads=1, cache=tmp_path)
     store = extract(slide, trunk, np.ones(whole.shape[1:], bool), how, quiet)
-    found = store.read(Window(0, 0, *whole.shape[1:]))
+    found = store.read(Window(0, 0, *whole.shape[1:])).transpose(2, 0, 1)
     np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
 
 
@@ -302,8 +302,8 @@ def test_glass_bleeds_into_edges_of_tissue_in_the_reference_and_not_in_ours():
     assert theirs < 0.6
     for pooling in (Pooling(), Pooling("gaussian", 15)):
         reach = pooling.reach
-        mine = pool(features, tissue, pooling)
-        assert mine[0, 15 - reach, 14 - reach] == pytest.approx(1)
+        mine = pool(features[0][..., None], tissue, pooling)
+        assert mine[15 - reach, 14 - reach, 0] == pytest.approx(1)
 
 
 def test_the_average_is_of_one_training_tile_and_the_references_blur_of_far_more():
@@ -311,7 +311,7 @@ def test_the_average_is_of_one_training_tile_and_the_references_blur_of_far_more
     impulse[0, 15, 15] = 1
     tile = (slice(12, 19), slice(12, 19))
     assert reference.gaussian_blurred(impulse)[0][tile].sum() < 0.75
-    mine = np.pad(pool(impulse, np.ones((31, 31), bool), Pooling())[0], 3)
+    mine = np.pad(pool(impulse[0][..., None], np.ones((31, 31), bool), Pooling())[..., 0], 3)
     assert mine[tile].sum() == pytest.approx(1)
     assert mine[tile] == pytest.approx(1 / 49)
 

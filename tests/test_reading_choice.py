@@ -87,8 +87,8 @@ def test_the_choice_reaches_the_features_and_the_records(tmp_path):
         assert [o.status for o in create(options, silent)] == ["done"]
         record = json.loads((tmp_path / read_from / "a" / "provenance.json").read_text())
         assert record["options"]["read_from"] == read_from
-    caches = [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
-    assert len(caches) == 2
+    for kind in ("pixels", "features", "maps"):
+        assert len(list((tmp_path / "cache" / kind).iterdir())) == 2
 
 
 def test_info_says_which_level_is_read(tmp_path, capsys):

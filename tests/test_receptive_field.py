@@ -75,7 +75,7 @@ def seen(tmp_path_factory):
         grid = feature_grid(slide, extractor, 256 / 224)
         how = Extraction(256 / 224, 1024, 1, folder / "cache")
         store = extract(slide, extractor, np.ones(grid.shape, bool), how, lambda *_: None)
-        features[name] = store.read(Window(0, 0, *grid.shape))
+        features[name] = store.read(Window(0, 0, *grid.shape)).transpose(2, 0, 1)
         slide.close()
     return features, grid, folder
 

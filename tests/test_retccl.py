@@ -124,7 +124,7 @@ class Trap:
 def test_weights_cannot_run_code(tmp_path):
     torch.save({"conv1.weight": Trap(tmp_path / "ran")}, tmp_path / "trap.pth")
     with pytest.raises(ExtractorError, match="without running code"):
-        load_extractor("retccl", tmp_path / "trap.pth", "cpu", "float32")
+        load_extractor("retccl", tmp_path / "trap.pth", "cpu", "float32").prepare()
     assert not (tmp_path / "ran").exists()
 
 
@@ -132,14 +132,14 @@ def test_weights_cannot_run_code(tmp_path):
 def test_what_is_no_file_of_weights_is_refused(tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(ExtractorError, match=r"w\.pth"):
-        load_extractor("retccl", tmp_path / "w.pth", "cpu", "float32")
+        load_extractor("retccl", tmp_path / "w.pth", "cpu", "float32").prepare()
 
 
 def test_weights_of_another_network_are_refused(tmp_path, state):
     fewer = {key: value for key, value in state.items() if not key.startswith("layer4")}
     torch.save(fewer, tmp_path / "fewer.pth")
     with pytest.raises(ExtractorError, match="ResNet-50"):
-        load_extractor("retccl", tmp_path / "fewer.pth", "cpu", "float32")
+        load_extractor("retccl", tmp_path / "fewer.pth", "cpu", "float32").prepare()
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ from heatmaps_ome.extractors.folding import folded
 from heatmaps_ome.extractors.precision import DTYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -40,24 +42,41 @@ def ready(trunk: nn.Module, device: str, precision: str) -> nn.Module:
 class DenseExtractor:
     """A trunk that maps (n, 3, h, w) to (n, channels, ceil(h / stride), ceil(w / stride)).
 
-    Device and precision are those of its weights; see ``ready``. The digest differs between
-    precisions, so that cached features never mix them.
+    The digest differs between precisions, so that cached features never mix them.
+
+    Attributes
+    ----------
+    build : callable
+        Makes the trunk, in evaluation mode and float32. It is called when the network is needed:
+        a run that finds all maps in the cache spares it and the libraries behind it.
+    device : str
+        The torch device to compute on.
+    precision : "float32" or "bfloat16"
+    float32_bytes_per_px : int
+        What a pass in float32 takes at its peak, per network pixel; measured on a CPU.
     """
 
     name: str
-    trunk: nn.Module
+    build: Callable[[], nn.Module]
+    device: str
+    precision: str
     weights_digest: str
     channels: int
+    float32_bytes_per_px: int
     stride_px: int = 32
     halo_px: int = 224
     # A 3×3 (or 7×7) convolution of stride 2 with symmetric padding is centred on even pixels,
     # so cell j looks at pixel 32·j, whose centre is 32·j + 0.5: models.md D.4.
     centre_px: float = 0.5
 
-    @property
-    def precision(self) -> str:
-        """The number type of weights and activations."""
-        return str(self._weight.dtype).removeprefix("torch.")
+    @cached_property
+    def trunk(self) -> nn.Module:
+        """The network, made ready for device and precision."""
+        return ready(self.build(), self.device, self.precision)
+
+    def prepare(self) -> None:
+        """Build the network; see Extractor."""
+        _ = self.trunk
 
     @property
     def digest(self) -> str:
@@ -66,30 +85,32 @@ class DenseExtractor:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def _weight(self) -> torch.Tensor:
-        return next(self.trunk.parameters())
+    def bytes_per_px(self) -> int:
+        """Memory that a pass takes at its peak, per network pixel."""
+        # The image is there in float32 before it is rounded: 12 bytes and some in any precision.
+        halved = 20 + self.float32_bytes_per_px // 2
+        return self.float32_bytes_per_px if self.precision == "float32" else halved
 
     @cached_property
     def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Factor and summand, (3, 1, 1) float32, that take 0-255 to ImageNet's mean 0, SD 1."""
         mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)[:, None, None]
         std = torch.tensor(IMAGENET_STD, dtype=torch.float64)[:, None, None]
-        device = self._weight.device
-        return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+        return (1 / (255 * std)).float().to(self.device), (-mean / std).float().to(self.device)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Return (channels, rows, cols) float32 features; see Extractor."""
-        weight = self._weight
         images = torch.from_numpy(np.ascontiguousarray(pixels))
-        if weight.device.type == "cuda":
+        if torch.device(self.device).type == "cuda":
             # From pinned memory a copy runs at the bus's speed and lets the CPU go on. Bytes
             # are sent, a quarter of the floats that they become there.
             images = images.pin_memory()
-        factor, summand = self._normalisation
+        # Both are made outside of inference mode, whose tensors know no gradient.
+        trunk, (factor, summand) = self.trunk, self._normalisation
         with torch.inference_mode():
-            images = images.to(weight.device, non_blocking=True)
+            images = images.to(self.device, non_blocking=True)
             # (rows, cols, channels) is the layout of channels_last already: no copy is made.
             images = images.permute(2, 0, 1)[None].float().mul_(factor).add_(summand)
             # Normalised before rounding: the grey values of tissue lie close together.
-            features = self.trunk(images.to(weight.dtype))
+            features = trunk(images.to(DTYPES[self.precision]))
             return features[0].float().cpu().numpy()

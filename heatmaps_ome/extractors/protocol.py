@@ -51,8 +51,23 @@ class Extractor(Protocol):
         ...
 
     @property
+    def bytes_per_px(self) -> int:
+        """Memory that a pass takes at its peak, per network pixel; as measured."""
+        ...
+
+    @property
     def centre_px(self) -> float:
         """Where cell 0's receptive field is centred; network pixels from the image's corner."""
+        ...
+
+    def prepare(self) -> None:
+        """Build the network, which is otherwise done when it is first called.
+
+        Raises
+        ------
+        ExtractorError
+            If the weights do not fit it.
+        """
         ...
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from heatmaps_ome.errors import ExtractorError
-from heatmaps_ome.extractors.dense import DenseExtractor, ready
+from heatmaps_ome.extractors.dense import DenseExtractor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,31 +60,49 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
     Raises
     ------
     ExtractorError
-        If the weights are missing, unreadable, or not those of a ResNet-50.
+        If the weights are missing; when the network is built also if they are unreadable or not
+        those of a ResNet-50.
     """
     if weights is None:
         raise ExtractorError(f"the extractor retccl needs its weights: {WHERE}")
-    state, digest = _read_state(weights)
+    if not weights.is_file():
+        raise ExtractorError(f"{weights}: there is no such file of weights; {WHERE}")
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != PUBLISHED_SHA256:
         logger.warning("%s is not the published RetCCL file (sha256 %s)", weights.name, digest)
-    resnet = timm.create_model("resnet50", pretrained=False, num_classes=0)
+    return DenseExtractor(
+        name="retccl",
+        build=partial(_built, weights),
+        device=device,
+        precision=precision,
+        weights_digest=digest,
+        channels=2048,
+        float32_bytes_per_px=180,
+    )
+
+
+def _built(weights: Path) -> nn.Module:
+    """Return the network with its weights."""
+    # With what it imports it takes two seconds, which a run that needs no network is spared.
+    import timm
+
+    state = _read_state(weights)
+    # Without memory and numbers of its own, which the weights bring.
+    with torch.device("meta"):
+        resnet = timm.create_model("resnet50", pretrained=False, num_classes=0)
     try:
-        resnet.load_state_dict(state, strict=True)
+        resnet.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         raise ExtractorError(
             f"{weights} does not hold the weights of a ResNet-50 (its {len(state)} tensors do not "
             f"fit); {WHERE}"
         ) from error
-    trunk = ready(_Trunk(resnet).eval(), device, precision)
-    return DenseExtractor("retccl", trunk, digest, 2048)
+    return _Trunk(resnet).eval()
 
 
-def _read_state(weights: Path) -> tuple[dict[str, torch.Tensor], str]:
-    """Return the state dict in a file, without its classifier, and the file's sha256."""
-    if not weights.is_file():
-        raise ExtractorError(f"{weights}: there is no such file of weights; {WHERE}")
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+def _read_state(weights: Path) -> dict[str, torch.Tensor]:
+    """Return the state dict in a file, without its classifier."""
     try:
         if weights.suffix == ".safetensors":
             state = load_file(weights)
@@ -98,4 +116,4 @@ def _read_state(weights: Path) -> tuple[dict[str, torch.Tensor], str]:
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise ExtractorError(f"{weights} holds no state dict of tensors; {WHERE}")
     # The classifier on top is no part of the trunk.
-    return {key: value for key, value in state.items() if not key.startswith("fc.")}, digest
+    return {key: value for key, value in state.items() if not key.startswith("fc.")}

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import ExtractorError
-from heatmaps_ome.extractors.dense import DenseExtractor, ready
+from heatmaps_ome.extractors.dense import DenseExtractor
 from heatmaps_ome.extractors.tiny import (
     CHANNELS,
     HALO_PX,
@@ -36,9 +36,12 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
     packaged = resources.files("heatmaps_ome") / "demo" / "data" / WEIGHTS_NAME
     return DenseExtractor(
         name="tiny",
-        trunk=ready(tiny_trunk(), device, precision),
+        build=tiny_trunk,
+        device=device,
+        precision=precision,
         weights_digest=hashlib.sha256(packaged.read_bytes()).hexdigest(),
         channels=CHANNELS,
+        float32_bytes_per_px=44,
         stride_px=STRIDE_PX,
         halo_px=HALO_PX,
     )

@@ -79,10 +79,41 @@ class AttentionMIL:
         torch.Tensor
             (n, E) float32.
         """
+        return self.embed_projected(self.project(features))
+
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """Return what the encoder's first layer, if it is linear, makes of cells.
+
+        It is an affine map, so a mean of its outputs is its output for the mean of features; and
+        it has an eighth of the numbers.
+
+        Parameters
+        ----------
+        features : torch.Tensor
+            (n, n_features) float32, without the covariates' columns.
+
+        Returns
+        -------
+        torch.Tensor
+            (n, P) float32.
+        """
         if self.covariate_columns:
             constant = features.new_tensor(self.covariate_columns).expand(len(features), -1)
             features = torch.cat([features, constant], dim=1)  # mil/data.py: features come first
-        return self.encoder(features)
+        first, _ = self._halves
+        return first(features)
+
+    def embed_projected(self, projected: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings of cells from what `project` gave: (n, P) to (n, E)."""
+        _, rest = self._halves
+        return rest(projected)
+
+    @property
+    def _halves(self) -> tuple[nn.Module, nn.Module]:
+        """The encoder's first layer, if it is linear, and the rest."""
+        if isinstance(self.encoder, nn.Sequential) and isinstance(self.encoder[0], nn.Linear):
+            return self.encoder[0], self.encoder[1:]
+        return nn.Identity(), self.encoder
 
     def attention_logits(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the attention of cells before the softmax over the slide: (n, E) to (n,)."""

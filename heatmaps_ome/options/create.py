@@ -130,13 +130,18 @@ class CreateOptions:
         type=str,
         metavar="TYPE",
     )
-    block_size: int = option(
+    block_size: Optional[int] = option(
         "network",
         "longest side of the blocks put through the network, in network pixels; changes memory, "
-        "not values",
-        default=2048,
+        "not values (default: up to 3072, as memory allows)",
         type=int,
         metavar="PX",
+    )
+    max_memory: Optional[float] = option(
+        "network",
+        "memory that a run may take at most, in GiB; on a GPU its own is not counted",
+        type=float,
+        metavar="GIB",
     )
     threads: Optional[int] = option(
         "network", "threads that read the slide (default: one per core, at most 4)",
@@ -266,6 +271,7 @@ class CreateOptions:
         _require_between(self, 0, 256, "mask_threshold")
         _require_between(self, 0.05, 20, "target_mpp", "mpp", "image_mpp", "flat_mpp")
         _require_between(self, 32, 16384, "block_size")
+        _require_between(self, 0.1, 65536, "max_memory")
         _require_between(self, 1, 256, "threads")
         if self.att_lower_threshold >= self.att_upper_threshold:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")

@@ -72,8 +72,8 @@ def reference(slide: str, weights: str, out: str) -> None:
 
     from benchmarks.baseline import run_reference
 
-    # As the reference has it: nobody laid its weights out for speed.
-    trunk = _extractor(weights).trunk.to(memory_format=torch.contiguous_format)
+    # As the reference has it: float32, and nobody made it ready for speed.
+    trunk = _extractor(weights).build()
     parts = make_parts(n_inputs=2048, n_hidden=256)
     with clock():
         run_reference(Path(slide), trunk, parts, Path(out))
@@ -96,7 +96,13 @@ def network(slide: str, weights: str) -> None:
         for chunk in tiles_of(grid.shape, BLOCK_PX // extractor.stride_px)
         for block in plan_blocks(tissue[chunk.slices], chunk, pixels)
     ]
-    images = {b.pixels[2:]: torch.rand(1, 3, b.pixels.rows, b.pixels.cols) for b in blocks}
+    dtype = next(extractor.trunk.parameters()).dtype
+    images = {
+        b.pixels[2:]: torch.rand(1, 3, b.pixels.rows, b.pixels.cols)
+        .to(dtype)
+        .contiguous(memory_format=torch.channels_last)
+        for b in blocks
+    }
     with clock(), torch.inference_mode():
         for block in blocks:
             extractor.trunk(images[block.pixels[2:]])
