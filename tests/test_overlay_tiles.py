@@ -174,6 +174,7 @@ def test_a_pixel_is_an_eighth_of_a_cell_unless_it_is_told(tmp_path):
             assert f'PhysicalSizeY="{pixel * 0.5}"' in file.ome_metadata
     tiny, _ = result_of(Shape(30, 40), covering_grid(Shape(30, 40), YX(5, 5)))
     assert overlay_lattice(tiny, None).l0_cell == (1, 1)
+    assert overlay_lattice(tiny, 8).l0_cell == (5, 5), "no cell is left out"
 
 
 def test_empty_tiles_are_all_one_and_cost_their_entries_only(tmp_path):

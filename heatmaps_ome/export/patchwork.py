@@ -46,34 +46,14 @@ class Patchwork:
         """
         row_pairs, rows = _pairs(self.rows, len(self.patches))
         col_pairs, cols = _pairs(self.cols, self.patches.shape[1])
+        weighed = self.patches.astype(np.uint16)
+        weighed[..., :3] *= weighed[..., 3:]
+        # A patch is moved as one number, in a fraction of the time of four.
+        packed = weighed.view(np.uint64)[..., 0]
         patches = np.empty((len(row_pairs), len(col_pairs), 4), np.uint8)
         for top in range(0, len(row_pairs), _STRIP):
-            patches[top : top + _STRIP] = self._means(row_pairs[top : top + _STRIP], col_pairs)
+            patches[top : top + _STRIP] = _means(packed, row_pairs[top : top + _STRIP], col_pairs)
         return Patchwork(patches, rows, cols)
-
-    def _means(self, row_pairs: np.ndarray, col_pairs: np.ndarray) -> np.ndarray:
-        """Return the means of patches of two rows and two columns, rounded to nearest.
-
-        Parameters
-        ----------
-        row_pairs, col_pairs : (n, 2) and (m, 2) int64
-
-        Returns
-        -------
-        (n, m, 4) uint8
-        """
-        alpha = np.zeros((len(row_pairs), len(col_pairs), 1), np.uint32)
-        colour = np.zeros((len(row_pairs), len(col_pairs), 3), np.uint32)
-        for row in row_pairs.T:
-            strip = self.patches[row]
-            for col in col_pairs.T:
-                part = np.take(strip, col, axis=1).astype(np.uint32)
-                alpha += part[..., 3:]
-                colour += part[..., :3] * part[..., 3:]
-        mean = (alpha + 2) // 4
-        # Where alpha is rounded to 0, so is colour: no reader that drops alpha shall see a fringe.
-        colour = np.where(mean > 0, (colour + alpha // 2) // np.maximum(alpha, 1), 0)
-        return np.concatenate([colour, mean], axis=2).astype(np.uint8)
 
 
 def drawn(cells: np.ndarray, grid: Grid, raster: Grid, shape: Shape) -> Patchwork:
@@ -96,6 +76,32 @@ def drawn(cells: np.ndarray, grid: Grid, raster: Grid, shape: Shape) -> Patchwor
         )
     )  # fmt: skip
     return Patchwork(patches, rows, cols)
+
+
+def _means(packed: np.ndarray, row_pairs: np.ndarray, col_pairs: np.ndarray) -> np.ndarray:
+    """Return the means of patches of two rows and two columns, rounded to nearest.
+
+    Parameters
+    ----------
+    packed : (rows, cols) uint64
+        Four uint16 each: colours times alpha, and alpha.
+    row_pairs, col_pairs : (n, 2) and (m, 2) int64
+
+    Returns
+    -------
+    (n, m, 4) uint8
+    """
+    total = np.zeros((len(row_pairs), len(col_pairs), 4), np.uint32)
+    for row in row_pairs.T:
+        strip = packed[row]
+        for col in col_pairs.T:
+            total += np.take(strip, col, axis=1)[..., None].view(np.uint16)
+    alpha = total[..., 3:]
+    mean = (alpha + 2) // 4
+    total[..., :3] = (total[..., :3] + alpha // 2) // np.maximum(alpha, 1)
+    total[..., 3:] = mean
+    # Where alpha is rounded to 0, so is colour: no reader that drops alpha shall see a fringe.
+    return (total * (mean > 0)).astype(np.uint8)
 
 
 def _pairs(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ class Settings:
         µm per pixel of those pictures; None: the slide image's, halved until it is of bearable
         size.
     overlay_px : int or None
-        Level-0 pixels of an overlay's pixel; None: about an eighth of a cell.
+        Level-0 pixels of an overlay's pixel, which is at most a cell; None: an eighth of a cell.
     """
 
     threads: int = 4

@@ -100,12 +100,12 @@ def overlay_lattice(result: SlideResult, l0_pixel: int | None) -> Grid:
     Parameters
     ----------
     l0_pixel : int or None
-        Level-0 pixels of one of its pixels; None: an eighth of a cell, rounded down.
+        Level-0 pixels of one of its pixels, or less where a cell is smaller, as no cell may be left
+        out; None: an eighth of a cell, rounded down.
     """
     slide, cell = result.slide, min(result.heatmaps.grid.l0_cell)
-    if l0_pixel is None:
-        l0_pixel = max(1, math.floor(cell / _PIXELS_PER_CELL))
-    return anchored_pixels(slide.shape, slide.mpp, l0_pixel)
+    wanted = cell / _PIXELS_PER_CELL if l0_pixel is None else min(l0_pixel, cell)
+    return anchored_pixels(slide.shape, slide.mpp, max(1, math.floor(wanted)))
 
 
 def _levels(finest: Patchwork, encoder: TileEncoder) -> Iterator[Level]:

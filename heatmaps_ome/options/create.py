@@ -235,7 +235,7 @@ class CreateOptions:
     overlay_px: Optional[int] = option(
         "outputs",
         "slide pixels of an overlay's pixel: 1 for full resolution, larger files that look the "
-        "same (default: an eighth of a cell)",
+        "same; at most a cell (default: an eighth of a cell)",
         type=int,
         metavar="PX",
     )
