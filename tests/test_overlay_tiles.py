@@ -22,6 +22,7 @@ from heatmaps_ome.export.repeated_rows import RowCompressor
 from heatmaps_ome.export.tiff import TiffExporter, overlay_lattice
 from heatmaps_ome.export.tiff_pyramid import TILE, padded_shape
 from heatmaps_ome.geometry import YX, Grid, Shape, anchored_pixels, sample
+from heatmaps_ome.options import CreateOptions
 
 MPP = YX(0.5, 0.25)
 
@@ -205,3 +206,9 @@ def test_an_overlay_that_cannot_be_written_is_told(tmp_path):
     result, shown = result_of(Shape(300, 300), covering_grid(Shape(300, 300)))
     with pytest.raises(OutputError, match=r"attention\.ome\.tiff cannot be written"):
         written(result, shown, tmp_path / "nowhere", None)
+
+
+@pytest.mark.parametrize("pixels", [0, 257])
+def test_pixels_of_no_sense_are_refused(tmp_path, pixels):
+    with pytest.raises(ValueError, match="--overlay-px is"):
+        CreateOptions(model_path=tmp_path, output_path=tmp_path, true_class="A", overlay_px=pixels)
