@@ -1,69 +1,145 @@
-"""Features on disk, block by block, found again by what they were made from.
+"""Features on disk, chunk by chunk, found again by what they were made from.
 
-A slide's features live in ``CACHE/<key>/``, a zarr array with one chunk per block. The key is a
-digest of the slide's content, the extractor and the geometry, never of a file's name. Chunks are
-written whole (zarr renames them into place), so a killed run resumes where it stopped.
+A slide's features live in ``CACHE/<key>/``, a zarr array whose chunks are squares of cells; cells
+that were never computed are NaN. The key is a digest of the slide's content, the extractor and
+the geometry, never of a file's name or of what is tissue. Chunks are written whole (zarr renames
+them into place), so a killed run resumes where it stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from heatmaps_ome.errors import OutputError
+from heatmaps_ome.errors import ExtractorError, OutputError
+from heatmaps_ome.geometry import Shape, Window, tiles_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from heatmaps_ome.geometry import Shape, Window
-
-_LAYOUT = 1
+_LAYOUT = 2
 """Raised whenever the meaning of cached features changes, so that old ones are left alone."""
+_DECODED_BYTES = 256 * 2**20
+"""Chunks kept in memory: enough that neighbours share them, whatever the slide's size."""
 
 
-@dataclass(frozen=True, eq=False)
 class FeatureStore:
-    """The features of one slide: (rows, cols, channels) float32, filled block by block."""
+    """The features of one slide: (rows, cols, channels), NaN where none were computed.
 
-    array: zarr.Array
-    folder: Path
+    Attributes
+    ----------
+    folder : Path
+    chunk_cells : int
+        Side of a chunk.
+    """
 
-    def has(self, cells: Window) -> bool:
-        """Return whether the block at these cells has been written."""
-        side = self.array.chunks[0]
-        key = self.array.metadata.encode_chunk_key((cells.row // side, cells.col // side, 0))
-        return (self.folder / key).is_file()
+    def __init__(self, array: zarr.Array, folder: Path) -> None:
+        self._array, self.folder = array, folder
+        self.chunk_cells: int = array.chunks[0]
+        chunk_bytes = math.prod(array.chunks) * array.dtype.itemsize
+        self._decoded = lru_cache(max(4, _DECODED_BYTES // chunk_bytes))(self._decode)
 
-    def write(self, cells: Window, features: np.ndarray) -> None:
-        """Keep a block's (channels, rows, cols) features.
+    @property
+    def shape(self) -> Shape:
+        """Cells of the grid."""
+        return Shape(*self._array.shape[:2])
+
+    @property
+    def chunks(self) -> list[Window]:
+        """The windows of cells that are written at once, in reading order."""
+        return tiles_of(self.shape, self.chunk_cells)
+
+    def lacking(self, chunk: Window, tissue: np.ndarray) -> np.ndarray:
+        """Return which tissue cells of a chunk have no features yet.
+
+        Parameters
+        ----------
+        tissue : (chunk.rows, chunk.cols) bool
+        """
+        if not tissue.any() or not (self.folder / self._key(chunk)).is_file():
+            return tissue
+        stored = self._decoded(chunk.row // self.chunk_cells, chunk.col // self.chunk_cells)
+        return tissue & np.isnan(stored[..., 0])
+
+    def write(self, chunk: Window, parts: Sequence[tuple[Window, np.ndarray]]) -> None:
+        """Add windows of a chunk, each with its (channels, rows, cols) features, to the chunk.
 
         Raises
         ------
+        ExtractorError
+            If features are too large for the type that they are kept in.
         OutputError
             If the disk does not take them.
         """
+        stored = self.read(chunk).copy()
+        for cells, features in parts:
+            stored[cells.within(chunk).slices] = np.moveaxis(_kept(features, stored.dtype), 0, -1)
         try:
-            self.array[cells.slices] = np.moveaxis(features, 0, -1)
+            self._array[chunk.slices] = stored
         except OSError as error:
             raise OutputError(
                 f"{self.folder} cannot be written ({error.strerror}); free space there or choose "
                 "another place with --cache-dir"
             ) from error
+        self._decoded.cache_clear()
 
     def read(self, cells: Window) -> np.ndarray:
-        """Return (channels, rows, cols) float32; zeros where no block was written."""
-        return np.moveaxis(np.asarray(self.array[cells.slices]), -1, 0)
+        """Return (rows, cols, channels) float16 or float32; NaN where none were computed."""
+        out = np.empty((cells.rows, cells.cols, self._array.shape[2]), self._array.dtype)
+        side = self.chunk_cells
+        for row in range(cells.row // side, -(-cells.row_stop // side)):
+            for col in range(cells.col // side, -(-cells.col_stop // side)):
+                chunk = Window(row * side, col * side, side, side)
+                shared = chunk.common(cells)
+                found = self._decoded(row, col)[shared.within(chunk).slices]
+                out[shared.within(cells).slices] = found
+        return out
+
+    def _decode(self, row: int, col: int) -> np.ndarray:
+        """Return a chunk as it is stored."""
+        side = self.chunk_cells
+        return np.asarray(self._array[Window(row * side, col * side, side, side).slices])
+
+    def _key(self, chunk: Window) -> str:
+        """Return a chunk's path below the folder."""
+        place = (chunk.row // self.chunk_cells, chunk.col // self.chunk_cells, 0)
+        return self._array.metadata.encode_chunk_key(place)
+
+
+def _kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return features in the type that they are kept in."""
+    with np.errstate(over="ignore"):
+        kept = features.astype(dtype)
+    if np.isfinite(kept).all():
+        return kept
+    if not np.isfinite(features).all():
+        raise ExtractorError("the extractor gives features that are no numbers; check its weights")
+    raise ExtractorError(
+        f"the extractor gives features as large as {np.abs(features).max():g}, which {dtype} "
+        "cannot hold; use --precision float32"
+    )
+
+
+def folder_of(cache: Path, identity: Mapping[str, object]) -> Path:
+    """Return where in a cache lies what these plain JSON values say all of."""
+    text = json.dumps(identity, sort_keys=True)
+    return cache / hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def open_store(
-    cache: Path, identity: Mapping[str, object], shape: Shape, channels: int, block_cells: int
+    cache: Path,
+    identity: Mapping[str, object],
+    shape: tuple[int, int, int],
+    chunk_cells: int,
+    dtype: Literal["float16", "float32"],
 ) -> FeatureStore:
     """Return the store for what ``identity`` names, made if it is not there.
 
@@ -71,21 +147,25 @@ def open_store(
     ----------
     identity : mapping of plain JSON values
         All that the features depend on.
-    shape : Shape
-        Cells of the grid.
+    shape : (rows, cols, channels)
+        Of all features of the slide's grid.
+    chunk_cells : int
+        Side of a chunk in cells.
+    dtype : "float16" or "float32"
+        float16 has three more bits than the bfloat16 that it is for; features computed in float32
+        are kept as they are.
 
     Raises
     ------
     OutputError
         If the cache cannot be made or read.
     """
-    text = json.dumps({"layout": _LAYOUT, "block_cells": block_cells, **identity}, sort_keys=True)
-    folder = cache / hashlib.sha256(text.encode()).hexdigest()[:32]
+    folder = folder_of(cache, {"layout": _LAYOUT, "chunk_cells": chunk_cells, **identity})
     try:
         if (folder / "zarr.json").is_file():
             array = zarr.open_array(folder, mode="r+")
         else:
-            array = _created(folder, (shape.rows, shape.cols, channels), block_cells)
+            array = _created(folder, shape, chunk_cells, dtype)
     except OSError as error:
         raise OutputError(
             f"the cache {cache} cannot be used ({error.strerror}); choose another with --cache-dir"
@@ -93,16 +173,14 @@ def open_store(
     return FeatureStore(array, folder)
 
 
-def _created(folder: Path, shape: tuple[int, int, int], block_cells: int) -> zarr.Array:
-    """Return a new array of features with a chunk for each block."""
+def _created(folder: Path, shape: tuple[int, int, int], chunk_cells: int, dtype: str) -> zarr.Array:
+    """Return a new array of features."""
     return zarr.create_array(
         folder,
         shape=shape,
-        chunks=(block_cells, block_cells, shape[2]),
-        dtype="float32",
-        fill_value=0.0,
+        chunks=(chunk_cells, chunk_cells, shape[2]),
+        dtype=dtype,
+        fill_value=float("nan"),
         compressors=BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"),
         dimension_names=("y", "x", "channel"),
-        # An all-zero block must still leave a chunk behind, or it would be done again.
-        config={"write_empty_chunks": True},
     )

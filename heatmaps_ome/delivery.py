@@ -100,7 +100,7 @@ def slide_record(
     fingerprint : str
         Of the slide's content.
     origin : mapping
-        What the maps come from: request, model, extractor, pooling, options, seconds.
+        What the maps come from: request, model, extractor, pooling, options, stages.
     """
     heatmaps, slide = result.heatmaps, result.slide
     prediction = zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True)

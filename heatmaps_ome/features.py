@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
-from heatmaps_ome.blocks import plan_blocks
+import numpy as np
+
+from heatmaps_ome.blocks import Block, BlockPixels, plan_blocks
 from heatmaps_ome.cache import FeatureStore, open_store
-from heatmaps_ome.geometry import Grid, Shape, network_pixels
+from heatmaps_ome.geometry import Grid, Shape, Window, network_pixels
 from heatmaps_ome.reading import read_in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-
-    import numpy as np
 
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.tissue import TissueCells
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Extraction:
     target_mpp : float
         µm per network pixel; a property of the MIL model's training features.
     block_px : int
-        Side of a block's core in network pixels.
+        Longest side of a block's core in network pixels.
     threads : int
         Readers at work at once; also the number of blocks that wait in memory.
     cache : Path
@@ -42,8 +44,8 @@ class Extraction:
     threads: int
     cache: Path
 
-    def block_cells(self, extractor: Extractor) -> int:
-        """Side of a block's core in cells."""
+    def chunk_cells(self, extractor: Extractor) -> int:
+        """Side of what is kept in the cache at once, in cells; no block is larger."""
         return max(1, self.block_px // extractor.stride_px)
 
 
@@ -62,43 +64,105 @@ def feature_grid(slide: SlideReader, extractor: Extractor, target_mpp: float) ->
 def extract(
     slide: SlideReader,
     extractor: Extractor,
-    tissue: np.ndarray,
+    tissue: np.ndarray | TissueCells,
     how: Extraction,
     progress: Callable[[int, int], None],
 ) -> FeatureStore:
-    """Return a slide's features, computing the blocks with tissue that the cache lacks.
+    """Return a slide's features, computing the tissue cells that the cache lacks.
 
     Parameters
     ----------
-    tissue : (rows, cols) bool
-        Foreground cells of ``feature_grid``.
+    tissue : (rows, cols) bool, or TissueCells
+        Foreground cells of ``feature_grid``; those that are not known yet are asked for row by
+        row, so that the network begins before the whole slide has been read.
     progress : callable
-        Told (blocks done, blocks in all), those from the cache included.
+        Told (network pixels done, network pixels in all); the latter is an estimate until all
+        tissue is known.
 
     Raises
     ------
     SlideError
         If a block cannot be read.
+    ExtractorError
+        If features cannot be kept.
     OutputError
         If the cache cannot be written.
     """
-    pixels = network_pixels(slide.shape, slide.mpp, how.target_mpp)
-    block_cells = how.block_cells(extractor)
+    lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
     store = open_store(
-        how.cache, _identity(slide, extractor, pixels), Shape(*tissue.shape),
-        extractor.channels, block_cells,
+        how.cache, _identity(slide, extractor, lattice),
+        (tissue.shape[0], tissue.shape[1], extractor.channels),
+        how.chunk_cells(extractor), _KEPT_AS[extractor.precision],
     )  # fmt: skip
-    planned = plan_blocks(tissue, pixels.shape, extractor.stride_px, extractor.halo_px, block_cells)
-    missing = [block for block in planned if not store.has(block.cells)]
-    done = len(planned) - len(missing)
-    progress(done, len(planned))
-    windows = (block.pixels for block in missing)
-    with closing(read_in_order(slide, pixels, windows, how.threads)) as images:
-        for block, (_, image) in zip(missing, images, strict=True):
-            store.write(block.cells, extractor(image)[:, *block.keep.slices])
-            done += 1
-            progress(done, len(planned))
+    plan = _Plan(store, BlockPixels(lattice.shape, extractor.stride_px, extractor.halo_px))
+    steps = plan.steps(tissue)
+    if isinstance(tissue, np.ndarray):
+        # All is known, so let the time left be right from the first block on.
+        steps = iter(list(steps))
+    taken: deque[_Step] = deque()
+    windows = (taken.append(step) or step.block.pixels for step in steps)
+    done, parts = 0, []
+    progress(done, plan.expected_px)
+    with closing(read_in_order(slide, lattice, windows, how.threads)) as images:
+        for _, image in images:
+            step = taken.popleft()
+            parts.append((step.block.cells, extractor(image)[:, *step.block.keep.slices]))
+            if step.completes:
+                store.write(step.chunk, parts)
+                parts = []
+            done += step.block.pixels.area
+            progress(done, plan.expected_px)
     return store
+
+
+_KEPT_AS: Final[Mapping[str, Literal["float16", "float32"]]] = {
+    "bfloat16": "float16",
+    "float32": "float32",
+}
+"""Precision of the network → type of the cache, which is never coarser."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A block to compute.
+
+    Attributes
+    ----------
+    chunk : Window
+        The cells that are written with it.
+    completes : bool
+        Whether it is the last of its chunk.
+    """
+
+    block: Block
+    chunk: Window
+    completes: bool
+
+
+class _Plan:
+    """Which blocks are to be computed, chunk by chunk, and how much that will be."""
+
+    def __init__(self, store: FeatureStore, pixels: BlockPixels) -> None:
+        self._store, self._pixels = store, pixels
+        self._planned_px = 0
+        self._planned_rows = 0
+
+    @property
+    def expected_px(self) -> int:
+        """Network pixels to compute; what is not planned yet is taken to be like the rest."""
+        return round(self._planned_px * self._store.shape.rows / max(1, self._planned_rows))
+
+    def steps(self, tissue: np.ndarray | TissueCells) -> Iterator[_Step]:
+        """Yield the blocks of tissue cells that have no features yet."""
+        for chunk in self._store.chunks:
+            rows, cols = chunk.slices
+            lacking = self._store.lacking(chunk, tissue[rows][:, cols])
+            blocks = plan_blocks(lacking, chunk, self._pixels)
+            self._planned_px += sum(block.pixels.area for block in blocks)
+            if chunk.col_stop == self._store.shape.cols:
+                self._planned_rows = chunk.row_stop
+            for block in blocks:
+                yield _Step(block, chunk, block is blocks[-1])
 
 
 def _identity(slide: SlideReader, extractor: Extractor, pixels: Grid) -> dict[str, object]:

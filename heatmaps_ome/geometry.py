@@ -78,6 +78,11 @@ class Window(NamedTuple):
         return self.col + self.cols
 
     @property
+    def area(self) -> int:
+        """Number of pixels or cells."""
+        return self.rows * self.cols
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Index of the window into an array on the same lattice."""
         return slice(self.row, self.row_stop), slice(self.col, self.col_stop)
@@ -189,6 +194,15 @@ class Grid:
         """Return the lattice of a pyramid level: cells twice as large per step, same corner."""
         step = 2.0**times
         return Grid(self.shape.halved(times), self.l0_cell.times(step), self.l0_origin, self.mpp)
+
+    def enlarged(self, times: int) -> Grid:
+        """Return the lattice with each cell cut into ``times`` × ``times``, same corner.
+
+        >>> Grid(Shape(2, 3), YX(4, 4), YX(-1, 0), YX(0.5, 0.5)).enlarged(2).l0_cell
+        YX(y=2.0, x=2.0)
+        """
+        shape = Shape(self.shape.rows * times, self.shape.cols * times)
+        return Grid(shape, self.l0_cell.times(1 / times), self.l0_origin, self.mpp)
 
     def cells_under(self, raster: Grid) -> tuple[np.ndarray, np.ndarray]:
         """Return which of this grid's cells each pixel centre of ``raster`` lies in.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from heatmaps_ome.geometry import Shape, Window, tiles_of
 from heatmaps_ome.heatmaps import HeatmapSet
 from heatmaps_ome.pooling import Pooling, pool
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from heatmaps_ome.cache import FeatureStore
-    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.geometry import Grid, Shape, Window
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.slide import SlideReader
 
@@ -94,7 +93,7 @@ def _pooled_tissue(
     shape: Shape, tissue: np.ndarray, store: FeatureStore, pooling: Pooling
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Yield windows of cells with the pooled (n, F) features of their tissue cells."""
-    for cells in tiles_of(shape, store.array.chunks[0]):
+    for cells in store.chunks:
         inside = tissue[cells.slices]
         if not inside.any():
             continue
@@ -103,9 +102,8 @@ def _pooled_tissue(
         bottom = pooling.reach - (wide.row_stop - cells.row_stop)
         right = pooling.reach - (wide.col_stop - cells.col_stop)
         margins = ((top, bottom), (left, right))
-        features = np.pad(store.read(wide), ((0, 0), *margins))
-        pooled = pool(features, np.pad(tissue[wide.slices], margins), pooling)
-        yield cells, np.ascontiguousarray(pooled[:, inside].T)
+        features = np.pad(store.read(wide), (*margins, (0, 0)))
+        yield cells, pool(features, np.pad(tissue[wide.slices], margins), pooling)[inside]
 
 
 def _slide_logits(model: AttentionMIL, embedding: np.ndarray | None) -> np.ndarray:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import os
 import threading
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +13,13 @@ import openslide
 from PIL import Image
 
 from heatmaps_ome.errors import PixelSizeError, SlideError
-from heatmaps_ome.geometry import YX, Grid, Shape, Window
+from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.resampling import Resampler
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from heatmaps_ome.geometry import Grid
     from heatmaps_ome.slide import ReadFrom
 
 logger = logging.getLogger(__name__)
@@ -27,15 +27,8 @@ logger = logging.getLogger(__name__)
 SANE_MPP = (0.05, 20.0)
 """µm per pixel outside of which a pixel size is an error of somebody's: design.md section 5."""
 
-_READ_PX = 2048
-"""Longest side of what is resampled at once, in pixels of the level; bounds memory."""
-
-_FILTER_SUPPORT_PX = 3
-"""Reach of Pillow's bicubic filter beyond a pixel's edge, in pixels of the coarser lattice."""
-
-_TILE_PX = 256
-_CACHED_TILES = 512
-"""Of a level and of the lattices each: 100 MB, so that the halos of blocks are read once."""
+_OPAQUE = (255, 255)
+"""Least and greatest alpha of a tile without transparent pixels, by far the most."""
 
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
@@ -71,9 +64,9 @@ class OpenSlideReader:
         try:
             self.shape = Shape(self._slide.dimensions[1], self._slide.dimensions[0])
             self.mpp, self.mpp_source = _pixel_size(self._slide, path, fallback_mpp)
-            self._l0_level_pixels = [
+            l0_pixels = [
                 YX(self.shape.rows / rows, self.shape.cols / cols)
-                for cols, rows in self._slide.level_dimensions
+                for rows, cols in self.level_shapes
             ]
         except SlideError:
             self._slide.close()
@@ -81,8 +74,7 @@ class OpenSlideReader:
         self._downsamples = self._slide.level_downsamples
         self.bounds = _bounds(self._slide, self.shape)
         self._background = _background(self._slide)
-        self._tile = lru_cache(_CACHED_TILES)(self._read_tile)
-        self._resampled = lru_cache(_CACHED_TILES)(self._resample)
+        self._resampler = Resampler(self.level_shapes, l0_pixels, self._read_tile)
 
     def _open(self) -> openslide.OpenSlide:
         if not self.path.exists():
@@ -119,6 +111,10 @@ class OpenSlideReader:
             _digest_samples(file, digest)
         return digest.hexdigest()
 
+    def level_folders(self, lattice: Grid) -> list[Path]:
+        """Return none: a slide's file is no array."""
+        return []
+
     def read(self, lattice: Grid, window: Window) -> np.ndarray:
         """Return a window of the slide on a lattice; see SlideReader.
 
@@ -127,16 +123,7 @@ class OpenSlideReader:
         SlideError
             If a tile of the slide is damaged; says where.
         """
-        level = self.level_for(lattice.l0_cell)
-        ratio = lattice.l0_cell.over(self._l0_level_pixels[level])
-        side = max(1, min(_TILE_PX, _READ_PX // math.ceil(max(ratio))))
-        out = np.empty((window.rows, window.cols, 3), np.uint8)
-        for tile in _tiles_under(window, side):
-            shared = tile.common(window)
-            out[shared.within(window).slices] = self._resampled(level, lattice, tile)[
-                shared.within(tile).slices
-            ]
-        return out
+        return self._resampler.read(lattice, window, self.level_for(lattice.l0_cell))
 
     def level_for(self, l0_pixel: YX) -> int:
         """Return the level that a lattice of such pixels is read from.
@@ -146,58 +133,7 @@ class OpenSlideReader:
         """
         if self.read_from == "level0":
             return 0
-        fit = [
-            level
-            for level, own in enumerate(self._l0_level_pixels)
-            if own.y <= l0_pixel.y * 1.01 and own.x <= l0_pixel.x * 1.01
-        ]
-        return max(fit, default=0)
-
-    def _resample(self, level: int, lattice: Grid, tile: Window) -> np.ndarray:
-        """Read what a tile of a lattice needs from one level and resample it in place.
-
-        Pillow rounds the place that it resamples from; as tiles are at fixed places, a pixel is
-        the same in whatever window it is read.
-        """
-        level_cols, level_rows = self._slide.level_dimensions[level]
-        l0_pixel = self._l0_level_pixels[level]
-        first = lattice.l0_from_g(YX(tile.row, tile.col)).over(l0_pixel)
-        last = lattice.l0_from_g(YX(tile.row_stop, tile.col_stop)).over(l0_pixel)
-        ratio = lattice.l0_cell.over(l0_pixel)
-        margin_y = math.ceil(_FILTER_SUPPORT_PX * max(1.0, ratio.y))
-        margin_x = math.ceil(_FILTER_SUPPORT_PX * max(1.0, ratio.x))
-        top, left = math.floor(first.y) - margin_y, math.floor(first.x) - margin_x
-        rows, cols = math.ceil(last.y) + margin_y - top, math.ceil(last.x) + margin_x - left
-        pixels = Image.fromarray(self._level_pixels(level, Window(top, left, rows, cols)))
-        box = (first.x - left, first.y - top, last.x - left, last.y - top)
-        # Bicubic with antialiasing is what the reference reads with: create_heatmaps.py:180.
-        resized = np.asarray(
-            pixels.resize((tile.cols, tile.rows), Image.Resampling.BICUBIC, box=box)
-        )
-        off_rows = _outside(first.y, ratio.y, tile.rows, level_rows)
-        off_cols = _outside(first.x, ratio.x, tile.cols, level_cols)
-        return np.where(off_rows[:, None, None] | off_cols[:, None], np.uint8(255), resized)
-
-    def _level_pixels(self, level: int, window: Window) -> np.ndarray:
-        """Return a window of a level put together from its tiles.
-
-        Beyond the level its border goes on, so that filters do not mix white into tissue that
-        reaches the border; a window wholly beyond is white.
-        """
-        cols, rows = self._slide.level_dimensions[level]
-        inside = window.common(Window(0, 0, rows, cols))
-        if min(inside.rows, inside.cols) < 1:
-            return np.full((window.rows, window.cols, 3), 255, np.uint8)
-        out = np.empty((inside.rows, inside.cols, 3), np.uint8)
-        for tile in _tiles_under(inside, _TILE_PX):
-            shared = tile.common(inside)
-            out[shared.within(inside).slices] = self._tile(level, tile)[shared.within(tile).slices]
-        beyond = (
-            (inside.row - window.row, window.row_stop - inside.row_stop),
-            (inside.col - window.col, window.col_stop - inside.col_stop),
-            (0, 0),
-        )
-        return np.pad(out, beyond, mode="edge")
+        return self._resampler.level_for(l0_pixel)
 
     def _read_tile(self, level: int, tile: Window) -> np.ndarray:
         """Return one tile of a level as RGB, transparent pixels on the background colour.
@@ -221,6 +157,8 @@ class OpenSlideReader:
                 f"{self.path} cannot be read near level-0 pixel (y {location[1]}, "
                 f"x {location[0]}) ({error}); the file is damaged there: copy it again"
             ) from error
+        if region.getchannel("A").getextrema() == _OPAQUE:
+            return np.asarray(region.convert("RGB"))
         canvas = Image.new("RGB", size, self._background)
         canvas.paste(region, mask=region.getchannel("A"))
         return np.asarray(canvas)
@@ -233,24 +171,8 @@ class OpenSlideReader:
 
     def close(self) -> None:
         """Give the file and the cached tiles back."""
-        self._tile.cache_clear()
-        self._resampled.cache_clear()
+        self._resampler.forget()
         self._slide.close()
-
-
-def _tiles_under(window: Window, side: int) -> list[Window]:
-    """Return the tiles of a lattice, at multiples of ``side``, that a window touches."""
-    return [
-        Window(row, col, side, side)
-        for row in range(window.row // side * side, window.row_stop, side)
-        for col in range(window.col // side * side, window.col_stop, side)
-    ]
-
-
-def _outside(first: float, pixel: float, count: int, size: int) -> np.ndarray:
-    """Return, along one axis, which pixels' centres lie off a level: (count,) bool."""
-    centres = first + (np.arange(count) + 0.5) * pixel
-    return (centres < 0) | (centres >= size)
 
 
 def _pixel_size(

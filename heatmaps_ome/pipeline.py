@@ -23,8 +23,8 @@ from heatmaps_ome.delivery import (
 )
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.export.values import read_values, write_values
-from heatmaps_ome.features import Extraction, extract, feature_grid
-from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.features import Extraction
+from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.preflight import (
@@ -35,16 +35,17 @@ from heatmaps_ome.preflight import (
     reading_threads,
 )
 from heatmaps_ome.qupath import ProjectSlide
+from heatmaps_ome.raw_maps import Recipe, raw_maps
 from heatmaps_ome.rendering import Style
-from heatmaps_ome.tissue import tissue_cells
+from heatmaps_ome.stopwatch import Stopwatch
 from heatmaps_ome.viewers import write_viewers
+from heatmaps_ome.working_copy import WorkingCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from heatmaps_ome.export.protocol import Exporter
-    from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.normalise import CohortScaling
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.progress import Progress
@@ -68,7 +69,7 @@ class Outcome:
     message : str
         Why it failed.
     prediction : dict of class → probability
-    seconds : dict of stage → seconds
+    stages : dict of stage → what it took
     """
 
     slide: str
@@ -76,7 +77,7 @@ class Outcome:
     message: str = ""
     folder: Path | None = None
     prediction: dict[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
@@ -134,12 +135,21 @@ class _Run:
 
     def __init__(self, options: CreateOptions, plan: Plan, progress: Progress) -> None:
         self._options, self._plan, self._progress = options, plan, progress
-        cache = options.cache_dir
-        self._how = Extraction(
-            target_mpp=options.target_mpp,
-            block_px=options.block_size,
-            threads=reading_threads(options),
-            cache=options.output_path / ".cache" if cache is None else cache,
+        self._cache = options.output_path / ".cache" if options.cache_dir is None else (
+            options.cache_dir
+        )  # fmt: skip
+        self._recipe = Recipe(
+            extractor=plan.extractor,
+            model=plan.model,
+            pooling=plan.pooling,
+            extraction=Extraction(
+                target_mpp=options.target_mpp,
+                block_px=options.block_size,
+                threads=reading_threads(options),
+                cache=self._cache,
+            ),
+            mask_threshold=options.mask_threshold,
+            overlaps=plan.device != "cpu",
         )
         self._fit = ScalingFit(
             Quantiles(
@@ -152,9 +162,12 @@ class _Run:
         if planned.finished:
             heatmaps = read_values(_values_path(planned.folder.path, planned))
         else:
-            slide = OpenSlideReader(planned.path, self._options.mpp, self._options.read_from)
+            slide = self._opened(planned)
             try:
-                heatmaps = self._raw_maps(slide, outcome)
+                heatmaps = raw_maps(
+                    slide, self._recipe, Stopwatch(outcome.stages),
+                    lambda stage, done, total: self._progress(slide.name, stage, done, total),
+                )  # fmt: skip
             finally:
                 slide.close()
             folder = planned.folder.start()
@@ -162,19 +175,14 @@ class _Run:
         self._fit.add(heatmaps)
         outcome.prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
 
-    def _raw_maps(self, slide: OpenSlideReader, outcome: Outcome) -> HeatmapSet:
-        """Return what the model makes of a slide."""
-        plan, watch = self._plan, _Stopwatch(outcome.seconds)
-        grid = feature_grid(slide, plan.extractor, self._options.target_mpp)
-        with watch("tissue"):
-            tissue = tissue_cells(slide, grid, self._options.mask_threshold)
-        with watch("features"):
-            store = extract(
-                slide, plan.extractor, tissue, self._how,
-                lambda done, total: self._progress(slide.name, "features", done, total),
-            )  # fmt: skip
-        with watch("model"):
-            return compute_heatmaps(slide, grid, tissue, store, plan.pooling, plan.model)
+    def _opened(self, planned: PlannedSlide) -> WorkingCopy:
+        """Return a slide with its copy at the network's resolution, made when it is first read."""
+        options = self._options
+        slide = OpenSlideReader(planned.path, options.mpp, options.read_from)
+        lattice = network_pixels(slide.shape, slide.mpp, options.target_mpp)
+        return WorkingCopy(
+            slide, planned.fingerprint, lattice, self._cache, reading_threads(options)
+        )
 
     def shared_scaling(self) -> CohortScaling:
         """Return the user's scaling, or that of the slides so far."""
@@ -190,11 +198,11 @@ class _Run:
             return
         folder = planned.folder.partial
         heatmaps = read_values(_values_path(folder, planned))
-        slide = OpenSlideReader(planned.path, self._options.mpp)
+        slide = self._opened(planned)
         try:
             result = slide_result(slide, heatmaps, scaling, self._look())
             write_formats(
-                result, self._exporters(), folder, _Stopwatch(outcome.seconds),
+                result, self._exporters(), folder, Stopwatch(outcome.stages),
                 lambda done, total: self._progress(slide.name, "files", done, total),
             )  # fmt: skip
             record = slide_record(
@@ -234,28 +242,8 @@ class _Run:
             "extractor": _extractor_record(plan),
             "pooling": asdict(plan.pooling),
             "options": provenance.effective_options(self._options),
-            "seconds": outcome.seconds,
+            "stages": outcome.stages,
         }
-
-
-class _Stopwatch:
-    """Adds up the seconds spent in named stages."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._seconds = seconds
-        self._stage, self._begun = "", 0.0
-
-    def __call__(self, stage: str) -> _Stopwatch:
-        """Begin a stage."""
-        self._stage = stage
-        return self
-
-    def __enter__(self) -> None:
-        self._begun = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        spent = time.perf_counter() - self._begun
-        self._seconds[self._stage] = round(self._seconds.get(self._stage, 0.0) + spent, 3)
 
 
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:
@@ -280,6 +268,7 @@ def _extractor_record(plan: Plan) -> dict[str, Any]:
         "name": extractor.name,
         "digest": extractor.digest,
         "weights_sha256": extractor.weights_digest,
+        "precision": extractor.precision,
         "channels": extractor.channels,
         "stride_px": extractor.stride_px,
         "centre_px": extractor.centre_px,

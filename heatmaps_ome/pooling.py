@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch.nn.functional import conv2d
 
 TILE_CELLS = 7
 """Cells along a 224-px tile at 32 px per cell: what a model's training features average."""
@@ -61,24 +60,38 @@ def pool(features: np.ndarray, tissue: np.ndarray, pooling: Pooling) -> np.ndarr
 
     Parameters
     ----------
-    features : (channels, rows + 2 · reach, cols + 2 · reach) float32
+    features : (rows + 2 · reach, cols + 2 · reach, channels) float
+        What stands where no tissue is does not matter.
     tissue : (rows + 2 · reach, cols + 2 · reach) bool
     pooling : Pooling
 
     Returns
     -------
-    (channels, rows, cols) float32; zero where no tissue cell is in reach
+    (rows, cols, channels) float32; zero where no tissue cell is in reach
     """
-    weights = torch.from_numpy(tissue.astype(np.float32))[None]
-    weighted = torch.from_numpy(features) * weights
-    total = _smoothed(weighted, pooling)
+    weights = torch.from_numpy(tissue.astype(np.float32))[..., None]
+    weighted = np.where(tissue[..., None], features, 0).astype(np.float32, copy=False)
+    total = _smoothed(torch.from_numpy(weighted), pooling)
     share = _smoothed(weights, pooling)
     # A kernel's tail can be below float's smallest step from zero only by rounding.
     return torch.where(share > 1e-7, total / share.clamp_min(1e-7), 0).numpy()
 
 
 def _smoothed(maps: torch.Tensor, pooling: Pooling) -> torch.Tensor:
-    """Return (channels, h, w) maps convolved along both axes, without padding."""
-    kernel = torch.from_numpy(pooling.kernel())
-    rows = conv2d(maps[:, None], kernel.view(1, 1, -1, 1))
-    return conv2d(rows, kernel.view(1, 1, 1, -1))[:, 0]
+    """Return (h, w, channels) maps convolved along both axes, without padding.
+
+    As products with band matrices: channels lie side by side, and so a product is many times
+    faster than convolutions of one channel each.
+    """
+    height, width, channels = maps.shape
+    rows = _band(height, pooling) @ maps.reshape(height, width * channels)
+    return _band(width, pooling) @ rows.reshape(-1, width, channels)
+
+
+def _band(size: int, pooling: Pooling) -> torch.Tensor:
+    """Return the (size - 2 · reach, size) float32 matrix that averages along an axis."""
+    kernel = pooling.kernel()
+    band = np.zeros((size - len(kernel) + 1, size), np.float32)
+    for offset, weight in enumerate(kernel):
+        np.fill_diagonal(band[:, offset:], weight)
+    return torch.from_numpy(band)

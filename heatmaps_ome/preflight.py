@@ -57,6 +57,8 @@ class Plan:
 
     Attributes
     ----------
+    device : str
+        The torch device that the extractor is on.
     paths : tuple of Path
         All slides asked for, in the order given; read once, as a list may come from a pipe.
     refused : dict of slide path → reason
@@ -69,6 +71,7 @@ class Plan:
 
     model: AttentionMIL
     extractor: Extractor
+    device: str
     pooling: Pooling
     classes: tuple[str, ...]
     exporters: tuple[Exporter, ...]
@@ -97,7 +100,9 @@ def prepare(options: CreateOptions) -> Plan:
     exporters = tried(lambda: load_exporters(options.formats, _settings(options)))
     model = tried(lambda: _model(options))
     extractor = tried(
-        lambda: load_extractor(options.extractor, options.extractor_weights, _device(options))
+        lambda: load_extractor(
+            options.extractor, options.extractor_weights, _device(options), options.precision
+        )
     )
     classes = scaling = None
     if model is not None:
@@ -135,6 +140,7 @@ def _plan(
     return Plan(
         model=model,
         extractor=extractor,
+        device=_device(options),
         pooling=pooling_of(options),
         classes=classes,
         exporters=exporters,
@@ -273,7 +279,11 @@ def _settings(options: CreateOptions) -> Settings:
 
 
 def reading_threads(options: CreateOptions) -> int:
-    """Return how many threads read the slide."""
+    """Return how many threads read the slide.
+
+    torch computes with threads of its own, one per physical core. The two do not fight: readers
+    sleep once they are a block or so each ahead, so the slower of the two stages has the cores.
+    """
     if options.threads is not None:
         return options.threads
     return max(1, min(4, os.cpu_count() or 1))

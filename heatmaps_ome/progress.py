@@ -21,6 +21,9 @@ def silent(slide: str, stage: str, done: int, total: int) -> None:
     """Show nothing."""
 
 
+_BAR = "{desc} {percentage:3.0f} % |{bar}| {elapsed}, {remaining} left"
+
+
 class Bars:
     """One tqdm bar for each stage of each slide."""
 
@@ -39,9 +42,11 @@ class Bars:
             # Steps found in the cache must not make the time left look shorter.
             self._bar = tqdm(
                 total=total, initial=done, desc=f"{slide}: {stage}", file=self._stream,
-                unit="block", dynamic_ncols=True, leave=False,
+                bar_format=_BAR, dynamic_ncols=True, leave=False,
             )  # fmt: skip
         elif self._bar is not None:
+            # It may be an estimate that gets better.
+            self._bar.total = total
             self._bar.update(done - self._bar.n)
         if done >= total:
             self.close()
@@ -73,7 +78,8 @@ class Lines:
         self._said = now
         left = self._left_s(now, done, total)
         note = "" if left is None else f", about {_spoken(left)} left"
-        self._stream.write(f"{slide}: {stage} {done}/{total}{note}\n")
+        share = f"{done / total:.0%}" if total else "nothing to do"
+        self._stream.write(f"{slide}: {stage} {share}{note}\n")
         self._stream.flush()
 
     def _left_s(self, now: float, done: int, total: int) -> float | None:

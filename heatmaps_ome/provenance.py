@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 _WITHOUT_EFFECT = frozenset({
     "slides", "from_file", "output_path", "cache_dir", "model_path", "extractor_weights", "scaling",
-    "block_size", "threads", "device", "force_cpu", "overwrite", "verbose", "covariate",
+    "block_size", "threads", "device", "force_cpu", "precision", "overwrite", "verbose",
+    "covariate",
 })  # fmt: skip
-"""Options that change no value of a result, or whose effect the digests beside them hold."""
+"""Options that change no value of a result, or whose effect the digests beside them hold.
+
+precision is such a one: "auto" means one thing here and another there, and the extractor's digest
+holds what it came to.
+"""
 
 _PACKAGES = (
     "torch", "timm", "numpy", "zarr", "ome-zarr", "pyvips", "openslide-python", "openslide-bin",

@@ -70,6 +70,16 @@ class SlideReader(Protocol):
         """
         ...
 
+    def level_folders(self, lattice: Grid) -> list[Path]:
+        """Return where arrays on disk hold the slide on a lattice and its halvings, if they do.
+
+        Returns
+        -------
+        list of Path
+            zarr v2 arrays, (3, rows, cols) uint8 in chunks of 512 × 512, finest first; or none.
+        """
+        ...
+
     def close(self) -> None:
         """Give the file back."""
         ...

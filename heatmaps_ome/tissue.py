@@ -20,32 +20,66 @@ _LUMA = np.array([299, 587, 114], np.float32) / 1000
 _STRIP_CELLS = 64
 
 
-def brightness(slide: SlideReader, grid: Grid) -> np.ndarray:
-    """Return the mean brightness of each cell, over the part of it that lies on the slide.
+class TissueCells:
+    """The cells darker than a threshold, found from the top down as they are asked for.
+
+    Parameters
+    ----------
+    slide : SlideReader
+    grid : Grid
+    threshold : float
+        Brightness in 0..255 from which a cell is background.
+    """
+
+    def __init__(self, slide: SlideReader, grid: Grid, threshold: float) -> None:
+        self._slide, self._grid, self._threshold = slide, grid, threshold
+        self._found = np.zeros(grid.shape, bool)
+        self._n_rows = 0
+
+    @property
+    def shape(self) -> Shape:
+        """Cells of the grid."""
+        return self._grid.shape
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Return rows of cells, (n, cols) bool; what lies above them is found too."""
+        stop = rows.indices(self.shape.rows)[1]
+        while self._n_rows < stop:
+            row = self._n_rows
+            self._n_rows = min(row + _STRIP_CELLS, self.shape.rows)
+            bright = brightness(self._slide, self._grid, row, self._n_rows)
+            self._found[row : self._n_rows] = bright < self._threshold
+        return self._found[rows]
+
+
+def tissue_cells(slide: SlideReader, grid: Grid, threshold: float) -> np.ndarray:
+    """Return the cells darker than ``threshold``: (rows, cols) bool."""
+    return TissueCells(slide, grid, threshold)[:]
+
+
+def brightness(slide: SlideReader, grid: Grid, row: int, stop: int) -> np.ndarray:
+    """Return the mean brightness of rows of cells, over the part of them that lies on the slide.
 
     The mean of the pixels under a cell stands for the reference's resized slide
     (create_heatmaps.py:373-380); transparent pixels count as background.
 
     Returns
     -------
-    (rows, cols) float32, luma in 0..255
+    (stop - row, cols) float32, luma in 0..255; white where no slide is
     """
     fine = _sample_lattice(slide, grid)
-    out = np.empty(grid.shape, np.float32)
-    for row in range(0, grid.shape.rows, _STRIP_CELLS):
-        stop = min(row + _STRIP_CELLS, grid.shape.rows)
-        out[row:stop] = _strip_brightness(slide, fine, grid, row, stop)
-    return out
-
-
-def tissue_cells(slide: SlideReader, grid: Grid, threshold: float) -> np.ndarray:
-    """Return the cells darker than ``threshold``.
-
-    Returns
-    -------
-    (rows, cols) bool
-    """
-    return brightness(slide, grid) < threshold
+    before = grid.l0_origin.over(grid.l0_cell).times(_PER_CELL)
+    top, left = round(before.y) + row * _PER_CELL, round(before.x)
+    shape = ((stop - row) * _PER_CELL, grid.shape.cols * _PER_CELL)
+    total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    start, end = max(0, top), min(fine.shape.rows, top + shape[0])
+    first, last = max(0, left), min(fine.shape.cols, left + shape[1])
+    if start < end and first < last:
+        luma = slide.read(fine, Window(start, first, end - start, last - first)) @ _LUMA
+        where = (slice(start - top, end - top), slice(first - left, last - left))
+        total[where], weight[where] = luma, 1
+    n_samples = _block_sum(weight)
+    return np.where(n_samples > 0, _block_sum(total) / np.maximum(n_samples, 1), 255)
 
 
 def _sample_lattice(slide: SlideReader, grid: Grid) -> Grid:
@@ -64,24 +98,6 @@ def _sample_lattice(slide: SlideReader, grid: Grid) -> Grid:
         YX(0.0, 0.0),
         grid.mpp,
     )
-
-
-def _strip_brightness(
-    slide: SlideReader, fine: Grid, grid: Grid, row: int, stop: int
-) -> np.ndarray:
-    """Return the brightness of the cells of rows [row, stop); white where no slide is."""
-    before = grid.l0_origin.over(grid.l0_cell).times(_PER_CELL)
-    top, left = round(before.y) + row * _PER_CELL, round(before.x)
-    shape = ((stop - row) * _PER_CELL, grid.shape.cols * _PER_CELL)
-    total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    start, end = max(0, top), min(fine.shape.rows, top + shape[0])
-    first, last = max(0, left), min(fine.shape.cols, left + shape[1])
-    if start < end and first < last:
-        luma = slide.read(fine, Window(start, first, end - start, last - first)) @ _LUMA
-        where = (slice(start - top, end - top), slice(first - left, last - left))
-        total[where], weight[where] = luma, 1
-    n_samples = _block_sum(weight)
-    return np.where(n_samples > 0, _block_sum(total) / np.maximum(n_samples, 1), 255)
 
 
 def _block_sum(samples: np.ndarray) -> np.ndarray:

@@ -187,20 +187,22 @@ def measure(path: Path, mpp: float | None, networks: list[Network]) -> list[str]
     return rows
 
 
-def load_networks(data: Path, weights: Path | None) -> list[Network]:
+def load_networks(data: Path, weights: Path | None, precision: str) -> list[Network]:
     """Return a ResNet-50 with a published model, and the demo's trained pair.
 
     Parameters
     ----------
     weights : Path or None
         The ResNet-50's; None: made from a seed.
+    precision : "float32" or "bfloat16"
+        Of both extractors.
     """
     with TemporaryDirectory() as folder:
         seeded = Path(folder) / "seeded.pth"
         if weights is None:
             torch.save(seeded_resnet50(0), seeded)
-        resnet = load_extractor("retccl", weights or seeded, "cpu")
-    tiny = load_extractor("tiny", None, "cpu")
+        resnet = load_extractor("retccl", weights or seeded, "cpu", precision)
+    tiny = load_extractor("tiny", None, "cpu", precision)
     return [
         Network("seeded ResNet-50" if weights is None else weights.stem, resnet,
                 read_model(data / "models" / MODEL)),
@@ -219,7 +221,7 @@ def parsed_arguments(purpose: str) -> argparse.Namespace:
 def main() -> None:
     """Print the table."""
     options = parsed_arguments(__doc__.splitlines()[0])
-    networks = load_networks(options.data, options.weights)
+    networks = load_networks(options.data, options.weights, "float32")
     print(HEADER)
     for name, mpp in SLIDES.items():
         for row in measure(options.data / "slides" / name, mpp, networks):

@@ -31,7 +31,7 @@ FLAT, MANIFEST = f"{NAME}.attention.flat.ome.zarr", "maps.json"
 PREVIEW = "previews/slide.png"
 
 
-def load_off_centre(weights, device):
+def load_off_centre(weights, device, precision):
     """Load an extractor whose cells, like a ResNet's, lie half a cell up-left of its squares."""
     return MeanColourTiles(centre_px=0.5)
 

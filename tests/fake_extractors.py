@@ -7,17 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from heatmaps_ome.extractors.dense import DenseExtractor
+from heatmaps_ome.extractors.dense import DenseExtractor, ready
 from heatmaps_ome.extractors.tiny import CHANNELS, HALO_PX, TinyTrunk
 
 
 def seeded_trunk(seed: int = 0) -> DenseExtractor:
     """Return a dense extractor with random weights."""
     torch.manual_seed(seed)
-    return DenseExtractor(
-        "seeded", TinyTrunk().eval(), f"seed {seed}", CHANNELS, torch.device("cpu"),
-        halo_px=HALO_PX,
-    )  # fmt: skip
+    trunk = ready(TinyTrunk().eval(), "cpu", "float32")
+    return DenseExtractor("seeded", trunk, f"seed {seed}", CHANNELS, halo_px=HALO_PX)
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,7 @@ class MeanColourTiles:
     name: str = "mean-colour"
     digest: str = "mean-colour 96 32"
     weights_digest: str = "none"
+    precision: str = "float32"
     channels: int = 3
     stride_px: int = 32
     halo_px: int = 64
@@ -55,7 +54,7 @@ class MeanColourTiles:
 CLASSES = ("MSIH", "nonMSIH")
 
 
-def load_mean_colour(weights, device):
+def load_mean_colour(weights, device, precision):
     """Load as a registry's function does, counting the blocks of all extractors it made."""
 
     @dataclass(frozen=True)

@@ -55,6 +55,9 @@ class FakeSlide:
         darkness = _area_sums(darkness.swapaxes(0, 1), edges[1] - left).swapaxes(0, 1)
         return np.rint(255 - darkness / math.prod(lattice.l0_cell)).astype(np.uint8)
 
+    def level_folders(self, lattice: Grid) -> list[Path]:
+        return []
+
     def close(self) -> None:
         self.closed = True
 

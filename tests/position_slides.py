@@ -90,6 +90,7 @@ class MeanColour:
     channels: int = 3
     halo_px: int = 96
     weights_digest: str = "none"
+    precision: str = "float32"
 
     @property
     def digest(self):
@@ -112,22 +113,22 @@ class MeanColour:
         return np.moveaxis(total / self.extent_px**2 / 255, 2, 0).astype(np.float32)
 
 
-def load_like_resnet(weights, device):
+def load_like_resnet(weights, device, precision):
     """As a ResNet: cell j looks around the middle of pixel 32·j."""
     return MeanColour(32, 0.5, 5)
 
 
-def load_like_tiles(weights, device):
+def load_like_tiles(weights, device, precision):
     """As tile encoders: cell j looks around the middle of its square."""
     return MeanColour(32, 16.0, 4)
 
 
-def load_fine(weights, device):
+def load_fine(weights, device, precision):
     """A geometry that no real network has: stride 24, looking far ahead."""
     return MeanColour(24, 18.5, 3)
 
 
-def load_wide(weights, device):
+def load_wide(weights, device, precision):
     """The mean colour of each cell's whole square."""
     return MeanColour(32, 16.0, 32)
 

@@ -232,13 +232,13 @@ def translation_forgotten(patch):
 
 
 def downsample_floored(patch):
-    right = openslide_reader.OpenSlideReader.__init__
+    right = openslide_reader.Resampler
 
-    def floored(self, *given, **named):
-        right(self, *given, **named)
-        self._l0_level_pixels = [YX(float(int(y)), float(int(x))) for y, x in self._l0_level_pixels]
+    def floored(shapes, l0_pixels, read_tile):
+        whole = [YX(float(int(y)), float(int(x))) for y, x in l0_pixels]
+        return right(shapes, whole, read_tile)
 
-    patch.setattr(openslide_reader.OpenSlideReader, "__init__", floored)
+    patch.setattr(openslide_reader, "Resampler", floored)
 
 
 def batch_norm_forgotten(patch):

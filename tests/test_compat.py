@@ -12,7 +12,7 @@ from slide_files import speckled, write_slide
 
 from heatmaps_ome.arguments import OptionsParser
 from heatmaps_ome.display import DisplayMap
-from heatmaps_ome.export.framed import Caption, Picture, framed
+from heatmaps_ome.export.framed import Caption, framed
 from heatmaps_ome.extractors.tiny import CHANNELS
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.options import CreateOptions
@@ -111,9 +111,9 @@ def test_previews_say_how_they_are_drawn():
         "attention", "Attention", "attention (logit)", grid, cells, values, colours, cells, "magma",
         0.0, 1.0,
     )  # fmt: skip
-    picture = Picture(np.zeros((4, 4, 3), np.uint8), grid, grid, 100)
+    extent = grid.enlarged(100)
     for note in ("", "as create_heatmaps.py drew it"):
-        figure = framed(picture, Caption("a", "Attention", "Prediction", note), shown)
+        figure = framed(extent, Caption("a", "Attention", "Prediction", note), shown).figure
         texts = [text.get_text() for text in figure.texts]
         assert ("as create_heatmaps.py drew it" in texts) == bool(note)
 

@@ -13,6 +13,7 @@ from ome_zarr_models.v04.image_label import ImageLabel
 
 from heatmaps_ome.export.ngff import json_ready
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
+from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, sample
 from heatmaps_ome.pyramid import halved
 from heatmaps_ome.reading import read_in_order, read_strips
@@ -146,6 +147,27 @@ def test_arrays_are_zarr_v2_with_blosc_and_empty_chunks_are_not_written(tmp_path
         assert header["fill_value"] == 0
     chunks = [file for file in (path / "labels/attention/0").glob("*/*") if file.is_file()]
     assert [str(file.relative_to(path / "labels/attention/0")) for file in chunks] == ["0/0"]
+
+
+@pytest.mark.parametrize("ngff", ["0.4", "0.5"])
+def test_labels_are_whole_however_their_tissue_lies_among_empty_chunks(tmp_path, ngff):
+    slide = FakeSlide(np.full((1100, 2700, 3), 255, np.uint8))
+    grid = covering_grid(slide.shape, YX(4, 4))
+    levels = np.zeros(grid.shape, np.uint8)
+    levels[30, 200:210] = 7  # in the second chunk of the first row alone
+    levels[200, [140, 600, 674]] = 8, 9, 10  # in the second, the fifth and the last of the second
+    shown = display_map("attention", grid, levels)
+    [path, *_] = OmeZarrExporter(Settings(ngff=ngff)).write(
+        slide_result(slide, grid, (shown,)), tmp_path
+    )
+    label = zarr.open_group(path / "labels/attention", mode="r")
+    expected = levels.repeat(4, 0).repeat(4, 1)[:1100, :2700]
+    np.testing.assert_array_equal(label["0"][...], expected)
+    np.testing.assert_array_equal(label["1"][...], expected[1::2, 1::2])
+    if ngff == "0.4":
+        folder = path / "labels/attention/0"
+        held = {str(file.relative_to(folder)) for file in folder.glob("*/*")}
+        assert held == {"0/1", "1/1", "1/4", "1/5"}
 
 
 def test_the_pixel_size_for_qupath_is_in_raw_utf8(tmp_path):

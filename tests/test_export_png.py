@@ -1,8 +1,10 @@
+import struct
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from fakes import MPP, FakeSlide, covering_grid, display_map, noise_rgb, slide_result
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from heatmaps_ome.export.captions import (
@@ -14,7 +16,7 @@ from heatmaps_ome.export.captions import (
     width_px,
     wrapped,
 )
-from heatmaps_ome.export.framed import Caption, Picture, framed
+from heatmaps_ome.export.framed import Caption, framed
 from heatmaps_ome.export.png import PngExporter, thumbnail_lattice
 from heatmaps_ome.export.rasterise import BurntMap
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
@@ -106,6 +108,80 @@ def test_a_map_is_drawn_cell_by_cell_on_white(tmp_path):
         assert (pixels == colour).all(axis=2).sum() >= 31 * 31
 
 
+def picture_in(path, size):
+    """Return what is in a preview's frame, which is found by the colour of its border alone."""
+    with Image.open(path) as image:
+        assert image.mode == "RGB"
+        pixels = np.asarray(image)
+    border = (pixels == 0xAD).all(axis=2)
+    top, bottom = np.flatnonzero(border.sum(axis=1) == size.cols + 2)[:2]
+    left, right = np.flatnonzero(border.sum(axis=0) >= size.rows + 2)
+    found = pixels[top + 1 : bottom, left + 1 : right]
+    assert found.shape == (*size, 3)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("shape", "longest", "zoom"), [(Shape(300, 410), 410, 1), (Shape(37, 50), 310, 3)], ids=str
+)
+def test_both_pictures_show_each_cell_where_it_lies_in_micrometres(tmp_path, shape, longest, zoom):
+    slide = FakeSlide(noise_rgb(shape), YX(0.5, 0.5))
+    grid = covering_grid(shape, YX(37.3, 21.1), YX(-5, 7), slide.mpp)
+    shown = display_map("attention", grid, opacity=77)
+    paths = PngExporter(longest_side_px=longest).write(
+        slide_result(slide, grid, (shown,)), tmp_path
+    )
+    size = Shape(shape.rows * zoom, shape.cols * zoom)
+    over, alone = (picture_in(path, size) for path in paths[1:])
+    levels = np.pad(shown.levels, [(0, 1), (0, 1)])
+
+    def drawn(times):
+        """Return the level at each pixel's centre: 0 left of and beyond the cells."""
+        rows, cols = (
+            np.floor(((np.arange(n * times) + 0.5) / times - origin) / cell).astype(int)
+            for n, origin, cell in zip(shape, grid.l0_origin, grid.l0_cell, strict=True)
+        )
+        rows[(rows < 0) | (rows >= grid.shape.rows)] = -1
+        cols[(cols < 0) | (cols >= grid.shape.cols)] = -1
+        return levels[rows[:, None], cols]
+
+    colours = np.where(np.arange(256)[:, None] > 0, shown.colours[:, :3], 255)
+    np.testing.assert_array_equal(alone, colours[drawn(zoom)])
+    level = drawn(1)[..., None]
+    mixed = np.rint((slide.rgb * (255.0 - 77) + shown.colours[level[..., 0], :3] * 77.0) / 255)
+    expected = np.where(level > 0, mixed, slide.rgb)
+    np.testing.assert_array_equal(over, np.kron(expected, np.ones((zoom, zoom, 1))))
+
+
+def test_the_two_pictures_of_a_map_differ_in_nothing_but_the_picture(tmp_path):
+    shape = Shape(300, 410)
+    paths = PngExporter(longest_side_px=410).write(
+        slide_result(FakeSlide(noise_rgb(shape))), tmp_path
+    )
+    over, alone = (np.asarray(Image.open(path)) for path in paths[1:3])
+    rows, cols = np.nonzero((over != alone).any(axis=2))
+    assert np.ptp(rows) < shape.rows
+    assert np.ptp(cols) < shape.cols
+
+
+def test_previews_hold_nothing_but_pixels_and_their_size(tmp_path):
+    result = slide_result(FakeSlide(noise_rgb(Shape(60, 90))))
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    first, second = (PngExporter().write(result, tmp_path / name) for name in "ab")
+    for one, other in zip(first, second, strict=True):
+        stored = one.read_bytes()
+        assert stored == other.read_bytes()
+        kinds, at = [], 8
+        while at < len(stored):
+            length, kind = struct.unpack(">I4s", stored[at : at + 8])
+            kinds.append(kind)
+            at += length + 12
+        assert set(kinds) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
+        with Image.open(one) as image:
+            assert image.info["dpi"] == pytest.approx((72, 72), abs=0.1)
+
+
 CASES = {
     "nothing": lambda grid: display_map("attention", grid, np.zeros(grid.shape)),
     "one value": lambda grid: replace(
@@ -159,15 +235,18 @@ def test_a_slide_without_tissue_says_so(tmp_path):
 @pytest.mark.parametrize("n_classes", [1, 2, 60])
 def test_no_text_overlaps_another_or_leaves_the_figure(size, n_classes):
     frame = Grid(size, YX(1, 1), YX(0, 0), YX(0.25, 0.25))
-    picture = Picture(np.zeros((*size, 3), np.uint8), frame, frame, 1)
     classes = {f"class {index}": 1 / n_classes for index in range(n_classes)}
     caption = Caption("n" * 200, "Score of " + "long " * 40, prediction_text(classes))
-    figure = framed(picture, caption, display_map("attention", frame.downsampled(5), middle=0.0))
+    shown = display_map("attention", frame.downsampled(5), middle=0.0)
+    around = framed(frame, caption, shown)
+    figure, picture = around.figure, around.box
     figure.draw_without_rendering()
     labels = [text for axes in figure.axes for text in axes.get_xticklabels()]
     boxes = [text.get_window_extent() for text in (*figure.texts, *labels)]
     boxes += [axes.get_window_extent() for axes in figure.axes]
     width, height = figure.get_size_inches() * figure.dpi
+    bottom, top = height - picture.row_stop, height - picture.row
+    boxes.append(Bbox([[picture.col, bottom], [picture.col_stop, top]]))
     for index, box in enumerate(boxes):
         assert 0 <= box.x0 < box.x1 <= width
         assert 0 <= box.y0 < box.y1 <= height

@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slide_files import speckled, write_slide
 
-from heatmaps_ome.errors import OutputError, SlideError
+from heatmaps_ome.blocks import BlockPixels
+from heatmaps_ome.errors import ExtractorError, OutputError, SlideError
 from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import YX, Window, network_pixels, tiles_of
 from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.tissue import TissueCells
 
 MPP = 256 / 224
 
@@ -50,7 +52,7 @@ def test_blocks_of_any_size_equal_the_whole_image(
     assert whole.shape[1:] == grid.shape
     found = store.read(Window(0, 0, *grid.shape))
     # Convolutions over other sizes add up in another order: float32 noise, nothing more.
-    np.testing.assert_allclose(found[:, tissue], whole[:, tissue], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[tissue].T, whole[:, tissue], rtol=1e-4, atol=1e-5)
 
 
 def test_cells_are_placed_around_their_receptive_field(slide):
@@ -73,17 +75,51 @@ def test_a_second_run_computes_nothing(slide, tmp_path):
         slide, extractor, tissue, how(tmp_path), lambda done, total: told.append((done, total))
     )
     assert extractor.calls == calls > 1
-    assert told == [(calls, calls)]
+    assert told == [(0, 0)]
     everything = Window(0, 0, *grid.shape)
     assert np.array_equal(first.read(everything), second.read(everything))
+
+
+def test_progress_counts_the_pixels_that_the_network_sees(slide, tmp_path):
+    extractor = MeanColourTiles()
+    grid = feature_grid(slide, extractor, MPP)
+    told = []
+    extract(
+        slide, extractor, np.ones(grid.shape, bool), how(tmp_path),
+        lambda done, total: told.append((done, total)),
+    )  # fmt: skip
+    pixels = BlockPixels(network_pixels(slide.shape, slide.mpp, MPP).shape, 32, 64)
+    areas = [pixels.read(cells).area for cells in tiles_of(grid.shape, 4)]
+    assert told == [(done, sum(areas)) for done in np.cumsum([0, *areas])]
+
+
+def test_tissue_that_is_not_known_yet_is_asked_for_as_the_network_goes_down(slide, tmp_path):
+    extractor = CountingTiles()
+    grid = feature_grid(slide, extractor, MPP)
+    seen = []
+
+    class Slow(TissueCells):
+        def __getitem__(self, rows):
+            seen.append((rows.stop, extractor.calls))
+            return super().__getitem__(rows)
+
+    store = extract(slide, extractor, Slow(slide, grid, 256), how(tmp_path, threads=1), quiet)
+    whole = extract(slide, extractor, np.ones(grid.shape, bool), how(tmp_path / "o"), quiet)
+    everything = Window(0, 0, *grid.shape)
+    assert np.array_equal(store.read(everything), whole.read(everything))
+    # The last rows were asked for when most blocks were done, not before the first.
+    assert seen[-1][1] > 0.7 * extractor.calls / 2
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(slide, tmp_path):
     class Stop(Exception):
         pass
 
+    told = []
+
     def stop_after_three(done, total):
-        if done == 3:
+        told.append(done)
+        if len(told) == 4:
             raise Stop
 
     extractor = CountingTiles()
@@ -99,7 +135,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(slide, tmp_path):
     assert np.array_equal(store.read(everything), undisturbed.read(everything))
 
 
-def test_more_tissue_adds_only_the_blocks_that_were_missing(slide, tmp_path):
+def test_more_tissue_adds_only_the_cells_that_were_missing(slide, tmp_path):
     extractor = CountingTiles()
     grid = feature_grid(slide, extractor, MPP)
     tissue = np.zeros(grid.shape, bool)
@@ -109,6 +145,32 @@ def test_more_tissue_adds_only_the_blocks_that_were_missing(slide, tmp_path):
     tissue[-1, -1] = True
     extract(slide, extractor, tissue, how(tmp_path), quiet)
     assert extractor.calls == 2
+    # In the chunk of the first cell too: what is there stays, what was missing joins it.
+    tissue[3, 3] = True
+    store = extract(slide, extractor, tissue, how(tmp_path), quiet)
+    assert extractor.calls == 3
+    found = store.read(Window(0, 0, 4, 4))
+    assert np.isfinite(found[0, 0]).all()
+    assert np.isfinite(found[3, 3]).all()
+    assert np.isnan(found[1, 1]).all()
+
+
+def test_features_of_bfloat16_are_kept_in_float16_and_too_large_ones_refused(tmp_path):
+    slide = FakeSlide(np.full((300, 300, 3), 200, np.uint8))
+    tissue = np.ones(feature_grid(slide, MeanColourTiles(), MPP).shape, bool)
+    rough = MeanColourTiles(digest="rough", precision="bfloat16")
+    store = extract(slide, rough, tissue, how(tmp_path), quiet)
+    exact = extract(slide, MeanColourTiles(), tissue, how(tmp_path), quiet)
+    everything = Window(0, 0, *tissue.shape)
+    assert store.read(everything).dtype == np.float16
+    np.testing.assert_allclose(store.read(everything), exact.read(everything), rtol=2**-11)
+
+    class Huge(MeanColourTiles):
+        def __call__(self, pixels):
+            return super().__call__(pixels) * 1e6
+
+    with pytest.raises(ExtractorError, match="--precision float32"):
+        extract(slide, Huge(digest="huge", precision="bfloat16"), tissue, how(tmp_path), quiet)
 
 
 def test_features_of_zero_are_kept_too(tmp_path):

@@ -26,7 +26,7 @@ class Slow(fake_extractors.MeanColourTiles):
     def __call__(self, pixels):
         time.sleep(0.3)
         return super().__call__(pixels)
-fake_extractors.load_mean_colour = lambda weights, device: Slow()
+fake_extractors.load_mean_colour = lambda weights, device, precision: Slow()
 extractors.REGISTRY["mean-colour"] = "fake_extractors:load_mean_colour"
 cli.main({words!r})
 """

@@ -89,6 +89,7 @@ def test_provenance_names_what_was_used_and_nothing_private(world):
     assert record["slide"]["mpp"] == [0.5, 0.5]
     assert record["model"]["classes"] == list(CLASSES)
     assert record["extractor"]["name"] == "mean-colour"
+    assert record["extractor"]["precision"] == "float32"
     folder = world.path / "out" / "a"
     digests = file_digests(folder)
     digests.pop("provenance.json")

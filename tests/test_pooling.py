@@ -6,6 +6,13 @@ from hypothesis import strategies as st
 
 from heatmaps_ome.pooling import Pooling, pool
 
+CELLS_LAST, CHANNELS_LAST = (2, 0, 1), (1, 2, 0)
+
+
+def pooled(features, tissue, pooling):
+    """Pool (channels, rows, cols) features and return them so."""
+    return pool(features.transpose(CHANNELS_LAST), tissue, pooling).transpose(CELLS_LAST)
+
 
 def slow_pool(features, tissue, pooling):
     """Weighted means by loops: (channels, rows, cols) of the whole map, glass beyond the edge."""
@@ -36,7 +43,7 @@ def test_pooling_is_the_mean_over_tissue_in_reach(pooling, rows, cols, seed):
     features = rng.normal(size=(3, rows, cols)).astype(np.float32)
     tissue = rng.random((rows, cols)) < 0.7
     margin = [(pooling.reach, pooling.reach)] * 2
-    found = pool(np.pad(features, [(0, 0), *margin]), np.pad(tissue, margin), pooling)
+    found = pooled(np.pad(features, [(0, 0), *margin]), np.pad(tissue, margin), pooling)
     np.testing.assert_allclose(
         found[:, tissue], slow_pool(features, tissue, pooling)[:, tissue], atol=1e-5
     )
@@ -45,7 +52,7 @@ def test_pooling_is_the_mean_over_tissue_in_reach(pooling, rows, cols, seed):
 def test_pooling_over_tissue_alone_is_average_pooling():
     features = np.random.default_rng(0).normal(size=(2, 20, 20)).astype(np.float32)
     expected = torch.nn.AvgPool2d(7, 1)(torch.from_numpy(features)[None])[0].numpy()
-    found = pool(features, np.ones((20, 20), bool), Pooling())
+    found = pooled(features, np.ones((20, 20), bool), Pooling())
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -53,7 +60,7 @@ def test_the_gaussian_is_torchvisions_where_all_is_tissue():
     from torchvision.transforms.functional import gaussian_blur
 
     features = np.random.default_rng(0).normal(size=(2, 40, 40)).astype(np.float32)
-    found = pool(features, np.ones((40, 40), bool), Pooling("gaussian", 15))
+    found = pooled(features, np.ones((40, 40), bool), Pooling("gaussian", 15))
     expected = gaussian_blur(torch.from_numpy(features), [15, 15]).numpy()[:, 7:-7, 7:-7]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

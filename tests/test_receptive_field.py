@@ -64,7 +64,7 @@ def seen(tmp_path_factory):
     """Features of all slides by the real network, their grid, and where the files are."""
     folder = tmp_path_factory.mktemp("receptive-field")
     torch.save(seeded_resnet50(0), folder / "weights.pth")
-    extractor = retccl.load(folder / "weights.pth", "cpu")
+    extractor = retccl.load(folder / "weights.pth", "cpu", "float32")
     drawn = {"dark": flat(DARK), "light": flat(LIGHT), "spot": spotted()}
     for axis in (0, 1):
         drawn[f"rise-{axis}"] = stepped(axis, DARK, LIGHT)

@@ -35,7 +35,7 @@ def weights(state, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def extractor(weights):
-    return load_extractor("retccl", weights, "cpu")
+    return load_extractor("retccl", weights, "cpu", "float32")
 
 
 def noise(rows, cols, seed=0):
@@ -92,7 +92,7 @@ def test_weights_may_come_as_safetensors_and_with_a_classifier_on_top(state, tmp
     torch.save(state | {"fc.weight": torch.zeros(128, 2048)}, tmp_path / "fc.pth")
     pixels = noise(64, 64)
     for name in ("w.safetensors", "fc.pth"):
-        again = load_extractor("retccl", tmp_path / name, "cpu")
+        again = load_extractor("retccl", tmp_path / name, "cpu", "float32")
         assert np.array_equal(again(pixels), extractor(pixels))
 
 
@@ -100,14 +100,17 @@ def test_other_weights_have_another_digest(tmp_path, extractor, state):
     changed = dict(state)
     changed["conv1.weight"] = changed["conv1.weight"] + 1e-6
     torch.save(changed, tmp_path / "other.pth")
-    assert load_extractor("retccl", tmp_path / "other.pth", "cpu").digest != extractor.digest
+    assert (
+        load_extractor("retccl", tmp_path / "other.pth", "cpu", "float32").digest
+        != extractor.digest
+    )
 
 
 def test_missing_weights_are_asked_for(tmp_path):
     with pytest.raises(ExtractorError, match=r"RetCCL authors .*--extractor-weights"):
-        load_extractor("retccl", None, "cpu")
+        load_extractor("retccl", None, "cpu", "float32")
     with pytest.raises(ExtractorError, match="no such file"):
-        load_extractor("retccl", tmp_path / "missing.pth", "cpu")
+        load_extractor("retccl", tmp_path / "missing.pth", "cpu", "float32")
 
 
 class Trap:
@@ -121,7 +124,7 @@ class Trap:
 def test_weights_cannot_run_code(tmp_path):
     torch.save({"conv1.weight": Trap(tmp_path / "ran")}, tmp_path / "trap.pth")
     with pytest.raises(ExtractorError, match="without running code"):
-        load_extractor("retccl", tmp_path / "trap.pth", "cpu")
+        load_extractor("retccl", tmp_path / "trap.pth", "cpu", "float32")
     assert not (tmp_path / "ran").exists()
 
 
@@ -129,14 +132,14 @@ def test_weights_cannot_run_code(tmp_path):
 def test_what_is_no_file_of_weights_is_refused(tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(ExtractorError, match=r"w\.pth"):
-        load_extractor("retccl", tmp_path / "w.pth", "cpu")
+        load_extractor("retccl", tmp_path / "w.pth", "cpu", "float32")
 
 
 def test_weights_of_another_network_are_refused(tmp_path, state):
     fewer = {key: value for key, value in state.items() if not key.startswith("layer4")}
     torch.save(fewer, tmp_path / "fewer.pth")
     with pytest.raises(ExtractorError, match="ResNet-50"):
-        load_extractor("retccl", tmp_path / "fewer.pth", "cpu")
+        load_extractor("retccl", tmp_path / "fewer.pth", "cpu", "float32")
 
 
 @pytest.mark.slow

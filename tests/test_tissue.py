@@ -4,7 +4,7 @@ from fakes import FakeSlide
 
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.openslide_reader import OpenSlideReader
-from heatmaps_ome.tissue import brightness, tissue_cells
+from heatmaps_ome.tissue import TissueCells, brightness, tissue_cells
 
 MPP = YX(0.5, 0.5)
 
@@ -19,7 +19,7 @@ def resnet_grid(shape, l0_network_pixel=1.0):
 def test_brightness_is_the_mean_luma_under_each_cell():
     rgb = np.random.default_rng(0).integers(0, 256, (160, 224, 3), dtype=np.uint8)
     grid = resnet_grid(Shape(160, 224))
-    found = brightness(FakeSlide(rgb), grid)
+    found = brightness(FakeSlide(rgb), grid, 0, grid.shape.rows)
     luma = rgb @ np.array([0.299, 0.587, 0.114])
     for row in range(grid.shape.rows):
         for col in range(grid.shape.cols):
@@ -32,7 +32,19 @@ def test_brightness_is_the_mean_luma_under_each_cell():
 
 def test_the_border_is_not_brightened_by_what_lies_outside_the_slide():
     grid = resnet_grid(Shape(64, 64))
-    assert brightness(FakeSlide(np.full((64, 64, 3), 200, np.uint8)), grid) == pytest.approx(200)
+    found = brightness(FakeSlide(np.full((64, 64, 3), 200, np.uint8)), grid, 0, grid.shape.rows)
+    assert found == pytest.approx(200)
+
+
+def test_rows_can_be_asked_for_one_by_one_and_from_the_middle():
+    rgb = np.random.default_rng(0).integers(100, 256, (5000, 96, 3), dtype=np.uint8)
+    grid = resnet_grid(Shape(5000, 96))
+    whole = tissue_cells(FakeSlide(rgb), grid, 178)
+    assert 0.1 < whole.mean() < 0.9
+    cells = TissueCells(FakeSlide(rgb), grid, 178)
+    assert np.array_equal(cells[100:103], whole[100:103])
+    assert np.array_equal(cells[0:1], whole[:1])
+    assert np.array_equal(cells[:], whole)
 
 
 def test_tissue_is_darker_than_the_threshold():

@@ -181,7 +181,7 @@ def _origin(slide: SlideReader) -> dict[str, Any]:
         },
         "pooling": {"kind": "none", "cells": 1},
         "options": effective_options(_as_if_asked(slide.path)),
-        "seconds": {},
+        "stages": {},
     }  # fmt: skip
 
 

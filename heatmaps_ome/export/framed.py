@@ -1,4 +1,4 @@
-"""Figures around a picture of a slide: title, prediction, scale bar and colour bar."""
+"""What stands around a picture of a slide: title, prediction, scale bar and colour bar."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from heatmaps_ome.export.captions import (
     width_px,
     wrapped,
 )
+from heatmaps_ome.geometry import Shape, Window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ DPI = 72
 _LEAST_WIDTH_PX = 760
 _ALIKE = 1e-4
 """Relative difference below which two values are one: numbers of five digits help nobody."""
-_INK, _FAINT = "#1a1a1a", "#555555"
+_INK, _FAINT, _BORDER = "#1a1a1a", "#555555", "#adadad"
 
 
 @dataclass(frozen=True)
@@ -49,26 +50,28 @@ class Caption:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What a figure shows.
+@dataclass(frozen=True, eq=False)
+class Framed:
+    """A figure with a place for a picture, which is no part of it.
 
     Attributes
     ----------
-    pixels : (rows, cols, 3 or 4) uint8
-        On ``grid``.
-    grid : Grid
-        Where the pixels lie.
-    frame : Grid
-        What the figure shows of the slide.
-    zoom : int
-        Figure pixels per pixel of ``frame``.
+    figure : Figure
+        72 dots per inch.
+    box : Window
+        Where in the figure the picture belongs, in px.
     """
 
-    pixels: np.ndarray
-    grid: Grid
-    frame: Grid
-    zoom: int
+    figure: Figure
+    box: Window
+
+    def drawn(self) -> np.ndarray:
+        """Return the figure as (rows, cols, 3) uint8, to paste the picture into."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        canvas = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,17 @@ class _Line:
     colour: str
 
 
-def framed(picture: Picture, caption: Caption, shown: DisplayMap) -> Figure:
-    """Return a figure of a picture with all that one needs to read it, 72 dots per inch."""
+def framed(extent: Grid, caption: Caption, shown: DisplayMap) -> Framed:
+    """Return a figure with all that one needs to read a picture of a slide.
+
+    Parameters
+    ----------
+    extent : Grid
+        The picture's pixels.
+    """
     from matplotlib.figure import Figure
 
-    rows, cols = (n * picture.zoom for n in picture.frame.shape)
+    rows, cols = extent.shape
     width = max(cols, _LEAST_WIDTH_PX)
     unit = float(np.clip(width / 72, 13, 20))
     lines = _lines(caption, unit, width)
@@ -96,14 +105,14 @@ def framed(picture: Picture, caption: Caption, shown: DisplayMap) -> Figure:
     figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
     layout = _Layout(figure, full, unit)
     _write_lines(layout, lines, margin)
-    _show(layout, picture, (margin + (width - cols) // 2, margin + head, cols, rows))
-    bottom = margin + head + rows
-    um_per_px = picture.frame.um_cell.x / picture.zoom
-    _draw_scale_bar(layout, (margin, bottom + 1.5 * unit), um_per_px, 0.3 * width)
+    box = Window(margin + head, margin + (width - cols) // 2, rows, cols)
+    around = box.grown(1, Shape(full[1], full[0]))
+    layout.fill(around.col, around.row, around.cols, around.rows, _BORDER)
+    _draw_scale_bar(layout, (margin, box.row_stop + 1.5 * unit), extent.um_cell.x, 0.3 * width)
     bar_width = round(min(0.55 * width, 34 * unit))
     left = margin + width - bar_width - round(1.5 * unit)
-    _draw_colours(layout, shown, (left, bottom + round(1.2 * unit), bar_width, round(unit)))
-    return figure
+    _draw_colours(layout, shown, (left, box.row_stop + round(1.2 * unit), bar_width, round(unit)))
+    return Framed(figure, box)
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,16 @@ class _Layout:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(color="#999999", linewidth=0.8)
         return axes
+
+    def fill(self, left: float, top: float, width: float, height: float, colour: str) -> None:
+        """Fill a rectangle."""
+        from matplotlib.patches import Rectangle
+
+        cols, rows = self.size
+        place = (left / cols, 1 - (top + height) / rows)
+        self.figure.add_artist(
+            Rectangle(place, width / cols, height / rows, color=colour, linewidth=0)
+        )
 
     def text(self, left: float, top: float, line: _Line, align: str = "left") -> None:
         """Write a line that hangs from ``top``."""
@@ -156,37 +175,13 @@ def _write_lines(layout: _Layout, lines: list[_Line], margin: int) -> None:
         top += 1.4 * line.size
 
 
-def _show(layout: _Layout, picture: Picture, box: tuple[int, int, int, int]) -> None:
-    """Draw the picture where it lies in its frame."""
-    axes, (_, frame_right, frame_bottom, _) = layout.axes(box), _um_extent(picture.frame)
-    axes.imshow(
-        picture.pixels, extent=_um_extent(picture.grid), interpolation="nearest", aspect="auto"
-    )
-    axes.set(xlim=(0, frame_right), ylim=(frame_bottom, 0))
-
-
-def _um_extent(grid: Grid) -> tuple[float, float, float, float]:
-    """Return left, right, bottom, top of a grid in µm."""
-    top, left = grid.um_origin
-    rows, cols = grid.shape.rows * grid.um_cell.y, grid.shape.cols * grid.um_cell.x
-    return left, left + cols, top + rows, top
-
-
 def _draw_scale_bar(
     layout: _Layout, place: tuple[float, float], um_per_px: float, longest_px: float
 ) -> None:
     """Draw a bar of a round length with its text below."""
-    from matplotlib.patches import Rectangle
-
     um, text = scale_bar(longest_px * um_per_px)
-    (left, top), (width, height), unit = place, layout.size, layout.unit
-    thick = 0.35 * unit
-    layout.figure.add_artist(
-        Rectangle(
-            (left / width, 1 - (top + thick) / height), um / um_per_px / width, thick / height,
-            color=_INK, linewidth=0,
-        )
-    )  # fmt: skip
+    (left, top), unit = place, layout.unit
+    layout.fill(left, top, um / um_per_px, 0.35 * unit, _INK)
     layout.text(left, top + 0.8 * unit, _Line(text, unit, False, _INK))
 
 

@@ -5,6 +5,8 @@ Specifications: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicros
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from heatmaps_ome.export.ngff import json_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import zarr
@@ -58,7 +60,10 @@ def create_array(
     channels: int | None = None,
     channels_per_chunk: int = 1,
 ) -> zarr.Array:
-    """Create a level in the group's version: chunks of 512 × 512, not written where empty.
+    """Create a level in the group's version: chunks of 512 × 512.
+
+    Chunks of a map that are empty are not written. Those of a picture are always: to compare each
+    with an empty one takes as long as to compress it.
 
     Parameters
     ----------
@@ -84,7 +89,7 @@ def create_array(
         chunks=(*first_chunk, CHUNK, CHUNK),
         dtype=dtype,
         fill_value=float("nan") if floating else 0,
-        config={"write_empty_chunks": False},
+        config={"write_empty_chunks": is_rgb},
         **stored,
     )
 
@@ -106,6 +111,57 @@ def create_rgb_levels(group: zarr.Group, shape: Shape, n_levels: int) -> list[za
 def write_rgb(level: zarr.Array, row: int, strip: np.ndarray) -> None:
     """Write whole rows of a picture, (rows, cols, 3) uint8, from ``row`` on."""
     level[:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
+
+
+def take_levels(folders: Sequence[Path], image: Path) -> bool:
+    """Fill the levels of an image with chunks that lie ready on disk; return whether it could be.
+
+    Files are linked, or copied where they cannot be: chunks are never changed, only replaced.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Arrays that hold the image's levels, finest first; maybe none.
+    image : Path
+        Where the image's own levels 0, 1, 2, … lie, still empty.
+    """
+    pairs = [(folder, image / str(level)) for level, folder in enumerate(folders)]
+    # Chunks are the same only if shape, type, layout and codec are.
+    alike = all(_array_facts(source) == _array_facts(target) for source, target in pairs)
+    if not pairs or not alike:
+        return False
+    for source, target in pairs:
+        for chunk in source.glob("[0-9]*/**/*"):
+            if chunk.is_file():
+                _link(chunk, target / chunk.relative_to(source))
+    return True
+
+
+def _array_facts(folder: Path) -> dict[str, Any] | None:
+    """Return what an array of zarr v2 says of itself, or None if it is none."""
+    said = folder / ".zarray"
+    return json.loads(said.read_text(encoding="utf-8")) if said.is_file() else None
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second place, or copy it there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def write_label(level: zarr.Array, row: int, strip: np.ndarray) -> None:
+    """Write whole rows of a label, (rows, cols) uint8, from ``row`` on.
+
+    Nothing is written left and right of the outermost chunks that hold something: zarr takes half
+    a millisecond to find a chunk empty, and of a slide with its glass most are.
+    """
+    held = np.flatnonzero(strip.any(axis=0)) // CHUNK
+    if held.size:
+        span = slice(held[0] * CHUNK, (held[-1] + 1) * CHUNK)
+        level[row : row + len(strip), span] = strip[:, span]
 
 
 def _chunked(*, is_rgb: bool, floating: bool) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from heatmaps_ome.export.ngff_store import (
     create_array,
     create_group,
     create_rgb_levels,
+    take_levels,
+    write_label,
     write_rgb,
 )
 from heatmaps_ome.export.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
@@ -23,8 +25,10 @@ from heatmaps_ome.pyramid import levels_from_strips, n_levels
 from heatmaps_ome.reading import read_strips
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    import numpy as np
     import zarr
 
     from heatmaps_ome.display import DisplayMap
@@ -54,7 +58,12 @@ class OmeZarrExporter:
         levels, ngff = n_levels(result.image.shape, CHUNK), self.settings.ngff
         start = flat_level(result.image, levels, self.settings.flat_mpp)
         flats = self._flats(result, folder, result.image.downsampled(start))
-        self._stream_slide(result, _image_arrays(result, path, levels, ngff), flats, start)
+        arrays = _image_arrays(result, path, levels, ngff)
+        for row, strip in self._written(result, path, arrays, start):
+            for flat in flats.values():
+                flat.take(row, strip)
+        for flat in flats.values():
+            flat.finish()
         create_group(path / "labels", {"labels": [shown.name for shown in result.maps]}, ngff)
         for shown in result.maps:
             _write_label(shown, result, path / "labels" / shown.name, levels, ngff)
@@ -71,28 +80,26 @@ class OmeZarrExporter:
             write_ome_xml(path, _ome_image(name, lattice), ngff)
         return flats
 
-    def _stream_slide(
-        self,
-        result: SlideResult,
-        arrays: list[zarr.Array],
-        flats: dict[Path, FlatPicture],
-        start: int,
-    ) -> None:
-        """Read the slide once, strip by strip, into all levels of the image and the pictures.
+    def _written(
+        self, result: SlideResult, path: Path, arrays: list[zarr.Array], start: int
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Write all levels of the image; yield the (first row, strip) of one of them.
 
         Parameters
         ----------
         start : int
-            Level of the image at which the pictures begin.
+            The level to yield.
         """
-        strips = read_strips(result.slide, result.image, CHUNK, self.settings.threads)
+        threads = self.settings.threads
+        if take_levels(result.slide.level_folders(result.image), path):
+            strips = read_strips(result.slide, result.image.downsampled(start), CHUNK, threads)
+            yield from ((number * CHUNK, strip) for number, strip in enumerate(strips))
+            return
+        strips = read_strips(result.slide, result.image, CHUNK, threads)
         for level, row, strip in levels_from_strips(strips, len(arrays), CHUNK):
             write_rgb(arrays[level], row, strip)
             if level == start:
-                for flat in flats.values():
-                    flat.take(row, strip)
-        for flat in flats.values():
-            flat.finish()
+                yield row, strip
 
 
 def _image_arrays(result: SlideResult, path: Path, levels: int, ngff: Ngff) -> list[zarr.Array]:
@@ -129,7 +136,7 @@ def _write_label(
         coarse = raster.downsampled(level)
         array = create_array(group, str(level), coarse.shape, "uint8")
         for row, strip in sampled_strips(shown.levels, shown.grid, coarse, CHUNK):
-            array[row : row + len(strip)] = strip
+            write_label(array, row, strip)
 
 
 def _ome_image(name: str, lattice: Grid) -> OmeImage:

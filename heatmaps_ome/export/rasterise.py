@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,7 @@ def coloured_cells(shown: DisplayMap) -> np.ndarray:
         RGBA with straight alpha; colour is 0 where alpha is, so that no reader that drops alpha
         shows a fringe.
     """
-    rgba = shown.colours[shown.levels]
+    rgba = np.take(shown.colours, shown.levels, axis=0)
     rgba[..., 3] = np.where(shown.levels == 0, 0, shown.opacity)
     rgba[rgba[..., 3] == 0] = 0
     return rgba
@@ -59,10 +60,12 @@ class BurntMap:
     """
 
     def __init__(self, shown: DisplayMap, lattice: Grid) -> None:
-        self._rows, self._cols = shown.grid.cells_under(lattice)
+        self._rows, cols = shown.grid.cells_under(lattice)
         rgba = np.pad(coloured_cells(shown), [(0, 1), (0, 1), (0, 0)]).astype(np.uint16)
-        self._weighed = rgba[..., :3] * rgba[..., 3:]
-        self._slides_part = 255 - rgba[..., 3:]
+        # Red, green and blue of one cell after the other's, as those of pixels lie in memory.
+        self._weighed = (rgba[..., :3] * rgba[..., 3:]).reshape(len(rgba), -1)
+        self._slides_part = np.repeat(255 - rgba[..., 3], 3, axis=1)
+        self._cols = (cols[:, None] * 3 + np.arange(3)).ravel()
 
     def over(self, pixels: np.ndarray, row: int) -> np.ndarray:
         """Return whole rows of the slide, from ``row`` of the lattice on, with the map over them.
@@ -76,12 +79,34 @@ class BurntMap:
         (rows, lattice.cols, 3) uint8
             ``pixels · (1 − alpha) + colour · alpha``, rounded to nearest.
         """
-        # Rows of pixels share few rows of cells, whose columns are looked up once.
-        cells, which = np.unique(self._rows[row : row + len(pixels)], return_inverse=True)
-        mixed = np.take(self._slides_part[cells], self._cols, axis=1)[which] * pixels
-        mixed += np.take(self._weighed[cells], self._cols, axis=1)[which]
-        # The quotient by 255, rounded to nearest, of all numbers to 255 · 255 (Blinn 1995,
-        # doi:10.1109/38.469505); halves cannot occur, so that floats would round no other way.
-        mixed += 128
-        mixed += mixed >> 8
-        return (mixed >> 8).astype(np.uint8)
+        burnt = np.array(pixels, order="C")
+        flat = burnt.reshape(len(burnt), -1)
+        cells = self._rows[row : row + len(flat)]
+        # The few rows of pixels that share a row of cells, so that all stays in the processor's
+        # cache; outside the outermost coloured cells the slide is left as it is.
+        bounds = np.flatnonzero(np.diff(cells)) + 1
+        for top, bottom in pairwise([0, *bounds.tolist(), len(flat)]):
+            slides_part = self._slides_part[cells[top]][self._cols]
+            coloured = slides_part < 255
+            if coloured.any():
+                span = slice(coloured.argmax(), len(coloured) - coloured[::-1].argmax())
+                weighed = self._weighed[cells[top]][self._cols[span]]
+                _mix(flat[top:bottom, span], slides_part[span], weighed)
+        return burnt
+
+
+def _mix(pixels: np.ndarray, slides_part: np.ndarray, weighed: np.ndarray) -> None:
+    """Turn (rows, n) uint8 into ``(pixels · slides_part + weighed) / 255``, rounded to nearest.
+
+    Parameters
+    ----------
+    slides_part, weighed : (n,) uint16
+        255 − alpha, and colour · alpha, so that no sum is above 255 · 255.
+    """
+    mixed = np.multiply(pixels, slides_part, dtype=np.uint16)
+    mixed += weighed
+    # The quotient by 255, rounded to nearest, of all numbers to 255 · 255 (Blinn 1995,
+    # doi:10.1109/38.469505); halves cannot occur, so that floats would round no other way.
+    mixed += 128
+    mixed += mixed >> 8
+    np.right_shift(mixed, 8, out=pixels, casting="unsafe")

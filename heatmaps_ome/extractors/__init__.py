@@ -16,11 +16,16 @@ REGISTRY: Final = {
     "retccl": "heatmaps_ome.extractors.retccl:load",
     "tiny": "heatmaps_ome.extractors.tiny_dense:load",
 }
-"""Extractor name → ``module:function`` that takes (weights, device) and returns the Extractor."""
+"""Extractor name → ``module:function`` that returns it, given (weights, device, precision)."""
 
 
-def load_extractor(name: str, weights: Path | None, device: str) -> Extractor:
+def load_extractor(name: str, weights: Path | None, device: str, precision: str) -> Extractor:
     """Return the extractor of that name with its weights on a device.
+
+    Parameters
+    ----------
+    precision : "auto", "float32" or "bfloat16"
+        "auto": whichever the device computes faster.
 
     Raises
     ------
@@ -29,5 +34,9 @@ def load_extractor(name: str, weights: Path | None, device: str) -> Extractor:
     """
     if name not in REGISTRY:
         raise ExtractorError(f"there is no extractor {name!r}; choose from {', '.join(REGISTRY)}")
+    # torch takes seconds to import, and the registry is asked without it.
+    from heatmaps_ome.extractors.precision import resolved
+
     module, function = REGISTRY[name].split(":")
-    return getattr(importlib.import_module(module), function)(weights, device)
+    load = getattr(importlib.import_module(module), function)
+    return load(weights, device, resolved(precision, device))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+from heatmaps_ome.extractors.folding import folded
+from heatmaps_ome.extractors.precision import DTYPES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,34 +20,44 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+def ready(trunk: nn.Module, device: str, precision: str) -> nn.Module:
+    """Return a copy of a float32 trunk as it computes fastest, on a device.
+
+    Normalisation is folded into the convolutions before the weights are rounded, which makes
+    bfloat16 not only faster but also closer to float32. Channels last is how convolutions are
+    fastest: on a CPU in two thirds of the time.
+
+    Parameters
+    ----------
+    precision : "float32" or "bfloat16"
+        Of weights and activations. Autocast, which leaves the weights in float32 and rounds them
+        at each pass, gives the same features to the last bit in the trunks here.
+    """
+    return folded(trunk).to(device, DTYPES[precision]).to(memory_format=torch.channels_last)
+
+
 @dataclass(frozen=True, eq=False)
 class DenseExtractor:
     """A trunk that maps (n, 3, h, w) to (n, channels, ceil(h / stride), ceil(w / stride)).
 
-    Mixed precision (bfloat16) is used on GPUs that have it; its digest then differs, so that
-    cached features never mix precisions.
+    Device and precision are those of its weights; see ``ready``. The digest differs between
+    precisions, so that cached features never mix them.
     """
 
     name: str
     trunk: nn.Module
     weights_digest: str
     channels: int
-    device: torch.device
     stride_px: int = 32
     halo_px: int = 224
     # A 3×3 (or 7×7) convolution of stride 2 with symmetric padding is centred on even pixels,
     # so cell j looks at pixel 32·j, whose centre is 32·j + 0.5: models.md D.4.
     centre_px: float = 0.5
 
-    def __post_init__(self) -> None:
-        """Lay the weights out as convolutions are fastest: on a CPU in two thirds of the time."""
-        self.trunk.to(memory_format=torch.channels_last)
-
     @property
     def precision(self) -> str:
-        """The number type of the forward pass."""
-        on_gpu = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return "bfloat16" if on_gpu else "float32"
+        """The number type of weights and activations."""
+        return str(self._weight.dtype).removeprefix("torch.")
 
     @property
     def digest(self) -> str:
@@ -51,14 +65,31 @@ class DenseExtractor:
         text = f"{self.name} {self.weights_digest} {self.precision} {self.stride_px}"
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @property
+    def _weight(self) -> torch.Tensor:
+        return next(self.trunk.parameters())
+
+    @cached_property
+    def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Factor and summand, (3, 1, 1) float32, that take 0-255 to ImageNet's mean 0, SD 1."""
+        mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)[:, None, None]
+        std = torch.tensor(IMAGENET_STD, dtype=torch.float64)[:, None, None]
+        device = self._weight.device
+        return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Return (channels, rows, cols) float32 features; see Extractor."""
-        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
-        # (rows, cols, channels) is the layout of channels_last already: no copy is made.
-        images = images.permute(2, 0, 1)[None].float() / 255
-        mean = torch.tensor(IMAGENET_MEAN, device=self.device)[:, None, None]
-        std = torch.tensor(IMAGENET_STD, device=self.device)[:, None, None]
-        mixed = self.precision != "float32"
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, mixed):
-            features = self.trunk((images - mean) / std)
-        return features[0].float().cpu().numpy()
+        weight = self._weight
+        images = torch.from_numpy(np.ascontiguousarray(pixels))
+        if weight.device.type == "cuda":
+            # From pinned memory a copy runs at the bus's speed and lets the CPU go on. Bytes
+            # are sent, a quarter of the floats that they become there.
+            images = images.pin_memory()
+        factor, summand = self._normalisation
+        with torch.inference_mode():
+            images = images.to(weight.device, non_blocking=True)
+            # (rows, cols, channels) is the layout of channels_last already: no copy is made.
+            images = images.permute(2, 0, 1)[None].float().mul_(factor).add_(summand)
+            # Normalised before rounding: the grey values of tissue lie close together.
+            features = self.trunk(images.to(weight.dtype))
+            return features[0].float().cpu().numpy()

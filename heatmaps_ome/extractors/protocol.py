@@ -26,6 +26,11 @@ class Extractor(Protocol):
         ...
 
     @property
+    def precision(self) -> str:
+        """The number type it computes in: "float32" or "bfloat16"."""
+        ...
+
+    @property
     def weights_digest(self) -> str:
         """Sha256 of the weights' file."""
         ...

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from heatmaps_ome.errors import ExtractorError
-from heatmaps_ome.extractors.dense import DenseExtractor
+from heatmaps_ome.extractors.dense import DenseExtractor, ready
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ class _Trunk(nn.Module):
         return self.resnet.forward_features(images)  # pyright: ignore[reportCallIssue]
 
 
-def load(weights: Path | None, device: str) -> DenseExtractor:
+def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
     """Return RetCCL with weights from ``best_ckpt.pth`` or a safetensors file.
 
     Raises
@@ -75,8 +75,8 @@ def load(weights: Path | None, device: str) -> DenseExtractor:
             f"{weights} does not hold the weights of a ResNet-50 (its {len(state)} tensors do not "
             f"fit); {WHERE}"
         ) from error
-    trunk = _Trunk(resnet).eval().to(device)
-    return DenseExtractor("retccl", trunk, digest, 2048, torch.device(device))
+    trunk = ready(_Trunk(resnet).eval(), device, precision)
+    return DenseExtractor("retccl", trunk, digest, 2048)
 
 
 def _read_state(weights: Path) -> tuple[dict[str, torch.Tensor], str]:

@@ -6,10 +6,8 @@ import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING
 
-import torch
-
 from heatmaps_ome.errors import ExtractorError
-from heatmaps_ome.extractors.dense import DenseExtractor
+from heatmaps_ome.extractors.dense import DenseExtractor, ready
 from heatmaps_ome.extractors.tiny import (
     CHANNELS,
     HALO_PX,
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def load(weights: Path | None, device: str) -> DenseExtractor:
+def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
     """Return the demo's extractor with its packaged weights.
 
     Raises
@@ -38,10 +36,9 @@ def load(weights: Path | None, device: str) -> DenseExtractor:
     packaged = resources.files("heatmaps_ome") / "demo" / "data" / WEIGHTS_NAME
     return DenseExtractor(
         name="tiny",
-        trunk=tiny_trunk().to(device),
+        trunk=ready(tiny_trunk(), device, precision),
         weights_digest=hashlib.sha256(packaged.read_bytes()).hexdigest(),
         channels=CHANNELS,
-        device=torch.device(device),
         stride_px=STRIDE_PX,
         halo_px=HALO_PX,
     )

@@ -122,10 +122,19 @@ class CreateOptions:
         "network", f"where the network runs: {DEVICES}", default="auto", type=str, metavar="DEVICE"
     )
     force_cpu: bool = option("network", "the same as --device cpu", default=False)
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "network",
+        "number type the network computes in; auto is bfloat16 where the device computes it "
+        "faster, else float32",
+        default="auto",
+        type=str,
+        metavar="TYPE",
+    )
     block_size: int = option(
         "network",
-        "side of the blocks put through the network, in network pixels; changes memory, not values",
-        default=1024,
+        "longest side of the blocks put through the network, in network pixels; changes memory, "
+        "not values",
+        default=2048,
         type=int,
         metavar="PX",
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels
+from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels, tiles_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TARGET_MPP = 256 / 224
 MASK_THRESHOLD = 224.0
-BLOCK_PX = 1024
+BLOCK_PX = 2048
 IMAGE_SIDE = 8192
 OVERLAY_CELLS = Shape(938, 1250)
 OVERLAY_L0 = Shape(80_000, 100_000)
@@ -85,7 +85,7 @@ def network(slide: str, weights: str) -> None:
     """Run the bare network on noise of the shapes that the slide's tissue blocks have."""
     import torch
 
-    from heatmaps_ome.blocks import plan_blocks
+    from heatmaps_ome.blocks import BlockPixels, plan_blocks
     from heatmaps_ome.features import feature_grid
     from heatmaps_ome.openslide_reader import OpenSlideReader
     from heatmaps_ome.tissue import tissue_cells
@@ -93,11 +93,13 @@ def network(slide: str, weights: str) -> None:
     extractor, opened = _extractor(weights), OpenSlideReader(Path(slide))
     grid = feature_grid(opened, extractor, TARGET_MPP)
     tissue = tissue_cells(opened, grid, MASK_THRESHOLD)
-    pixels = network_pixels(opened.shape, opened.mpp, TARGET_MPP)
-    blocks = plan_blocks(
-        tissue, pixels.shape, extractor.stride_px, extractor.halo_px,
-        BLOCK_PX // extractor.stride_px,
-    )  # fmt: skip
+    slide_px = network_pixels(opened.shape, opened.mpp, TARGET_MPP).shape
+    pixels = BlockPixels(slide_px, extractor.stride_px, extractor.halo_px)
+    blocks = [
+        block
+        for chunk in tiles_of(grid.shape, BLOCK_PX // extractor.stride_px)
+        for block in plan_blocks(tissue[chunk.slices], chunk, pixels)
+    ]
     images = {b.pixels[2:]: torch.rand(1, 3, b.pixels.rows, b.pixels.cols) for b in blocks}
     with clock(), torch.inference_mode():
         for block in blocks:
@@ -194,7 +196,7 @@ def _extractor(weights: str) -> Extractor:
     """Return the ResNet-50."""
     from heatmaps_ome.extractors import load_extractor
 
-    return load_extractor("retccl", Path(weights), "cpu")
+    return load_extractor("retccl", Path(weights), "cpu", "auto")
 
 
 def _picture(slide: str) -> np.ndarray:

@@ -1,0 +1,126 @@
+"""Slide + networks → raw maps, or the very maps that an earlier run with both has kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from heatmaps_ome import __version__
+from heatmaps_ome.cache import folder_of
+from heatmaps_ome.errors import ResultError
+from heatmaps_ome.export.values import read_values, write_values
+from heatmaps_ome.features import Extraction, extract, feature_grid
+from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.results import written_whole
+from heatmaps_ome.tissue import TissueCells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import numpy as np
+
+    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.pooling import Pooling
+    from heatmaps_ome.working_copy import WorkingCopy
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that makes raw maps of a slide.
+
+    Attributes
+    ----------
+    extraction : Extraction
+    mask_threshold : float
+        Brightness in 0..255 from which a cell is background.
+    overlaps : bool
+        Whether the network begins before the slide has been read: on an accelerator. On a CPU
+        both would only take the cores from each other.
+    """
+
+    extractor: Extractor
+    model: AttentionMIL
+    pooling: Pooling
+    extraction: Extraction
+    mask_threshold: float
+    overlaps: bool
+
+
+def raw_maps(
+    slide: WorkingCopy,
+    recipe: Recipe,
+    watch: Callable[[str], AbstractContextManager[None]],
+    progress: Callable[[str, int, int], None],
+) -> HeatmapSet:
+    """Return what the model makes of a slide.
+
+    Parameters
+    ----------
+    watch : callable
+        Entered with the name of each stage while it lasts.
+    progress : callable
+        Told (stage, steps done, steps in all).
+    """
+    kept = folder_of(recipe.extraction.cache, _identity(slide, recipe))
+    found = _kept(kept)
+    if found is None:
+        found = _made(slide, recipe, watch, progress)
+        written_whole(kept, lambda folder: write_values(found, folder, {}))
+    # A slide keeps its maps when its file is renamed.
+    return replace(found, slide_name=slide.name)
+
+
+def _made(
+    slide: WorkingCopy,
+    recipe: Recipe,
+    watch: Callable[[str], AbstractContextManager[None]],
+    progress: Callable[[str, int, int], None],
+) -> HeatmapSet:
+    """Return a slide's maps, made by the networks."""
+    how = recipe.extraction
+    grid = feature_grid(slide, recipe.extractor, how.target_mpp)
+    cells = TissueCells(slide, grid, recipe.mask_threshold)
+    tissue: np.ndarray | TissueCells = cells
+    if not recipe.overlaps:
+        with watch("reading"):
+            slide.fill(lambda done, total: progress("reading", done, total))
+        with watch("tissue"):
+            tissue = cells[:]
+    with watch("features"):
+        store = extract(
+            slide, recipe.extractor, tissue, how,
+            lambda done, total: progress("features", done, total),
+        )  # fmt: skip
+    with watch("model"):
+        return compute_heatmaps(slide, grid, cells[:], store, recipe.pooling, recipe.model)
+
+
+def _kept(folder: Path) -> HeatmapSet | None:
+    """Return the maps in a folder of the cache, or None if they are not there or damaged."""
+    for path in folder.glob("*.zarr"):
+        try:
+            return read_values(path)
+        except ResultError:
+            return None
+    return None
+
+
+def _identity(slide: WorkingCopy, recipe: Recipe) -> dict[str, object]:
+    """Return all that raw maps depend on."""
+    return {
+        "kind": "raw maps",
+        # Another version may make them otherwise; features, the costly part, have a number.
+        "version": __version__,
+        "slide": slide.fingerprint(),
+        "mpp": list(slide.mpp),
+        "read_from": slide.read_from,
+        "target_mpp": recipe.extraction.target_mpp,
+        "extractor": recipe.extractor.digest,
+        "model": recipe.model.digest,
+        "pooling": asdict(recipe.pooling),
+        "mask_threshold": recipe.mask_threshold,
+    }

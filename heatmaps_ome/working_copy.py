@@ -1,0 +1,284 @@
+"""A slide's pixels at the network's resolution, read once and kept on disk in levels.
+
+Decoding a slide costs ten times what reading it back from here does. So tissue, features, previews
+and the OME-Zarr's image are all made from this copy, also by later runs; its chunks are those of
+OME-Zarr, which takes them as they are.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import zarr
+from numcodecs import Blosc
+
+from heatmaps_ome.cache import folder_of
+from heatmaps_ome.errors import HeatmapsError, OutputError
+from heatmaps_ome.geometry import YX, Grid, Shape, Window
+from heatmaps_ome.pyramid import levels_from_strips, n_levels
+from heatmaps_ome.reading import read_strips
+from heatmaps_ome.resampling import Resampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from heatmaps_ome.slide import ReadFrom, SlideReader
+
+CHUNK = 512
+"""Side of a chunk: that of our OME-Zarr images."""
+COMPRESSOR = Blosc("lz4", 5, Blosc.NOSHUFFLE)
+"""Slide pixels hardly compress without loss, so the fastest codec."""
+_LAYOUT = 1
+"""Raised whenever the meaning of copies changes, so that old ones are left alone."""
+_COMPLETE = "complete"
+"""A file that is written when all else is, with the number of the others."""
+
+
+class WorkingCopy:
+    """A SlideReader that reads what it has from its copy; all else from the slide.
+
+    From the first read on a thread fills the copy from top to bottom. A read waits for what it
+    needs, so whoever works downwards overlaps with the reading.
+
+    Parameters
+    ----------
+    slide : SlideReader
+        The slide itself; closed with the copy.
+    fingerprint : str
+        The slide's, which reads megabytes to make.
+    lattice : Grid
+        Lattice of the copy's finest level, anchored at the slide's corner.
+    cache : Path
+        Folder that the copy is kept in, found again by the slide's content.
+    threads : int
+        Threads that read the slide.
+
+    Raises
+    ------
+    OutputError
+        If the cache cannot be used.
+    """
+
+    def __init__(
+        self, slide: SlideReader, fingerprint: str, lattice: Grid, cache: Path, threads: int
+    ) -> None:
+        self._slide, self._lattice, self._threads = slide, lattice, threads
+        self._fingerprint = fingerprint
+        self.folder = folder_of(cache, _identity(self, lattice))
+        self._shapes = [
+            lattice.shape.halved(level) for level in range(n_levels(lattice.shape, CHUNK))
+        ]
+        l0_pixels = [lattice.downsampled(level).l0_cell for level in range(len(self._shapes))]
+        self._l0_pixels = l0_pixels
+        self._resampler = Resampler(self._shapes, l0_pixels, self._read_tile)
+        self._changed = threading.Condition()
+        self._failure: Exception | None = None
+        self._closed = False
+        self._filling: threading.Thread | None = None
+        try:
+            complete = _is_complete(self.folder)
+            self._levels = [self._opened(level) for level in range(len(self._shapes))]
+        except OSError as error:
+            raise OutputError(
+                f"the cache {cache} cannot be used ({error.strerror}); choose another with "
+                "--cache-dir"
+            ) from error
+        self._rows = [shape.rows if complete else 0 for shape in self._shapes]
+
+    @property
+    def path(self) -> Path:
+        """The slide's file."""
+        return self._slide.path
+
+    @property
+    def name(self) -> str:
+        """The slide's name."""
+        return self._slide.name
+
+    @property
+    def shape(self) -> Shape:
+        """The slide's size at level 0."""
+        return self._slide.shape
+
+    @property
+    def mpp(self) -> YX:
+        """µm per level-0 pixel."""
+        return self._slide.mpp
+
+    @property
+    def bounds(self) -> Window:
+        """The slide's non-empty rectangle at level 0."""
+        return self._slide.bounds
+
+    @property
+    def mpp_source(self) -> str:
+        """Where ``mpp`` was found."""
+        return self._slide.mpp_source
+
+    @property
+    def read_from(self) -> ReadFrom:
+        """Which of the slide's levels were copied from."""
+        return self._slide.read_from
+
+    def fingerprint(self) -> str:
+        """Return a digest of the slide's content."""
+        return self._fingerprint
+
+    def level_folders(self, lattice: Grid) -> list[Path]:
+        """Return where the arrays of all levels lie, finest first, once they are complete.
+
+        Parameters
+        ----------
+        lattice : Grid
+            The lattice wanted of the finest; if it is not the copy's own there are none.
+
+        Returns
+        -------
+        list of Path
+            zarr v2 arrays of (3, rows, cols) uint8, chunked and compressed as OME-Zarr's.
+        """
+        if lattice != self._lattice:
+            return []
+        self.fill()
+        return [self.folder / str(level) for level in range(len(self._shapes))]
+
+    def fill(self, progress: Callable[[int, int], None] = lambda *_: None) -> None:
+        """Wait until the copy is complete.
+
+        Parameters
+        ----------
+        progress : callable
+            Told (rows done, rows in all), of the finest level.
+
+        Raises
+        ------
+        SlideError, OutputError
+            What went wrong with the copying.
+        """
+        for level, shape in enumerate(self._shapes):
+            for rows in range(0, shape.rows + CHUNK, CHUNK):
+                self._wait(level, min(rows, shape.rows))
+                if level == 0:
+                    progress(min(rows, shape.rows), shape.rows)
+        if self._filling is not None:
+            self._filling.join()
+
+    def read(self, lattice: Grid, window: Window) -> np.ndarray:
+        """Return a window of the slide on a lattice; see SlideReader.
+
+        Raises
+        ------
+        SlideError
+            If a tile of the slide is damaged; says where.
+        """
+        level = self._resampler.level_for(lattice.l0_cell)
+        own = self._l0_pixels[level]
+        if own == lattice.l0_cell and lattice.l0_origin == YX(0.0, 0.0):
+            return self._stored(level, window)
+        # As fine as what is wanted, or what is wanted is not here.
+        if own.y > lattice.l0_cell.y * 1.01 or own.x > lattice.l0_cell.x * 1.01:
+            return self._slide.read(lattice, window)
+        return self._resampler.read(lattice, window, level)
+
+    def close(self) -> None:
+        """Stop copying, and give the slide and the memory back."""
+        self._closed = True
+        if self._filling is not None:
+            self._filling.join()
+        self._resampler.forget()
+        self._slide.close()
+
+    def _fill(self) -> None:
+        """Copy the slide, strip by strip."""
+        try:
+            strips = read_strips(self._slide, self._lattice, CHUNK, self._threads)
+            for level, row, strip in levels_from_strips(strips, len(self._levels), CHUNK):
+                if self._closed:
+                    return
+                self._levels[level][:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
+                with self._changed:
+                    self._rows[level] = row + len(strip)
+                    self._changed.notify_all()
+            (self.folder / _COMPLETE).write_text(_n_files(self.folder))
+        # Whoever waits must learn of it, whatever it was.
+        except Exception as error:  # noqa: BLE001
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell all who wait that no more will come."""
+        with self._changed:
+            self._failure = error
+            if isinstance(error, OSError) and not isinstance(error, HeatmapsError):
+                self._failure = OutputError(
+                    f"{self.folder} cannot be written ({error.strerror}); free space there or "
+                    "choose another place with --cache-dir"
+                )
+            self._changed.notify_all()
+
+    def _wait(self, level: int, row_stop: int) -> None:
+        """Wait for rows of a level."""
+        with self._changed:
+            if self._filling is None and self._rows[-1] < self._shapes[-1].rows:
+                self._filling = threading.Thread(target=self._fill, name="copy", daemon=True)
+                self._filling.start()
+            self._changed.wait_for(
+                lambda: self._rows[level] >= row_stop or self._failure is not None
+            )
+            if self._failure is not None:
+                raise self._failure
+
+    def _stored(self, level: int, window: Window) -> np.ndarray:
+        """Return a window of a level."""
+        self._wait(level, window.row_stop)
+        planes = np.asarray(self._levels[level][:, *window.slices])
+        return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
+
+    def _read_tile(self, level: int, tile: Window) -> np.ndarray:
+        """Return what lies on a level of a tile."""
+        return self._stored(level, tile.common(Window(0, 0, *self._shapes[level])))
+
+    def _opened(self, level: int) -> zarr.Array:
+        """Return a level, made if it is not there.
+
+        Chunks of a run that was killed are replaced by the very same, and two runs that fill one
+        copy do each other no harm.
+        """
+        folder = self.folder / str(level)
+        if (folder / ".zarray").is_file():
+            return zarr.open_array(folder, mode="r+", zarr_format=2)
+        return zarr.create_array(
+            folder,
+            shape=(3, *self._shapes[level]),
+            chunks=(3, CHUNK, CHUNK),
+            dtype="uint8",
+            fill_value=0,
+            compressors=COMPRESSOR,
+            zarr_format=2,
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+        )
+
+
+def _is_complete(folder: Path) -> bool:
+    """Return whether a copy was completed and still has all its files."""
+    said = folder / _COMPLETE
+    return said.is_file() and said.read_text() == _n_files(folder)
+
+
+def _n_files(folder: Path) -> str:
+    """Return how many files the levels of a copy have: a missing chunk would read as black."""
+    return str(sum(path.is_file() for path in folder.glob("*/**/*")))
+
+
+def _identity(slide: SlideReader, lattice: Grid) -> dict[str, object]:
+    """Return all that a copy depends on."""
+    return {
+        "kind": "pixels",
+        "layout": _LAYOUT,
+        "slide": slide.fingerprint(),
+        "mpp": list(slide.mpp),
+        "l0_pixel": list(lattice.l0_cell),
+        "read_from": slide.read_from,
+    }
