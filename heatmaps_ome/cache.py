@@ -1,9 +1,9 @@
 """Features on disk, chunk by chunk, found again by what they were made from.
 
-A slide's features live in ``CACHE/features/<key>/``, a zarr array whose chunks are squares of cells; cells
-that were never computed are NaN. The key is a digest of the slide's content, the extractor and
-the geometry, never of a file's name or of what is tissue. Chunks are written whole (zarr renames
-them into place), so a killed run resumes where it stopped.
+A slide's features live in ``CACHE/features/<key>/``, a zarr array whose chunks are squares of
+cells; cells that were never computed are NaN. The key is a digest of the slide's content, the
+extractor and the geometry, never of a file's name or of what is tissue. Chunks are written whole
+(zarr renames them into place), so a killed run resumes where it stopped.
 """
 
 from __future__ import annotations

@@ -273,7 +273,12 @@ def raster_pixels(slide_shape: Shape, slide_mpp: YX, cell: YX, largest: int = 8)
         Upper limit of a raster pixel in level-0 pixels.
     """
     whole = max(1, min(largest, math.floor(min(cell) / 4)))
-    return _covering(slide_shape, slide_mpp, YX(float(whole), float(whole)))
+    return anchored_pixels(slide_shape, slide_mpp, whole)
+
+
+def anchored_pixels(slide_shape: Shape, slide_mpp: YX, side: int) -> Grid:
+    """Return the lattice of squares of so many level-0 pixels, anchored at the slide's corner."""
+    return _covering(slide_shape, slide_mpp, YX(float(side), float(side)))
 
 
 def _covering(slide_shape: Shape, slide_mpp: YX, l0_pixel: YX) -> Grid:

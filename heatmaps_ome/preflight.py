@@ -303,6 +303,7 @@ def _settings(options: CreateOptions) -> Settings:
         ngff=options.ngff,
         flattened=not options.no_flattened,
         flat_mpp=options.flat_mpp,
+        overlay_px=options.overlay_px,
     )
 
 

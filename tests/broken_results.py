@@ -47,6 +47,8 @@ def good_run(folder, **changed):
         "output_path": folder / "out",
         "true_class": CLASSES[0],
         "extractor": "off-centre",
+        # Fine enough for overlays of such slides to have levels.
+        "overlay_px": 8,
     }
     known = extractors.REGISTRY.get("off-centre")
     extractors.REGISTRY["off-centre"] = "broken_results:load_off_centre"

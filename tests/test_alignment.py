@@ -28,7 +28,8 @@ CASES = {
     "transparent": Case(
         Shape(901, 1003), YX(0.5, 0.5), transparent=Window(256, 402, 219, 293), block_size=1024
     ),
-    "pyramids": Case(Shape(2301, 603), YX(0.5, 0.5), block_size=1024),
+    "pyramids": Case(Shape(2301, 603), YX(0.5, 0.5), block_size=1024, options={"overlay_px": 8}),
+    "overlays at full resolution": Case(Shape(901, 1103), YX(0.41, 0.5), options={"overlay_px": 1}),
     "smaller than a block": Case(
         Shape(203, 305), YX(1.0, 1.0), extractor="position-tiles", block_size=1024
     ),
@@ -63,7 +64,7 @@ def test_every_value_is_found_at_its_place(case, check, folder_of):
     CHECKS[check](CASES[case], folder_of(case))
 
 
-@pytest.mark.parametrize("case", ["mpp x != y", "pyramids"])
+@pytest.mark.parametrize("case", ["mpp x != y", "pyramids", "overlays at full resolution"])
 @pytest.mark.parametrize("mark", [pytest.param(None, marks=bioformats.needed)])
 def test_bio_formats_finds_every_value_at_its_place(case, mark, folder_of):
     checks.check_bioformats(CASES[case], folder_of(case))

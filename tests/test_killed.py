@@ -69,7 +69,7 @@ def test_a_killed_run_resumes_with_the_blocks_it_has(tmp_path, monkeypatch):
 def _wait_for_blocks(cache: Path, child: subprocess.Popen) -> int:
     """Wait until a few blocks are in the cache; return how many."""
     for _ in range(600):
-        blocks = [path for path in cache.glob("*/c/*/*/0") if path.is_file()]
+        blocks = [path for path in cache.glob("features/*/c/*/*/0") if path.is_file()]
         if len(blocks) >= 3:
             return len(blocks)
         assert child.poll() is None, "the run ended before it could be killed"

@@ -174,7 +174,7 @@ def test_every_pixel_of_every_level_is_the_files_own_at_its_place(
         levels = [level.asarray() for level in tiff.series[0].levels]
     assert len(shown["levels"]) == len(levels) > 1
     for number, (found, level) in enumerate(zip(shown["levels"], levels, strict=True)):
-        l0_pixel = (8 if bands is None else 18) * 2**number
+        l0_pixel = (9 if bands is None else 18) * 2**number
         assert found["downsample"] == l0_pixel
         # Nothing at the slide's right and lower edge is left out.
         assert found["cols"] * l0_pixel >= size["width"]

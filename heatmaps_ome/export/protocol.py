@@ -33,6 +33,8 @@ class Settings:
     flat_mpp : float or None
         µm per pixel of those pictures; None: the slide image's, halved until it is of bearable
         size.
+    overlay_px : int or None
+        Level-0 pixels of an overlay's pixel, which is at most a cell; None: an eighth of a cell.
     """
 
     threads: int = 4
@@ -40,6 +42,7 @@ class Settings:
     ngff: Ngff = "0.4"
     flattened: bool = True
     flat_mpp: float | None = None
+    overlay_px: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,7 @@ class SlideResult:
     image : Grid
         Lattice of the slide image that goes with the maps.
     raster : Grid
-        Lattice on which maps are drawn (a whole number of level-0 pixels, no translation).
+        Lattice on which labels are drawn (a whole number of level-0 pixels, no translation).
     """
 
     slide: SlideReader

@@ -1,27 +1,41 @@
 """Writes ``<slide>.<map>.ome.tiff``: pyramidal RGBA overlays that desktop viewers open.
 
 The raw values go along as ``<slide>.values.ome.tiff``.
+
+A TIFF has no translation, so overlays are drawn on a lattice anchored at the slide's corner, whose
+pixels are a whole number of level-0 pixels; viewers scale by physical size. As a rule they are an
+eighth of a cell, so that edges of cells lie within a sixteenth of a cell of their true place.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.display import pictured
+from heatmaps_ome.export.bigtiff import Level, write_pyramid
 from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
+from heatmaps_ome.export.overlay_tiles import TileEncoder
+from heatmaps_ome.export.patchwork import drawn
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import coloured_cells
 from heatmaps_ome.export.tiff_chain import chain_sub_ifds
-from heatmaps_ome.export.tiff_pyramid import lazy_raster, padded_shape, save_pyramid
+from heatmaps_ome.export.tiff_pyramid import TILE, padded_shape
 from heatmaps_ome.export.value_tiff import write_value_tiff
+from heatmaps_ome.geometry import anchored_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.export.patchwork import Patchwork
     from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.geometry import Grid
+
+_PIXELS_PER_CELL = 8
 
 
 @dataclass(frozen=True)
@@ -48,26 +62,56 @@ class TiffExporter:
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
         """Write an overlay per map, and the raw values, into a folder; return their paths."""
-        overlays = [self._write_map(shown, result, folder) for shown in pictured(result.maps)]
+        overlays = [self.write_overlay(shown, result, folder) for shown in pictured(result.maps)]
         return [*overlays, write_value_tiff(result, folder)]
 
-    def _write_map(self, shown: DisplayMap, result: SlideResult, folder: Path) -> Path:
-        """Write one overlay."""
+    def write_overlay(self, shown: DisplayMap, result: SlideResult, folder: Path) -> Path:
+        """Write the overlay of one map into a folder and return its path.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
         path = folder / f"{result.slide.name}.{shown.name}.ome.tiff"
-        raster = result.raster
-        shape = padded_shape(raster.shape)
-        image = lazy_raster(coloured_cells(shown), shown.grid, raster, shape, 0)
+        lattice = overlay_lattice(result, self.settings.overlay_px)
+        shape = padded_shape(lattice.shape)
         facts = OmeImage(
             name=f"{result.slide.name}: {shown.title}",
             shape=shape,
-            um_pixel=raster.um_cell,
+            um_pixel=lattice.um_cell,
             pixel_type="uint8",
             channels=((shown.quantity, None),),
             samples=4,
             interleaved=True,
         )
-        coloured = image.copy(interpretation="srgb")
-        save_pyramid(coloured, path, ome_xml(facts, planes=True), raster, "mean", shape.rows)
+        encoder = TileEncoder(TILE)
+        levels = _levels(drawn(coloured_cells(shown), shown.grid, lattice, shape), encoder)
+        text = ome_xml(facts, planes=True)
+        write_pyramid(path, levels, TILE, encoder.blank, text, lattice.um_cell)
         if self.settings.chain:
             chain_sub_ifds(path)
         return path
+
+
+def overlay_lattice(result: SlideResult, l0_pixel: int | None) -> Grid:
+    """Return the lattice that overlays are drawn on.
+
+    Parameters
+    ----------
+    l0_pixel : int or None
+        Level-0 pixels of one of its pixels, or less where a cell is smaller, as no cell may be left
+        out; None: an eighth of a cell, rounded down.
+    """
+    slide, cell = result.slide, min(result.heatmaps.grid.l0_cell)
+    wanted = cell / _PIXELS_PER_CELL if l0_pixel is None else min(l0_pixel, cell)
+    return anchored_pixels(slide.shape, slide.mpp, max(1, math.floor(wanted)))
+
+
+def _levels(finest: Patchwork, encoder: TileEncoder) -> Iterator[Level]:
+    """Yield a pyramid down to a single tile."""
+    picture = finest
+    yield Level(picture.shape, encoder.tiles(picture))
+    while max(picture.shape) > TILE:
+        picture = picture.halved()
+        yield Level(picture.shape, encoder.tiles(picture))

@@ -246,6 +246,13 @@ class CreateOptions:
         "do not write those pictures, which are for web viewers that draw no labels",
         default=False,
     )
+    overlay_px: Optional[int] = option(
+        "outputs",
+        "slide pixels of an overlay's pixel: 1 for full resolution, larger files that look the "
+        "same; at most a cell (default: an eighth of a cell)",
+        type=int,
+        metavar="PX",
+    )
     ngff: Literal["0.4", "0.5"] = option(
         "outputs",
         "version of OME-Zarr: 0.4 opens everywhere, QuPath included; 0.5 (zarr v3, sharded) has "
@@ -272,7 +279,7 @@ class CreateOptions:
         _require_between(self, 0.05, 20, "target_mpp", "mpp", "image_mpp", "flat_mpp")
         _require_between(self, 32, 16384, "block_size")
         _require_between(self, 0.1, 65536, "max_memory")
-        _require_between(self, 1, 256, "threads")
+        _require_between(self, 1, 256, "threads", "overlay_px")
         if self.att_lower_threshold >= self.att_upper_threshold:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)

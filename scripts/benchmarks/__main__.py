@@ -59,6 +59,8 @@ def pairs(folder: Path, big: Size, tenth: Size) -> list[Pair]:
         Pair("f", "whole run / of a tenth of the slide", whole,
              ("whole", small, weights, model, str(folder / "out-tenth"))),
         Pair("g", "other colours and quantiles / first run", again, whole, before=whole),
+        Pair("h", "overlay at full resolution / by libvips", ("overlay", "1"),
+             ("overlay_upsampled",)),
     ]  # fmt: skip
 
 
@@ -116,7 +118,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="turns (default: 3)")
     parser.add_argument(
         "--only",
-        default="abcdefg",
+        default="abcdefgh",
         metavar="KEYS",
         help="pairs to measure, for example ce (default: all)",
     )

@@ -12,20 +12,21 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels, tiles_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.extractors.protocol import Extractor
 
 TARGET_MPP = 256 / 224
 MASK_THRESHOLD = 224.0
 BLOCK_PX = 2048
 IMAGE_SIDE = 8192
-OVERLAY_CELLS = (938, 1250)
+OVERLAY_CELLS = Shape(938, 1250)
 OVERLAY_L0 = Shape(80_000, 100_000)
 
 
@@ -68,6 +69,7 @@ def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
 
 def reference(slide: str, weights: str, out: str) -> None:
     """Run the reference's algorithm from the slide to its files."""
+    import torch
     from model_files import make_parts
 
     from benchmarks.baseline import run_reference
@@ -81,6 +83,8 @@ def reference(slide: str, weights: str, out: str) -> None:
 
 def network(slide: str, weights: str) -> None:
     """Run the bare network on noise of the shapes that the slide's tissue blocks have."""
+    import torch
+
     from heatmaps_ome.blocks import BlockPixels, plan_blocks
     from heatmaps_ome.features import feature_grid
     from heatmaps_ome.openslide_reader import OpenSlideReader
@@ -162,28 +166,33 @@ def image_ome_zarr(slide: str) -> None:
         )  # fmt: skip
 
 
-def overlay() -> None:
-    """Write the overlay of a slide of 8 gigapixels as the exporter does by default."""
-    from heatmaps_ome.export.tiff_pyramid import lazy_raster, padded_shape, save_pyramid
-    from heatmaps_ome.geometry import raster_pixels
+def overlay(*l0_pixel: str) -> None:
+    """Write the overlay of a slide of 8 gigapixels as the exporter does.
 
-    rgba, grid = _map()
-    raster = raster_pixels(OVERLAY_L0, grid.mpp, grid.l0_cell)
-    shape = padded_shape(raster.shape)
+    Parameters
+    ----------
+    *l0_pixel : str
+        Level-0 pixels of an overlay's pixel; none for the default.
+    """
+    from heatmaps_ome.export.protocol import Settings
+    from heatmaps_ome.export.tiff import TiffExporter
+
+    shown, result = _map()
+    exporter = TiffExporter(Settings(overlay_px=int(l0_pixel[0]) if l0_pixel else None))
     with TemporaryDirectory() as scratch, clock():
-        drawn = lazy_raster(rgba, grid, raster, shape, 0).copy(interpretation="srgb")
-        save_pyramid(drawn, Path(scratch) / "a.tiff", "", raster, "mean", shape.rows)
+        exporter.write_overlay(shown, result, Path(scratch))
 
 
 def overlay_upsampled() -> None:
     """Write the same overlay at full resolution, enlarged by libvips as it comes."""
     import pyvips
 
-    rgba, grid = _map()
+    from heatmaps_ome.export.rasterise import coloured_cells
+
+    shown, _ = _map()
     with TemporaryDirectory() as scratch, clock():
-        cells = pyvips.Image.new_from_array(rgba).copy(interpretation="srgb")
-        side = round(grid.l0_cell.y)
-        cells.zoom(side, side).tiffsave(
+        cells = pyvips.Image.new_from_array(coloured_cells(shown)).copy(interpretation="srgb")
+        cells.zoom(round(shown.grid.l0_cell.x), round(shown.grid.l0_cell.y)).tiffsave(
             str(Path(scratch) / "a.tiff"), compression="deflate", tile=True, tile_width=256,
             tile_height=256, pyramid=True, subifd=True, bigtiff=True, predictor="horizontal",
         )  # fmt: skip
@@ -206,16 +215,21 @@ def _picture(slide: str) -> np.ndarray:
         return np.asarray(opened.read_region((left, top), 0, (cols, rows)).convert("RGB"))
 
 
-def _map() -> tuple[np.ndarray, Grid]:
-    """Return a map's colours, a third of them tissue in patches, and its grid."""
+def _map() -> tuple[DisplayMap, SlideResult]:
+    """Return a map, a third of it tissue in patches, and the result of a slide that has no more."""
+    from fakes import FakeSlide, display_map, noise_rgb, slide_result
     from scipy.ndimage import gaussian_filter
 
     rng = np.random.default_rng(0)
     field = gaussian_filter(rng.normal(size=OVERLAY_CELLS), 20)
-    rgba = rng.integers(0, 256, (*OVERLAY_CELLS, 4), dtype=np.uint8)
-    rgba[field < np.quantile(field, 0.65)] = 0
+    levels = rng.integers(1, 256, OVERLAY_CELLS, dtype=np.uint8)
+    levels[field < np.quantile(field, 0.65)] = 0
+    slide = FakeSlide(noise_rgb(Shape(2, 2)), YX(0.25, 0.25))
+    slide.shape = OVERLAY_L0
     l0_cell = YX(*(side / cells for side, cells in zip(OVERLAY_L0, OVERLAY_CELLS, strict=True)))
-    return rgba, Grid(Shape(*OVERLAY_CELLS), l0_cell, YX(0.0, 0.0), YX(0.25, 0.25))
+    grid = Grid(OVERLAY_CELLS, l0_cell, YX(0.0, 0.0), slide.mpp)
+    shown = display_map("attention", grid, levels)
+    return shown, slide_result(slide, grid, (shown,))
 
 
 JOBS: dict[str, Callable[..., None]] = {

@@ -1,0 +1,214 @@
+"""Overlays of any size equal the cells drawn pixel by pixel, and cost what the cells do."""
+
+import tracemalloc
+import zlib
+from itertools import pairwise
+
+import numpy as np
+import openslide
+import pytest
+import pyvips
+import tifffile
+from fakes import FakeSlide, covering_grid, display_map, noise_rgb, slide_result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heatmaps_ome.errors import OutputError
+from heatmaps_ome.export.overlay_tiles import TileEncoder
+from heatmaps_ome.export.patchwork import drawn
+from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.export.rasterise import coloured_cells
+from heatmaps_ome.export.repeated_rows import RowCompressor
+from heatmaps_ome.export.tiff import TiffExporter, overlay_lattice
+from heatmaps_ome.export.tiff_pyramid import TILE, padded_shape
+from heatmaps_ome.geometry import YX, Grid, Shape, anchored_pixels, sample
+from heatmaps_ome.options import CreateOptions
+
+MPP = YX(0.5, 0.25)
+
+cells = st.floats(0.7, 150, allow_nan=False)
+origins = st.floats(-200, 200, allow_nan=False)
+sides = st.integers(1, 700)
+
+
+@st.composite
+def cases(draw):
+    """Draw coloured cells of any opacity, their grid and a raster with the size to draw it at."""
+    grid = Grid(
+        Shape(draw(st.integers(1, 30)), draw(st.integers(1, 30))),
+        YX(draw(cells), draw(cells)), YX(draw(origins), draw(origins)), MPP,
+    )  # fmt: skip
+    slide = Shape(draw(sides), draw(sides))
+    raster = anchored_pixels(slide, MPP, draw(st.sampled_from([1, 2, 3, 8])))
+    rng = np.random.default_rng(draw(st.integers(0, 9)))
+    rgba = rng.integers(0, 256, (*grid.shape, 4), dtype=np.uint8)
+    rgba[..., 3] = rng.choice([0, 1, 2, 128, 255], grid.shape)
+    rgba[rgba[..., 3] == 0] = 0
+    return rgba, grid, raster, padded_shape(raster.shape)
+
+
+def whole(picture):
+    return picture.patches[picture.rows][:, picture.cols]
+
+
+def halved_slowly(rgba):
+    """Return the mean of 2 × 2 pixels with straight alpha, by plain division."""
+    blocks = rgba.reshape(len(rgba) // 2, 2, -1, 2, 4).astype(np.float64)
+    alpha = blocks[..., 3].sum(axis=(1, 3))
+    colour = (blocks[..., :3] * blocks[..., 3:]).sum(axis=(1, 3))
+    colour /= np.maximum(alpha, 1)[..., None]
+    out = np.floor(np.concatenate([colour, alpha[..., None] / 4], axis=2) + 0.5)
+    out[out[..., 3] == 0] = 0
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_patches_equal_pixels_at_every_level(case):
+    rgba, grid, raster, shape = case
+    picture = drawn(rgba, grid, raster, shape)
+    expected = np.zeros((*shape, 4), np.uint8)
+    expected[: raster.shape.rows, : raster.shape.cols] = sample(rgba, grid, raster, 0)
+    np.testing.assert_array_equal(whole(picture), expected)
+    while max(picture.shape) > TILE:
+        fine, picture = whole(picture), picture.halved()
+        np.testing.assert_array_equal(whole(picture), halved_slowly(fine))
+
+
+@settings(max_examples=20, deadline=None)
+@given(cases(), st.integers(1, 3))
+def test_a_coarse_level_is_near_the_mean_of_the_finest(case, halvings):
+    rgba, grid, raster, _ = case
+    step = 2**halvings
+    picture = drawn(rgba, grid, raster, Shape(*(-(-n // step) * step for n in raster.shape)))
+    blocks = whole(picture)[..., 3].reshape(picture.shape.rows // step, step, -1, step)
+    mean = blocks.astype(np.float64).mean(axis=(1, 3))
+    for _ in range(halvings):
+        picture = picture.halved()
+    off = np.abs(whole(picture)[..., 3] - mean)
+    assert off.max() <= halvings / 2, "half a grey level is lost at each halving, at most"
+
+
+def test_halving_a_cell_larger_than_a_pixel_makes_few_patches():
+    grid = Grid(Shape(9, 7), YX(146.3, 146.3), YX(-20.1, 3.3), MPP)
+    rgba = coloured_cells(display_map("attention", grid))
+    raster = anchored_pixels(Shape(1536, 1280), MPP, 1)
+    picture = drawn(rgba, grid, raster, raster.shape)
+    for _ in range(7):
+        picture = picture.halved()
+        rows, cols, _ = picture.patches.shape
+        assert rows <= 2 * 9 + 3
+        assert cols <= 2 * 7 + 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases())
+def test_tiles_hold_the_pixels(case):
+    picture = drawn(*case)
+    pixels = whole(picture)
+    rows, cols = (-(-n // TILE) for n in picture.shape)
+    encoder = TileEncoder(TILE)
+    tiles = list(encoder.tiles(picture))
+    assert len(tiles) == rows * cols
+    for index, tile in enumerate(tiles):
+        row, col = (TILE * n for n in divmod(index, cols))
+        expected = pixels[row : row + TILE, col : col + TILE]
+        assert (tile is None) == (not expected.any())
+        data = zlib.decompress(encoder.blank if tile is None else tile)
+        found = np.frombuffer(data, np.uint8).reshape(TILE, TILE, 4)
+        np.testing.assert_array_equal(found[: len(expected), : expected.shape[1]], expected)
+
+
+@pytest.mark.parametrize("size", [1024, 2048, 8192])
+def test_rows_repeated_any_number_of_times_are_what_zlib_unpacks(size):
+    rng = np.random.default_rng(0)
+    rows = RowCompressor(size)
+    bright = bytes([255]) * size
+    for times in [*range(1, 20), *range(200, 260)]:
+        noise = rng.bytes(size)
+        joined = rows.joined([(rows.compressed(noise), times), (rows.compressed(bright), times)])
+        assert zlib.decompress(joined) == noise * times + bright * times
+
+
+def result_of(shape, grid, levels=None, opacity=128):
+    slide = FakeSlide(noise_rgb(Shape(2, 2)), MPP)
+    slide.shape = shape
+    shown = display_map("attention", grid, levels, opacity=opacity)
+    return slide_result(slide, grid, (shown,)), shown
+
+
+def written(result, shown, folder, l0_pixel):
+    return TiffExporter(Settings(overlay_px=l0_pixel)).write_overlay(shown, result, folder)
+
+
+def test_full_resolution_shows_each_pixels_cell_to_every_reader(tmp_path):
+    shape = Shape(1203, 1701)
+    result, shown = result_of(shape, Grid(Shape(8, 12), YX(146.3, 140.1), YX(9.6, -31), MPP))
+    path = written(result, shown, tmp_path, 1)
+    lattice = Grid(shape, YX(1, 1), YX(0, 0), MPP)
+    expected = sample(coloured_cells(shown), shown.grid, lattice, 0)
+    window = (slice(shape.rows), slice(shape.cols))
+    with tifffile.TiffFile(path) as file:
+        assert 'PhysicalSizeX="0.25"' in file.ome_metadata
+        levels = [level.asarray() for level in file.series[0].levels]
+    np.testing.assert_array_equal(levels[0][window], expected)
+    for fine, coarse in pairwise(levels):
+        np.testing.assert_array_equal(coarse, halved_slowly(fine))
+    by_libvips = pyvips.Image.new_from_file(str(path)).numpy()
+    np.testing.assert_array_equal(by_libvips, levels[0])
+    with openslide.OpenSlide(path) as slide:
+        for number, level in enumerate(levels):
+            size = slide.level_dimensions[number]
+            found = np.asarray(slide.read_region((0, 0), number, size)).astype(int)
+            seen = level[..., 3] >= 32
+            assert np.abs(found - level)[seen].max() <= 4, "OpenSlide premultiplies"
+            np.testing.assert_array_equal(found[..., 3], level[..., 3])
+
+
+def test_a_pixel_is_an_eighth_of_a_cell_unless_it_is_told(tmp_path):
+    result, shown = result_of(Shape(5001, 3000), covering_grid(Shape(5001, 3000), YX(150, 147)))
+    for told, pixel in ((None, 18), (1, 1), (40, 40)):
+        lattice = overlay_lattice(result, told)
+        assert (lattice.l0_cell, lattice.l0_origin) == ((pixel, pixel), (0, 0))
+        path = written(result, shown, tmp_path, told)
+        with tifffile.TiffFile(path) as file:
+            assert f'PhysicalSizeY="{pixel * 0.5}"' in file.ome_metadata
+    tiny, _ = result_of(Shape(30, 40), covering_grid(Shape(30, 40), YX(5, 5)))
+    assert overlay_lattice(tiny, None).l0_cell == (1, 1)
+    assert overlay_lattice(tiny, 8).l0_cell == (5, 5), "no cell is left out"
+
+
+def test_empty_tiles_are_all_one_and_cost_their_entries_only(tmp_path):
+    shape = Shape(20_000, 30_000)
+    grid = covering_grid(shape, YX(1000, 1000))
+    levels = np.zeros(grid.shape)
+    levels[10, 20] = 99
+    result, shown = result_of(shape, grid, levels)
+    tracemalloc.start()
+    path = written(result, shown, tmp_path, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    with tifffile.TiffFile(path) as file:
+        pages = [file.pages[0], *(page.aspage() for page in file.pages[0].pages)]
+        entries = sum(len(page.dataoffsets) for page in pages)
+        places = {
+            place
+            for page in pages
+            for place in zip(page.dataoffsets, page.databytecounts, strict=True)
+        }
+    assert entries > 12_000
+    assert len(places) < 50
+    assert path.stat().st_size < 16 * entries + 100_000
+    assert peak < 10e6, "a few strips of a picture of 2.4 GB"
+
+
+def test_an_overlay_that_cannot_be_written_is_told(tmp_path):
+    result, shown = result_of(Shape(300, 300), covering_grid(Shape(300, 300)))
+    with pytest.raises(OutputError, match=r"attention\.ome\.tiff cannot be written"):
+        written(result, shown, tmp_path / "nowhere", None)
+
+
+@pytest.mark.parametrize("pixels", [0, 257])
+def test_pixels_of_no_sense_are_refused(tmp_path, pixels):
+    with pytest.raises(ValueError, match="--overlay-px is"):
+        CreateOptions(model_path=tmp_path, output_path=tmp_path, true_class="A", overlay_px=pixels)
