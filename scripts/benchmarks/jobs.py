@@ -69,7 +69,6 @@ def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
 
 def reference(slide: str, weights: str, out: str) -> None:
     """Run the reference's algorithm from the slide to its files."""
-    import torch
     from model_files import make_parts
 
     from benchmarks.baseline import run_reference
