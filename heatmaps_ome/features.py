@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -103,16 +104,47 @@ def extract(
     windows = (taken.append(step) or step.block.pixels for step in steps)
     done, parts = 0, []
     progress(done, plan.expected_px)
-    with closing(read_in_order(slide, lattice, windows, how.threads)) as images:
+    with (
+        closing(read_in_order(slide, lattice, windows, how.threads)) as images,
+        _Writer(store) as writer,
+    ):
         for _, image in images:
             step = taken.popleft()
             parts.append((step.block.cells, extractor(image)[:, *step.block.keep.slices]))
             if step.completes:
-                store.write(step.chunk, parts)
+                writer.write(step.chunk, parts)
                 parts = []
             done += step.block.pixels.area
             progress(done, plan.expected_px)
     return store
+
+
+class _Writer:
+    """Writes chunks one after the other while the network goes on with the next."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def write(self, chunk: Window, parts: list[tuple[Window, np.ndarray]]) -> None:
+        """Begin to write a chunk once the one before it is written."""
+        self._finish()
+        self._last = self._thread.submit(self._store.write, chunk, parts)
+
+    def _finish(self) -> None:
+        """Wait for what is being written; raise what went wrong with it."""
+        if self._last is not None:
+            self._last.result()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for the last chunk: what the network has computed is kept whatever happens."""
+        self._thread.shutdown()
+        if kind is None:
+            self._finish()
 
 
 _KEPT_AS: Final[Mapping[str, Literal["float16", "float32"]]] = {
