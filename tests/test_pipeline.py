@@ -6,16 +6,18 @@ import shutil
 import threading
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
 import zarr
-from fake_extractors import CLASSES, load_mean_colour
+from fake_extractors import CLASSES, MeanColourTiles, load_mean_colour
 from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.export.values import read_values
+from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.preflight import PreflightError
@@ -163,6 +165,69 @@ def test_other_colours_and_classes_need_no_network(world):
     )  # fmt: skip
     assert {o.status for o in outcomes} == {"done"}
     assert load_mean_colour.calls == calls
+
+
+def test_other_colours_read_no_slide_and_build_no_network(world, monkeypatch):
+    # Previews of so small a slide are finer than the network's pixels, and so read from it.
+    formats = ("ome-zarr", "ome-tiff", "cells")
+    world.run(formats=formats)
+    folder = world.path / "out" / "a"
+    values = read_values(folder / "a.values.ome.zarr")
+    image = (folder / "a.ome.zarr" / "0" / "0" / "0" / "0").read_bytes()
+
+    def unwanted(*_):
+        raise AssertionError("the cache has it")
+
+    monkeypatch.setattr(OpenSlideReader, "read", unwanted)
+    monkeypatch.setattr(MeanColourTiles, "prepare", unwanted)
+    outcomes = world.run(overwrite=True, att_cmap="viridis", score_threshold=0.8, formats=formats)
+    assert {o.status for o in outcomes} == {"done"}
+    again = read_values(folder / "a.values.ome.zarr")
+    assert np.array_equal(again.attention, values.attention, equal_nan=True)
+    assert (folder / "a.ome.zarr" / "0" / "0" / "0" / "0").read_bytes() == image
+
+
+def test_a_damaged_cache_of_maps_is_made_anew(world):
+    world.run()
+    [path] = (world.path / "out" / ".cache" / "maps").glob("*/a.values.ome.zarr")
+    for chunk in (path / "0").rglob("[0-9]"):
+        if chunk.is_file():
+            chunk.write_bytes(b"damaged")
+    outcomes = world.run(overwrite=True, att_cmap="viridis")
+    assert {o.status for o in outcomes} == {"done"}
+
+
+def test_maps_are_made_anew_for_another_threshold_of_tissue(world):
+    world.run()
+    before = read_values(world.path / "out" / "a" / "a.values.ome.zarr")
+    world.run(overwrite=True, mask_threshold=150)
+    after = read_values(world.path / "out" / "a" / "a.values.ome.zarr")
+    assert 0 < after.tissue_cells < before.tissue_cells
+    kept = after.tissue & before.tissue
+    assert kept.sum() == after.tissue_cells
+
+
+def test_every_stage_is_recorded_with_what_it_took(world):
+    world.run()
+    said = json.loads((world.path / "out" / "run.json").read_text())
+    for slide in said["slides"]:
+        stages = slide["stages"]
+        wanted = {"reading", "tissue", "features", "model", "ome-zarr", "ome-tiff", "png", "cells"}
+        assert set(stages) == wanted
+        assert all(stage["seconds"] >= 0 for stage in stages.values())
+        if hasattr(psutil.Process(), "io_counters"):
+            assert stages["reading"]["bytes_read"] > 10_000
+            assert stages["features"]["bytes_written"] > 1000
+            assert stages["png"]["bytes_written"] > 10_000
+
+
+def test_weights_that_do_not_fit_end_the_run_before_a_slide_is_read(world):
+    weights = world.path / "weights.pth"
+    weights.write_bytes(b"no weights")
+    write_export(world.path / "wide.pkl", parts=make_parts(n_inputs=2048))
+    with pytest.raises(PreflightError, match=r"weights\.pth is no plain file of weights"):
+        world.run(extractor="retccl", extractor_weights=weights, model_path=world.path / "wide.pkl")
+    assert not (world.path / "out" / ".cache").exists()
 
 
 def test_the_same_run_again_changes_nothing(world):

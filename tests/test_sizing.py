@@ -1,0 +1,73 @@
+"""Blocks are as large as memory allows, and a run that cannot fit is told so beforehand."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from fake_extractors import MeanColourTiles
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from heatmaps_ome.errors import OptionError
+from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.sizing import block_px
+
+GIB = 2**30
+
+
+def options(**given_):
+    return CreateOptions(
+        model_path=Path("m.pkl"), output_path=Path("out"), true_class="MSIH", **given_
+    )
+
+
+def peak(side_px, extractor):
+    return (side_px + 2 * extractor.halo_px) ** 2 * extractor.bytes_per_px
+
+
+@given(st.floats(0.1, 64), st.integers(10, 2000), st.sampled_from([0, 64, 224]))
+def test_blocks_fit_into_the_memory_that_is_given(gib, bytes_per_px, halo_px):
+    extractor = MeanColourTiles(bytes_per_px=bytes_per_px, halo_px=halo_px)
+    before = psutil.Process().memory_info().rss
+    try:
+        side = block_px(options(max_memory=gib), extractor, "cpu")
+    except OptionError:
+        assert before + peak(512, extractor) > 0.9 * (gib - 0.6) * GIB
+        assume(False)
+    assert side % 512 == 0
+    assert before + peak(side, extractor) <= gib * GIB
+    if side < 3072:
+        assert before + peak(side + 512, extractor) > (gib - 0.6) * GIB
+
+
+def test_too_little_memory_is_refused_with_what_is_enough():
+    extractor = MeanColourTiles(bytes_per_px=200, halo_px=224)
+    with pytest.raises(OptionError, match=r"--max-memory 0\.2 .* needs ([\d.]+) GiB") as refused:
+        block_px(options(max_memory=0.2), extractor, "cpu")
+    enough = float(str(refused.value).split(" needs ")[1].split()[0])
+    assert block_px(options(max_memory=enough + 0.1), extractor, "cpu") >= 512
+
+
+def test_a_size_that_is_asked_for_is_taken():
+    assert block_px(options(block_size=1000), MeanColourTiles(), "cpu") == 1000
+
+
+def test_without_a_limit_the_machine_decides(monkeypatch):
+    @dataclass
+    class Memory:
+        available: float
+
+    extractor = MeanColourTiles(bytes_per_px=180, halo_px=224)
+    sides = []
+    for gib in (64, 2, 0.05):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda gib=gib: Memory(gib * GIB))
+        sides.append(block_px(options(), extractor, "cpu"))
+    # 2 GiB at most; half of what is free; and on a machine without any, the smallest there is.
+    assert sides == [2560, 1536, 32]
+
+
+@pytest.mark.parametrize("wrong", [0, -1.5])
+def test_no_memory_at_all_is_a_usage_error(wrong):
+    with pytest.raises(ValueError, match="--max-memory"):
+        options(max_memory=wrong)
