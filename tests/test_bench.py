@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import reference
 import torch
-from benchmarks.__main__ import Pair, measure, row, table
+from benchmarks.__main__ import PAIRS, Pair, jobs, measure, row, table
 from benchmarks.baseline import features_of, run_reference
+from benchmarks.jobs import JOBS
 from benchmarks.processes import JobError, measured
+from benchmarks.slides import SMALL, SMALL_TENTH
 from make_test_weights import seeded_resnet50
 from model_files import make_parts
 from PIL import Image
@@ -34,24 +36,35 @@ def slide(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_pairs_are_measured_in_turn_each_in_a_process_of_its_own(slide):
-    ours, other = ("read", str(slide)), ("read_reference", str(slide))
-    pair = Pair("c", "reading", ours, other)
+def test_jobs_are_measured_in_turn_each_in_a_process_of_its_own(slide):
+    wanted = {"theirs": ("read_reference", str(slide)), "ours": ("read", str(slide))}
     said = []
-    found = measure(pair, 2, said.append)
-    assert len(found) == len(said) == 2
-    for ours, other in found:
-        for figures in (ours, other):
+    turns = measure(wanted, 2, said.append)
+    assert [text.split(": ")[1] for text in said] == ["theirs", "ours"] * 2
+    assert len(turns) == 2
+    for turn in turns:
+        for figures in turn.values():
             assert 0 < figures.wall_s < 60
             assert 0 < figures.cpu_s < 60
             assert 50 < figures.rss_mib < 4000
-    summed = row(pair, found)
-    ratios = sorted(ours.cpu_s / other.cpu_s for ours, other in found)
+    summed = row(Pair("c", "reading", "ours", "theirs"), turns)
+    ratios = sorted(turn["ours"].cpu_s / turn["theirs"].cpu_s for turn in turns)
     assert ratios[0] <= summed["ratio"]["cpu_s"] + 1e-4
     assert summed["ratio"]["cpu_s"] <= ratios[-1] + 1e-4
     lines = list(table([summed]))
     assert len({line.count("|") for line in lines}) == 1
     assert f"{summed['ratio']['wall_s']:.3f}" in lines[-1]
+
+
+def test_every_pair_has_its_jobs_and_a_key_of_its_own():
+    known = jobs(Path("folder"), SMALL, SMALL_TENTH)
+    assert {words[0] for words in known.values()} <= JOBS.keys()
+    for pair in PAIRS:
+        assert {pair.ours, pair.other} <= known.keys()
+    assert len({pair.key for pair in PAIRS}) == len(PAIRS)
+    # What a second run finds must be what the first has just left.
+    order = list(known)
+    assert order.index("again") == order.index("whole") + 1
 
 
 def test_a_job_that_fails_is_told():

@@ -1,4 +1,4 @@
-"""Measures pairs of jobs in turn, and prints their ratios: ``scripts/bench --help``."""
+"""Measures jobs in turn, and prints the ratios of pairs: ``scripts/bench --help``."""
 
 from __future__ import annotations
 
@@ -19,66 +19,94 @@ from benchmarks.slides import BIG, SMALL, SMALL_TENTH, TENTH, Size, networks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Job = tuple[str, ...]
-
 
 @dataclass(frozen=True)
 class Pair:
-    """Two jobs, and what is asked of the ratio of what they take.
+    """Two jobs whose ratio is asked for.
 
     Attributes
     ----------
     key, title : str
-    ours, other : tuple of str
-        Jobs of ``benchmarks.jobs`` with their words.
-    before : tuple of str or None
-        A job to do first, unmeasured, each time.
+    ours, other : str
+        Names in `jobs`.
     """
 
     key: str
     title: str
-    ours: Job
-    other: Job
-    before: Job | None = None
+    ours: str
+    other: str
 
 
-def pairs(folder: Path, big: Size, tenth: Size) -> list[Pair]:
-    """Return all that can be measured, in the order of the table."""
+PAIRS = (
+    Pair("a", "whole run / the reference's", "whole", "reference"),
+    Pair("A", "whole run in float32 / the reference's", "whole32", "reference"),
+    Pair("b", "whole run / the bare network", "whole", "network"),
+    Pair("B", "whole run in float32 / the bare network", "whole32", "network32"),
+    Pair("c", "reading / the reference's", "read", "read_reference"),
+    Pair("d", "OME-Zarr image / ome-zarr-py", "image", "image_ome_zarr"),
+    Pair("e", "overlay / full resolution by libvips", "overlay", "overlay_upsampled"),
+    Pair("h", "overlay at full resolution / by libvips", "overlay_full", "overlay_upsampled"),
+    Pair("f", "whole run / of a tenth of the slide", "whole", "tenth"),
+    Pair("g", "other colours and quantiles / first run", "again", "whole"),
+)
+"""All that can be measured, in the order of the table."""
+
+
+def jobs(folder: Path, big: Size, tenth: Size) -> dict[str, tuple[str, ...]]:
+    """Return the jobs of `benchmarks.jobs` with their words, by name, in the order of a turn.
+
+    Those of a pair are near each other, and ``again`` finds what ``whole`` left.
+    """
     weights, model = map(str, networks(folder))
     slide, small = (str(size.path(folder)) for size in (big, tenth))
-    out = str(folder / "out")
-    whole = ("whole", slide, weights, model, out)
-    again = (*whole, "--att-cmap", "viridis", "--score-threshold", "0.9", "--overwrite")
-    return [
-        Pair("a", "whole run / the reference's", whole,
-             ("reference", slide, weights, str(folder / "reference"))),
-        Pair("b", "whole run / the bare network", whole, ("network", slide, weights)),
-        Pair("c", "reading / the reference's", ("read", slide), ("read_reference", slide)),
-        Pair("d", "OME-Zarr image / ome-zarr-py", ("image", slide), ("image_ome_zarr", slide)),
-        Pair("e", "overlay / full resolution by libvips", ("overlay",), ("overlay_upsampled",)),
-        Pair("f", "whole run / of a tenth of the slide", whole,
-             ("whole", small, weights, model, str(folder / "out-tenth"))),
-        Pair("g", "other colours and quantiles / first run", again, whole, before=whole),
-        Pair("h", "overlay at full resolution / by libvips", ("overlay", "1"),
-             ("overlay_upsampled",)),
-    ]  # fmt: skip
+    whole = ("whole", slide, weights, model, str(folder / "out"))
+    return {
+        "reference": ("reference", slide, weights, str(folder / "reference")),
+        "whole": whole,
+        "again": (*whole, "--att-cmap", "viridis", "--score-threshold", "0.9", "--overwrite"),
+        "network": ("network", slide, weights, "auto"),
+        "network32": ("network", slide, weights, "float32"),
+        "whole32": (
+            "whole",
+            slide,
+            weights,
+            model,
+            str(folder / "out32"),
+            "--precision",
+            "float32",
+        ),
+        "tenth": ("whole", small, weights, model, str(folder / "out-tenth")),
+        "read_reference": ("read_reference", slide),
+        "read": ("read", slide),
+        "image_ome_zarr": ("image_ome_zarr", slide),
+        "image": ("image", slide),
+        "overlay_upsampled": ("overlay_upsampled",),
+        "overlay": ("overlay",),
+        "overlay_full": ("overlay", "1"),
+    }
 
 
-def measure(pair: Pair, repeat: int, say: Callable[[str], object]) -> list[tuple[Figures, Figures]]:
-    """Return the figures of both jobs of a pair, done in turn so often."""
-    found = []
-    for turn in range(repeat):
-        say(f"{pair.key}: {pair.title}, {turn + 1} of {repeat}")
-        other = measured(*pair.other)
-        if pair.before is not None and pair.before != pair.other:
-            measured(*pair.before)
-        found.append((measured(*pair.ours), other))
-    return found
+Turn = dict[str, Figures]
 
 
-def row(pair: Pair, found: list[tuple[Figures, Figures]]) -> dict[str, object]:
+def measure(
+    wanted: dict[str, tuple[str, ...]], repeat: int, say: Callable[[str], object]
+) -> list[Turn]:
+    """Return the figures of all jobs, each done once a turn, so that all see the same machine."""
+    turns = []
+    for number in range(repeat):
+        turn = {}
+        for name, words in wanted.items():
+            say(f"turn {number + 1} of {repeat}: {name}")
+            turn[name] = measured(*words)
+        turns.append(turn)
+    return turns
+
+
+def row(pair: Pair, turns: list[Turn]) -> dict[str, object]:
     """Return a pair's medians, and the medians of the ratios within each turn."""
     keys = ("wall_s", "cpu_s", "rss_mib")
+    found = [(turn[pair.ours], turn[pair.other]) for turn in turns]
     ratios = {
         key: median(getattr(ours, key) / getattr(other, key) for ours, other in found)
         for key in keys
@@ -106,6 +134,17 @@ def table(rows: list[dict]) -> Iterator[str]:
         yield f"| {each['key']} | {each['title']} | {ratio} | {sides} |"
 
 
+def processor() -> str:
+    """Return the processor's name and what it offers for bfloat16, as Linux tells them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    said = dict(line.split("\t: ", 1) for line in lines if "\t: " in line)
+    found = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in said.get("flags", "").split()]
+    return " ".join([said.get("model name\t", said.get("model name", "")), *found])
+
+
 def main() -> None:
     """Run the benchmarks."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
@@ -118,7 +157,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="turns (default: 3)")
     parser.add_argument(
         "--only",
-        default="abcdefgh",
+        default="".join(pair.key for pair in PAIRS),
         metavar="KEYS",
         help="pairs to measure, for example ce (default: all)",
     )
@@ -132,15 +171,18 @@ def main() -> None:
     print(f"making slides of {big.cols} × {big.rows} px and a tenth", file=sys.stderr)
     # In a process of its own: a child's peak memory counts from what its parent has.
     measured("make", str(options.folder), big.name, tenth.name)
-    chosen = [p for p in pairs(options.folder, big, tenth) if p.key in options.only]
-    rows = [
-        row(pair, measure(pair, options.repeat, lambda text: print(text, file=sys.stderr)))
-        for pair in chosen
-    ]
+    chosen = [pair for pair in PAIRS if pair.key in options.only]
+    needed = {name for pair in chosen for name in (pair.ours, pair.other)}
+    wanted = {
+        name: words for name, words in jobs(options.folder, big, tenth).items() if name in needed
+    }
+    turns = measure(wanted, options.repeat, lambda text: print(text, file=sys.stderr))
+    rows = [row(pair, turns) for pair in chosen]
     print("\n".join(table(rows)))
     if options.json is not None:
         machine = {
             "machine": platform.machine(), "system": platform.platform(terse=True),
+            "processor": processor(),
             "python": platform.python_version(), "torch": version("torch"),
             "cores": os.cpu_count(), "slide": asdict(big), "tenth": asdict(tenth),
         }  # fmt: skip

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 TARGET_MPP = 256 / 224
 MASK_THRESHOLD = 224.0
-BLOCK_PX = 2048
+NO_FILES = {"model_path": Path(), "output_path": Path(), "true_class": ""}
+"""Of options of which only defaults are asked."""
 IMAGE_SIDE = 8192
 OVERLAY_CELLS = Shape(938, 1250)
 OVERLAY_L0 = Shape(80_000, 100_000)
@@ -80,23 +81,26 @@ def reference(slide: str, weights: str, out: str) -> None:
         run_reference(Path(slide), trunk, parts, Path(out))
 
 
-def network(slide: str, weights: str) -> None:
+def network(slide: str, weights: str, precision: str) -> None:
     """Run the bare network on noise of the shapes that the slide's tissue blocks have."""
     import torch
 
     from heatmaps_ome.blocks import BlockPixels, plan_blocks
     from heatmaps_ome.features import feature_grid
     from heatmaps_ome.openslide_reader import OpenSlideReader
+    from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.sizing import block_px
     from heatmaps_ome.tissue import tissue_cells
 
-    extractor, opened = _extractor(weights), OpenSlideReader(Path(slide))
+    extractor, opened = _extractor(weights, precision), OpenSlideReader(Path(slide))
     grid = feature_grid(opened, extractor, TARGET_MPP)
     tissue = tissue_cells(opened, grid, MASK_THRESHOLD)
     slide_px = network_pixels(opened.shape, opened.mpp, TARGET_MPP).shape
     pixels = BlockPixels(slide_px, extractor.stride_px, extractor.halo_px)
+    side = block_px(CreateOptions(**NO_FILES), extractor, "cpu")
     blocks = [
         block
-        for chunk in tiles_of(grid.shape, BLOCK_PX // extractor.stride_px)
+        for chunk in tiles_of(grid.shape, side // extractor.stride_px)
         for block in plan_blocks(tissue[chunk.slices], chunk, pixels)
     ]
     dtype = next(extractor.trunk.parameters()).dtype
@@ -197,11 +201,11 @@ def overlay_upsampled() -> None:
         )  # fmt: skip
 
 
-def _extractor(weights: str) -> Extractor:
+def _extractor(weights: str, precision: str = "float32") -> Extractor:
     """Return the ResNet-50."""
     from heatmaps_ome.extractors import load_extractor
 
-    return load_extractor("retccl", Path(weights), "cpu", "auto")
+    return load_extractor("retccl", Path(weights), "cpu", precision)
 
 
 def _picture(slide: str) -> np.ndarray:
