@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -72,20 +74,24 @@ def write_formats(
     watch: Callable[[str], AbstractContextManager[None]],
     progress: Callable[[int, int], None],
 ) -> None:
-    """Write every format into a folder, and what viewers need to know of them.
+    """Write every format into a folder, some at a time, and what viewers need to know of them.
 
     Parameters
     ----------
     exporters : mapping of format → Exporter
     watch : callable
-        Entered with a format's name while it is written.
+        Entered with a format's name while it is written; others are written beside it.
     progress : callable
         Told (formats done, formats in all).
     """
-    for done, (name, exporter) in enumerate(exporters.items()):
-        progress(done, len(exporters))
+
+    def write(name: str) -> None:
         with watch(name):
-            exporter.write(result, folder)
+            exporters[name].write(result, folder)
+
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:
+        for done, _ in enumerate(pool.map(write, exporters)):
+            progress(done, len(exporters))
     provenance.write_json(folder / MANIFEST, manifest(result, folder))
     progress(len(exporters), len(exporters))
 

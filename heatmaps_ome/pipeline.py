@@ -181,10 +181,12 @@ class _Run:
         slide = self._opened(planned)
         try:
             result = slide_result(slide, heatmaps, scaling, self._look())
-            write_formats(
-                result, self._exporters(), folder, Stopwatch(outcome.stages),
-                lambda done, total: self._progress(slide.name, "files", done, total),
-            )  # fmt: skip
+            watch = Stopwatch(outcome.stages)
+            with watch("files"):
+                write_formats(
+                    result, self._exporters(), folder, watch.beside,
+                    lambda done, total: self._progress(slide.name, "files", done, total),
+                )  # fmt: skip
             record = slide_record(
                 result, scaling, planned.fingerprint, self._origin(planned, outcome)
             )

@@ -38,6 +38,16 @@ class Stopwatch:
             for key, value in self._now().items():
                 sums[key] = round(sums.get(key, 0) + value - before[key], 3)
 
+    @contextmanager
+    def beside(self, stage: str) -> Iterator[None]:
+        """Count what is done inside as a stage's, where others run beside it: seconds alone."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            sums = self._stages.setdefault(stage, {})
+            sums["seconds"] = round(sums.get("seconds", 0) + time.perf_counter() - begun, 3)
+
     def _now(self) -> dict[str, float]:
         """Return the counts so far."""
         counts: dict[str, float] = {

@@ -212,13 +212,13 @@ def test_every_stage_is_recorded_with_what_it_took(world):
     said = json.loads((world.path / "out" / "run.json").read_text())
     for slide in said["slides"]:
         stages = slide["stages"]
-        wanted = {"reading", "tissue", "features", "model", "ome-zarr", "ome-tiff", "png", "cells"}
-        assert set(stages) == wanted
+        formats = {"ome-zarr", "ome-tiff", "png", "cells"}
+        assert set(stages) == formats | {"reading", "tissue", "features", "model", "files"}
         assert all(stage["seconds"] >= 0 for stage in stages.values())
         if hasattr(psutil.Process(), "io_counters"):
             assert stages["reading"]["bytes_read"] > 10_000
             assert stages["features"]["bytes_written"] > 1000
-            assert stages["png"]["bytes_written"] > 10_000
+            assert stages["files"]["bytes_written"] > 100_000
 
 
 def test_weights_that_do_not_fit_end_the_run_before_a_slide_is_read(world):

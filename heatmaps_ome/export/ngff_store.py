@@ -35,7 +35,7 @@ _SPECIFIED = ("multiscales", "omero", "image-label", "labels")
 
 
 def create_group(path: Path, attributes: Mapping[str, Any], ngff: Ngff = "0.4") -> zarr.Group:
-    """Create a group; its metadata is held against ome-zarr-py's idea of the specification.
+    """Create a group.
 
     Parameters
     ----------
@@ -45,8 +45,6 @@ def create_group(path: Path, attributes: Mapping[str, Any], ngff: Ngff = "0.4") 
     import zarr
 
     plain: dict[str, Any] = json_ready(dict(attributes))
-    for entry in plain.get("multiscales", []):
-        _check(entry, ngff)
     if ngff == "0.4":
         return zarr.create_group(path, zarr_format=2, attributes=plain)
     return zarr.create_group(path, zarr_format=3, attributes=_as_0_5(plain))
@@ -205,14 +203,3 @@ def _without_version(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: part for key, part in value.items() if key != "version"}
     return value
-
-
-def _check(entry: dict[str, Any], ngff: Ngff) -> None:
-    """Hold a multiscales entry against ome-zarr-py's validation."""
-    from ome_zarr.axes import Axes
-    from ome_zarr.format import format_from_version
-
-    layout = format_from_version(ngff)
-    Axes(entry["axes"], fmt=layout)
-    moves = [dataset["coordinateTransformations"] for dataset in entry["datasets"]]
-    layout.validate_coordinate_transformations(len(entry["axes"]), len(moves), moves)

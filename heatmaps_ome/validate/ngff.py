@@ -15,6 +15,8 @@ import ome_zarr_models.v04.image_label
 import ome_zarr_models.v05.image
 import ome_zarr_models.v05.image_label
 import zarr
+from ome_zarr.axes import Axes
+from ome_zarr.format import format_from_version
 
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.validate.problems import Rule
@@ -120,11 +122,15 @@ def open_pyramid(path: Path) -> Pyramid:
 
 
 def _model(pyramid: Pyramid) -> Iterator[str]:
-    """Hold a group against ome-zarr-models."""
+    """Hold a group against ome-zarr-models and ome-zarr-py."""
     models = ome_zarr_models.v04 if pyramid.ngff == "0.4" else ome_zarr_models.v05
     group = zarr.open_group(pyramid.path, mode="r")
     kind = models.image_label.ImageLabel if pyramid.is_label else models.image.Image
     kind.from_zarr(group)
+    layout = format_from_version(pyramid.ngff)
+    Axes(pyramid.multiscale["axes"], fmt=layout)
+    moves = [level["coordinateTransformations"] for level in pyramid.multiscale["datasets"]]
+    layout.validate_coordinate_transformations(pyramid.levels[0].ndim, len(moves), moves)
     yield from ()
 
 
@@ -255,7 +261,7 @@ def _omero(image: Pyramid) -> Iterator[str]:
 
 
 SHARED: tuple[Rule[Pyramid], ...] = (
-    Rule("ngff-model", "ome-zarr-models accepts the group", _model),
+    Rule("ngff-model", "ome-zarr-models and ome-zarr-py accept the group", _model),
     Rule("multiscales-complete", "version, name, type and metadata are said", _complete),
     Rule("axes", "c, y, x of images and y, x of labels, of zarr v3's arrays too", _axes),
     Rule("units-micrometer", "y and x are in micrometer", _units),
