@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heatmaps_ome.errors import OutputError
+from heatmaps_ome.export import tiff
 from heatmaps_ome.export.overlay_tiles import TileEncoder
 from heatmaps_ome.export.patchwork import drawn
 from heatmaps_ome.export.protocol import Settings
@@ -163,6 +164,27 @@ def test_full_resolution_shows_each_pixels_cell_to_every_reader(tmp_path):
             seen = level[..., 3] >= 32
             assert np.abs(found - level)[seen].max() <= 4, "OpenSlide premultiplies"
             np.testing.assert_array_equal(found[..., 3], level[..., 3])
+
+
+def test_both_ways_of_drawing_show_the_same(tmp_path, monkeypatch):
+    """libvips draws pixel by pixel, and is as independent a reader of cells as any."""
+    shape = Shape(1203, 1701)
+    rng = np.random.default_rng(0)
+    grid = Grid(Shape(14, 20), YX(96.3, 90.1), YX(9.6, -31), MPP)
+    opacity = rng.choice([0, 90, 128, 255], grid.shape)
+    result, shown = result_of(shape, grid, opacity=opacity)
+    found = {}
+    for few in (8, 1000):
+        monkeypatch.setattr(tiff, "_FEW_PIXELS", few)
+        (tmp_path / str(few)).mkdir()
+        with tifffile.TiffFile(written(result, shown, tmp_path / str(few), 4)) as file:
+            found[few] = [level.asarray().astype(int) for level in file.series[0].levels]
+    assert len(found[8]) == len(found[1000]) > 1
+    np.testing.assert_array_equal(found[8][0], found[1000][0])
+    for rows_wise, pixel_wise in zip(found[8][1:], found[1000][1:], strict=True):
+        assert rows_wise.shape == pixel_wise.shape
+        # libvips rounds alpha down at each halving.
+        assert np.abs(rows_wise - pixel_wise)[..., 3].max() <= len(found[8])
 
 
 def test_a_pixel_is_an_eighth_of_a_cell_unless_it_is_told(tmp_path):

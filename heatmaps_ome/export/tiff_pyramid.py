@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -42,8 +42,8 @@ def lazy_raster(
 
     Parameters
     ----------
-    cells : (rows, cols) float32
-        Values of the grid's cells.
+    cells : (rows, cols) or (rows, cols, bands) uint8 or float32
+        Values or colours of the grid's cells.
     shape : Shape
         Size of the result; beyond the raster it is ``fill``, as where no cell lies.
     """
@@ -54,7 +54,8 @@ def lazy_raster(
         for index, size in zip(grid.cells_under(raster), shape, strict=True)
     )
     # Cells wear a rim of nothing, on which -1 falls.
-    rimmed = pyvips.Image.new_from_array(np.pad(cells, 1, constant_values=fill))
+    rim = [(1, 1), (1, 1)] + [(0, 0)] * (cells.ndim - 2)
+    rimmed = pyvips.Image.new_from_array(np.pad(cells, rim, constant_values=fill))
     x = pyvips.Image.new_from_array((cols + 1).astype(np.int32)[None, :]).zoom(1, shape.rows)
     y = pyvips.Image.new_from_array((rows + 1).astype(np.int32)[:, None]).zoom(shape.cols, 1)
     return rimmed.mapim(x.bandjoin(y), interpolate=pyvips.Interpolate.new("nearest"))
@@ -65,9 +66,10 @@ def save_pyramid(
     path: Path,
     description: str,
     raster: Grid,
+    shrink: Literal["mean", "nearest"],
     page_rows: int,
 ) -> None:
-    """Write tiled pages without loss, each with a pyramid in SubIFDs that keeps every other pixel.
+    """Write tiled pages without loss, each with a pyramid in SubIFDs.
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ def save_pyramid(
         Pages of ``page_rows`` rows one below the other.
     raster : Grid
         For the size of pixels.
+    shrink : "mean" or "nearest"
+        How four pixels become one of the next level; libvips weighs colours by alpha in a mean.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def save_pyramid(
             pyramid=True,
             subifd=True,
             bigtiff=True,
-            region_shrink="nearest",
+            region_shrink=shrink,
             page_height=page_rows,
             xres=_UM_PER_MM / raster.um_cell.x,
             yres=_UM_PER_MM / raster.um_cell.y,

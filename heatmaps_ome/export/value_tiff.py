@@ -59,5 +59,5 @@ def write_value_tiff(result: SlideResult, folder: Path) -> Path:
         channels=tuple((name, None) for name in channel_names(heatmaps)),
     )
     roll = pyvips.Image.arrayjoin(pages, across=1)
-    save_pyramid(roll, path, ome_xml(facts, planes=True), lattice, shape.rows)
+    save_pyramid(roll, path, ome_xml(facts, planes=True), lattice, "nearest", shape.rows)
     return path
