@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module imports from its own layer's subpackage or from layers below.
 LAYERS = [
     {"heatmaps_ome", "errors", "geometry"},
-    {"slide", "display", "heatmaps", "options"},
+    {"slide", "display", "explain", "heatmaps", "options"},
     {"openslide_reader", "tissue", "blocks", "pooling", "cache", "reading", "normalise",
      "pyramid", "arguments", "provenance", "progress", "results", "colour",
      "viewer_files", "resampling", "stopwatch", "working_copy"},
