@@ -1,4 +1,4 @@
-"""The raw maps of one slide: attention, scores and contributions, untouched by display."""
+"""The raw maps of one slide, untouched by display: what the model gives and what follows."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from heatmaps_ome.explain import leave_one_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,20 +86,26 @@ def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
 
 def channel_names(heatmaps: HeatmapSet) -> list[str]:
     """Return the names of the channels, the same as those of the labels and overlays."""
-    kinds = ["score"] if heatmaps.contributions is None else ["score", "contribution"]
     keys = class_keys(heatmaps.classes)
-    return ["attention", *(f"{kind}-{key}" for kind in kinds for key in keys)]
+    return ["attention", *(f"{kind}-{key}" for kind in _kinds(heatmaps) for key in keys)]
+
+
+def measurement_names(heatmaps: HeatmapSet) -> list[str]:
+    """Return what people read of the channels, in the same order: "score: MSIH"."""
+    names = (f"{kind}: {name}" for kind in _kinds(heatmaps) for name in heatmaps.classes)
+    return ["attention", *names]
 
 
 def stacked(heatmaps: HeatmapSet) -> np.ndarray:
     """Return all maps as one (channels, rows, cols) float32 array, NaN where no tissue is."""
     parts = [heatmaps.attention[None], heatmaps.scores]
-    if heatmaps.contributions is not None:
-        parts.append(heatmaps.contributions)
+    fall = leave_one_out(heatmaps)
+    if heatmaps.contributions is not None and fall is not None:
+        parts += [heatmaps.contributions, fall]
     return np.concatenate(parts).astype(np.float32, copy=False)
 
 
-def measurement_names(heatmaps: HeatmapSet) -> list[str]:
-    """Return what people read of the channels, in the same order: "score: MSIH"."""
-    kinds = ["score"] if heatmaps.contributions is None else ["score", "contribution"]
-    return ["attention", *(f"{kind}: {name}" for kind in kinds for name in heatmaps.classes)]
+def _kinds(heatmaps: HeatmapSet) -> list[str]:
+    """Return the kinds of maps that there is one of per class."""
+    affine = heatmaps.contributions is not None
+    return ["score", *(["contribution", "leave-one-out"] if affine else [])]

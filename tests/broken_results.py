@@ -339,6 +339,13 @@ def values_add_up(folder):
         said["heatmaps_ome"]["logits"][0] += 0.1
 
 
+def values_leave_one_out(folder):
+    signs = [1] * 6 + [-1]
+    rewrite_array(folder / VALUES / "0", lambda stack: stack * np.float32(signs)[:, None, None])
+    each = iter(signs)
+    rewrite_value_tiff(folder / VALUE_TIFF, lambda channel: channel * np.float32(next(each)))
+
+
 def placement_values(folder):
     with edited(folder / VALUES / ".zattrs") as said:
         said["heatmaps_ome"]["l0_origin"]["x"] += 1
@@ -462,11 +469,11 @@ BROKEN = {
         level_sizes_halve_up, chunks, codecs, no_translation, omero_complete, levels_agree,
         ome_xml, labels_listed, label_levels_agree, label_count_equals_image, label_no_omero,
         label_dtype_integer, label_source, label_colours_complete, label_values_have_properties,
-        label_zero_transparent, values_finite_where_tissue, values_add_up, placement_values,
-        tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha, tiff_physical_size,
-        tiff_levels_agree, value_tiff_form, value_tiff_levels, value_tiff_physical_size,
-        value_tiff_channels, placement_image, placement_labels, placement_overlay,
-        placement_value_tiff, flat_named, flat_blend, manifest_agrees, files_complete, hashes,
+        label_zero_transparent, values_finite_where_tissue, values_add_up, values_leave_one_out,
+        placement_values, tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha,
+        tiff_physical_size, tiff_levels_agree, value_tiff_form, value_tiff_levels,
+        value_tiff_physical_size, value_tiff_channels, placement_image, placement_labels,
+        placement_overlay, placement_value_tiff, flat_named, flat_blend, manifest_agrees, files_complete, hashes,
         slide_same, slide_pixels, run_complete,
     )
 }  # fmt: skip

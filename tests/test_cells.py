@@ -10,6 +10,7 @@ import pytest
 from fakes import FakeSlide, covering_grid, heatmap_set, slide_result
 
 from heatmaps_ome.colour import class_colours
+from heatmaps_ome.explain import leave_one_out
 from heatmaps_ome.export.cells import CellsExporter
 from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.geometry import YX, Shape
@@ -66,6 +67,7 @@ def test_values_come_back_bit_for_bit(tmp_path):
         "attention": heatmaps.attention,
         **{f"score: {c}": heatmaps.score(c) for c in heatmaps.classes},
         "contribution: MSIH": heatmaps.contributions[0],
+        "leave-one-out: nonMSIH": leave_one_out(heatmaps)[1],
     }
     for name, values in expected.items():
         found = np.array([row[name] for row in rows]).astype(np.float32)

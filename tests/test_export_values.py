@@ -12,6 +12,7 @@ from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.heatmaps import channel_names
+from heatmaps_ome.validate.result import validate
 
 SLIDE = Shape(1000, 1500)
 GRID = covering_grid(SLIDE, YX(146.28571428571428, 146.3), YX(-70.857, -15.5), YX(0.25, 0.2499))
@@ -82,11 +83,54 @@ def test_channels_are_named_in_the_order_of_the_classes(tmp_path):
     path = write_values(heatmaps, tmp_path, {})
     expected = ["attention", "score-MSI-H_high", "score-b"]
     expected += ["contribution-MSI-H_high", "contribution-b"]
+    expected += ["leave-one-out-MSI-H_high", "leave-one-out-b"]
     assert channel_names(heatmaps) == expected
     attributes = json.loads((path / ".zattrs").read_text())
     assert [channel["label"] for channel in attributes["omero"]["channels"]] == expected
     assert attributes["heatmaps_ome"]["classes"] == ["MSI-H / high", "b"]
-    assert attributes["heatmaps_ome"]["units"] == ["logit", *["probability"] * 2, *["logit"] * 2]
+    units = ["logit", *["probability"] * 2, *["logit"] * 2, *["probability"] * 2]
+    assert attributes["heatmaps_ome"]["units"] == units
+
+
+def test_what_any_reader_finds_as_leave_one_out_is_the_prediction_less_that_without(tmp_path):
+    heatmaps = heatmap_set(GRID, SLIDE, ("A", "B", "C"))
+    group = zarr.open_group(write_values(heatmaps, tmp_path, {}), mode="r")
+    labels = [channel["label"] for channel in group.attrs["omero"]["channels"]]
+    maps = dict(zip(labels, np.asarray(group["0"]), strict=True))
+    assert np.array_equal(np.isnan(maps["leave-one-out-C"]), ~heatmaps.tissue)
+    for row, col in np.argwhere(heatmaps.tissue)[::7]:
+        others = heatmaps.tissue.copy()
+        others[row, col] = False
+        weights = np.exp(maps["attention"][heatmaps.tissue].astype(float))
+        kept = np.exp(maps["attention"][others].astype(float))
+        scale = weights.sum() / kept.sum()
+        logits = [scale * maps[f"contribution-{c}"][others].astype(float).sum() for c in "ABC"]
+        without = np.exp(logits) / np.exp(logits).sum()
+        for name, before, after in zip("ABC", heatmaps.prediction, without, strict=True):
+            fall = maps[f"leave-one-out-{name}"][row, col]
+            assert fall == pytest.approx(before - after, abs=1e-7)
+
+
+def test_values_of_the_first_versions_lack_what_follows_from_the_rest_and_come_back(tmp_path):
+    heatmaps = heatmap_set(GRID, SLIDE)
+    path = write_values(heatmaps, tmp_path, {})
+    old = zarr.open_array(path / "0", mode="r")[:5]
+    shutil.rmtree(path / "0")
+    zarr.create_array(
+        path / "0", shape=old.shape, dtype=old.dtype, zarr_format=2, fill_value=np.nan
+    )[...] = old
+    rewritten(path, lambda a: a["heatmaps_ome"].pop("leave_one_out"))
+    assert_same(read_values(path), heatmaps)
+
+
+def test_a_slide_of_a_single_cell_comes_back_without_a_fall(tmp_path):
+    tissue = np.zeros(GRID.shape, bool)
+    tissue[2, 3] = True
+    heatmaps = heatmap_set(GRID, SLIDE, tissue=tissue)
+    path = write_values(heatmaps, tmp_path, {})
+    assert_same(read_values(path), heatmaps)
+    assert np.isnan(zarr.open_array(path / "0", mode="r")[5:]).all()
+    assert validate(path).problems == ()
 
 
 def test_what_is_told_besides_is_kept_and_the_json_is_strict(tmp_path):

@@ -33,7 +33,7 @@ def write_values(
     """Write the raw maps of a slide: (channels, rows, cols) float32, NaN where no tissue is.
 
     The channels are attention, the classes' scores and, where the model has them, the classes'
-    contributions, in this order.
+    contributions and leave-one-out falls, in this order.
 
     Parameters
     ----------
@@ -132,7 +132,13 @@ def _facts(heatmaps: HeatmapSet) -> dict[str, Any]:
         "pixel_origin": PIXEL_ORIGIN,
         "classes": list(heatmaps.classes),
         "contributions": heatmaps.contributions is not None,
-        "units": ["logit"] + ["probability"] * n_classes + ["logit"] * shares,
+        "leave_one_out": heatmaps.contributions is not None,
+        "units": [
+            "logit",
+            *["probability"] * n_classes,
+            *["logit"] * shares,
+            *["probability"] * shares,
+        ],
         "logits": json_ready(heatmaps.logits),
         "prediction": json_ready(heatmaps.prediction),
         "tissue_cells": heatmaps.tissue_cells,
@@ -143,7 +149,9 @@ def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
     """Return the HeatmapSet of a store's facts and channels; KeyError or ValueError if unfit."""
     classes = tuple(str(name) for name in facts["classes"])
     n_classes, has_shares = len(classes), bool(facts["contributions"])
-    n_channels = 1 + n_classes * (2 if has_shares else 1)
+    # They follow from the rest; the first versions wrote none.
+    has_falls = bool(facts.get("leave_one_out", False))
+    n_channels = 1 + n_classes * (1 + has_shares + has_falls)
     if stack.ndim != 3 or len(stack) != n_channels or stack.dtype != np.float32:
         raise ValueError(
             f"an array of {stack.dtype} {stack.shape} is not {n_channels} channels of float32"
@@ -157,7 +165,7 @@ def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
         tissue=~np.isnan(stack[0]),
         attention=stack[0],
         scores=stack[1 : 1 + n_classes],
-        contributions=stack[1 + n_classes :] if has_shares else None,
+        contributions=stack[1 + n_classes : 1 + 2 * n_classes] if has_shares else None,
         logits=_per_class(facts["logits"], n_classes),
         prediction=_per_class(facts["prediction"], n_classes),
     )

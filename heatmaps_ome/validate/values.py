@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.validate.ngff import Pyramid
 
 _CLOSE = 1e-3
+_FALLS = "leave-one-out-"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +88,8 @@ def _finite(values: Values) -> Iterator[str]:
     if values.stack.dtype != np.float32:
         yield f"the values are {values.stack.dtype}, not float32"
     for name, channel in zip(values.names, values.stack, strict=True):
+        if name.startswith(_FALLS) and np.count_nonzero(tissue) == 1:
+            continue  # Without a slide's only cell there is no slide.
         holes = np.count_nonzero(~np.isfinite(channel) & tissue)
         strays = np.count_nonzero(~np.isnan(channel) & ~tissue)
         if holes or strays:
@@ -119,6 +122,35 @@ def _add_up(values: Values) -> Iterator[str]:
             yield f"{name} sums to {total:g}, not to the slide's logit {logit:g}"
 
 
+def _leave_one_out(values: Values) -> Iterator[str]:
+    """Demand that the falls of the probabilities without a cell follow from the other maps."""
+    names = [name for name in values.names if name.startswith(_FALLS)]
+    tissue = values.tissue
+    if not names or np.count_nonzero(tissue) < 2:
+        return
+    attention = values.channel("attention")[tissue].astype(np.float64)
+    weights = np.exp(attention - attention.max())
+    weights /= weights.sum()
+    shares = np.stack([
+        values.channel("contribution-" + name.removeprefix(_FALLS))[tissue] for name in names
+    ]).astype(np.float64)  # fmt: skip
+    # Of a cell with most of the attention the difference has no digits left.
+    sure = weights < 1 - _CLOSE
+    whole = shares.sum(axis=1, keepdims=True)
+    without = (whole - shares[:, sure]) / (1 - weights[sure])
+    expected = _probabilities(whole) - _probabilities(without)
+    for name, wanted in zip(names, expected, strict=True):
+        off = np.abs(values.channel(name)[tissue][sure] - wanted)
+        if not (off <= _CLOSE * np.abs(wanted).max(initial=0.0) + 1e-9).all():
+            yield f"{name} is off by up to {off.max():g} from what attention and contributions say"
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax over the first axis."""
+    powers = np.exp(logits - logits.max(axis=0))
+    return powers / powers.sum(axis=0)
+
+
 def _placed(values: Values) -> Iterator[str]:
     """Demand that scale and translation say in µm what the facts say in level-0 pixels."""
     facts, shape = values.facts, values.pyramid.shapes[0]
@@ -139,6 +171,7 @@ def _placed(values: Values) -> Iterator[str]:
 VALUES: tuple[Rule[Values], ...] = (
     Rule("values-finite-where-tissue", "values are numbers in tissue and NaN elsewhere", _finite),
     Rule("values-add-up", "scores sum to 1, contributions to the slide's logits", _add_up),
+    Rule("values-leave-one-out", "falls without a cell follow from its share", _leave_one_out),
     Rule("placement-values", "the cells lie where the level-0 geometry puts them", _placed),
 )
 """Of ``<slide>.values.ome.zarr``."""
