@@ -23,7 +23,8 @@ class DisplayMap:
     Attributes
     ----------
     name : str
-        Names the files and labels: "attention", "score-MSIH", "contribution-MSIH", "tissue".
+        Names the files and labels: "attention", "score-MSIH", "contribution-MSIH",
+        "leave-one-out-MSIH", "tissue".
     title : str
         For people: "Attention", "Score of MSIH".
     quantity : str
@@ -44,6 +45,9 @@ class DisplayMap:
         Values at the ends of the colour map.
     middle : float or None
         Value to mark on a diverging colour map: its middle, unless it is drawn otherwise.
+    ends : tuple of two str
+        What values below and above the middle speak for: "against MSIH", "for MSIH"; empty where
+        the quantity says it.
     alpha : float
         Opacity of the map over the slide, in [0, 1]: the most it reaches if it fades.
     fades : bool
@@ -64,6 +68,7 @@ class DisplayMap:
     lower: float
     upper: float
     middle: float | None = None
+    ends: tuple[str, str] = ("", "")
     alpha: float = 1.0
     fades: bool = False
     note: str = ""

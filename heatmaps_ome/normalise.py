@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.errors import ScalingError
+from heatmaps_ome.explain import leave_one_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,8 @@ class Quantiles:
     attention_lower, attention_upper : float
         Of the attention; they are drawn as the ends of its colour map.
     score : float
-        Of the absolute distance of scores from chance; contributions use it too, from zero.
+        Of the absolute distance of scores from chance; contributions and leave-one-out use it
+        too, from zero.
     """
 
     attention_lower: float = 0.01
@@ -94,6 +96,9 @@ class CohortScaling:
         Of each class's contribution, around zero; empty where there are none.
     slides, cells : int
         How many were fitted to.
+    leave_one_out : tuple of Range
+        Of the fall of each class's probability without a cell, around zero; empty where there are
+        none, and in files of format 1.
     """
 
     cohort: str
@@ -106,6 +111,7 @@ class CohortScaling:
     contributions: tuple[Range, ...]
     slides: int
     cells: int
+    leave_one_out: tuple[Range, ...] = ()
 
     def score(self, class_name: str) -> Range:
         """Return the range of a class's score."""
@@ -157,12 +163,14 @@ class CohortScaling:
                 )
 
 
-_FORMAT = "heatmaps-ome scaling 1"
+_FORMAT = "heatmaps-ome scaling 2"
+_FORMATS = ("heatmaps-ome scaling 1", _FORMAT)
+"""The first has no ranges of leave-one-out."""
 
 
 def _from_json(found: dict[str, Any]) -> CohortScaling:
     """Return the scaling that JSON describes; any misfit is a ValueError, KeyError or TypeError."""
-    if found.pop("format") != _FORMAT:
+    if found.pop("format") not in _FORMATS:
         raise ValueError("another format")
     return CohortScaling(
         **{
@@ -172,6 +180,7 @@ def _from_json(found: dict[str, Any]) -> CohortScaling:
             "attention": Range(**found["attention"]),
             "scores": tuple(Range(**each) for each in found["scores"]),
             "contributions": tuple(Range(**each) for each in found["contributions"]),
+            "leave_one_out": tuple(Range(**each) for each in found.get("leave_one_out", ())),
         }
     )
 
@@ -184,6 +193,7 @@ class ScalingFit:
         self._attention: list[np.ndarray] = []
         self._scores: list[np.ndarray] = []
         self._contributions: list[np.ndarray] = []
+        self._falls: list[np.ndarray] = []
         self._classes: tuple[str, ...] = ()
 
     def add(self, heatmaps: HeatmapSet) -> None:
@@ -193,6 +203,9 @@ class ScalingFit:
         self._scores.append(heatmaps.scores[:, heatmaps.tissue])
         if heatmaps.contributions is not None:
             self._contributions.append(heatmaps.contributions[:, heatmaps.tissue])
+        fall = leave_one_out(heatmaps)
+        if fall is not None:
+            self._falls.append(fall[:, heatmaps.tissue])
 
     def fit(self, cohort: str, model_digest: str, extractor_digest: str) -> CohortScaling:
         """Return the scaling of all cells so far.
@@ -202,7 +215,6 @@ class ScalingFit:
         """
         attention = np.concatenate([*self._attention, np.empty(0, np.float32)])
         chance = 1 / max(1, len(self._classes))
-        contributions = _joined(self._contributions)
         return CohortScaling(
             cohort=cohort,
             model_digest=model_digest,
@@ -215,12 +227,15 @@ class ScalingFit:
             scores=tuple(
                 _around(each, chance, self._quantiles.score) for each in _joined(self._scores)
             ),
-            contributions=tuple(
-                _around(each, 0.0, self._quantiles.score) for each in contributions
-            ),
+            contributions=self._around_zero(self._contributions),
             slides=len(self._attention),
             cells=attention.size,
+            leave_one_out=self._around_zero(self._falls),
         )
+
+    def _around_zero(self, parts: list[np.ndarray]) -> tuple[Range, ...]:
+        """Return the range of each class's values around zero."""
+        return tuple(_around(each, 0.0, self._quantiles.score) for each in _joined(parts))
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
@@ -246,5 +261,8 @@ def _around(values: np.ndarray, middle: float, quantile: float) -> Range:
 
 
 def _smallest_reach(value: float) -> float:
-    """Return a reach that float64 can still tell from nothing at this value."""
-    return max(1e-6, abs(value) * 1e-6)
+    """Return a reach that float64 can still tell from nothing at this value.
+
+    At zero it is far below what a cell of a slide of millions means to the slide.
+    """
+    return max(1e-12, abs(value) * 1e-6)

@@ -209,6 +209,7 @@ class _Run:
                 attention_alpha=options.att_alpha,
                 score_alpha=options.score_alpha,
                 like_reference=options.compat == "reference",
+                leave_one_out=options.leave_one_out,
             ),
             classes=self._plan.classes,
             true_class=options.true_class,

@@ -110,6 +110,7 @@ def prepare(options: CreateOptions) -> Plan:
     if model is not None and extractor is not None:
         tried(lambda: _require_match(model, extractor, options))
         scaling = tried(lambda: _scaling(options, model, extractor))
+        tried(lambda: _require_leave_one_out(options, model, scaling))
         recipe = tried(lambda: _recipe(options, model, extractor))
     if (
         tried.problems or paths is None or recipe is None or classes is None or exporters is None
@@ -268,6 +269,24 @@ def _scaling(
     scaling = CohortScaling.load(options.scaling)
     scaling.require_fit(model.digest, extractor.digest, options.scaling)
     return scaling
+
+
+def _require_leave_one_out(
+    options: CreateOptions, model: AttentionMIL, scaling: CohortScaling | None
+) -> None:
+    """Refuse to draw leave-one-out maps where there are none, or no ranges for their colours."""
+    if not options.leave_one_out:
+        return
+    if not model.is_additive:
+        raise OptionError(
+            f"--leave-one-out: the head of {options.model_path.name} is not affine, so what the "
+            "slide is without a cell does not follow from its maps; leave the option out"
+        )
+    if scaling is not None and not scaling.leave_one_out:
+        raise OptionError(
+            f"--leave-one-out: {options.scaling} is of an earlier version and has no ranges for "
+            "these maps; leave out either option"
+        )
 
 
 def _require_free_scaling(

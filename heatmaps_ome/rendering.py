@@ -9,6 +9,7 @@ import numpy as np
 
 from heatmaps_ome.colour import N_LEVELS, level_colours, level_values, quantised
 from heatmaps_ome.display import TISSUE, DisplayMap
+from heatmaps_ome.explain import leave_one_out
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.normalise import CohortScaling, Range
@@ -26,12 +27,15 @@ class Style:
     Attributes
     ----------
     attention_map, score_map, contribution_map : str
-        matplotlib colour maps; the last two diverge around chance and zero.
+        matplotlib colour maps; the last two diverge around chance and zero. Leave-one-out has that
+        of contributions.
     attention_alpha, score_alpha : float, in [0, 1]
         Opacity of the attention map, and of the score map where attention is highest.
     like_reference : bool
         Draw cells where create_heatmaps.py drew them, and its score colours, for comparison with
         old figures.
+    leave_one_out : bool
+        Draw leave-one-out maps too; on slides of many cells they look like contributions.
     """
 
     attention_map: str = "magma"
@@ -40,6 +44,7 @@ class Style:
     attention_alpha: float = 0.5
     score_alpha: float = 1.0
     like_reference: bool = False
+    leave_one_out: bool = False
 
 
 def display_maps(
@@ -47,8 +52,8 @@ def display_maps(
 ) -> tuple[DisplayMap, ...]:
     """Return the maps of a slide made ready for viewers.
 
-    The attention map has one opacity throughout; score and contribution maps are as opaque as
-    the attention is high (create_heatmaps.py:443), so that only what counts is seen.
+    The attention map has one opacity throughout; all others are as opaque as the attention is high
+    (create_heatmaps.py:443), so that only what counts is seen.
 
     Parameters
     ----------
@@ -56,12 +61,18 @@ def display_maps(
         The classes to draw, a part of the model's.
     """
     attended = np.nan_to_num(scaling.attention.position(heatmaps.attention))
+    fall = leave_one_out(heatmaps) if style.leave_one_out else None
     maps = [_attention(heatmaps, scaling, style)]
     for name in classes:
         index = heatmaps.classes.index(name)
         maps.append(_score(heatmaps, scaling, style, index, attended))
         if heatmaps.contributions is not None:
-            maps.append(_contribution(heatmaps, scaling, style, index, attended))
+            shown, values = scaling.contributions[index], heatmaps.contributions[index]
+            signed = _signed(heatmaps, values, shown, style, attended)
+            maps.append(_contribution(signed, heatmaps.classes, index))
+        if fall is not None:
+            signed = _signed(heatmaps, fall[index], scaling.leave_one_out[index], style, attended)
+            maps.append(_leave_one_out(signed, heatmaps.classes, index))
     maps.append(_tissue(heatmaps))
     return tuple(_on_squares(each) for each in maps) if style.like_reference else tuple(maps)
 
@@ -133,20 +144,43 @@ def _score(
     )
 
 
-def _contribution(
-    heatmaps: HeatmapSet, scaling: CohortScaling, style: Style, index: int, attended: np.ndarray
+def _contribution(signed: DisplayMap, classes: Sequence[str], index: int) -> DisplayMap:
+    """Return a class's contribution map."""
+    return replace(
+        signed,
+        name=f"contribution-{class_keys(classes)[index]}",
+        title=f"Contribution to {classes[index]}",
+        quantity=f"share of the slide's {classes[index]} logit",
+        ends=_for_and_against(classes[index]),
+    )
+
+
+def _leave_one_out(signed: DisplayMap, classes: Sequence[str], index: int) -> DisplayMap:
+    """Return a class's leave-one-out map."""
+    return replace(
+        signed,
+        name=f"leave-one-out-{class_keys(classes)[index]}",
+        title=f"Leave-one-out of {classes[index]}",
+        quantity=f"fall of the slide's {classes[index]} probability without the cell",
+        ends=_for_and_against(classes[index]),
+    )
+
+
+def _for_and_against(name: str) -> tuple[str, str]:
+    """Return what cells below and above zero speak for."""
+    return f"against {name}", f"for {name}"
+
+
+def _signed(
+    heatmaps: HeatmapSet, values: np.ndarray, shown: Range, style: Style, attended: np.ndarray
 ) -> DisplayMap:
-    """Return a class's contribution map around zero."""
-    name, shown = heatmaps.classes[index], scaling.contributions[index]
-    maps = heatmaps.contributions
-    if maps is None:
-        raise ValueError("the model gives no contributions")
+    """Return a map around zero that has no name yet."""
     return DisplayMap(
-        name=f"contribution-{class_keys(heatmaps.classes)[index]}",
-        title=f"Contribution to {name}",
-        quantity=f"share of the slide's {name} logit",
+        name="",
+        title="",
+        quantity="",
         grid=heatmaps.grid,
-        levels=quantised(maps[index], shown),
+        levels=quantised(values, shown),
         values=level_values(shown),
         colours=level_colours(np.linspace(0, 1, N_LEVELS), style.contribution_map),
         opacity=_opacity(attended * style.score_alpha),

@@ -466,15 +466,15 @@ BROKEN = {
     function.__name__.replace("_", "-"): function
     for function in (
         readable, ngff_model, multiscales_complete, axes, units_micrometer, scale_doubles,
-        level_sizes_halve_up, chunks, codecs, no_translation, omero_complete, levels_agree,
-        ome_xml, labels_listed, label_levels_agree, label_count_equals_image, label_no_omero,
+        level_sizes_halve_up, chunks, codecs, no_translation, omero_complete, levels_agree, ome_xml,
+        labels_listed, label_levels_agree, label_count_equals_image, label_no_omero,
         label_dtype_integer, label_source, label_colours_complete, label_values_have_properties,
         label_zero_transparent, values_finite_where_tissue, values_add_up, values_leave_one_out,
         placement_values, tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha,
         tiff_physical_size, tiff_levels_agree, value_tiff_form, value_tiff_levels,
         value_tiff_physical_size, value_tiff_channels, placement_image, placement_labels,
-        placement_overlay, placement_value_tiff, flat_named, flat_blend, manifest_agrees, files_complete, hashes,
-        slide_same, slide_pixels, run_complete,
+        placement_overlay, placement_value_tiff, flat_named, flat_blend, manifest_agrees,
+        files_complete, hashes, slide_same, slide_pixels, run_complete,
     )
 }  # fmt: skip
 """Rule → what breaks it, and no other, in a slide's folder of results."""

@@ -233,11 +233,13 @@ def test_a_slide_without_tissue_says_so(tmp_path):
 
 @pytest.mark.parametrize("size", [Shape(1, 900), Shape(900, 1), Shape(1600, 1200)], ids=str)
 @pytest.mark.parametrize("n_classes", [1, 2, 60])
-def test_no_text_overlaps_another_or_leaves_the_figure(size, n_classes):
+@pytest.mark.parametrize("name", ["", "MSIH", "a long name of a class " * 9])
+def test_no_text_overlaps_another_or_leaves_the_figure(size, n_classes, name):
     frame = Grid(size, YX(1, 1), YX(0, 0), YX(0.25, 0.25))
     classes = {f"class {index}": 1 / n_classes for index in range(n_classes)}
     caption = Caption("n" * 200, "Score of " + "long " * 40, prediction_text(classes))
-    shown = display_map("attention", frame.downsampled(5), middle=0.0)
+    ends = (f"against {name}", f"for {name}") if name else ("", "")
+    shown = replace(display_map("attention", frame.downsampled(5), middle=0.0), ends=ends)
     around = framed(frame, caption, shown)
     figure, picture = around.figure, around.box
     figure.draw_without_rendering()
@@ -251,6 +253,22 @@ def test_no_text_overlaps_another_or_leaves_the_figure(size, n_classes):
         assert 0 <= box.x0 < box.x1 <= width
         assert 0 <= box.y0 < box.y1 <= height
         assert not any(box.padded(-1).overlaps(other.padded(-1)) for other in boxes[:index])
+
+
+def test_the_sides_of_a_diverging_colour_bar_are_named_at_its_ends():
+    frame = Grid(Shape(300, 400), YX(1, 1), YX(0, 0), YX(0.25, 0.25))
+    shown = display_map("contribution", frame.downsampled(5), middle=0.0)
+    around = framed(
+        frame, Caption("s", "t", "p"), replace(shown, ends=("against $A_1$", "for $A_1$"))
+    )
+    texts = {text.get_text(): text for text in around.figure.texts}
+    against, speaks_for = texts["← against $A_1$"], texts["for $A_1$ →"]
+    around.figure.draw_without_rendering()
+    [bar] = [axes.get_window_extent() for axes in around.figure.axes]
+    assert against.get_window_extent().x0 == pytest.approx(bar.x0, abs=3)
+    assert speaks_for.get_window_extent().x1 == pytest.approx(bar.x1, abs=3)
+    plain = framed(frame, Caption("s", "t", "p"), shown).figure
+    assert not any("→" in text.get_text() for text in plain.texts)
 
 
 @pytest.mark.parametrize("um", [0.3, 1.0, 99.99, 1000.0, 4999, 123456.7])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heatmaps_ome.errors import ScalingError
+from heatmaps_ome.explain import leave_one_out
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.normalise import CohortScaling, Quantiles, Range, ScalingFit
 
@@ -49,6 +50,25 @@ def test_chance_is_the_middle_for_three_classes_too():
         assert shown.position(np.array(0.0)) == pytest.approx(0.5)
 
 
+def test_leave_one_out_has_a_range_of_its_own_around_zero():
+    slides = [heatmap_set(GRID, SLIDE, seed=seed) for seed in range(3)]
+    scaling = fitted(*slides)
+    for index, shown in enumerate(scaling.leave_one_out):
+        falls = np.concatenate([leave_one_out(s)[index][s.tissue] for s in slides]).astype(float)
+        assert shown.upper == pytest.approx(np.quantile(np.abs(falls), 0.95))
+        assert shown.lower == -shown.upper
+    assert len(scaling.leave_one_out) == 2
+    assert fitted(heatmap_set(GRID, SLIDE, contributions=False)).leave_one_out == ()
+
+
+def test_shares_of_slides_of_a_million_cells_are_told_apart():
+    heatmaps = heatmap_set(GRID, SLIDE)
+    small = replace(heatmaps, contributions=heatmaps.contributions * np.float32(1e-7))
+    shown = fitted(small).contributions[0]
+    values = small.contributions[0][small.tissue]
+    assert shown.upper == pytest.approx(np.quantile(np.abs(values.astype(float)), 0.95))
+
+
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1), st.floats(-1e30, 1e30))
 def test_positions_are_in_range_and_keep_order(values, extra):
     values = np.array([*values, extra])
@@ -76,6 +96,16 @@ def test_a_scaling_survives_its_file_exactly(tmp_path):
     scaling.save(tmp_path / "scaling.json")
     assert CohortScaling.load(tmp_path / "scaling.json") == scaling
     assert [file.name for file in tmp_path.iterdir()] == ["scaling.json"]
+
+
+def test_a_file_of_the_first_format_has_no_ranges_of_leave_one_out(tmp_path):
+    scaling, path = fitted(heatmap_set(GRID, SLIDE)), tmp_path / "scaling.json"
+    scaling.save(path)
+    said = json.loads(path.read_text())
+    assert said.pop("format") == "heatmaps-ome scaling 2"
+    del said["leave_one_out"]
+    path.write_text(json.dumps({"format": "heatmaps-ome scaling 1", **said}))
+    assert CohortScaling.load(path) == replace(scaling, leave_one_out=())
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "x"}', '{"format": 1, "a": 2}'])

@@ -13,6 +13,7 @@ import zarr
 from fake_extractors import CLASSES, MeanColourTiles, load_mean_colour
 from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
+from torch import nn
 
 from heatmaps_ome import extractors
 from heatmaps_ome.errors import OptionError
@@ -23,6 +24,7 @@ from heatmaps_ome.pipeline import create
 from heatmaps_ome.preflight import PreflightError
 from heatmaps_ome.progress import silent
 from heatmaps_ome.provenance import file_digests
+from heatmaps_ome.validate.result import validate
 
 
 @pytest.fixture
@@ -53,6 +55,12 @@ def world(tmp_path, monkeypatch):
             return create(self.options(*slides, **changed), silent)
 
     return World()
+
+
+def bent_parts():
+    """Return a model's parts with a head that is not affine."""
+    parts = make_parts(n_inputs=3)
+    return parts | {"head": nn.Sequential(nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 2))}
 
 
 def tree(folder):
@@ -185,6 +193,39 @@ def test_other_colours_read_no_slide_and_build_no_network(world, monkeypatch):
     again = read_values(folder / "a.values.ome.zarr")
     assert np.array_equal(again.attention, values.attention, equal_nan=True)
     assert (folder / "a.ome.zarr" / "0" / "0" / "0" / "0").read_bytes() == image
+
+
+def test_leave_one_out_is_drawn_when_asked_for_and_always_among_the_values(world):
+    world.run(world.slides[0])
+    world.run(world.slides[0], output_path=world.path / "drawn", leave_one_out=True)
+    names = [f"leave-one-out-{c}" for c in CLASSES]
+    for folder, drawn in (("out", False), ("drawn", True)):
+        slide = world.path / folder / "a"
+        said = json.loads((slide / "maps.json").read_text())
+        channels = {each["name"]: each["channel"] for each in said["maps"]}
+        values = zarr.open_group(slide / "a.values.ome.zarr", mode="r")
+        labels = [channel["label"] for channel in values.attrs["omero"]["channels"]]
+        assert set(names) <= set(labels)
+        for name in names:
+            assert channels.get(name) == (labels.index(name) if drawn else None)
+            assert (slide / "a.ome.zarr" / "labels" / name).exists() == drawn
+            assert (slide / f"a.{name}.ome.tiff").exists() == drawn
+            assert (slide / "previews" / f"{name}-overlay.png").exists() == drawn
+    assert validate(world.path / "drawn").problems == ()
+
+
+def test_leave_one_out_is_refused_where_it_cannot_be_drawn(world):
+    world.run(world.slides[0])
+    scaling = world.path / "old.json"
+    said = json.loads((world.path / "out" / "scaling.json").read_text())
+    scaling.write_text(json.dumps(said | {"format": "heatmaps-ome scaling 1", "leave_one_out": []}))
+    later = {"output_path": world.path / "later", "scaling": scaling}
+    assert world.run(world.slides[1], **later)[0].status == "done"
+    with pytest.raises(PreflightError, match="no ranges"):
+        world.run(world.slides[1], leave_one_out=True, overwrite=True, **later)
+    write_export(world.path / "export.pkl", parts=bent_parts())
+    with pytest.raises(PreflightError, match="not affine"):
+        world.run(output_path=world.path / "bent", leave_one_out=True)
 
 
 def test_a_damaged_cache_of_maps_is_made_anew(world):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from heatmaps_ome.colour import level_values, quantised, require_colour_map
 from heatmaps_ome.errors import OptionError
+from heatmaps_ome.explain import leave_one_out
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.normalise import Quantiles, Range, ScalingFit
 from heatmaps_ome.rendering import Style, display_maps
@@ -84,8 +85,29 @@ def test_only_the_classes_asked_for_are_drawn():
     assert names == {"attention", "score-nonMSIH", "contribution-nonMSIH", "tissue"}
 
 
+def test_leave_one_out_is_drawn_when_asked_for_around_zero():
+    heatmaps = heatmap_set(GRID, SLIDE)
+    found = rendered(heatmaps, Style(leave_one_out=True))
+    assert set(found) == {*rendered(heatmaps), "leave-one-out-MSIH", "leave-one-out-nonMSIH"}
+    shown, falls = found["leave-one-out-nonMSIH"], leave_one_out(heatmaps)[1]
+    assert (shown.lower, shown.middle) == (-shown.upper, 0)
+    clipped = np.clip(falls[heatmaps.tissue], shown.lower, shown.upper)
+    step = (shown.upper - shown.lower) / 254
+    back = shown.values[shown.levels][heatmaps.tissue]
+    np.testing.assert_allclose(back, clipped, atol=0.51 * step)
+    np.testing.assert_array_equal(shown.opacity, found["contribution-nonMSIH"].opacity)
+
+
+def test_maps_around_zero_say_what_their_sides_speak_for():
+    found = rendered(heatmap_set(GRID, SLIDE), Style(leave_one_out=True))
+    for name, shown in found.items():
+        signed = name.startswith(("contribution-", "leave-one-out-"))
+        own = name.rpartition("-")[2]
+        assert shown.ends == ((f"against {own}", f"for {own}") if signed else ("", ""))
+
+
 def test_a_model_without_shares_has_no_contribution_maps():
-    names = set(rendered(heatmap_set(GRID, SLIDE, contributions=False)))
+    names = set(rendered(heatmap_set(GRID, SLIDE, contributions=False), Style(leave_one_out=True)))
     assert names == {"attention", "score-MSIH", "score-nonMSIH", "tissue"}
 
 

@@ -100,7 +100,7 @@ def framed(extent: Grid, caption: Caption, shown: DisplayMap) -> Framed:
     lines = _lines(caption, unit, width)
     margin = round(1.5 * unit)
     head = round(sum(1.4 * line.size for line in lines) + 0.6 * unit)
-    foot = round(5.2 * unit)
+    foot = round((6.7 if any(shown.ends) else 5.2) * unit)
     full = (2 * margin + width, 2 * margin + head + rows + foot)
     figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
     layout = _Layout(figure, full, unit)
@@ -209,6 +209,21 @@ def _draw_colours(layout: _Layout, shown: DisplayMap, box: tuple[int, int, int, 
     _number_axis(layout, axes, shown, ends, box)
     line = _fitted(drawable(shown.quantity), layout.unit, width)
     layout.text(left + width / 2, top + height + 1.9 * layout.unit, line, "center")
+    _name_ends(layout, shown.ends, box)
+
+
+def _name_ends(layout: _Layout, ends: tuple[str, str], box: tuple[int, int, int, int]) -> None:
+    """Write what the two sides of a diverging colour bar speak for, at its ends."""
+    if not any(ends):
+        return
+    left, top, width, height = box
+    below = top + height + 3.4 * layout.unit
+    against, speaks_for = (_fitted(drawable(words), layout.unit, 0.42 * width) for words in ends)
+    for place, text, align in (
+        (left, f"← {against.text}", "left"),
+        (left + width, f"{speaks_for.text} →", "right"),
+    ):
+        layout.text(place, below, _Line(text, layout.unit, False, _INK), align)
 
 
 def _ends(shown: DisplayMap, values: np.ndarray) -> tuple[float, float] | None:

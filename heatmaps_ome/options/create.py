@@ -195,7 +195,7 @@ class CreateOptions:
     )
     contribution_cmap: str = option(
         "colours",
-        "diverging colour map of contributions",
+        "diverging colour map of contributions and leave-one-out",
         default="PuOr_r",
         type=str,
         metavar="CMAP",
@@ -220,6 +220,12 @@ class CreateOptions:
     )
     classes: Optional[tuple[str, ...]] = option(
         "outputs", "classes to write maps of (default: all)", type=names, metavar="A,B"
+    )
+    leave_one_out: bool = option(
+        "outputs",
+        "draw leave-one-out maps too, which on slides of many cells look like contributions; the "
+        "raw values hold them anyway",
+        default=False,
     )
     formats: tuple[str, ...] = option(
         "outputs",

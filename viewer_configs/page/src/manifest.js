@@ -2,7 +2,13 @@
 
 export const MAPS_FORMAT = "heatmaps-ome maps 1";
 
-const KIND_TITLES = { attention: "Attention", score: "Score", contribution: "Contribution", tissue: "Tissue" };
+const KIND_TITLES = {
+  attention: "Attention",
+  score: "Score",
+  contribution: "Contribution",
+  "leave-one-out": "Leave-one-out",
+  tissue: "Tissue",
+};
 
 /** A message for people, about files that are not as they should be. */
 export class ReadError extends Error {}
@@ -40,7 +46,7 @@ function titleOf(kind, map) {
 }
 
 function kindOf(map, classes) {
-  const match = /^(score|contribution)-(.+)$/s.exec(map.name);
+  const match = /^(score|contribution|leave-one-out)-(.+)$/s.exec(map.name);
   if (map.kind) return { kind: map.kind, className: map.class ?? null };
   if (!match) return { kind: map.name, className: null };
   const [, kind, rest] = match;

@@ -28,6 +28,13 @@ test("maps make up layers, by class", () => {
   assert.equal(findMap(layers, "none"), null);
 });
 
+test("maps that are named with hyphens make up a layer too", () => {
+  const names = ["contribution-normal", "leave-one-out-normal", "leave-one-out-tu-mour"];
+  const layers = layersOf({ ...MANIFEST, maps: names.map((name) => ({ name })) });
+  assert.deepEqual(layers.map(({ title }) => title), ["Contribution", "Leave-one-out"]);
+  assert.deepEqual(layers[1].maps.map(({ className }) => className), ["normal", "tu-mour"]);
+});
+
 test("a layer shows the class wanted, else the true one, else its first", () => {
   const [, score] = layersOf(MANIFEST);
   assert.equal(mapOfLayer(score, "normal", "tu-mour").className, "normal");
