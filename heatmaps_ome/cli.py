@@ -96,7 +96,7 @@ def run_create(options: CreateOptions) -> int:
         outcomes = pipeline.create(options, shown)
     finally:
         shown.close()
-    sys.stdout.write(summary.of_run(outcomes, options.output_path))
+    sys.stdout.write(summary.of_run(outcomes, options.output_path, options.true_class))
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome import provenance
+from heatmaps_ome.explain import RANDOM_ORDERS, faithfulness, unexplained
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
@@ -56,6 +57,7 @@ def slide_result(
     slide: SlideReader, heatmaps: HeatmapSet, scaling: CohortScaling, look: Look
 ) -> SlideResult:
     """Return all that the exporters need."""
+    faithful = (faithfulness(heatmaps, name) for name in look.classes)
     return SlideResult(
         slide=slide,
         heatmaps=heatmaps,
@@ -64,6 +66,7 @@ def slide_result(
         # A finer image than the slide itself would only be larger.
         image=network_pixels(slide.shape, slide.mpp, max(look.image_mpp, *slide.mpp)),
         raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
+        faithfulness=tuple(each for each in faithful if each is not None),
     )
 
 
@@ -125,6 +128,11 @@ def slide_record(
         "tissue_cells": heatmaps.tissue_cells,
         "true_class": result.true_class,
         "prediction": {name: finite(value) for name, value in prediction},
+        "faithfulness": {
+            "left_out": unexplained(heatmaps),
+            "random_orders": RANDOM_ORDERS,
+            "classes": {each.class_name: each.record() for each in result.faithfulness},
+        },
         "scaling": asdict(scaling),
         **origin,
     }

@@ -58,7 +58,7 @@ class Faithfulness:
     def record(self) -> dict[str, Any]:
         """Return all of it but the class as plain JSON values, with six digits."""
         return {
-            "aupc": dict(self.aupc),
+            "aupc": {name: round(area, 6) for name, area in self.aupc.items()},
             "removed": self.removed.round(6).tolist(),
             "curves": {name: curve.round(6).tolist() for name, curve in self.curves.items()},
         }

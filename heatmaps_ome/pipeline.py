@@ -40,7 +40,7 @@ from heatmaps_ome.viewers import write_viewers
 from heatmaps_ome.working_copy import WorkingCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from heatmaps_ome.export.protocol import Exporter
@@ -67,6 +67,9 @@ class Outcome:
     message : str
         Why it failed.
     prediction : dict of class → probability
+    faithfulness : dict of class → dict of map → area under its perturbation curve
+    faithfulness_left_out : str
+        Why nothing is said of it; empty if something is.
     stages : dict of stage → what it took
     """
 
@@ -75,6 +78,8 @@ class Outcome:
     message: str = ""
     folder: Path | None = None
     prediction: dict[str, float] = field(default_factory=dict)
+    faithfulness: dict[str, dict[str, float]] = field(default_factory=dict)
+    faithfulness_left_out: str = ""
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -175,13 +180,15 @@ class _Run:
         """Write a slide's files and put its folder in place."""
         if planned.finished:
             outcome.status = "unchanged"
+            _note_faithfulness(outcome, planned.folder.provenance() or {})
             return
         folder = planned.folder.partial
         heatmaps = read_values(_values_path(folder, planned))
         slide = self._opened(planned)
         try:
-            result = slide_result(slide, heatmaps, scaling, self._look())
             watch = Stopwatch(outcome.stages)
+            with watch("maps"):
+                result = slide_result(slide, heatmaps, scaling, self._look())
             with watch("files"):
                 write_formats(
                     result, self._exporters(), folder, watch.beside,
@@ -193,6 +200,7 @@ class _Run:
         finally:
             slide.close()
         put_in_place(planned.folder, record)
+        _note_faithfulness(outcome, record)
 
     def _exporters(self) -> dict[str, Exporter]:
         """Return the exporters by their formats."""
@@ -227,6 +235,13 @@ class _Run:
             "options": provenance.effective_options(self._options),
             "stages": outcome.stages,
         }
+
+
+def _note_faithfulness(outcome: Outcome, record: Mapping[str, Any]) -> None:
+    """Take from a provenance how faithful the maps are, which the first versions did not say."""
+    said = record.get("faithfulness", {})
+    outcome.faithfulness_left_out = said.get("left_out", "")
+    outcome.faithfulness = {name: each["aupc"] for name, each in said.get("classes", {}).items()}
 
 
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:

@@ -24,7 +24,7 @@ HOW_TO_OPEN = (
 )
 
 
-def of_run(outcomes: Sequence[Outcome], output: Path) -> str:
+def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
     """Return the closing lines of a run."""
     lines: list[str] = []
     for outcome in outcomes:
@@ -32,6 +32,7 @@ def of_run(outcomes: Sequence[Outcome], output: Path) -> str:
         if outcome.status == "failed":
             lines.append(f"  {outcome.message}")
         elif outcome.folder is not None:
+            lines += [f"  {line}" for line in _faithfulness(outcome, true_class)]
             lines.append(f"  {outcome.folder}")
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
     if folders:
@@ -85,3 +86,13 @@ def _prediction(prediction: dict[str, float]) -> str:
         return " (no tissue found, so no prediction)"
     ranked = sorted(prediction.items(), key=lambda item: -item[1])
     return " (" + ", ".join(f"{name} {value:.3f}" for name, value in ranked) + ")"
+
+
+def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
+    """Yield how faithful the maps of the true class are, or why nothing is said of it."""
+    if outcome.faithfulness_left_out:
+        yield f"faithfulness: left out, as {outcome.faithfulness_left_out}"
+    elif true_class in outcome.faithfulness:
+        found = outcome.faithfulness[true_class]
+        areas = ", ".join(f"{name} {area:.3f}" for name, area in found.items())
+        yield f"faithfulness (AUPC of {true_class}, lower is better): {areas}"

@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 import heatmaps_ome.demo.job as demo
 from heatmaps_ome.demo.slide import write_demo_slide
+from heatmaps_ome.explain import faithfulness
 from heatmaps_ome.export.values import read_values
 from heatmaps_ome.options import CreateOptions, DemoOptions
 from heatmaps_ome.pipeline import create
@@ -72,6 +73,13 @@ def test_predictions_are_right(run):
     tumour = [float(m.prediction[m.classes.index("tumour")]) for m in maps]
     assert min(tumour[:-1]) > 0.8
     assert tumour[-1] < 0.2
+
+
+def test_removing_the_cells_of_the_highest_contribution_unmakes_the_prediction_fastest(run):
+    _, maps = run
+    for heatmaps in maps[:-1]:
+        found = faithfulness(heatmaps, "tumour").aupc
+        assert found["contribution"] < found["attention"] < found["random"]
 
 
 def test_the_demo_makes_its_slide_once(tmp_path):

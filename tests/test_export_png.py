@@ -7,6 +7,7 @@ from fakes import MPP, FakeSlide, covering_grid, display_map, noise_rgb, slide_r
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from heatmaps_ome.explain import Faithfulness
 from heatmaps_ome.export.captions import (
     drawable,
     number,
@@ -16,6 +17,7 @@ from heatmaps_ome.export.captions import (
     width_px,
     wrapped,
 )
+from heatmaps_ome.export.curves import curves_figure, drawn_curves
 from heatmaps_ome.export.framed import Caption, framed
 from heatmaps_ome.export.png import PngExporter, thumbnail_lattice
 from heatmaps_ome.export.rasterise import BurntMap
@@ -307,3 +309,60 @@ def test_the_map_on_the_thumbnail_is_the_sampled_one():
     levels = sample(shown.levels, grid, lattice, 0)
     np.testing.assert_array_equal(over[levels > 0], shown.colours[levels[levels > 0], :3])
     assert (over[levels == 0] == 255).all()
+
+
+def faithful(class_name="MSIH", n_points=5, names=("contribution", "attention", "score", "random")):
+    rng = np.random.default_rng(0)
+    return Faithfulness(
+        class_name,
+        np.linspace(0, 1, n_points) if n_points > 1 else np.zeros(1),
+        {name: rng.random(n_points) for name in names},
+        {name: (index + 1) / 10 for index, name in enumerate(names)},
+    )
+
+
+def test_each_class_has_a_picture_of_its_curves(tmp_path):
+    result = slide_result(FakeSlide(noise_rgb(Shape(60, 90))), maps=(), classes=("a/b", "a:b"))
+    shown = replace(result, faithfulness=(faithful("a:b"), faithful("a/b")))
+    paths = PngExporter().write(shown, tmp_path)
+    assert [path.name for path in paths[1:]] == [
+        "faithfulness-a_b-2.png", "faithfulness-a_b.png"
+    ]  # fmt: skip
+    for path in paths[1:]:
+        with Image.open(path) as image:
+            assert image.mode == "RGB"
+            assert len(np.unique(np.asarray(image).reshape(-1, 3), axis=0)) > 50
+
+
+@pytest.mark.parametrize("n_points", [1, 2, 101])
+def test_curves_are_drawn_through_their_points_with_areas_and_what_is_better(n_points):
+    found = faithful("$A_1$", n_points)
+    figure = curves_figure(found, "slide")
+    [axes] = figure.axes
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert set(lines) == {
+        "contribution 0.100", "attention 0.200", "score 0.300", "random 0.400"
+    }  # fmt: skip
+    for label, line in lines.items():
+        np.testing.assert_array_equal(line.get_xdata(), found.removed)
+        np.testing.assert_array_equal(line.get_ydata(), found.curves[label.split()[0]])
+        assert (line.get_marker() == "o") == (n_points == 1)
+    assert len({line.get_color() for line in lines.values()}) == 4
+    assert "lower is better" in axes.get_legend().get_title().get_text()
+    assert axes.get_ylabel() == "probability of $A_1$"
+    assert axes.get_xlabel() == "share of the cells removed"
+
+
+@pytest.mark.parametrize("name", ["MSIH", "$x_1 {", "切片" * 80, "long name " * 30])
+def test_texts_of_curves_stay_in_the_figure_and_apart(name):
+    figure = curves_figure(faithful(name), name)
+    drawn_curves(faithful(name), name)
+    figure.draw_without_rendering()
+    [axes] = figure.axes
+    texts = [*figure.texts, axes.xaxis.label, axes.yaxis.label]
+    boxes = [text.get_window_extent() for text in texts] + [axes.get_window_extent()]
+    width, height = figure.get_size_inches() * figure.dpi
+    for index, box in enumerate(boxes):
+        assert 0 <= box.x0 < box.x1 <= width
+        assert 0 <= box.y0 < box.y1 <= height
+        assert not any(box.overlaps(other) for other in boxes[:index])

@@ -17,6 +17,7 @@ from torch import nn
 
 from heatmaps_ome import extractors
 from heatmaps_ome.errors import OptionError
+from heatmaps_ome.explain import faithfulness
 from heatmaps_ome.export.values import read_values
 from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.options import CreateOptions
@@ -24,6 +25,7 @@ from heatmaps_ome.pipeline import create
 from heatmaps_ome.preflight import PreflightError
 from heatmaps_ome.progress import silent
 from heatmaps_ome.provenance import file_digests
+from heatmaps_ome.summary import of_run
 from heatmaps_ome.validate.result import validate
 
 
@@ -228,6 +230,58 @@ def test_leave_one_out_is_refused_where_it_cannot_be_drawn(world):
         world.run(output_path=world.path / "bent", leave_one_out=True)
 
 
+MAPS = ["contribution", "attention", "score", "random"]
+
+
+def test_how_faithful_maps_are_is_recorded_drawn_and_told(world):
+    [outcome] = world.run(world.slides[0])
+    folder = world.path / "out" / "a"
+    heatmaps = read_values(folder / "a.values.ome.zarr")
+    said = json.loads((folder / "provenance.json").read_text())["faithfulness"]
+    assert (said["left_out"], said["random_orders"]) == ("", 10)
+    assert list(said["classes"]) == list(CLASSES)
+    for name, found in said["classes"].items():
+        assert list(found["aupc"]) == list(found["curves"]) == MAPS
+        expected = faithfulness(heatmaps, name)
+        assert found["aupc"] == pytest.approx(expected.aupc, abs=1e-6)
+        assert found["removed"] == pytest.approx(expected.removed.tolist(), abs=1e-6)
+        for each in MAPS:
+            assert found["curves"][each] == pytest.approx(expected.curves[each].tolist(), abs=1e-6)
+        assert (folder / "previews" / f"faithfulness-{name}.png").is_file()
+    areas = {name: found["aupc"] for name, found in said["classes"].items()}
+    [slide] = json.loads((world.path / "out" / "run.json").read_text())["slides"]
+    assert slide["faithfulness"] == areas == outcome.faithfulness
+    [again] = world.run(world.slides[0])
+    assert (again.status, again.faithfulness) == ("unchanged", areas)
+    told = of_run([again], world.path / "out", CLASSES[1])
+    numbers = ", ".join(f"{each} {areas[CLASSES[1]][each]:.3f}" for each in MAPS)
+    assert f"  faithfulness (AUPC of {CLASSES[1]}, lower is better): {numbers}\n" in told
+
+
+def test_what_is_left_out_of_a_model_that_is_not_additive_is_said(world):
+    write_export(world.path / "export.pkl", parts=bent_parts())
+    [outcome] = world.run(world.slides[0])
+    assert outcome.status == "done"
+    folder = world.path / "out" / "a"
+    said = json.loads((folder / "provenance.json").read_text())["faithfulness"]
+    assert (said["left_out"], said["classes"]) == ("the model's head is not affine", {})
+    assert not list((folder / "previews").glob("faithfulness*"))
+    told = of_run([outcome], world.path / "out", CLASSES[0])
+    assert "  faithfulness: left out, as the model's head is not affine\n" in told
+    assert validate(world.path / "out").problems == ()
+
+
+def test_results_of_the_first_versions_say_nothing_of_faithfulness(world):
+    world.run(world.slides[0])
+    path = world.path / "out" / "a" / "provenance.json"
+    record = json.loads(path.read_text())
+    del record["faithfulness"]
+    path.write_text(json.dumps(record))
+    [outcome] = world.run(world.slides[0])
+    assert (outcome.status, outcome.faithfulness) == ("unchanged", {})
+    assert "faithfulness" not in of_run([outcome], world.path / "out", CLASSES[0])
+
+
 def test_a_damaged_cache_of_maps_is_made_anew(world):
     world.run()
     [path] = (world.path / "out" / ".cache" / "maps").glob("*/a.values.ome.zarr")
@@ -254,7 +308,7 @@ def test_every_stage_is_recorded_with_what_it_took(world):
     for slide in said["slides"]:
         stages = slide["stages"]
         formats = {"ome-zarr", "ome-tiff", "png", "cells"}
-        assert set(stages) == formats | {"reading", "tissue", "features", "model", "files"}
+        assert set(stages) == formats | {"reading", "tissue", "features", "model", "maps", "files"}
         assert all(stage["seconds"] >= 0 for stage in stages.values())
         if hasattr(psutil.Process(), "io_counters"):
             assert stages["reading"]["bytes_read"] > 10_000

@@ -62,6 +62,17 @@ def wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
     return [*lines, line]
 
 
+def shortened(text: str, size_px: float, width: float) -> str:
+    """Return a text cut until it is at most so wide, with an ellipsis for what is gone.
+
+    >>> shortened("short enough", 13, 200)
+    'short enough'
+    """
+    while width_px(text, size_px) > width and len(text) > 1:
+        text = text[:-2] + "…"
+    return text
+
+
 def prediction_text(prediction: Mapping[str, float]) -> str:
     """Return all class probabilities as one text that breaks only between classes.
 

@@ -13,6 +13,7 @@ from heatmaps_ome.export.captions import (
     number,
     round_numbers,
     scale_bar,
+    shortened,
     spaced,
     width_px,
     wrapped,
@@ -207,7 +208,8 @@ def _draw_colours(layout: _Layout, shown: DisplayMap, box: tuple[int, int, int, 
         shown.colours[nearest][None], extent=(*ends, 0, 1), interpolation="nearest", aspect="auto"
     )
     _number_axis(layout, axes, shown, ends, box)
-    line = _fitted(drawable(shown.quantity), layout.unit, width)
+    quantity = shortened(drawable(shown.quantity), layout.unit, width)
+    line = _Line(quantity, layout.unit, False, _INK)
     layout.text(left + width / 2, top + height + 1.9 * layout.unit, line, "center")
     _name_ends(layout, shown.ends, box)
 
@@ -218,10 +220,10 @@ def _name_ends(layout: _Layout, ends: tuple[str, str], box: tuple[int, int, int,
         return
     left, top, width, height = box
     below = top + height + 3.4 * layout.unit
-    against, speaks_for = (_fitted(drawable(words), layout.unit, 0.42 * width) for words in ends)
+    against, speaks_for = (shortened(drawable(words), layout.unit, 0.42 * width) for words in ends)
     for place, text, align in (
-        (left, f"← {against.text}", "left"),
-        (left + width, f"{speaks_for.text} →", "right"),
+        (left, f"← {against}", "left"),
+        (left + width, f"{speaks_for} →", "right"),
     ):
         layout.text(place, below, _Line(text, layout.unit, False, _INK), align)
 
@@ -255,10 +257,3 @@ def _number_axis(
     axes.tick_params(axis="x", length=0.3 * size, color=_FAINT, labelcolor=_INK, pad=2)
     for middle in wanted[2:]:
         axes.axvline(middle, color=_INK, linewidth=1)
-
-
-def _fitted(text: str, size: float, width: float) -> _Line:
-    """Return a line that is shortened until it fits."""
-    while width_px(text, size) > width and len(text) > 1:
-        text = text[:-2] + "…"
-    return _Line(text, size, False, _INK)

@@ -1,4 +1,4 @@
-"""Writes ``previews/*.png``: the slide, each map over it, and each map alone."""
+"""Writes ``previews/*.png``: the slide, each map over it and alone, and how faithful maps are."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.export.captions import prediction_text
+from heatmaps_ome.export.curves import drawn_curves
 from heatmaps_ome.export.framed import DPI, Caption, framed
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.geometry import network_pixels
+from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.reading import read_strips
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ class PngExporter:
                 page[around.box.slices] = picture
                 paths.append(previews / f"{shown.name}-{kind}.png")
                 _save(page, paths[-1], photograph=kind == "overlay")
+        keys = dict(zip(result.heatmaps.classes, class_keys(result.heatmaps.classes), strict=True))
+        for found in result.faithfulness:
+            paths.append(previews / f"faithfulness-{keys[found.class_name]}.png")
+            _save(drawn_curves(found, result.slide.name), paths[-1], photograph=False)
         return paths
 
 

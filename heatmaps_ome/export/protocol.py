@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.explain import Faithfulness
     from heatmaps_ome.export.ngff_store import Ngff
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.heatmaps import HeatmapSet
@@ -63,6 +64,8 @@ class SlideResult:
         Lattice of the slide image that goes with the maps.
     raster : Grid
         Lattice on which labels are drawn (a whole number of level-0 pixels, no translation).
+    faithfulness : tuple of Faithfulness
+        Of the classes drawn; empty where nothing can be said.
     """
 
     slide: SlideReader
@@ -71,6 +74,7 @@ class SlideResult:
     true_class: str
     image: Grid
     raster: Grid
+    faithfulness: tuple[Faithfulness, ...] = ()
 
 
 class Exporter(Protocol):
