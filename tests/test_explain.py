@@ -151,6 +151,16 @@ def test_the_first_point_is_the_prediction_and_the_last_the_coldest_cells_own():
     assert found[-1] == pytest.approx(heatmaps.score("nonMSIH").flat[coldest], abs=1e-6)
 
 
+def test_of_equal_cells_the_first_goes_first():
+    heatmaps = known_set(*random_cells(3000))
+    equal = np.tile(np.float32([1, 0, 1]), 1000)
+    reading_order = 3000 - np.arange(3000) + 10_000 * equal
+    np.testing.assert_array_equal(
+        flipping_curve(equal[None], heatmaps, "A"),
+        flipping_curve(reading_order[None], heatmaps, "A"),
+    )
+
+
 def test_the_area_is_that_of_trapezoids_over_the_share_of_cells():
     curve = np.random.default_rng(0).random(50)
     assert aupc(curve) == pytest.approx(((curve[1:] + curve[:-1]) / 2).sum() / 49)
