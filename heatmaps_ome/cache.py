@@ -62,19 +62,27 @@ class FeatureStore:
             return tissue
         return tissue & np.isnan(self.read(chunk)[..., 0])
 
-    def write(self, chunk: Window, parts: Sequence[tuple[Window, np.ndarray]]) -> None:
-        """Add windows of a chunk, each with its (channels, rows, cols) features, to the chunk.
+    def packed(self, features: np.ndarray) -> np.ndarray:
+        """Return (channels, rows, cols) features as they are kept: (rows, cols, channels).
 
         Raises
         ------
         ExtractorError
-            If features are too large for the type that they are kept in.
+            If they are no numbers, or too large for the type that they are kept in.
+        """
+        return np.ascontiguousarray(np.moveaxis(_kept(features, self._array.dtype), 0, -1))
+
+    def write(self, chunk: Window, parts: Sequence[tuple[Window, np.ndarray]]) -> None:
+        """Add windows of a chunk, each with its packed features, to the chunk.
+
+        Raises
+        ------
         OutputError
             If the disk does not take them.
         """
         stored = self.read(chunk)
         for cells, features in parts:
-            stored[cells.within(chunk).slices] = np.moveaxis(_kept(features, stored.dtype), 0, -1)
+            stored[cells.within(chunk).slices] = features
         try:
             self._array[chunk.slices] = stored
         except OSError as error:

@@ -13,6 +13,7 @@ import numpy as np
 from heatmaps_ome.blocks import Block, BlockPixels, plan_blocks
 from heatmaps_ome.cache import FeatureStore, open_store
 from heatmaps_ome.geometry import Grid, Shape, Window, network_pixels
+from heatmaps_ome.memory import give_back
 from heatmaps_ome.reading import read_in_order
 
 if TYPE_CHECKING:
@@ -110,10 +111,12 @@ def extract(
     ):
         for _, image in images:
             step = taken.popleft()
-            parts.append((step.block.cells, extractor(image)[:, *step.block.keep.slices]))
+            features = extractor(image)[:, *step.block.keep.slices]
+            parts.append((step.block.cells, store.packed(features)))
             if step.completes:
                 writer.write(step.chunk, parts)
                 parts = []
+                give_back()
             done += step.block.pixels.area
             progress(done, plan.expected_px)
     return store

@@ -169,9 +169,13 @@ class OpenSlideReader:
             if self._slide is dead:
                 self._slide = self._open()
 
+    def forget(self) -> None:
+        """Give the memory of tiles back."""
+        self._resampler.forget()
+
     def close(self) -> None:
         """Give the file and the cached tiles back."""
-        self._resampler.forget()
+        self.forget()
         self._slide.close()
 
 

@@ -42,7 +42,7 @@ class Bars:
             # Steps found in the cache must not make the time left look shorter.
             self._bar = tqdm(
                 total=total, initial=done, desc=f"{slide}: {stage}", file=self._stream,
-                bar_format=_BAR, dynamic_ncols=True, leave=False,
+                bar_format=_BAR, dynamic_ncols=True, leave=False, miniters=1,
             )  # fmt: skip
         elif self._bar is not None:
             # It may be an estimate that gets better.

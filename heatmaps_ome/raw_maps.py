@@ -11,6 +11,7 @@ from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.memory import give_back
 from heatmaps_ome.results import written_whole
 from heatmaps_ome.tissue import TissueCells
 
@@ -117,6 +118,7 @@ def _made(
     if not recipe.overlaps:
         with watch("reading"):
             slide.fill(lambda done, total: progress("reading", done, total))
+            give_back()
         with watch("tissue"):
             tissue = cells[:]
     with watch("features"):

@@ -21,7 +21,9 @@ _READ_PX = 2048
 _FILTER_SUPPORT_PX = 3
 """Reach of Pillow's bicubic filter beyond a pixel's edge, in pixels of the coarser lattice."""
 _CACHED_TILES = 512
-"""Of a level and of the lattices each: 100 MB, so that overlapping windows are read once."""
+"""Of the levels, 100 MB: a row of them across a wide slide, so that each is decoded once."""
+_CACHED_RESAMPLED = 64
+"""Tiles of the lattices: those that windows side by side share."""
 
 
 class Resampler:
@@ -46,7 +48,7 @@ class Resampler:
     ) -> None:
         self._shapes, self._l0_pixels = shapes, l0_pixels
         self._tile = lru_cache(_CACHED_TILES)(read_tile)
-        self._resampled = lru_cache(_CACHED_TILES)(self._resample)
+        self._resampled = lru_cache(_CACHED_RESAMPLED)(self._resample)
 
     def level_for(self, l0_pixel: YX) -> int:
         """Return the coarsest level that is at least as fine as such pixels, to 1 %."""

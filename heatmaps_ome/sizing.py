@@ -38,9 +38,13 @@ def block_px(options: CreateOptions, extractor: Extractor, device: str) -> int:
     ------
     OptionError
         If ``--max-memory`` is too little for any block.
+    ExtractorError
+        If the network cannot be built, whose own memory counts under ``--max-memory``.
     """
     if options.block_size is not None:
         return options.block_size
+    if options.max_memory is not None:
+        extractor.prepare()
     free = _free_bytes(options.max_memory, device)
     cells = _cells(free, extractor)
     if cells < 1 and options.max_memory is not None:

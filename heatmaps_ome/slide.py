@@ -80,6 +80,10 @@ class SlideReader(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Give the memory of what was read back; the slide can still be read."""
+        ...
+
     def close(self) -> None:
         """Give the file back."""
         ...

@@ -183,12 +183,17 @@ class WorkingCopy:
             return self._slide.read(lattice, window)
         return self._resampler.read(lattice, window, level)
 
+    def forget(self) -> None:
+        """Give the memory of what was read back."""
+        self._resampler.forget()
+        self._slide.forget()
+
     def close(self) -> None:
         """Stop copying, and give the slide and the memory back."""
         self._closed = True
         if self._filling is not None:
             self._filling.join()
-        self._resampler.forget()
+        self.forget()
         self._slide.close()
 
     def _fill(self) -> None:
@@ -203,6 +208,8 @@ class WorkingCopy:
                     self._rows[level] = row + len(strip)
                     self._changed.notify_all()
             (self.folder / _COMPLETE).write_text(_n_files(self.folder))
+            # It will hardly be read again.
+            self._slide.forget()
         # Whoever waits must learn of it, whatever it was.
         except Exception as error:  # noqa: BLE001
             self._fail(error)

@@ -58,6 +58,9 @@ class FakeSlide:
     def level_folders(self, lattice: Grid) -> list[Path]:
         return []
 
+    def forget(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 

@@ -91,6 +91,10 @@ class MeanColour:
     halo_px: int = 96
     weights_digest: str = "none"
     precision: str = "float32"
+    bytes_per_px: int = 10
+
+    def prepare(self):
+        pass
 
     @property
     def digest(self):

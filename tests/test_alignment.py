@@ -12,7 +12,7 @@ from fakes import FakeSlide
 from independent_readers import label, overlay_by_openslide, overlay_by_tifffile, raw_values
 from position_slides import ramp_colours, um_of_attention
 
-from heatmaps_ome import openslide_reader, pipeline, planning
+from heatmaps_ome import openslide_reader, pipeline, planning, raw_maps
 from heatmaps_ome.export import ngff, ome_xml, values
 from heatmaps_ome.features import feature_grid
 from heatmaps_ome.geometry import YX, Shape, Window
@@ -195,7 +195,7 @@ def half_a_cell_off(patch):
         grid = feature_grid(*given)
         return dataclasses.replace(grid, l0_origin=grid.l0_origin.plus(grid.l0_cell.times(0.5)))
 
-    patch.setattr(pipeline, "feature_grid", shifted)
+    patch.setattr(raw_maps, "feature_grid", shifted)
 
 
 def cells_swapped(patch):
@@ -205,7 +205,7 @@ def cells_swapped(patch):
             grid, l0_cell=YX(*grid.l0_cell[::-1]), l0_origin=YX(*grid.l0_origin[::-1])
         )
 
-    patch.setattr(pipeline, "feature_grid", swapped)
+    patch.setattr(raw_maps, "feature_grid", swapped)
 
 
 def ngff_axes_swapped(patch):

@@ -17,7 +17,7 @@ LAYERS = [
     {"slide", "display", "explain", "heatmaps", "options"},
     {"openslide_reader", "tissue", "blocks", "pooling", "cache", "reading", "normalise",
      "pyramid", "arguments", "provenance", "progress", "results", "colour",
-     "viewer_files", "resampling", "stopwatch", "working_copy"},
+     "viewer_files", "memory", "resampling", "stopwatch", "working_copy"},
     {"extractors", "models", "rendering"},
     {"features", "inference", "export", "planning", "raw_maps", "sizing"},
     {"preflight", "delivery", "qupath", "viewers"},

@@ -50,7 +50,8 @@ def test_create_says_what_it_wrote_and_how_to_open_it(here, capsys):
     kinds = set(re.findall(r"^  \*(\S+)", out, re.MULTILINE))
     assert all(any(path.name.endswith(kind) for path in Path("out/a").rglob("*")) for kind in kinds)
     assert {".png", ".ome.tiff", ".values.ome.tiff", ".ome.zarr", ".cells.csv"} <= kinds
-    assert "a: features 1/1" in err
+    assert "a: reading 100%" in err
+    assert "a: features 100%" in err
 
 
 def test_failures_give_1_and_the_others_are_done(here, capsys):

@@ -60,11 +60,11 @@ def test_without_a_limit_the_machine_decides(monkeypatch):
 
     extractor = MeanColourTiles(bytes_per_px=180, halo_px=224)
     sides = []
-    for gib in (64, 2, 0.05):
+    for gib in (64, 0.9, 0.05):
         monkeypatch.setattr(psutil, "virtual_memory", lambda gib=gib: Memory(gib * GIB))
         sides.append(block_px(options(), extractor, "cpu"))
     # The largest; what half of the free memory holds; and without any, the smallest there is.
-    assert sides == [2048, 1536, 32]
+    assert sides == [2048, 1024, 32]
 
 
 @pytest.mark.parametrize("wrong", [0, -1.5])

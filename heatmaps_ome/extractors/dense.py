@@ -111,6 +111,8 @@ class DenseExtractor:
             images = images.to(self.device, non_blocking=True)
             # (rows, cols, channels) is the layout of channels_last already: no copy is made.
             images = images.permute(2, 0, 1)[None].float().mul_(factor).add_(summand)
-            # Normalised before rounding: the grey values of tissue lie close together.
-            features = trunk(images.to(DTYPES[self.precision]))
+            # Normalised before rounding: the grey values of tissue lie close together. What is not
+            # rounded is let go, as the pass needs all the memory.
+            images = images.to(DTYPES[self.precision])
+            features = trunk(images)
             return features[0].float().cpu().numpy()

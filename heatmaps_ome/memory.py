@@ -1,0 +1,16 @@
+"""Memory that is free goes back to the system, so that a run's does not grow with the slide's."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+
+def give_back() -> None:
+    """Give the system what arrays that are gone have left.
+
+    glibc keeps it, and as blocks have many shapes what it keeps is full of gaps: after a dozen
+    blocks 500 MiB. malloc_trim(3) gives those back too, for a twenty-fifth of a block's time.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
