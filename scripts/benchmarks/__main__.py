@@ -140,9 +140,10 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    said = dict(line.split("\t: ", 1) for line in lines if "\t: " in line)
+    pairs = (line.partition(":") for line in lines)
+    said = {key.strip(): value.strip() for key, _, value in pairs}
     found = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in said.get("flags", "").split()]
-    return " ".join([said.get("model name\t", said.get("model name", "")), *found])
+    return " ".join([said.get("model name", ""), *found])
 
 
 def main() -> None:
