@@ -203,6 +203,8 @@ def load_networks(data: Path, weights: Path | None, precision: str) -> list[Netw
         if weights is None:
             torch.save(seeded_resnet50(0), seeded)
         resnet = load_extractor("retccl", weights or seeded, "cpu", precision)
+        # While the seeded weights are still there.
+        resnet.prepare()
     tiny = load_extractor("tiny", None, "cpu", precision)
     return [
         Network("seeded ResNet-50" if weights is None else weights.stem, resnet,
