@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +61,11 @@ class HeatmapSet:
         """Return the (rows, cols) score map of a class."""
         return self.scores[self.classes.index(class_name)]
 
+    @cached_property
+    def falls(self) -> np.ndarray | None:
+        """What `leave_one_out` says of the maps: all files and the scaling ask for it."""
+        return leave_one_out(self)
+
     @property
     def tissue_cells(self) -> int:
         """Number of foreground cells."""
@@ -99,9 +105,8 @@ def measurement_names(heatmaps: HeatmapSet) -> list[str]:
 def stacked(heatmaps: HeatmapSet) -> np.ndarray:
     """Return all maps as one (channels, rows, cols) float32 array, NaN where no tissue is."""
     parts = [heatmaps.attention[None], heatmaps.scores]
-    fall = leave_one_out(heatmaps)
-    if heatmaps.contributions is not None and fall is not None:
-        parts += [heatmaps.contributions, fall]
+    if heatmaps.contributions is not None and heatmaps.falls is not None:
+        parts += [heatmaps.contributions, heatmaps.falls]
     return np.concatenate(parts).astype(np.float32, copy=False)
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.errors import ScalingError
-from heatmaps_ome.explain import leave_one_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,9 +202,8 @@ class ScalingFit:
         self._scores.append(heatmaps.scores[:, heatmaps.tissue])
         if heatmaps.contributions is not None:
             self._contributions.append(heatmaps.contributions[:, heatmaps.tissue])
-        fall = leave_one_out(heatmaps)
-        if fall is not None:
-            self._falls.append(fall[:, heatmaps.tissue])
+        if heatmaps.falls is not None:
+            self._falls.append(heatmaps.falls[:, heatmaps.tissue])
 
     def fit(self, cohort: str, model_digest: str, extractor_digest: str) -> CohortScaling:
         """Return the scaling of all cells so far.

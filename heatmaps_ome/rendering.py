@@ -9,7 +9,6 @@ import numpy as np
 
 from heatmaps_ome.colour import N_LEVELS, level_colours, level_values, quantised
 from heatmaps_ome.display import TISSUE, DisplayMap
-from heatmaps_ome.explain import leave_one_out
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.normalise import CohortScaling, Range
@@ -61,7 +60,7 @@ def display_maps(
         The classes to draw, a part of the model's.
     """
     attended = np.nan_to_num(scaling.attention.position(heatmaps.attention))
-    fall = leave_one_out(heatmaps) if style.leave_one_out else None
+    fall = heatmaps.falls if style.leave_one_out else None
     maps = [_attention(heatmaps, scaling, style)]
     for name in classes:
         index = heatmaps.classes.index(name)
