@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numcodecs import Blosc
 from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import zarr
+
     from heatmaps_ome.geometry import Shape
 
+CHUNK = 512
+"""Side of a chunk: a power of two, the same at all levels, as vizarr needs."""
+RGB_CODEC = Blosc("lz4", 5, Blosc.NOSHUFFLE)
+"""Of zarr v2: the fastest, as slide pixels hardly compress without loss; QuPath reads Blosc."""
 _TAKEN_FOR_CHANNELS = (3, 4)
 """Widths that viewers mistake for the channels of an interleaved image (vizarr, Viv)."""
 
 
-def n_levels(shape: Shape, tile: int = 512) -> int:
+def n_levels(shape: Shape, tile: int = CHUNK) -> int:
     """Return the number of levels, each half the size of the one before, rounded up.
 
     The last level is the first whose longer side fits into a tile; a pyramid of a very slender
@@ -32,6 +39,11 @@ def n_levels(shape: Shape, tile: int = 512) -> int:
             break
         levels += 1
     return levels
+
+
+def write_rgb(level: zarr.Array, row: int, strip: np.ndarray) -> None:
+    """Write whole rows of a (3, rows, cols) picture, (rows, cols, 3) uint8, from ``row`` on."""
+    level[:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
 
 
 def halved(rgb: np.ndarray) -> np.ndarray:

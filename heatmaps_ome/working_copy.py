@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
-from numcodecs import Blosc
 
 from heatmaps_ome.cache import folder_of
 from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
-from heatmaps_ome.pyramid import levels_from_strips, n_levels
+from heatmaps_ome.pyramid import (
+    CHUNK,
+    RGB_CODEC,
+    levels_from_strips,
+    n_levels,
+    write_rgb,
+)
 from heatmaps_ome.reading import read_strips
 from heatmaps_ome.resampling import Resampler
 
@@ -27,10 +32,6 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.slide import ReadFrom, SlideReader
 
-CHUNK = 512
-"""Side of a chunk: that of our OME-Zarr images."""
-COMPRESSOR = Blosc("lz4", 5, Blosc.NOSHUFFLE)
-"""Slide pixels hardly compress without loss, so the fastest codec."""
 _LAYOUT = 1
 """Raised whenever the meaning of copies changes, so that old ones are left alone."""
 _COMPLETE = "complete"
@@ -203,7 +204,7 @@ class WorkingCopy:
             for level, row, strip in levels_from_strips(strips, len(self._levels), CHUNK):
                 if self._closed:
                     return
-                self._levels[level][:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
+                write_rgb(self._levels[level], row, strip)
                 with self._changed:
                     self._rows[level] = row + len(strip)
                     self._changed.notify_all()
@@ -262,7 +263,7 @@ class WorkingCopy:
             chunks=(3, CHUNK, CHUNK),
             dtype="uint8",
             fill_value=0,
-            compressors=COMPRESSOR,
+            compressors=RGB_CODEC,
             zarr_format=2,
             chunk_key_encoding={"name": "v2", "separator": "/"},
         )

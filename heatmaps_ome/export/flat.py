@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.export.manifest import slide_facts
 from heatmaps_ome.export.ngff import multiscales, rgb_omero
-from heatmaps_ome.export.ngff_store import CHUNK, create_group, create_rgb_levels, write_rgb
+from heatmaps_ome.export.ngff_store import create_group, create_rgb_levels
 from heatmaps_ome.export.rasterise import BurntMap
-from heatmaps_ome.pyramid import LevelStream, n_levels
+from heatmaps_ome.pyramid import CHUNK, LevelStream, n_levels, write_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

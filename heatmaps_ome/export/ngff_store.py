@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from heatmaps_ome.export.ngff import json_ready
+from heatmaps_ome.pyramid import CHUNK, RGB_CODEC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     Ngff = Literal["0.4", "0.5"]
     """Version of the specification that a store keeps to."""
 
-CHUNK = 512
-"""Side of a chunk: a power of two, the same at all levels, as vizarr needs."""
 SHARD_COLS = 8192
 """Width of a shard. It is one chunk high: stores are written strip by strip from the top, a strip
 is a row of chunks, and so each strip completes its shards and none is ever written twice."""
@@ -106,11 +105,6 @@ def create_rgb_levels(group: zarr.Group, shape: Shape, n_levels: int) -> list[za
     ]
 
 
-def write_rgb(level: zarr.Array, row: int, strip: np.ndarray) -> None:
-    """Write whole rows of a picture, (rows, cols, 3) uint8, from ``row`` on."""
-    level[:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
-
-
 def take_levels(folders: Sequence[Path], image: Path) -> bool:
     """Fill the levels of an image with chunks that lie ready on disk; return whether it could be.
 
@@ -167,7 +161,7 @@ def _chunked(*, is_rgb: bool, floating: bool) -> dict[str, Any]:
     from numcodecs import Blosc
 
     return {
-        "compressors": Blosc("lz4" if is_rgb else "zstd", 5, int(floating)),
+        "compressors": RGB_CODEC if is_rgb else Blosc("zstd", 5, int(floating)),
         "chunk_key_encoding": {"name": "v2", "separator": "/"},
     }
 

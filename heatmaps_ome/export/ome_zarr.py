@@ -10,18 +10,16 @@ from heatmaps_ome.export.flat import FlatPicture, flat_level
 from heatmaps_ome.export.manifest import slide_facts
 from heatmaps_ome.export.ngff import image_label, multiscales, rgb_omero
 from heatmaps_ome.export.ngff_store import (
-    CHUNK,
     create_array,
     create_group,
     create_rgb_levels,
     take_levels,
     write_label,
-    write_rgb,
 )
 from heatmaps_ome.export.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import sampled_strips
-from heatmaps_ome.pyramid import levels_from_strips, n_levels
+from heatmaps_ome.pyramid import CHUNK, levels_from_strips, n_levels, write_rgb
 from heatmaps_ome.reading import read_strips
 
 if TYPE_CHECKING:
