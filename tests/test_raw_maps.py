@@ -31,6 +31,15 @@ class Logged(FakeSlide):
         return super().read(lattice, window)
 
 
+def recipe_in(folder, mask_threshold):
+    write_export(folder / "m.pkl", parts=make_parts(n_inputs=3))
+    return Recipe(
+        extractor=MeanColourTiles(), model=read_model(folder / "m.pkl"), pooling=Pooling(),
+        extraction=Extraction(MPP, 256, 1, folder), mask_threshold=mask_threshold,
+        fallback_mpp=None, read_from="level", overlaps=False,
+    )  # fmt: skip
+
+
 def made(folder, recipe, rgb, log):
     class Noted(MeanColourTiles):
         def __call__(self, pixels):
@@ -50,12 +59,7 @@ def made(folder, recipe, rgb, log):
 
 
 def test_the_network_may_follow_the_reading(tmp_path):
-    write_export(tmp_path / "m.pkl", parts=make_parts(n_inputs=3))
-    recipe = Recipe(
-        extractor=MeanColourTiles(), model=read_model(tmp_path / "m.pkl"), pooling=Pooling(),
-        extraction=Extraction(MPP, 256, 1, tmp_path), mask_threshold=256, fallback_mpp=None,
-        read_from="level", overlaps=False,
-    )  # fmt: skip
+    recipe = recipe_in(tmp_path, mask_threshold=256)
     # Long enough that the first rows of blocks are known long before the last are read.
     rgb = np.repeat(speckled(600, 300), 24, axis=0)
     waiting, following = [], []
@@ -72,12 +76,7 @@ def test_the_network_may_follow_the_reading(tmp_path):
 
 
 def test_maps_found_in_the_cache_are_those_that_were_made(tmp_path):
-    write_export(tmp_path / "m.pkl", parts=make_parts(n_inputs=3))
-    recipe = Recipe(
-        extractor=MeanColourTiles(), model=read_model(tmp_path / "m.pkl"), pooling=Pooling(),
-        extraction=Extraction(MPP, 256, 1, tmp_path), mask_threshold=230, fallback_mpp=None,
-        read_from="level", overlaps=False,
-    )  # fmt: skip
+    recipe = recipe_in(tmp_path, mask_threshold=230)
     log = []
     rgb = speckled(600, 300)
     expected, _ = made(tmp_path / "cache", recipe, rgb, log)
