@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import tee
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -101,16 +101,15 @@ def extract(
     if isinstance(tissue, np.ndarray):
         # All is known, so let the time left be right from the first block on.
         steps = iter(list(steps))
-    taken: deque[_Step] = deque()
-    windows = (taken.append(step) or step.block.pixels for step in steps)
+    steps, ahead = tee(steps)
+    windows = (step.block.pixels for step in ahead)
     done, parts = 0, []
     progress(done, plan.expected_px)
     with (
         closing(read_in_order(slide, lattice, windows, how.threads)) as images,
         _Writer(store) as writer,
     ):
-        for _, image in images:
-            step = taken.popleft()
+        for (_, image), step in zip(images, steps, strict=True):
             features = extractor(image)[:, *step.block.keep.slices]
             parts.append((step.block.cells, store.packed(features)))
             if step.completes:
