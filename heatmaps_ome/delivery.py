@@ -92,11 +92,11 @@ def write_formats(
         with watch(name):
             exporters[name].write(result, folder)
 
+    progress(0, len(exporters))
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:
-        for done, _ in enumerate(pool.map(write, exporters)):
+        for done, _ in enumerate(pool.map(write, exporters), 1):
             progress(done, len(exporters))
     provenance.write_json(folder / MANIFEST, manifest(result, folder))
-    progress(len(exporters), len(exporters))
 
 
 def slide_record(
