@@ -127,7 +127,10 @@ def _made(
             lambda done, total: progress("features", done, total),
         )  # fmt: skip
     with watch("model"):
-        return compute_heatmaps(slide, grid, cells[:], store, recipe.pooling, recipe.model)
+        found = compute_heatmaps(slide, grid, cells[:], store, recipe.pooling, recipe.model)
+        # The features' projections, before the files want memory.
+        give_back()
+    return found
 
 
 def _kept(folder: Path) -> HeatmapSet | None:

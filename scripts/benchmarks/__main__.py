@@ -14,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.processes import Figures, measured
-from benchmarks.slides import BIG, SMALL, SMALL_TENTH, TENTH, Size, networks
+from benchmarks.slides import BIG, SMALL, SMALL_TENTH, TENTH, Size, fourfold, networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,6 +47,7 @@ PAIRS = (
     Pair("e", "overlay / full resolution by libvips", "overlay", "overlay_upsampled"),
     Pair("h", "overlay at full resolution / by libvips", "overlay_full", "overlay_upsampled"),
     Pair("f", "whole run / of a tenth of the slide", "whole", "tenth"),
+    Pair("F", "whole run of four times the slide / of the slide", "fourfold", "whole"),
     Pair("g", "other colours and quantiles / first run", "again", "whole"),
 )
 """All that can be measured, in the order of the table."""
@@ -58,7 +59,7 @@ def jobs(folder: Path, big: Size, tenth: Size) -> dict[str, tuple[str, ...]]:
     Those of a pair are near each other, and ``again`` finds what ``whole`` left.
     """
     weights, model = map(str, networks(folder))
-    slide, small = (str(size.path(folder)) for size in (big, tenth))
+    slide, small, four = (str(size.path(folder)) for size in (big, tenth, fourfold(big)))
     whole = ("whole", slide, weights, model, str(folder / "out"))
     return {
         "reference": ("reference", slide, weights, str(folder / "reference")),
@@ -76,6 +77,7 @@ def jobs(folder: Path, big: Size, tenth: Size) -> dict[str, tuple[str, ...]]:
             "float32",
         ),
         "tenth": ("whole", small, weights, model, str(folder / "out-tenth")),
+        "fourfold": ("whole", four, weights, model, str(folder / "out-fourfold")),
         "read_reference": ("read_reference", slide),
         "read": ("read", slide),
         "image_ome_zarr": ("image_ome_zarr", slide),
@@ -169,9 +171,9 @@ def main() -> None:
     options = parser.parse_args()  # fmt: skip
     options.folder.mkdir(parents=True, exist_ok=True)
     big, tenth = (SMALL, SMALL_TENTH) if options.small else (BIG, TENTH)
-    print(f"making slides of {big.cols} × {big.rows} px and a tenth", file=sys.stderr)
+    print(f"making slides of {big.cols} × {big.rows} px, a tenth and fourfold", file=sys.stderr)
     # In a process of its own: a child's peak memory counts from what its parent has.
-    measured("make", str(options.folder), big.name, tenth.name)
+    measured("make", str(options.folder), big.name, tenth.name, fourfold(big).name)
     chosen = [pair for pair in PAIRS if pair.key in options.only]
     needed = {name for pair in chosen for name in (pair.ours, pair.other)}
     wanted = {

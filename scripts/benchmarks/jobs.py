@@ -45,10 +45,14 @@ def make(folder: str, *names: str) -> None:
     from benchmarks import slides
 
     sizes = {size.name: size for size in slides.SIZES}
+    fourfold = {slides.fourfold(size).name: size for size in slides.SIZES}
     with clock():
         slides.make_networks(Path(folder))
         for name in names:
-            slides.make_slide(sizes[name], Path(folder))
+            if name in fourfold:
+                slides.make_fourfold(fourfold[name], Path(folder))
+            else:
+                slides.make_slide(sizes[name], Path(folder))
 
 
 def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:

@@ -44,6 +44,28 @@ SMALL, SMALL_TENTH = Size("small", 9_488, 12_648), Size("small-tenth", 3_000, 4_
 SIZES = (BIG, TENTH, SMALL, SMALL_TENTH)
 
 
+def fourfold(size: Size) -> Size:
+    """Return the size of four copies of a slide side by side."""
+    return Size(f"{size.name}-fourfold", 2 * size.rows, 2 * size.cols, size.tissue)
+
+
+def make_fourfold(size: Size, folder: Path) -> None:
+    """Write four copies of a slide that is there as one, unless they are there already."""
+    import pyvips
+
+    path = fourfold(size).path(folder)
+    if path.exists():
+        return
+    partial = path.with_name(path.name + ".partial")
+    slide = pyvips.Image.new_from_file(str(size.path(folder)))
+    # What the slide says of itself, its pixel size above all, goes along.
+    pyvips.Image.arrayjoin([slide] * 4, across=2).tiffsave(
+        str(partial), compression="jpeg", tile=True, tile_width=256, tile_height=256, pyramid=True,
+        region_shrink="mean",
+    )  # fmt: skip
+    partial.replace(path)
+
+
 def make_slide(size: Size, folder: Path) -> None:
     """Write a slide unless it is there: painted tissue in a field of glass."""
     import numpy as np
