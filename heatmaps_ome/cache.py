@@ -70,7 +70,7 @@ class FeatureStore:
         ExtractorError
             If they are no numbers, or too large for the type that they are kept in.
         """
-        return np.ascontiguousarray(np.moveaxis(_kept(features, self._array.dtype), 0, -1))
+        return np.ascontiguousarray(np.moveaxis(kept(features, self._array.dtype), 0, -1))
 
     def write(self, chunk: Window, parts: Sequence[tuple[Window, np.ndarray]]) -> None:
         """Add windows of a chunk, each with its packed features, to the chunk.
@@ -101,12 +101,18 @@ class FeatureStore:
         return self._array.metadata.encode_chunk_key(place)
 
 
-def _kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return features in the type that they are kept in."""
+def kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return features in the type that they are kept in.
+
+    Raises
+    ------
+    ExtractorError
+        If they are no numbers, or too large for that type.
+    """
     with np.errstate(over="ignore"):
-        kept = features.astype(dtype)
-    if np.isfinite(kept).all():
-        return kept
+        rounded = features.astype(dtype)
+    if np.isfinite(rounded).all():
+        return rounded
     if not np.isfinite(features).all():
         raise ExtractorError("the extractor gives features that are no numbers; check its weights")
     raise ExtractorError(
@@ -116,7 +122,7 @@ def _kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def folder_of(
-    cache: Path, kind: Literal["pixels", "features", "maps"], identity: Mapping[str, object]
+    cache: Path, kind: Literal["pixels", "features", "tiles", "maps"], identity: Mapping[str, object]
 ) -> Path:
     """Return where in a cache lies what these plain JSON values say all of."""
     text = json.dumps(identity, sort_keys=True)

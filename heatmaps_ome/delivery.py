@@ -128,6 +128,7 @@ def slide_record(
         "tissue_cells": heatmaps.tissue_cells,
         "true_class": result.true_class,
         "prediction": {name: finite(value) for name, value in prediction},
+        "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
         "faithfulness": {
             "left_out": unexplained(heatmaps),
             "random_orders": RANDOM_ORDERS,

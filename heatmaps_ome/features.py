@@ -92,9 +92,9 @@ def extract(
     """
     lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
     store = open_store(
-        how.cache, _identity(slide, extractor, lattice),
+        how.cache, identity(slide, extractor, lattice),
         (tissue.shape[0], tissue.shape[1], extractor.channels),
-        how.chunk_cells(extractor), _KEPT_AS[extractor.precision],
+        how.chunk_cells(extractor), KEPT_AS[extractor.precision],
     )  # fmt: skip
     plan = _Plan(store, BlockPixels(lattice.shape, extractor.stride_px, extractor.halo_px))
     steps = plan.steps(tissue)
@@ -149,7 +149,7 @@ class _Writer:
             self._finish()
 
 
-_KEPT_AS: Final[Mapping[str, Literal["float16", "float32"]]] = {
+KEPT_AS: Final[Mapping[str, Literal["float16", "float32"]]] = {
     "bfloat16": "float16",
     "float32": "float32",
 }
@@ -199,7 +199,7 @@ class _Plan:
                 yield _Step(block, chunk, block is blocks[-1])
 
 
-def _identity(slide: SlideReader, extractor: Extractor, pixels: Grid) -> dict[str, object]:
+def identity(slide: SlideReader, extractor: Extractor, pixels: Grid) -> dict[str, object]:
     """Return all that a slide's features depend on."""
     return {
         "slide": slide.fingerprint(),

@@ -14,6 +14,7 @@ from heatmaps_ome.explain import leave_one_out
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from heatmaps_ome.consistency import Consistency
     from heatmaps_ome.geometry import Grid, Shape
 
 
@@ -44,6 +45,8 @@ class HeatmapSet:
         The slide's class logits; NaN for a slide without tissue.
     prediction : (classes,) float64, sums to 1
         The slide's class probabilities; NaN for a slide without tissue.
+    consistency : Consistency or None
+        How plain tiles compare with the dense grid; None where they were not looked at.
     """
 
     slide_name: str
@@ -56,6 +59,7 @@ class HeatmapSet:
     contributions: np.ndarray | None = field(repr=False)
     logits: np.ndarray
     prediction: np.ndarray
+    consistency: Consistency | None = None
 
     def score(self, class_name: str) -> np.ndarray:
         """Return the (rows, cols) score map of a class."""

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from heatmaps_ome.consistency import Consistency
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.heatmaps import HeatmapSet
+from heatmaps_ome.plain_tiles import stand_ins
 from heatmaps_ome.pooling import Pooling, pool
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.cache import FeatureStore
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.plain_tiles import PlainTiles
     from heatmaps_ome.slide import SlideReader
 
 
@@ -28,6 +31,7 @@ def compute_heatmaps(
     store: FeatureStore,
     pooling: Pooling,
     model: AttentionMIL,
+    tiles: PlainTiles | None = None,
 ) -> HeatmapSet:
     """Return what a model makes of a slide's features: design.md section 7.
 
@@ -38,21 +42,28 @@ def compute_heatmaps(
     ----------
     tissue : (rows, cols) bool
         Foreground cells of ``grid``; only they are evaluated.
+    tiles : PlainTiles, optional
+        What the dense grid is to be compared with.
     """
     n_classes = len(model.classes)
     attention = np.full(grid.shape, np.nan, np.float32)
     cell_logits = np.full((n_classes, *grid.shape), np.nan, np.float32)
-    slide_embedding = _WeightedMean()
+    slide_embedding, compared = _WeightedMean(), _WeightedMean()
+    in_tiles = stand_ins(() if tiles is None else tiles.windows, tissue, pooling.reach)
     with torch.inference_mode():
-        for cells, projected in _pooled_tissue(tissue, _Projected(store, tissue, model), pooling):
+        projected = _Projected(store, tissue, model)
+        for cells, pooled in _pooled(tissue | in_tiles, tissue, projected, pooling):
             where = np.zeros(grid.shape, bool)
-            where[cells.slices] = tissue[cells.slices]
-            embeddings = model.embed_projected(torch.from_numpy(projected))
-            logits = model.attention_logits(embeddings)
-            attention[where] = logits.numpy()
-            cell_logits[:, where] = model.class_logits(embeddings).T.numpy()
-            slide_embedding.add(embeddings.double().numpy(), logits.double().numpy())
+            inside = where[cells.slices] = tissue[cells.slices]
+            if inside.any():
+                embeddings = model.embed_projected(torch.from_numpy(pooled[inside]))
+                logits = slide_embedding.add(model, embeddings)
+                attention[where] = logits.numpy()
+                cell_logits[:, where] = model.class_logits(embeddings).T.numpy()
+            standing_in = pooled[in_tiles[cells.slices]]
+            compared.add(model, model.embed_projected(torch.from_numpy(standing_in)))
         slide_logits = _slide_logits(model, slide_embedding.mean())
+        consistency = _consistency(model, tiles, compared, slide_logits)
     return HeatmapSet(
         slide_name=slide.name,
         slide_shape=slide.shape,
@@ -64,7 +75,21 @@ def compute_heatmaps(
         contributions=_contributions(attention, cell_logits) if model.is_additive else None,
         logits=slide_logits,
         prediction=_softmax(slide_logits),
+        consistency=consistency,
     )
+
+
+def _consistency(
+    model: AttentionMIL, tiles: PlainTiles | None, dense: _WeightedMean, slide_logits: np.ndarray
+) -> Consistency | None:
+    """Return how the bag of plain tiles compares with that of the dense grid's cells."""
+    if tiles is None:
+        return None
+    plain = _WeightedMean()
+    plain.add(model, model.embed(torch.from_numpy(tiles.features)))
+    bags = (_slide_logits(model, dense.mean()), _slide_logits(model, plain.mean()), slide_logits)
+    found = [tuple(_softmax(logits).tolist()) for logits in bags]
+    return Consistency(len(tiles.windows), tiles.n_tissue_tiles, model.classes, *found)
 
 
 class _WeightedMean:
@@ -75,7 +100,14 @@ class _WeightedMean:
         self._total: np.ndarray | None = None
         self._weight = 0.0
 
-    def add(self, embeddings: np.ndarray, logits: np.ndarray) -> None:
+    def add(self, model: AttentionMIL, embedded: torch.Tensor) -> torch.Tensor:
+        """Take (n, E) embeddings in and return their (n,) attention logits."""
+        found = model.attention_logits(embedded)
+        if len(found):
+            self._add(embedded.double().numpy(), found.double().numpy())
+        return found
+
+    def _add(self, embeddings: np.ndarray, logits: np.ndarray) -> None:
         """Take (n, E) embeddings with their (n,) logits in."""
         largest = max(self._largest, float(logits.max()))
         weights = np.exp(logits - largest)
@@ -139,14 +171,13 @@ _PROJECTED_BYTES = 256 * 2**20
 """Kept in memory: enough that neighbouring chunks share them, whatever the slide's size."""
 
 
-def _pooled_tissue(
-    tissue: np.ndarray, projected: _Projected, pooling: Pooling
+def _pooled(
+    wanted: np.ndarray, tissue: np.ndarray, projected: _Projected, pooling: Pooling
 ) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield windows of cells with the pooled (n, P) projections of their tissue cells."""
+    """Yield windows with any cell that is wanted, with their pooled (rows, cols, P) projections."""
     shape = Shape(*tissue.shape)
     for cells in projected.chunks:
-        inside = tissue[cells.slices]
-        if not inside.any():
+        if not wanted[cells.slices].any():
             continue
         wide = cells.grown(pooling.reach, shape)
         top, left = pooling.reach - (cells.row - wide.row), pooling.reach - (cells.col - wide.col)
@@ -154,7 +185,7 @@ def _pooled_tissue(
         right = pooling.reach - (wide.col_stop - cells.col_stop)
         margins = ((top, bottom), (left, right))
         values = np.pad(projected.read(wide), (*margins, (0, 0)))
-        yield cells, pool(values, np.pad(tissue[wide.slices], margins), pooling)[inside]
+        yield cells, pool(values, np.pad(tissue[wide.slices], margins), pooling)
 
 
 def _slide_logits(model: AttentionMIL, embedding: np.ndarray | None) -> np.ndarray:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from heatmaps_ome.consistency import Consistency
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.normalise import CohortScaling
     from heatmaps_ome.options import CreateOptions
@@ -67,6 +68,8 @@ class Outcome:
     message : str
         Why it failed.
     prediction : dict of class → probability
+    consistency : Consistency or None
+        How plain tiles compare with the dense grid.
     faithfulness : dict of class → dict of map → area under its perturbation curve
     faithfulness_left_out : str
         Why nothing is said of it; empty if something is.
@@ -78,6 +81,7 @@ class Outcome:
     message: str = ""
     folder: Path | None = None
     prediction: dict[str, float] = field(default_factory=dict)
+    consistency: Consistency | None = None
     faithfulness: dict[str, dict[str, float]] = field(default_factory=dict)
     faithfulness_left_out: str = ""
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -161,6 +165,9 @@ class _Run:
             write_values(heatmaps, folder, {"request": planned.request}, self._options.ngff)
         self._fit.add(heatmaps)
         outcome.prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
+        outcome.consistency = heatmaps.consistency
+        if outcome.consistency is not None and outcome.consistency.is_wide:
+            logger.warning("%s", outcome.consistency.warning(planned.path.name))
 
     def _opened(self, planned: PlannedSlide) -> WorkingCopy:
         """Return a slide with its copy at the network's resolution, made when it is first read."""
@@ -298,6 +305,7 @@ def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> N
                     "message": _without_places(outcome.message, places),
                     "folder": None if outcome.folder is None else outcome.folder.name,
                     "prediction": {k: finite(v) for k, v in outcome.prediction.items()},
+                    "consistency": outcome.consistency and outcome.consistency.record(),
                 }
                 for outcome in outcomes
             ],

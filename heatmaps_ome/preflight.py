@@ -137,6 +137,7 @@ def _recipe(options: CreateOptions, model: AttentionMIL, extractor: Extractor) -
         fallback_mpp=options.mpp,
         read_from=options.read_from,
         overlaps=not device.startswith("cpu"),
+        consistency_tiles=options.consistency_tiles,
     )
 
 

@@ -12,6 +12,7 @@ from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.inference import compute_heatmaps
 from heatmaps_ome.memory import give_back
+from heatmaps_ome.plain_tiles import plain_tiles
 from heatmaps_ome.results import written_whole
 from heatmaps_ome.tissue import TissueCells
 
@@ -46,6 +47,8 @@ class Recipe:
     overlaps : bool
         Whether the network begins before the slide has been read: on an accelerator. On a CPU
         both would only take the cores from each other.
+    consistency_tiles : int
+        Plain tiles at most to compare the dense grid with; 0: none.
     """
 
     extractor: Extractor
@@ -56,6 +59,7 @@ class Recipe:
     fallback_mpp: float | None
     read_from: ReadFrom
     overlaps: bool
+    consistency_tiles: int = 0
 
     def kept_in(self, fingerprint: str) -> Path:
         """Return the folder of the cache that holds the maps of a slide, once they are made.
@@ -76,6 +80,7 @@ class Recipe:
             "model": self.model.digest,
             "pooling": asdict(self.pooling),
             "mask_threshold": self.mask_threshold,
+            "consistency_tiles": self.consistency_tiles,
         }
         return folder_of(self.extraction.cache, "maps", identity)
 
@@ -126,8 +131,14 @@ def _made(
             slide, recipe.extractor, tissue, how,
             lambda done, total: progress("features", done, total),
         )  # fmt: skip
+    with watch("consistency"):
+        tiles = plain_tiles(
+            slide, recipe.extractor, cells[:], how, recipe.consistency_tiles,
+            lambda done, total: progress("consistency", done, total),
+        )  # fmt: skip
+        give_back()
     with watch("model"):
-        found = compute_heatmaps(slide, grid, cells[:], store, recipe.pooling, recipe.model)
+        found = compute_heatmaps(slide, grid, cells[:], store, recipe.pooling, recipe.model, tiles)
         # The features' projections, before the files want memory.
         give_back()
     return found

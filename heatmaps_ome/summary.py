@@ -32,6 +32,8 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
         if outcome.status == "failed":
             lines.append(f"  {outcome.message}")
         elif outcome.folder is not None:
+            if outcome.consistency is not None:
+                lines.append(f"  consistency: {outcome.consistency.sentence(true_class)}")
             lines += [f"  {line}" for line in _faithfulness(outcome, true_class)]
             lines.append(f"  {outcome.folder}")
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]

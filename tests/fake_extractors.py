@@ -59,6 +59,9 @@ class MeanColourTiles:
                 out[:, row, col] = tile.mean(axis=(0, 1)) / 255
         return out
 
+    def tiles(self, pixels: np.ndarray) -> np.ndarray:
+        return np.stack([MeanColourTiles.__call__(self, each).mean((1, 2)) for each in pixels])
+
 
 CLASSES = ("MSIH", "nonMSIH")
 
@@ -72,7 +75,11 @@ def load_mean_colour(weights, device, precision):
             load_mean_colour.calls += 1
             return super().__call__(pixels)
 
+        def tiles(self, pixels):
+            load_mean_colour.tiles += len(pixels)
+            return super().tiles(pixels)
+
     return Counting()
 
 
-load_mean_colour.calls = 0
+load_mean_colour.calls = load_mean_colour.tiles = 0

@@ -116,6 +116,9 @@ class MeanColour:
         )
         return np.moveaxis(total / self.extent_px**2 / 255, 2, 0).astype(np.float32)
 
+    def tiles(self, pixels):
+        return np.stack([self(each).mean((1, 2)) for each in pixels])
+
 
 def load_like_resnet(weights, device, precision):
     """As a ResNet: cell j looks around the middle of pixel 32·j."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome import __version__
+from heatmaps_ome.consistency import Consistency
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.ngff import PIXEL_ORIGIN, json_ready, multiscales, omero
 from heatmaps_ome.export.ngff_store import create_array, create_group
@@ -142,6 +143,7 @@ def _facts(heatmaps: HeatmapSet) -> dict[str, Any]:
         "logits": json_ready(heatmaps.logits),
         "prediction": json_ready(heatmaps.prediction),
         "tissue_cells": heatmaps.tissue_cells,
+        "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
     }
 
 
@@ -156,6 +158,8 @@ def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
         raise ValueError(
             f"an array of {stack.dtype} {stack.shape} is not {n_channels} channels of float32"
         )
+    # The first versions did not look at plain tiles.
+    compared = facts.get("consistency")
     mpp, cell, origin = (YX(**facts[key]) for key in ("mpp", "l0_cell", "l0_origin"))
     return HeatmapSet(
         slide_name=str(facts["slide_name"]),
@@ -168,6 +172,7 @@ def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
         contributions=stack[1 + n_classes : 1 + 2 * n_classes] if has_shares else None,
         logits=_per_class(facts["logits"], n_classes),
         prediction=_per_class(facts["prediction"], n_classes),
+        consistency=None if compared is None else Consistency.of_record(compared),
     )
 
 

@@ -100,6 +100,19 @@ class DenseExtractor:
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Return (channels, rows, cols) float32 features; see Extractor."""
+        return self._maps(pixels[None])[0].numpy()
+
+    def tiles(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the (n, channels) float32 means of tiles' whole maps; see Extractor."""
+        return self._maps(pixels).mean((2, 3)).numpy()
+
+    def _maps(self, pixels: np.ndarray) -> torch.Tensor:
+        """Return the last maps of images, (n, channels, rows, cols) float32 on the CPU.
+
+        Parameters
+        ----------
+        pixels : (n, rows, cols, 3) uint8
+        """
         images = torch.from_numpy(np.ascontiguousarray(pixels))
         if torch.device(self.device).type == "cuda":
             # From pinned memory a copy runs at the bus's speed and lets the CPU go on. Bytes
@@ -109,10 +122,9 @@ class DenseExtractor:
         trunk, (factor, summand) = self.trunk, self._normalisation
         with torch.inference_mode():
             images = images.to(self.device, non_blocking=True)
-            # (rows, cols, channels) is the layout of channels_last already: no copy is made.
-            images = images.permute(2, 0, 1)[None].float().mul_(factor).add_(summand)
+            # (n, rows, cols, channels) is the layout of channels_last already: no copy is made.
+            images = images.permute(0, 3, 1, 2).float().mul_(factor).add_(summand)
             # Normalised before rounding: the grey values of tissue lie close together. What is not
             # rounded is let go, as the pass needs all the memory.
             images = images.to(DTYPES[self.precision])
-            features = trunk(images)
-            return features[0].float().cpu().numpy()
+            return trunk(images).float().cpu()

@@ -82,3 +82,17 @@ class Extractor(Protocol):
         (channels, ceil(rows / stride), ceil(cols / stride)) float32
         """
         ...
+
+    def tiles(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the feature of each tile alone, as in the training of MIL models.
+
+        Parameters
+        ----------
+        pixels : (n, side, side, 3) uint8, RGB at the working resolution
+            A tile is 7 cells wide.
+
+        Returns
+        -------
+        (n, channels) float32
+        """
+        ...

@@ -118,6 +118,14 @@ class CreateOptions:
         type=str,
         metavar="WHERE",
     )
+    consistency_tiles: int = option(
+        "network",
+        "tiles, spread over the slide's tissue, to put through the network one by one as in "
+        "training, to see how the prediction differs from the dense grid's; 0: none",
+        default=64,
+        type=int,
+        metavar="N",
+    )
     device: str = option(
         "network", f"where the network runs: {DEVICES}", default="auto", type=str, metavar="DEVICE"
     )
@@ -286,6 +294,7 @@ class CreateOptions:
         _require_between(self, 32, 16384, "block_size")
         _require_between(self, 0.1, 65536, "max_memory")
         _require_between(self, 1, 256, "threads", "overlay_px")
+        _require_between(self, 0, 1_000_000, "consistency_tiles")
         if self.att_lower_threshold >= self.att_upper_threshold:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)

@@ -1,0 +1,164 @@
+"""How far the prediction moves when tiles go through the network one by one, as in training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WIDE_GAP = 0.1
+"""Difference in a class's probability from which on a slide is warned of.
+
+What else the pipeline may do otherwise than the training did (the level that is read, the precision)
+moves scores by 0.02 at most: see Numbers in the README. A tenth is far beyond that, and enough to
+take a slide across a threshold of decision that it was not close to.
+"""
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """What a model makes of the same tiles by the dense grid and alone, as it was trained.
+
+    In training each tile went through the network alone, which padded it at its own borders, and
+    its feature was the mean over its whole map. Maps come from a dense grid, where a cell sees what
+    lies around it and only tissue enters averages.
+
+    Attributes
+    ----------
+    n_tiles, n_tissue_tiles : int
+        Tiles that were compared, and all of the slide's that count as tissue.
+    classes : tuple of str
+    dense : tuple of float, sums to 1
+        Class probabilities of the bag of the dense grid's features, pooled as for the maps, at
+        these tiles.
+    plain : tuple of float, sums to 1
+        Class probabilities of the bag of these tiles' own features.
+    slide : tuple of float, sums to 1
+        The slide's class probabilities, of all cells; empty where not known.
+    """
+
+    n_tiles: int
+    n_tissue_tiles: int
+    classes: tuple[str, ...]
+    dense: tuple[float, ...]
+    plain: tuple[float, ...]
+    slide: tuple[float, ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """Largest difference in a class's probability between both bags; NaN if one has none."""
+        return _largest(self._gaps(self.dense))
+
+    @property
+    def slide_gap(self) -> float | None:
+        """The same between plain tiles and the slide; None if only some tiles were compared.
+
+        Tiles left out may differ from the others: that is not the grid's doing.
+        """
+        if not self.slide or self.n_tiles < self.n_tissue_tiles:
+            return None
+        return _largest(self._gaps(self.slide))
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a gap is larger than ``WIDE_GAP``."""
+        return any(gap is not None and gap > WIDE_GAP for gap in (self.gap, self.slide_gap))
+
+    def sentence(self, class_name: str | None = None) -> str:
+        """Return what was found, without a full stop.
+
+        Parameters
+        ----------
+        class_name : str, optional
+            The class to speak of where no other has a wider gap; else that with the widest.
+
+        >>> Consistency(2, 9, ("A", "B"), (0.9, 0.1), (0.8, 0.2)).sentence("B")
+        "B 0.100 from the dense grid's features of 2 of 9 tiles, 0.200 from these tiles alone as in \
+training; gap 0.100"
+        """
+        some = self.n_tiles < self.n_tissue_tiles
+        tiles = f"{self.n_tiles:,} of {self.n_tissue_tiles:,}" if some else f"all {self.n_tiles:,}"
+        index = self._spoken_of(self.dense, class_name)
+        text = (
+            f"{self.classes[index]} {self.dense[index]:.3f} from the dense grid's features of "
+            f"{tiles} tiles, {self.plain[index]:.3f} from these tiles alone as in training; gap "
+            f"{self.gap:.3f}"
+        )
+        if self.slide_gap is None:
+            return text
+        index = self._spoken_of(self.slide, class_name)
+        return (
+            f"{text}; {self.classes[index]} {self.slide[index]:.3f} from all cells, gap to the "
+            f"tiles {self.slide_gap:.3f}"
+        )
+
+    def warning(self, slide_name: str) -> str:
+        """Return what to tell of a slide whose gap is wide."""
+        return (
+            f"{slide_name}: the dense grid that its maps are made of and tiles as in training "
+            f"differ by more than {WIDE_GAP:g} in what the model predicts: {self.sentence()}; take "
+            "the maps for where to look rather than for probabilities, leave out --no-pool and "
+            "--blur-kernel-size, and compare more tiles with --consistency-tiles"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain JSON values, with nothing for NaN."""
+        return {
+            "tiles": self.n_tiles,
+            "tissue_tiles": self.n_tissue_tiles,
+            "dense": self._by_class(self.dense),
+            "plain": self._by_class(self.plain),
+            "slide": self._by_class(self.slide) if self.slide else None,
+            "gap": _finite(self.gap),
+            "slide_gap": None if self.slide_gap is None else _finite(self.slide_gap),
+            "wide_from": WIDE_GAP,
+            "wide": self.is_wide,
+        }
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Consistency:
+        """Return what `record` said; KeyError or TypeError if it is no such record."""
+
+        def probabilities(name: str) -> tuple[float, ...]:
+            said = record[name] or {}
+            return tuple(math.nan if each is None else float(each) for each in said.values())
+
+        return cls(
+            n_tiles=int(record["tiles"]),
+            n_tissue_tiles=int(record["tissue_tiles"]),
+            classes=tuple(record["dense"]),
+            dense=probabilities("dense"),
+            plain=probabilities("plain"),
+            slide=probabilities("slide"),
+        )
+
+    def _gaps(self, other: tuple[float, ...]) -> list[float]:
+        """Return how far each class's probability is from the plain tiles'."""
+        return [abs(plain - value) for plain, value in zip(self.plain, other, strict=True)]
+
+    def _spoken_of(self, other: tuple[float, ...], class_name: str | None) -> int:
+        """Return which class to speak of."""
+        # Of two classes the gaps are the same but for the last digits.
+        gaps = [round(gap, 9) for gap in self._gaps(other)]
+        index = gaps.index(max(gaps))
+        if class_name in self.classes:
+            wanted = self.classes.index(class_name)
+            return wanted if gaps[wanted] == gaps[index] else index
+        return index
+
+    def _by_class(self, probabilities: tuple[float, ...]) -> dict[str, float | None]:
+        """Return probabilities by the names of their classes."""
+        return dict(zip(self.classes, map(_finite, probabilities), strict=True))
+
+
+def _largest(gaps: list[float]) -> float:
+    """Return the largest, or NaN if one is."""
+    return math.nan if any(map(math.isnan, gaps)) else max(gaps)
+
+
+def _finite(value: float) -> float | None:
+    """Return a number as strict JSON has it."""
+    return value if math.isfinite(value) else None

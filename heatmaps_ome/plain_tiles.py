@@ -1,0 +1,227 @@
+"""A slide's tiles as a MIL model was trained on them: which ones, and the features of each alone.
+
+Tiles lie side by side from the slide's corner, 7 × 7 cells each: 224 network pixels at a stride of
+32. One counts as tissue if at least half of its cells do, as tiles of mostly background were dropped
+before training; of a slide without such a tile, one that has any tissue. What a tile at the
+slide's edge lacks is white, as glass is.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heatmaps_ome.cache import folder_of, kept
+from heatmaps_ome.features import KEPT_AS, identity
+from heatmaps_ome.geometry import Shape, Window, network_pixels
+from heatmaps_ome.pooling import TILE_CELLS
+from heatmaps_ome.reading import read_in_order
+from heatmaps_ome.results import written_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.features import Extraction
+    from heatmaps_ome.slide import SlideReader
+
+_LAYOUT = 1
+"""Raised whenever the meaning of kept features changes, so that old ones are left alone."""
+_FEATURES = "features.npy"
+_LARGEST_BATCH = 32
+"""Tiles at once: more are no faster, and fewer waste a GPU."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlainTiles:
+    """Tiles of a slide with their features.
+
+    Attributes
+    ----------
+    windows : tuple of Window
+        In cells; those at the slide's edges may reach past the grid.
+    features : (n, channels) float32
+        Of each tile alone.
+    n_tissue_tiles : int
+        Tiles of the slide that count as tissue, these among them.
+    """
+
+    windows: tuple[Window, ...]
+    features: np.ndarray
+    n_tissue_tiles: int
+
+
+def plain_tiles(
+    slide: SlideReader,
+    extractor: Extractor,
+    tissue: np.ndarray,
+    how: Extraction,
+    most: int,
+    progress: Callable[[int, int], None],
+) -> PlainTiles | None:
+    """Return a slide's tissue tiles, or so many of them spread over it, with their features.
+
+    Parameters
+    ----------
+    tissue : (rows, cols) bool
+        Foreground cells of ``feature_grid``.
+    most : int
+        Tiles at most; 0: none at all.
+    progress : callable
+        Told (tiles done, tiles in all) where features are not in the cache.
+
+    Returns
+    -------
+    PlainTiles or None
+        None if there is no tissue, or no tile is wanted.
+
+    Raises
+    ------
+    SlideError, ExtractorError, OutputError
+        If tiles cannot be read, or their features not be kept.
+    """
+    of_tissue = tissue_tiles(tissue)
+    windows = spread(of_tissue, most)
+    if not windows:
+        return None
+    features = _features(slide, extractor, windows, how, progress)
+    return PlainTiles(tuple(windows), features, len(of_tissue))
+
+
+def tissue_tiles(tissue: np.ndarray) -> list[Window]:
+    """Return the tiles that count as tissue, in cells, in reading order."""
+    rows, cols = (-(-cells // TILE_CELLS) for cells in tissue.shape)
+    whole = np.zeros((rows * TILE_CELLS, cols * TILE_CELLS), bool)
+    whole[: tissue.shape[0], : tissue.shape[1]] = tissue
+    counts = whole.reshape(rows, TILE_CELLS, cols, TILE_CELLS).sum(axis=(1, 3))
+    found = np.argwhere(2 * counts >= TILE_CELLS**2)
+    if not len(found):
+        found = np.argwhere(counts > 0)
+    return [
+        Window(row * TILE_CELLS, col * TILE_CELLS, TILE_CELLS, TILE_CELLS)
+        for row, col in found.tolist()
+    ]
+
+
+def spread(windows: list[Window], most: int) -> list[Window]:
+    """Return at most so many of the tiles, evenly spread, always the same, in their order.
+
+    They are equal steps apart along a curve that fills the plane (Z-order), so that each stands for
+    as many tiles around it; along rows, steps could fall into a few columns only.
+    """
+    if len(windows) <= most:
+        return windows
+    along = sorted(range(len(windows)), key=lambda i: _z_order(windows[i]))
+    steps = ((2 * k + 1) * len(windows) // (2 * most) for k in range(most))
+    return [windows[i] for i in sorted(along[step] for step in steps)]
+
+
+def _z_order(tile: Window) -> int:
+    """Return a tile's place along the curve: the bits of its row and column in turn."""
+    row, col = tile.row // TILE_CELLS, tile.col // TILE_CELLS
+    bits = range(max(row, col).bit_length())
+    return sum((row >> k & 1) << (2 * k + 1) | (col >> k & 1) << (2 * k) for k in bits)
+
+
+def stand_ins(windows: tuple[Window, ...], tissue: np.ndarray, reach: int) -> np.ndarray:
+    """Return the cell that stands for each tile in the dense grid, as a (rows, cols) bool mask.
+
+    It is the cell at the tile's centre, of tissue or not, for pooled over 7 × 7 cells it is the mean
+    of the very tile. Where pooling is narrower and reaches no tissue of the tile from there, it is
+    the tile's cell nearest to the centre from which it does; of equals the first in reading order.
+
+    Parameters
+    ----------
+    reach : int
+        Of the pooling.
+    """
+    mask = np.zeros(tissue.shape, bool)
+    for tile in windows:
+        inside = tile.common(Window(0, 0, *tissue.shape))
+        own = np.pad(tissue[inside.slices], reach)
+        seen = np.lib.stride_tricks.sliding_window_view(own, (2 * reach + 1,) * 2).any(axis=(2, 3))
+        places = np.argwhere(seen)
+        distance = np.square(places - TILE_CELLS // 2).sum(axis=1)
+        row, col = places[np.argmin(distance)]
+        mask[inside.row + row, inside.col + col] = True
+    return mask
+
+
+def batches(n_tiles: int, extractor: Extractor, block_px: int) -> list[int]:
+    """Return how many tiles go through the network at once, batch by batch.
+
+    A batch has no more pixels than the largest block with its halo, whose memory is accounted for.
+    """
+    tile_px = TILE_CELLS * extractor.stride_px
+    fitting = (block_px + 2 * extractor.halo_px) ** 2 // tile_px**2
+    size = max(1, min(fitting, _LARGEST_BATCH))
+    return [min(size, n_tiles - first) for first in range(0, n_tiles, size)]
+
+
+def _features(
+    slide: SlideReader,
+    extractor: Extractor,
+    windows: list[Window],
+    how: Extraction,
+    progress: Callable[[int, int], None],
+) -> np.ndarray:
+    """Return the tiles' features from the cache, to which they are added if need be."""
+    lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
+    folder = folder_of(
+        how.cache,
+        "tiles",
+        {
+            **identity(slide, extractor, lattice),
+            "layout": _LAYOUT,
+            "tile_cells": TILE_CELLS,
+            "tiles": [[tile.row, tile.col] for tile in windows],
+        },
+    )
+    found = _stored(folder, (len(windows), extractor.channels))
+    if found is None:
+        computed = np.concatenate(list(_computed(slide, extractor, windows, how, progress)))
+        found = kept(computed, np.dtype(KEPT_AS[extractor.precision]))
+        written_whole(folder, lambda partial: np.save(partial / _FEATURES, found))
+    # As from the cache, so that a second run says the very same.
+    return found.astype(np.float32)
+
+
+def _stored(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """Return the features that a folder holds, or None if they are not there or damaged."""
+    try:
+        found = np.load(folder / _FEATURES)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.shape == shape else None
+
+
+def _computed(
+    slide: SlideReader,
+    extractor: Extractor,
+    windows: list[Window],
+    how: Extraction,
+    progress: Callable[[int, int], None],
+) -> Iterator[np.ndarray]:
+    """Yield the (n, channels) float32 features of the tiles, batch by batch."""
+    lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
+    places = [_in_pixels(tile, extractor.stride_px) for tile in windows]
+    on_slide = (place.common(Window(0, 0, *lattice.shape)) for place in places)
+    done = 0
+    progress(done, len(windows))
+    with closing(read_in_order(slide, lattice, on_slide, how.threads)) as images:
+        for size in batches(len(windows), extractor, how.block_px):
+            tiles = np.full((size, *places[0][2:], 3), 255, np.uint8)
+            for tile, (_, pixels) in zip(tiles, images, strict=False):
+                tile[: len(pixels), : pixels.shape[1]] = pixels
+            yield extractor.tiles(tiles)
+            done += size
+            progress(done, len(windows))
+
+
+def _in_pixels(cells: Window, stride_px: int) -> Window:
+    """Return the network pixels of a window of cells."""
+    return Window(*(number * stride_px for number in cells))
