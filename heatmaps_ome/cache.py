@@ -122,7 +122,9 @@ def kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def folder_of(
-    cache: Path, kind: Literal["pixels", "features", "tiles", "maps"], identity: Mapping[str, object]
+    cache: Path,
+    kind: Literal["pixels", "features", "tiles", "maps"],
+    identity: Mapping[str, object],
 ) -> Path:
     """Return where in a cache lies what these plain JSON values say all of."""
     text = json.dumps(identity, sort_keys=True)

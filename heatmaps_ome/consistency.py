@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 WIDE_GAP = 0.1
 """Difference in a class's probability from which on a slide is warned of.
 
-What else the pipeline may do otherwise than the training did (the level that is read, the precision)
-moves scores by 0.02 at most: see Numbers in the README. A tenth is far beyond that, and enough to
-take a slide across a threshold of decision that it was not close to.
+What else may differ from the training (the level that is read, the precision) moves scores by 0.02
+at most: see Numbers in the README. A tenth is far beyond that, and enough to take a slide across
+a threshold of decision that it was not close to.
 """
 
 
@@ -75,9 +75,9 @@ class Consistency:
         class_name : str, optional
             The class to speak of where no other has a wider gap; else that with the widest.
 
-        >>> Consistency(2, 9, ("A", "B"), (0.9, 0.1), (0.8, 0.2)).sentence("B")
-        "B 0.100 from the dense grid's features of 2 of 9 tiles, 0.200 from these tiles alone as in \
-training; gap 0.100"
+        >>> print(Consistency(2, 9, ("A", "B"), (0.9, 0.1), (0.8, 0.2)).sentence("B"))
+        B 0.100 from the dense grid's features of 2 of 9 tiles, 0.200 from these tiles alone \
+as in training; gap 0.100
         """
         some = self.n_tiles < self.n_tissue_tiles
         tiles = f"{self.n_tiles:,} of {self.n_tissue_tiles:,}" if some else f"all {self.n_tiles:,}"
@@ -100,8 +100,8 @@ training; gap 0.100"
         return (
             f"{slide_name}: the dense grid that its maps are made of and tiles as in training "
             f"differ by more than {WIDE_GAP:g} in what the model predicts: {self.sentence()}; take "
-            "the maps for where to look rather than for probabilities, leave out --no-pool and "
-            "--blur-kernel-size, and compare more tiles with --consistency-tiles"
+            "the maps for where to look rather than for probabilities, compare more tiles with "
+            "--consistency-tiles, and leave out --no-pool and --blur-kernel-size if they were given"
         )
 
     def record(self) -> dict[str, Any]:

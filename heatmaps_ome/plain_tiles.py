@@ -1,9 +1,9 @@
 """A slide's tiles as a MIL model was trained on them: which ones, and the features of each alone.
 
 Tiles lie side by side from the slide's corner, 7 × 7 cells each: 224 network pixels at a stride of
-32. One counts as tissue if at least half of its cells do, as tiles of mostly background were dropped
-before training; of a slide without such a tile, one that has any tissue. What a tile at the
-slide's edge lacks is white, as glass is.
+32. One counts as tissue if at least half of its cells do, as tiles of mostly background were
+dropped before training; of a slide without such a tile, one that has any tissue. What a tile at
+the slide's edge lacks is white, as glass is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from heatmaps_ome.cache import folder_of, kept
 from heatmaps_ome.features import KEPT_AS, identity
-from heatmaps_ome.geometry import Shape, Window, network_pixels
+from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.pooling import TILE_CELLS
 from heatmaps_ome.reading import read_in_order
 from heatmaps_ome.results import written_whole
@@ -130,9 +130,9 @@ def _z_order(tile: Window) -> int:
 def stand_ins(windows: tuple[Window, ...], tissue: np.ndarray, reach: int) -> np.ndarray:
     """Return the cell that stands for each tile in the dense grid, as a (rows, cols) bool mask.
 
-    It is the cell at the tile's centre, of tissue or not, for pooled over 7 × 7 cells it is the mean
-    of the very tile. Where pooling is narrower and reaches no tissue of the tile from there, it is
-    the tile's cell nearest to the centre from which it does; of equals the first in reading order.
+    It is the cell at the tile's centre, of tissue or not: pooled over 7 × 7 cells it is the mean of
+    the very tile. Where pooling is narrower and reaches no tissue of the tile from there, it is the
+    tile's cell nearest to the centre from which it does; of equals the first in reading order.
 
     Parameters
     ----------

@@ -308,7 +308,9 @@ def test_every_stage_is_recorded_with_what_it_took(world):
     for slide in said["slides"]:
         stages = slide["stages"]
         formats = {"ome-zarr", "ome-tiff", "png", "cells"}
-        assert set(stages) == formats | {"reading", "tissue", "features", "model", "maps", "files"}
+        assert set(stages) == formats | {
+            "reading", "tissue", "features", "consistency", "model", "maps", "files",
+        }  # fmt: skip
         assert all(stage["seconds"] >= 0 for stage in stages.values())
         if hasattr(psutil.Process(), "io_counters"):
             assert stages["reading"]["bytes_read"] > 10_000
