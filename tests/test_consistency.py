@@ -213,9 +213,10 @@ def test_batches_take_no_more_memory_than_blocks():
     for block_px, n_tiles in ((2048, 100), (512, 64), (96, 7), (32, 3)):
         sizes = batches(n_tiles, extractor, block_px)
         assert sum(sizes) == n_tiles
-        largest = max(1, (block_px + 128) ** 2 // 224**2)
-        assert all(0 < size <= min(32, largest) for size in sizes)
-    assert batches(100, extractor, 2048) == [32, 32, 32, 4]
+        largest = max(224**2, (block_px + 128) ** 2)
+        assert all(0 < size * 224**2 <= largest for size in sizes)
+    assert batches(20, extractor, 512) == [8, 8, 4]
+    assert batches(2, extractor, 32) == [1, 1]
 
 
 # The dense grid's side

@@ -86,13 +86,15 @@ def reference(slide: str, weights: str, out: str) -> None:
 
 
 def network(slide: str, weights: str, precision: str) -> None:
-    """Run the bare network on noise of the shapes that the slide's tissue blocks have."""
+    """Run the bare network on noise of the shapes of the slide's tissue blocks and plain tiles."""
     import torch
 
     from heatmaps_ome.blocks import BlockPixels, plan_blocks
     from heatmaps_ome.features import feature_grid
     from heatmaps_ome.openslide_reader import OpenSlideReader
     from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.plain_tiles import batches, spread, tissue_tiles
+    from heatmaps_ome.pooling import TILE_CELLS
     from heatmaps_ome.sizing import block_px
     from heatmaps_ome.tissue import tissue_cells
 
@@ -101,22 +103,24 @@ def network(slide: str, weights: str, precision: str) -> None:
     tissue = tissue_cells(opened, grid, MASK_THRESHOLD)
     slide_px = network_pixels(opened.shape, opened.mpp, TARGET_MPP).shape
     pixels = BlockPixels(slide_px, extractor.stride_px, extractor.halo_px)
-    side = block_px(CreateOptions(**NO_FILES), extractor, "cpu")
-    blocks = [
-        block
+    options = CreateOptions(**NO_FILES)
+    side = block_px(options, extractor, "cpu")
+    shapes = [
+        (1, 3, block.pixels.rows, block.pixels.cols)
         for chunk in tiles_of(grid.shape, side // extractor.stride_px)
         for block in plan_blocks(tissue[chunk.slices], chunk, pixels)
     ]
+    n_tiles = len(spread(tissue_tiles(tissue), options.consistency_tiles))
+    tile_px = TILE_CELLS * extractor.stride_px
+    shapes += [(size, 3, tile_px, tile_px) for size in batches(n_tiles, extractor, side)]
     dtype = next(extractor.trunk.parameters()).dtype
     images = {
-        b.pixels[2:]: torch.rand(1, 3, b.pixels.rows, b.pixels.cols)
-        .to(dtype)
-        .contiguous(memory_format=torch.channels_last)
-        for b in blocks
+        shape: torch.rand(shape).to(dtype).contiguous(memory_format=torch.channels_last)
+        for shape in shapes
     }
     with clock(), torch.inference_mode():
-        for block in blocks:
-            extractor.trunk(images[block.pixels[2:]])
+        for shape in shapes:
+            extractor.trunk(images[shape])
 
 
 def read(slide: str) -> None:
