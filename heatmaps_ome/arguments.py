@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -19,8 +20,9 @@ OptionsT = TypeVar("OptionsT")
 class OptionsParser(argparse_dataclass.ArgumentParser, Generic[OptionsT]):
     """Parses a command line into a frozen options dataclass.
 
-    Fields say in their metadata which ``group`` they are listed under and whether they may be
-    ``repeated``; a ValueError of the dataclass becomes a usage error (exit code 2).
+    Fields say in their metadata which ``group`` they are listed under, whether they may be
+    ``repeated``, and how words are known to be more values (``followed_by``, the endings of their
+    names); a ValueError of the dataclass becomes a usage error (exit code 2).
     """
 
     def __init__(self, options: type[OptionsT], prog: str, description: str) -> None:
@@ -48,7 +50,11 @@ class OptionsParser(argparse_dataclass.ArgumentParser, Generic[OptionsT]):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> OptionsT:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the options, or exit with a usage error."""
-        found = vars(argparse.ArgumentParser.parse_args(self, args))
+        words = list(sys.argv[1:] if args is None else args)
+        for each in self._fields.values():
+            if "followed_by" in each.metadata:
+                words = _each_named(words, each.metadata["args"], each.metadata["followed_by"])
+        found = vars(argparse.ArgumentParser.parse_args(self, words))
         given = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in found.items()
@@ -62,6 +68,35 @@ class OptionsParser(argparse_dataclass.ArgumentParser, Generic[OptionsT]):
     def error(self, message: str) -> NoReturn:
         """Exit with one sentence and where to look; the whole usage would hide it."""
         self.exit(2, f"{self.prog}: {message}\nSee {self.prog} --help\n")
+
+
+def _each_named(words: Sequence[str], flags: Sequence[str], endings: tuple[str, ...]) -> list[str]:
+    """Return a command line that names an option before each of its values.
+
+    A shell makes several words of ``-m fold-*.pkl``. argparse would take the rest of them for
+    positional arguments or, with ``nargs``, those for more values.
+
+    >>> _each_named(["-m", "a.pkl", "b.pkl", "c.svs"], ["-m", "--model-path"], (".pkl",))
+    ['-m', 'a.pkl', '-m', 'b.pkl', 'c.svs']
+    """
+    out: list[str] = []
+    flag, has_value = "", False
+    for place, word in enumerate(words):
+        if word == "--":
+            return [*out, *words[place:]]
+        if not word.startswith("-") and flag and (not has_value or word.lower().endswith(endings)):
+            out += [flag, word] if has_value else [word]
+            has_value = True
+            continue
+        out.append(word)
+        given = [each for each in flags if word == each or _joined(word, each)]
+        flag, has_value = (given[0], word != given[0]) if given else ("", False)
+    return out
+
+
+def _joined(word: str, flag: str) -> bool:
+    """Return whether a word is a flag with its value: --model-path=a.pkl or -ma.pkl."""
+    return word.startswith(flag + "=" if flag.startswith("--") else flag)
 
 
 def _default_note(default: object, help_: str) -> str:

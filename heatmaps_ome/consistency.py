@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 WIDE_GAP = 0.1
 """Difference in a class's probability from which on a slide is warned of.
@@ -46,6 +47,15 @@ class Consistency:
     dense: tuple[float, ...]
     plain: tuple[float, ...]
     slide: tuple[float, ...] = ()
+
+    def in_class_order(self, classes: tuple[str, ...]) -> Consistency:
+        """Return the same with the classes in another order."""
+        order = [self.classes.index(name) for name in classes]
+        dense, plain, slide = (
+            tuple(each[index] for index in order) if each else ()
+            for each in (self.dense, self.plain, self.slide)
+        )
+        return Consistency(self.n_tiles, self.n_tissue_tiles, classes, dense, plain, slide)
 
     @property
     def gap(self) -> float:
@@ -152,6 +162,25 @@ as in training; gap 0.100
     def _by_class(self, probabilities: tuple[float, ...]) -> dict[str, float | None]:
         """Return probabilities by the names of their classes."""
         return dict(zip(self.classes, map(_finite, probabilities), strict=True))
+
+
+def mean_consistency(models: Sequence[Consistency | None]) -> Consistency | None:
+    """Return what several models say together of the same tiles: means of their probabilities.
+
+    Parameters
+    ----------
+    models : sequence of Consistency or None
+        With the classes in the same order; if one is None, so is the mean.
+    """
+    known = [each for each in models if each is not None]
+    if not known or len(known) < len(models):
+        return None
+    dense, plain, slide = (
+        tuple(fmean(values) for values in zip(*bags, strict=True))
+        for bags in zip(*((each.dense, each.plain, each.slide) for each in known), strict=True)
+    )
+    first = known[0]
+    return Consistency(first.n_tiles, first.n_tissue_tiles, first.classes, dense, plain, slide)
 
 
 def _largest(gaps: list[float]) -> float:

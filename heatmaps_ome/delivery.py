@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome import provenance
-from heatmaps_ome.explain import RANDOM_ORDERS, faithfulness, unexplained
+from heatmaps_ome.ensemble import prediction_sd, records
+from heatmaps_ome.explain import RANDOM_ORDERS, faithfulness_of, unexplained
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
@@ -18,7 +19,7 @@ from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.results import PROVENANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -54,10 +55,19 @@ class Look:
 
 
 def slide_result(
-    slide: SlideReader, heatmaps: HeatmapSet, scaling: CohortScaling, look: Look
+    slide: SlideReader,
+    heatmaps: HeatmapSet,
+    scaling: CohortScaling,
+    look: Look,
+    parts: Sequence[HeatmapSet] = (),
 ) -> SlideResult:
-    """Return all that the exporters need."""
-    faithful = (faithfulness(heatmaps, name) for name in look.classes)
+    """Return all that the exporters need.
+
+    Parameters
+    ----------
+    parts : sequence of HeatmapSet
+        What each of several models says, with the classes in the order of ``heatmaps``.
+    """
     return SlideResult(
         slide=slide,
         heatmaps=heatmaps,
@@ -66,7 +76,7 @@ def slide_result(
         # A finer image than the slide itself would only be larger.
         image=network_pixels(slide.shape, slide.mpp, max(look.image_mpp, *slide.mpp)),
         raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
-        faithfulness=tuple(each for each in faithful if each is not None),
+        faithfulness=faithfulness_of(heatmaps, look.classes, parts),
     )
 
 
@@ -129,13 +139,25 @@ def slide_record(
         "true_class": result.true_class,
         "prediction": {name: finite(value) for name, value in prediction},
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
+        **_of_several(heatmaps),
         "faithfulness": {
             "left_out": unexplained(heatmaps),
             "random_orders": RANDOM_ORDERS,
             "classes": {each.class_name: each.record() for each in result.faithfulness},
         },
-        "scaling": asdict(scaling),
+        "scaling": scaling.record(),
         **origin,
+    }
+
+
+def _of_several(heatmaps: HeatmapSet) -> dict[str, Any]:
+    """Return what each of several models says of a slide and how far they spread; none of one."""
+    if not heatmaps.members:
+        return {}
+    sd = prediction_sd(heatmaps).items()
+    return {
+        "prediction_sd": {name: finite(value) for name, value in sd},
+        "members": records(heatmaps),
     }
 
 

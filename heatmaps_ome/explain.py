@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from heatmaps_ome.heatmaps import HeatmapSet
 
@@ -94,7 +94,7 @@ def leave_one_out(heatmaps: HeatmapSet) -> np.ndarray | None:
     fall = np.full(heatmaps.contributions.shape, np.nan, np.float32)
     if unexplained(heatmaps) or heatmaps.tissue_cells == 1:
         return fall
-    cells = _Cells.of(heatmaps, heatmaps.contributions)
+    cells = _Cells.of(heatmaps)
     shared = cells.contributions.sum(axis=1, keepdims=True)
     # One cell at most has more than half of the attention. Of it the differences would be of
     # nearly equal numbers, so what is left is summed anew.
@@ -107,13 +107,21 @@ def leave_one_out(heatmaps: HeatmapSet) -> np.ndarray | None:
     return fall
 
 
-def flipping_curve(order: np.ndarray, heatmaps: HeatmapSet, class_name: str) -> np.ndarray:
+def flipping_curve(
+    order: np.ndarray,
+    heatmaps: HeatmapSet,
+    class_name: str,
+    parts: Sequence[HeatmapSet] = (),
+) -> np.ndarray:
     """Return a class's probability while cells are removed, the hottest of a map first.
 
     Parameters
     ----------
     order : (rows, cols) float
         The map; of equal cells the first in reading order goes first.
+    parts : sequence of HeatmapSet
+        If ``heatmaps`` is the mean of several models: what each of them says, with the classes in
+        the same order. The curve is then the mean of theirs.
 
     Returns
     -------
@@ -125,11 +133,12 @@ def flipping_curve(order: np.ndarray, heatmaps: HeatmapSet, class_name: str) -> 
     ValueError
         If nothing can be said of the slide; see `unexplained`.
     """
-    reason, contributions = unexplained(heatmaps), heatmaps.contributions
-    if reason or contributions is None:
+    reason = unexplained(heatmaps)
+    if reason:
         raise ValueError(f"{heatmaps.slide_name}: {reason}")
-    cells = _Cells.of(heatmaps, contributions)
-    return cells.curve(_hottest_first(order, heatmaps), heatmaps.classes.index(class_name))
+    models = [_Cells.of(each) for each in parts or (heatmaps,)]
+    index = heatmaps.classes.index(class_name)
+    return _mean_curves(models, [_hottest_first(order, heatmaps)], [index])[0]
 
 
 def aupc(curve: np.ndarray) -> float:
@@ -150,22 +159,49 @@ def faithfulness(heatmaps: HeatmapSet, class_name: str) -> Faithfulness | None:
 
     The random orders are the same for every class and every call.
     """
+    return next(iter(faithfulness_of(heatmaps, [class_name])), None)
+
+
+def faithfulness_of(
+    heatmaps: HeatmapSet, class_names: Sequence[str], parts: Sequence[HeatmapSet] = ()
+) -> tuple[Faithfulness, ...]:
+    """Return how faithful the maps of some classes are; empty where nothing can be said.
+
+    Parameters
+    ----------
+    parts : sequence of HeatmapSet
+        If ``heatmaps`` is the mean of several models: what each of them says, with the classes in
+        the same order. Cells are removed in the order of the means, and each curve is the mean of
+        the models' own, which is exact.
+    """
     contributions = heatmaps.contributions
     if unexplained(heatmaps) or contributions is None:
-        return None
-    index, cells = heatmaps.classes.index(class_name), _Cells.of(heatmaps, contributions)
-    maps = {
-        "contribution": contributions[index],
-        "attention": heatmaps.attention,
-        "score": heatmaps.scores[index],
-    }
-    curves = {
-        name: cells.curve(_hottest_first(each, heatmaps), index) for name, each in maps.items()
-    }
+        return ()
+    models = [_Cells.of(each) for each in parts or (heatmaps,)]
+    indices = [heatmaps.classes.index(name) for name in class_names]
     rng, n_cells = np.random.default_rng(_SEED), heatmaps.tissue_cells
-    curves["random"] = np.zeros(n_cells)
-    for _ in range(RANDOM_ORDERS):
-        curves["random"] += cells.curve(rng.permutation(n_cells), index) / RANDOM_ORDERS
+    attention = _mean_curves(models, [_hottest_first(heatmaps.attention, heatmaps)], indices)
+    by_chance = [rng.permutation(n_cells) for _ in range(RANDOM_ORDERS)]
+    random = _mean_curves(models, by_chance, indices)
+    found = []
+    for place, index in enumerate(indices):
+        own = [
+            _mean_curves(models, [_hottest_first(each, heatmaps)], [index])[0]
+            for each in (contributions[index], heatmaps.scores[index])
+        ]
+        curves = {
+            "contribution": own[0],
+            "attention": attention[place],
+            "score": own[1],
+            "random": random[place],
+        }
+        found.append(_faithfulness(class_names[place], curves))
+    return tuple(found)
+
+
+def _faithfulness(class_name: str, curves: Mapping[str, np.ndarray]) -> Faithfulness:
+    """Return what is kept of the (n,) curves of a class."""
+    n_cells = len(curves["random"])
     points = np.unique(np.rint(np.linspace(0, n_cells - 1, _KEPT_POINTS)).astype(int))
     return Faithfulness(
         class_name=class_name,
@@ -194,9 +230,18 @@ class _Cells:
     logits: np.ndarray
 
     @classmethod
-    def of(cls, heatmaps: HeatmapSet, contributions: np.ndarray) -> _Cells:
-        """Return the cells of a slide with its (classes, rows, cols) contributions."""
-        tissue = heatmaps.tissue
+    def of(cls, heatmaps: HeatmapSet) -> _Cells:
+        """Return the cells of a slide of which something can be said.
+
+        Raises
+        ------
+        ValueError
+            If the maps are means of several models, which do not say what each of those gives
+            without some cells.
+        """
+        contributions, tissue = heatmaps.contributions, heatmaps.tissue
+        if heatmaps.members or contributions is None:
+            raise ValueError(f"{heatmaps.slide_name}: these maps are not those of an affine model")
         attention = heatmaps.attention[tissue].astype(np.float64)
         contributions = contributions[:, tissue].astype(np.float64)
         shares = _softmax(attention)
@@ -208,11 +253,22 @@ class _Cells:
         logits = np.where(told, contributions / np.where(told, shares, 1.0), np.log(scores))
         return cls(attention, shares, contributions, logits)
 
-    def curve(self, order: np.ndarray, index: int) -> np.ndarray:
-        """Return the (n,) probability of a class while cells are removed in an order."""
+    def curves(self, order: np.ndarray, indices: Sequence[int]) -> np.ndarray:
+        """Return some classes' (len(indices), n) probabilities while cells are removed in order."""
         last_first = order[::-1]
         means = _running_means(self.attention[last_first], self.logits[:, last_first])
-        return _softmax(means)[index, ::-1]
+        return _softmax(means)[indices, ::-1]
+
+
+def _mean_curves(
+    models: Sequence[_Cells], orders: Sequence[np.ndarray], indices: Sequence[int]
+) -> np.ndarray:
+    """Return some classes' (len(indices), n) probabilities, the mean over models and orders."""
+    mean = np.zeros((len(indices), len(orders[0])))
+    for order in orders:
+        of_models = sum(model.curves(order, indices) for model in models)
+        mean += of_models / len(models) / len(orders)
+    return mean
 
 
 def _hottest_first(order: np.ndarray, heatmaps: HeatmapSet) -> np.ndarray:

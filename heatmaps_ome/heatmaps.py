@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid, Shape
 
 
+@dataclass(frozen=True)
+class Member:
+    """What one of several models says of a slide as a whole.
+
+    Attributes
+    ----------
+    name : str
+        Of the model's file, without its folder.
+    digest : str
+        Of the model.
+    prediction, logits : tuple of float
+        Class probabilities and class logits, in the order of the set's classes; NaN without tissue.
+    """
+
+    name: str
+    digest: str
+    prediction: tuple[float, ...]
+    logits: tuple[float, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class HeatmapSet:
     """What a model computes of one slide, cell by cell and as a whole.
@@ -47,6 +67,13 @@ class HeatmapSet:
         The slide's class probabilities; NaN for a slide without tissue.
     consistency : Consistency or None
         How plain tiles compare with the dense grid; None where they were not looked at.
+    members : tuple of Member
+        The models that all of it is the mean of (see `ensemble`); empty for a single model.
+    spread : (channels, rows, cols) float32, or None
+        Sample standard deviation over several models of each channel, as `stacked` has them.
+    mean_falls : (classes, rows, cols) float32, or None
+        Mean of what `leave_one_out` says of each of several models, which cannot be worked out of
+        the means of their maps; None for a single model, of which it can.
     """
 
     slide_name: str
@@ -60,6 +87,9 @@ class HeatmapSet:
     logits: np.ndarray
     prediction: np.ndarray
     consistency: Consistency | None = None
+    members: tuple[Member, ...] = ()
+    spread: np.ndarray | None = field(default=None, repr=False)
+    mean_falls: np.ndarray | None = field(default=None, repr=False)
 
     def score(self, class_name: str) -> np.ndarray:
         """Return the (rows, cols) score map of a class."""
@@ -68,7 +98,7 @@ class HeatmapSet:
     @cached_property
     def falls(self) -> np.ndarray | None:
         """What `leave_one_out` says of the maps: all files and the scaling ask for it."""
-        return leave_one_out(self)
+        return self.mean_falls if self.members else leave_one_out(self)
 
     @property
     def tissue_cells(self) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from heatmaps_ome.ensemble import score_spread
 from heatmaps_ome.errors import ScalingError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Quantiles:
     attention_lower, attention_upper : float
         Of the attention; they are drawn as the ends of its colour map.
     score : float
-        Of the absolute distance of scores from chance; contributions and leave-one-out use it
-        too, from zero.
+        Of the absolute distance of scores from chance; contributions, leave-one-out and the spread
+        over several models use it too, from zero.
     """
 
     attention_lower: float = 0.01
@@ -82,7 +83,8 @@ class CohortScaling:
     cohort : str
         Digest of the slides and options that it was fitted with.
     model_digest, extractor_digest : str
-        What the maps were made with; other maps have other units, so they are refused.
+        What the maps were made with; other maps have other units, so they are refused. Several
+        models have a digest as a set.
     quantiles : Quantiles
         What the ranges were fitted to.
     classes : tuple of str
@@ -98,6 +100,9 @@ class CohortScaling:
     leave_one_out : tuple of Range
         Of the fall of each class's probability without a cell, around zero; empty where there are
         none, and in files of format 1.
+    spread : tuple of Range
+        Of the standard deviation over several models of each class's score, from zero; empty for a
+        single model.
     """
 
     cohort: str
@@ -111,15 +116,25 @@ class CohortScaling:
     slides: int
     cells: int
     leave_one_out: tuple[Range, ...] = ()
+    spread: tuple[Range, ...] = ()
 
     def score(self, class_name: str) -> Range:
         """Return the range of a class's score."""
         return self.scores[self.classes.index(class_name)]
 
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain JSON values; of a single model nothing is said of a spread."""
+        said = asdict(self)
+        if not self.spread:
+            del said["spread"]
+        return said
+
     def save(self, path: Path) -> None:
         """Write the scaling as JSON, replacing the file as a whole."""
         partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps({"format": _FORMAT, **asdict(self)}, indent=2) + "\n")
+        # Earlier versions refuse what they do not know, and are told so by the format.
+        format_ = _FORMAT_OF_SEVERAL if self.spread else _FORMAT
+        partial.write_text(json.dumps({"format": format_, **self.record()}, indent=2) + "\n")
         partial.replace(path)
 
     @classmethod
@@ -163,8 +178,9 @@ class CohortScaling:
 
 
 _FORMAT = "heatmaps-ome scaling 2"
-_FORMATS = ("heatmaps-ome scaling 1", _FORMAT)
-"""The first has no ranges of leave-one-out."""
+_FORMAT_OF_SEVERAL = "heatmaps-ome scaling 3"
+_FORMATS = ("heatmaps-ome scaling 1", _FORMAT, _FORMAT_OF_SEVERAL)
+"""The first has no ranges of leave-one-out; only the third has those of a spread over models."""
 
 
 def _from_json(found: dict[str, Any]) -> CohortScaling:
@@ -180,6 +196,7 @@ def _from_json(found: dict[str, Any]) -> CohortScaling:
             "scores": tuple(Range(**each) for each in found["scores"]),
             "contributions": tuple(Range(**each) for each in found["contributions"]),
             "leave_one_out": tuple(Range(**each) for each in found.get("leave_one_out", ())),
+            "spread": tuple(Range(**each) for each in found.get("spread", ())),
         }
     )
 
@@ -193,6 +210,7 @@ class ScalingFit:
         self._scores: list[np.ndarray] = []
         self._contributions: list[np.ndarray] = []
         self._falls: list[np.ndarray] = []
+        self._spread: list[np.ndarray] = []
         self._classes: tuple[str, ...] = ()
 
     def add(self, heatmaps: HeatmapSet) -> None:
@@ -204,6 +222,9 @@ class ScalingFit:
             self._contributions.append(heatmaps.contributions[:, heatmaps.tissue])
         if heatmaps.falls is not None:
             self._falls.append(heatmaps.falls[:, heatmaps.tissue])
+        spread = score_spread(heatmaps)
+        if spread is not None:
+            self._spread.append(spread[:, heatmaps.tissue])
 
     def fit(self, cohort: str, model_digest: str, extractor_digest: str) -> CohortScaling:
         """Return the scaling of all cells so far.
@@ -229,6 +250,8 @@ class ScalingFit:
             slides=len(self._attention),
             cells=attention.size,
             leave_one_out=self._around_zero(self._falls),
+            # No deviation is below zero: the upper half of a range around it is that from it.
+            spread=tuple(Range(0.0, each.upper) for each in self._around_zero(self._spread)),
         )
 
     def _around_zero(self, parts: list[np.ndarray]) -> tuple[Range, ...]:

@@ -21,6 +21,7 @@ from heatmaps_ome.delivery import (
     slide_result,
     write_formats,
 )
+from heatmaps_ome.ensemble import combined, in_class_order, records
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import network_pixels
@@ -33,7 +34,7 @@ from heatmaps_ome.preflight import (
     prepare,
 )
 from heatmaps_ome.qupath import ProjectSlide
-from heatmaps_ome.raw_maps import raw_maps
+from heatmaps_ome.raw_maps import raw_maps_of_each
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.stopwatch import Stopwatch
 from heatmaps_ome.viewers import write_viewers
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.consistency import Consistency
     from heatmaps_ome.export.protocol import Exporter
+    from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.normalise import CohortScaling
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.progress import Progress
@@ -73,6 +75,8 @@ class Outcome:
     faithfulness : dict of class → dict of map → area under its perturbation curve
     faithfulness_left_out : str
         Why nothing is said of it; empty if something is.
+    members : list of dict
+        What each of several models says, as `ensemble.records` tells it; empty for a single one.
     stages : dict of stage → what it took
     """
 
@@ -84,6 +88,7 @@ class Outcome:
     consistency: Consistency | None = None
     faithfulness: dict[str, dict[str, float]] = field(default_factory=dict)
     faithfulness_left_out: str = ""
+    members: list[dict[str, Any]] = field(default_factory=list)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -155,10 +160,8 @@ class _Run:
         else:
             slide = self._opened(planned)
             try:
-                heatmaps = raw_maps(
-                    slide, self._plan.recipe, Stopwatch(outcome.stages),
-                    lambda stage, done, total: self._progress(slide.name, stage, done, total),
-                )  # fmt: skip
+                parts = self._parts(slide, Stopwatch(outcome.stages))
+                heatmaps = combined(parts, self._plan.models.named)
             finally:
                 slide.close()
             folder = planned.folder.start()
@@ -168,6 +171,15 @@ class _Run:
         outcome.consistency = heatmaps.consistency
         if outcome.consistency is not None and outcome.consistency.is_wide:
             logger.warning("%s", outcome.consistency.warning(planned.path.name))
+        outcome.members = records(heatmaps)
+
+    def _parts(self, slide: WorkingCopy, watch: Stopwatch) -> list[HeatmapSet]:
+        """Return what each model makes of a slide, as a rule from the cache."""
+        found = raw_maps_of_each(
+            slide, self._plan.recipes, watch,
+            lambda stage, done, total: self._progress(slide.name, stage, done, total),
+        )  # fmt: skip
+        return [in_class_order(each, self._plan.models.classes) for each in found]
 
     def _opened(self, planned: PlannedSlide) -> WorkingCopy:
         """Return a slide with its copy at the network's resolution, made when it is first read."""
@@ -181,7 +193,7 @@ class _Run:
         if self._plan.scaling is not None:
             return self._plan.scaling
         plan = self._plan
-        return self._fit.fit(plan.cohort, plan.recipe.model.digest, plan.recipe.extractor.digest)
+        return self._fit.fit(plan.cohort, plan.models.digest, plan.recipe.extractor.digest)
 
     def second_half(self, planned: PlannedSlide, scaling: CohortScaling, outcome: Outcome) -> None:
         """Write a slide's files and put its folder in place."""
@@ -194,8 +206,10 @@ class _Run:
         slide = self._opened(planned)
         try:
             watch = Stopwatch(outcome.stages)
+            # What several models are without some cells does not follow from their means.
+            parts = self._parts(slide, watch) if heatmaps.members else ()
             with watch("maps"):
-                result = slide_result(slide, heatmaps, scaling, self._look())
+                result = slide_result(slide, heatmaps, scaling, self._look(), parts)
             with watch("files"):
                 write_formats(
                     result, self._exporters(), folder, watch.beside,
@@ -236,7 +250,7 @@ class _Run:
         plan = self._plan
         return {
             "request": planned.request,
-            "model": _model_record(plan),
+            "model": plan.models.record(),
             "extractor": _extractor_record(plan),
             "pooling": asdict(plan.recipe.pooling),
             "options": provenance.effective_options(self._options),
@@ -254,16 +268,6 @@ def _note_faithfulness(outcome: Outcome, record: Mapping[str, Any]) -> None:
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:
     """Return where a slide's raw values lie in a folder of results."""
     return folder / f"{planned.folder.name}.values.ome.zarr"
-
-
-def _model_record(plan: Plan) -> dict[str, Any]:
-    """Return what identifies the model."""
-    return {
-        "digest": plan.recipe.model.digest,
-        "classes": list(plan.recipe.model.classes),
-        "target_label": plan.recipe.model.target_label,
-        "features": plan.recipe.model.n_features,
-    }
 
 
 def _extractor_record(plan: Plan) -> dict[str, Any]:
@@ -297,20 +301,25 @@ def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> N
             "created": now(),
             "versions": provenance.versions(),
             "options": provenance.all_options(options),
-            "model": _model_record(plan),
+            "model": plan.models.record(),
             "extractor": _extractor_record(plan),
-            "slides": [
-                {
-                    **asdict(outcome),
-                    "message": _without_places(outcome.message, places),
-                    "folder": None if outcome.folder is None else outcome.folder.name,
-                    "prediction": {k: finite(v) for k, v in outcome.prediction.items()},
-                    "consistency": outcome.consistency and outcome.consistency.record(),
-                }
-                for outcome in outcomes
-            ],
+            "slides": [_outcome_record(outcome, places) for outcome in outcomes],
         },
     )
+
+
+def _outcome_record(outcome: Outcome, places: set[str]) -> dict[str, Any]:
+    """Return what became of a slide as plain JSON values, without the folders of files."""
+    said = {
+        **asdict(outcome),
+        "message": _without_places(outcome.message, places),
+        "folder": None if outcome.folder is None else outcome.folder.name,
+        "prediction": {k: finite(v) for k, v in outcome.prediction.items()},
+        "consistency": outcome.consistency and outcome.consistency.record(),
+    }
+    if not outcome.members:
+        del said["members"]
+    return said
 
 
 def _write_viewers(options: CreateOptions, plan: Plan, outcomes: dict[Path, Outcome]) -> None:
@@ -323,8 +332,6 @@ def _write_viewers(options: CreateOptions, plan: Plan, outcomes: dict[Path, Outc
     if not slides:
         return
     try:
-        write_viewers(
-            options.output_path, slides, plan.recipe.model.classes, time.time_ns() // 1_000_000
-        )
+        write_viewers(options.output_path, slides, plan.models.classes, time.time_ns() // 1_000_000)
     except HeatmapsError as error:
         logger.error("%s", error)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.extractors.protocol import Extractor
-    from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.model_set import ModelSet
     from heatmaps_ome.options import CreateOptions
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def _checked(path: Path, options: CreateOptions) -> str:
 
 
 def shared_facts(
-    options: CreateOptions, prints: list[str], model: AttentionMIL, extractor: Extractor
+    options: CreateOptions, prints: list[str], models: ModelSet, extractor: Extractor
 ) -> dict[str, object]:
     """Return all that decides the results of every slide of the run."""
     if options.scaling is None:
@@ -143,7 +143,8 @@ def shared_facts(
         scaled_by = hashlib.sha256(options.scaling.read_bytes()).hexdigest()
     return {
         "options": effective_options(options),
-        "model": model.digest,
+        # Results list the models in the order given, so that it counts.
+        "model": models.digest if len(models.models) == 1 else models.digests,
         "extractor": extractor.digest,
         "scaling": scaled_by,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from heatmaps_ome.colour import require_colour_map
@@ -12,6 +12,7 @@ from heatmaps_ome.export import load_exporters
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features import Extraction
+from heatmaps_ome.model_set import ModelSet, model_files
 from heatmaps_ome.models import read_model
 from heatmaps_ome.normalise import CohortScaling
 from heatmaps_ome.planning import (
@@ -61,7 +62,9 @@ class Plan:
     Attributes
     ----------
     recipe : Recipe
-        What makes raw maps.
+        What makes raw maps, with the first of the models.
+    models : ModelSet
+        All of them.
     paths : tuple of Path
         All slides asked for, in the order given; read once, as a list may come from a pipe.
     refused : dict of slide path → reason
@@ -73,6 +76,7 @@ class Plan:
     """
 
     recipe: Recipe
+    models: ModelSet
     classes: tuple[str, ...]
     exporters: tuple[Exporter, ...]
     scaling: CohortScaling | None
@@ -80,6 +84,11 @@ class Plan:
     paths: tuple[Path, ...]
     slides: tuple[PlannedSlide, ...]
     refused: dict[Path, str]
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        """What makes the raw maps of each model."""
+        return [replace(self.recipe, model=model) for model in self.models.models]
 
 
 def prepare(options: CreateOptions) -> Plan:
@@ -98,25 +107,26 @@ def prepare(options: CreateOptions) -> Plan:
     tried(lambda: require_colour_map(options.score_cmap))
     tried(lambda: require_colour_map(options.contribution_cmap))
     exporters = tried(lambda: load_exporters(options.formats, _settings(options)))
-    model = tried(lambda: _model(options))
+    models = _models(options, tried)
     extractor = tried(
         lambda: load_extractor(
             options.extractor, options.extractor_weights, _device(options), options.precision
         )
     )
     classes = scaling = recipe = None
-    if model is not None:
-        classes = tried(lambda: _classes(options, model.classes))
-    if model is not None and extractor is not None:
-        tried(lambda: _require_match(model, extractor, options))
-        scaling = tried(lambda: _scaling(options, model, extractor))
-        tried(lambda: _require_leave_one_out(options, model, scaling))
-        recipe = tried(lambda: _recipe(options, model, extractor))
+    if models is not None:
+        classes = tried(lambda: _classes(options, models))
+    if models is not None and extractor is not None:
+        tried(lambda: _require_match(models, extractor))
+        scaling = tried(lambda: _scaling(options, models, extractor))
+        tried(lambda: _require_leave_one_out(options, models, scaling))
+        recipe = tried(lambda: _recipe(options, models.first, extractor))
     if (
-        tried.problems or paths is None or recipe is None or classes is None or exporters is None
+        tried.problems or paths is None or recipe is None or models is None or classes is None
+        or exporters is None
     ):  # fmt: skip
         raise PreflightError(tried.problems)
-    return _plan(options, paths, recipe, classes, exporters, scaling)
+    return _plan(options, paths, recipe, models, classes, exporters, scaling)
 
 
 def _recipe(options: CreateOptions, model: AttentionMIL, extractor: Extractor) -> Recipe:
@@ -145,20 +155,20 @@ def _plan(
     options: CreateOptions,
     paths: list[Path],
     recipe: Recipe,
+    models: ModelSet,
     classes: tuple[str, ...],
     exporters: tuple[Exporter, ...],
     scaling: CohortScaling | None,
 ) -> Plan:
     """Return the plan of a run that can be done, with a look at each of its slides."""
     prints, refused = fingerprints(paths, options)
-    shared = shared_facts(options, list(prints.values()), recipe.model, recipe.extractor)
+    shared = shared_facts(options, list(prints.values()), models, recipe.extractor)
     cohort = digest_of(shared)
     _require_free_scaling(options, scaling, cohort)
     slides = planned_slides(prints, refused, shared, options)
-    if not all(slide.finished or recipe.kept_in(slide.fingerprint).is_dir() for slide in slides):
-        _prepare(recipe.extractor)
-    return Plan(
+    plan = Plan(
         recipe=recipe,
+        models=models,
         classes=classes,
         exporters=exporters,
         scaling=scaling,
@@ -167,6 +177,12 @@ def _plan(
         slides=slides,
         refused=refused,
     )
+    if not all(
+        slide.finished or all(each.kept_in(slide.fingerprint).is_dir() for each in plan.recipes)
+        for slide in slides
+    ):
+        _prepare(recipe.extractor)
+    return plan
 
 
 def _prepare(extractor: Extractor) -> None:
@@ -232,57 +248,68 @@ def _device(options: CreateOptions) -> str:
     return options.device
 
 
-def _model(options: CreateOptions) -> AttentionMIL:
-    """Return the MIL model with its covariates."""
+def _models(options: CreateOptions, tried: _Attempts) -> ModelSet | None:
+    """Return the MIL models with their covariates, or None if any of them cannot be used."""
     given = dict(options.covariate)
-    return read_model(options.model_path, allow_pickle=options.allow_pickle, covariates=given)
+    found = [
+        (path, tried(lambda path=path: read_model(
+            path, allow_pickle=options.allow_pickle, covariates=given)))
+        for path in tried(lambda: model_files(options.model_paths)) or ()
+    ]  # fmt: skip
+    read = [(path, model) for path, model in found if model is not None]
+    if not read or len(read) < len(found):
+        return None
+    return tried(lambda: ModelSet.of(read))
 
 
-def _classes(options: CreateOptions, known: tuple[str, ...]) -> tuple[str, ...]:
+def _classes(options: CreateOptions, models: ModelSet) -> tuple[str, ...]:
     """Return the classes to write, the true one first among equals."""
+    known = models.classes
     wanted = options.classes if options.classes is not None else known
     for flag, names in (("--true-class", (options.true_class,)), ("--classes", wanted)):
         for name in names:
             if name not in known:
                 raise OptionError(
-                    f"{flag}: {options.model_path.name} has no class {name!r}; its classes are "
+                    f"{flag}: {models.paths[0].name} has no class {name!r}; its classes are "
                     f"{', '.join(known)}"
                 )
     return tuple(name for name in known if name in {*wanted, options.true_class})
 
 
-def _require_match(model: AttentionMIL, extractor: Extractor, options: CreateOptions) -> None:
-    """Refuse a model that was trained on features of another length."""
-    if model.n_features != extractor.channels:
+def _require_match(models: ModelSet, extractor: Extractor) -> None:
+    """Refuse models that were trained on features of another length, which is the same for all."""
+    n_features = models.first.n_features
+    if n_features != extractor.channels:
         raise OptionError(
-            f"{options.model_path.name} was trained on {model.n_features} features per tile, but "
+            f"{models.paths[0].name} was trained on {n_features} features per tile, but "
             f"the extractor {extractor.name} gives {extractor.channels}; choose the model's own "
             "with --extractor"
         )
 
 
 def _scaling(
-    options: CreateOptions, model: AttentionMIL, extractor: Extractor
+    options: CreateOptions, models: ModelSet, extractor: Extractor
 ) -> CohortScaling | None:
     """Return the scaling that the user gave, if it fits."""
     if options.scaling is None:
         return None
     scaling = CohortScaling.load(options.scaling)
-    scaling.require_fit(model.digest, extractor.digest, options.scaling)
+    scaling.require_fit(models.digest, extractor.digest, options.scaling)
     return scaling
 
 
 def _require_leave_one_out(
-    options: CreateOptions, model: AttentionMIL, scaling: CohortScaling | None
+    options: CreateOptions, models: ModelSet, scaling: CohortScaling | None
 ) -> None:
     """Refuse to draw leave-one-out maps where there are none, or no ranges for their colours."""
     if not options.leave_one_out:
         return
-    if not model.is_additive:
-        raise OptionError(
-            f"--leave-one-out: the head of {options.model_path.name} is not affine, so what the "
-            "slide is without a cell does not follow from its maps; leave the option out"
-        )
+    for path, model in zip(models.paths, models.models, strict=True):
+        if not model.is_additive:
+            raise OptionError(
+                f"--leave-one-out: the head of {path.name} is not affine, so what the slide is "
+                "without a cell does not follow from its maps; leave the option out"
+            )
     if scaling is not None and not scaling.leave_one_out:
         raise OptionError(
             f"--leave-one-out: {options.scaling} is of an earlier version and has no ranges for "

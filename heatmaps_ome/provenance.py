@@ -58,6 +58,9 @@ def _plain(value: Any) -> Any:
     """Return an option's value as JSON has it."""
     if isinstance(value, Path):
         return value.name
+    if isinstance(value, tuple) and any(isinstance(each, Path) for each in value):
+        names = [each.name for each in value]
+        return names[0] if len(names) == 1 else names
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -17,15 +17,18 @@ from heatmaps_ome.results import written_whole
 from heatmaps_ome.tissue import TissueCells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     import numpy as np
 
+    from heatmaps_ome.cache import FeatureStore
     from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.geometry import Grid
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.plain_tiles import PlainTiles
     from heatmaps_ome.pooling import Pooling
     from heatmaps_ome.slide import ReadFrom
     from heatmaps_ome.working_copy import WorkingCopy
@@ -91,31 +94,81 @@ def raw_maps(
     watch: Callable[[str], AbstractContextManager[None]],
     progress: Callable[[str, int, int], None],
 ) -> HeatmapSet:
-    """Return what the model makes of a slide.
+    """Return what the model makes of a slide; see `raw_maps_of_each`."""
+    [found] = raw_maps_of_each(slide, [recipe], watch, progress)
+    return found
+
+
+def raw_maps_of_each(
+    slide: WorkingCopy,
+    recipes: Sequence[Recipe],
+    watch: Callable[[str], AbstractContextManager[None]],
+    progress: Callable[[str, int, int], None],
+) -> list[HeatmapSet]:
+    """Return what each of some models makes of a slide, whose features are made once.
 
     Parameters
     ----------
+    recipes : sequence of Recipe
+        The same but for their models.
     watch : callable
         Entered with the name of each stage while it lasts.
     progress : callable
         Told (stage, steps done, steps in all).
     """
-    kept = recipe.kept_in(slide.fingerprint())
-    found = _kept(kept)
-    if found is None:
-        found = _made(slide, recipe, watch, progress)
-        written_whole(kept, lambda folder: write_values(found, folder, {}))
-    # A slide keeps its maps when its file is renamed.
-    return replace(found, slide_name=slide.name)
+    found: list[HeatmapSet] = []
+    features: _Features | None = None
+    for recipe in recipes:
+        kept = recipe.kept_in(slide.fingerprint())
+        maps = _kept(kept)
+        if maps is None:
+            if features is None:
+                features = _features(slide, recipe, watch, progress)
+            with watch("model"):
+                maps = _made(slide, recipe, features)
+            written_whole(kept, lambda folder, maps=maps: write_values(maps, folder, {}))
+        # A slide keeps its maps when its file is renamed.
+        found.append(replace(maps, slide_name=slide.name))
+    return found
 
 
-def _made(
+@dataclass(frozen=True, eq=False)
+class _Features:
+    """What all models of a run are given of a slide.
+
+    Attributes
+    ----------
+    grid : Grid
+    tissue : (rows, cols) bool
+    store : FeatureStore
+        Features of the tissue cells.
+    tiles : PlainTiles or None
+        What the dense grid is to be compared with.
+    """
+
+    grid: Grid
+    tissue: np.ndarray
+    store: FeatureStore
+    tiles: PlainTiles | None
+
+
+def _made(slide: WorkingCopy, recipe: Recipe, given: _Features) -> HeatmapSet:
+    """Return what a model makes of a slide's features."""
+    found = compute_heatmaps(
+        slide, given.grid, given.tissue, given.store, recipe.pooling, recipe.model, given.tiles
+    )
+    # The features' projections, before the files want memory.
+    give_back()
+    return found
+
+
+def _features(
     slide: WorkingCopy,
     recipe: Recipe,
     watch: Callable[[str], AbstractContextManager[None]],
     progress: Callable[[str, int, int], None],
-) -> HeatmapSet:
-    """Return a slide's maps, made by the networks."""
+) -> _Features:
+    """Return what the networks make of a slide before any model sees it."""
     how = recipe.extraction
     grid = feature_grid(slide, recipe.extractor, how.target_mpp)
     cells = TissueCells(slide, grid, recipe.mask_threshold)
@@ -137,11 +190,7 @@ def _made(
             lambda done, total: progress("consistency", done, total),
         )  # fmt: skip
         give_back()
-    with watch("model"):
-        found = compute_heatmaps(slide, grid, cells[:], store, recipe.pooling, recipe.model, tiles)
-        # The features' projections, before the files want memory.
-        give_back()
-    return found
+    return _Features(grid, cells[:], store, tiles)
 
 
 def _kept(folder: Path) -> HeatmapSet | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from heatmaps_ome.colour import N_LEVELS, level_colours, level_values, quantised
 from heatmaps_ome.display import TISSUE, DisplayMap
+from heatmaps_ome.ensemble import SPREAD, score_spread
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.normalise import CohortScaling, Range
@@ -28,6 +29,8 @@ class Style:
     attention_map, score_map, contribution_map : str
         matplotlib colour maps; the last two diverge around chance and zero. Leave-one-out has that
         of contributions.
+    spread_map : str
+        Of how far the scores of several models spread, from none.
     attention_alpha, score_alpha : float, in [0, 1]
         Opacity of the attention map, and of the score map where attention is highest.
     like_reference : bool
@@ -40,6 +43,7 @@ class Style:
     attention_map: str = "magma"
     score_map: str = "coolwarm"
     contribution_map: str = "PuOr_r"
+    spread_map: str = "viridis"
     attention_alpha: float = 0.5
     score_alpha: float = 1.0
     like_reference: bool = False
@@ -61,6 +65,7 @@ def display_maps(
     """
     attended = np.nan_to_num(scaling.attention.position(heatmaps.attention))
     fall = heatmaps.falls if style.leave_one_out else None
+    spread = score_spread(heatmaps)
     maps = [_attention(heatmaps, scaling, style)]
     for name in classes:
         index = heatmaps.classes.index(name)
@@ -72,6 +77,9 @@ def display_maps(
         if fall is not None:
             signed = _signed(heatmaps, fall[index], scaling.leave_one_out[index], style, attended)
             maps.append(_leave_one_out(signed, heatmaps.classes, index))
+        if spread is not None:
+            maps.append(_spread(heatmaps, spread[index], scaling, style, attended, index))
+    maps = [_of_several(each, heatmaps) for each in maps]
     maps.append(_tissue(heatmaps))
     return tuple(_on_squares(each) for each in maps) if style.like_reference else tuple(maps)
 
@@ -190,6 +198,44 @@ def _signed(
         alpha=style.score_alpha,
         fades=True,
     )
+
+
+def _spread(
+    heatmaps: HeatmapSet,
+    values: np.ndarray,
+    scaling: CohortScaling,
+    style: Style,
+    attended: np.ndarray,
+    index: int,
+) -> DisplayMap:
+    """Return how far several models' scores of a class spread: from none to the cohort's bound."""
+    name, shown = heatmaps.classes[index], scaling.spread[index]
+    return DisplayMap(
+        name=f"{SPREAD}score-{class_keys(heatmaps.classes)[index]}",
+        title=f"Spread of score of {name}",
+        quantity=f"standard deviation of the probability of {name}",
+        grid=heatmaps.grid,
+        levels=quantised(values, shown),
+        values=level_values(shown),
+        colours=level_colours(np.linspace(0, 1, N_LEVELS), style.spread_map),
+        opacity=_opacity(attended * style.score_alpha),
+        colour_map=style.spread_map,
+        lower=shown.lower,
+        upper=shown.upper,
+        alpha=style.score_alpha,
+        fades=True,
+    )
+
+
+def _of_several(shown: DisplayMap, heatmaps: HeatmapSet) -> DisplayMap:
+    """Return a map whose quantity says over how many models it is taken, if over several."""
+    if not heatmaps.members:
+        return shown
+    quantity = shown.quantity
+    if shown.name == "attention":
+        quantity = "attention (log of weight over mean weight)"
+    over = " over" if shown.name.startswith(SPREAD) else ", mean of"
+    return replace(shown, quantity=f"{quantity}{over} {len(heatmaps.members)} models")
 
 
 def _tissue(heatmaps: HeatmapSet) -> DisplayMap:

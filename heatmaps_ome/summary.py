@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.ensemble import agreement
 from heatmaps_ome.results import VIEWERS
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
         elif outcome.folder is not None:
             if outcome.consistency is not None:
                 lines.append(f"  consistency: {outcome.consistency.sentence(true_class)}")
+            models = agreement(outcome.members, true_class)
+            lines += [] if models is None else [f"  {models.sentence()}"]
             lines += [f"  {line}" for line in _faithfulness(outcome, true_class)]
             lines.append(f"  {outcome.folder}")
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]

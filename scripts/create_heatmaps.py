@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The command line of KatherLab's create_heatmaps.py, with heatmaps-ome behind it.
 
-The same as ``heatmaps-ome create``, but for three habits of the original: ``--force-cpu`` may be
+The same as ``heatmaps-ome create``, but for four habits of the original: ``--force-cpu`` may be
 followed by True or False, weights called ``xiyue-wang.pth`` (or ``best_ckpt.pth``) are found in the
-current folder, and the results of an earlier run are replaced.
+current folder, of several ``--model-path`` the last counts (it may be followed by several models),
+and the results of an earlier run are replaced.
 """
 
 from __future__ import annotations
@@ -14,10 +15,33 @@ from pathlib import Path
 WEIGHTS = (Path("xiyue-wang.pth"), Path("best_ckpt.pth"))
 
 
+MODEL_FLAGS = ("-m", "--model-path")
+MODEL_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".safetensors")
+
+
+def _with_last_models(words: list[str]) -> list[str]:
+    """Return a command line without the models that a later ``--model-path`` takes the place of.
+
+    The container names one that may be mounted, and the user another.
+    """
+    out: list[str] = []
+    starts = [place for place, word in enumerate(words) if word.partition("=")[0] in MODEL_FLAGS]
+    left_out = False
+    for place, word in enumerate(words):
+        is_value = place > 0 and words[place - 1] in MODEL_FLAGS
+        if place in starts:
+            left_out = place != starts[-1]
+        elif not (is_value or word.lower().endswith(MODEL_ENDINGS)):
+            left_out = False
+        if not left_out:
+            out.append(word)
+    return out
+
+
 def translated(words: list[str]) -> list[str]:
     """Return the original's command line as ``heatmaps-ome create`` takes it."""
     out: list[str] = []
-    for word in words:
+    for word in _with_last_models(words):
         if out and out[-1] == "--force-cpu" and word.lower() in ("true", "false"):
             if word.lower() == "false":
                 out.pop()

@@ -14,12 +14,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module imports from its own layer's subpackage or from layers below.
 LAYERS = [
     {"heatmaps_ome", "errors", "geometry"},
-    {"slide", "display", "explain", "heatmaps", "options", "consistency"},
+    {"slide", "display", "explain", "heatmaps", "ensemble", "options", "consistency"},
     {"openslide_reader", "tissue", "blocks", "pooling", "cache", "reading", "normalise",
      "pyramid", "arguments", "provenance", "progress", "results", "colour",
      "viewer_files", "memory", "resampling", "stopwatch", "working_copy"},
     {"extractors", "models", "rendering"},
-    {"features", "plain_tiles", "inference", "export", "planning", "raw_maps", "sizing"},
+    {"features", "plain_tiles", "inference", "export", "planning", "raw_maps", "sizing",
+     "model_set"},
     {"preflight", "delivery", "qupath", "viewers"},
     {"pipeline", "info", "demo", "validate", "view"},
     {"summary"},

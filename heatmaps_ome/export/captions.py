@@ -73,16 +73,26 @@ def shortened(text: str, size_px: float, width: float) -> str:
     return text
 
 
-def prediction_text(prediction: Mapping[str, float]) -> str:
+def prediction_text(
+    prediction: Mapping[str, float], sd: Mapping[str, float] | None = None, n_models: int = 1
+) -> str:
     """Return all class probabilities as one text that breaks only between classes.
+
+    Parameters
+    ----------
+    sd : mapping of class → float
+        Standard deviations over several models; None or empty for a single one.
 
     >>> prediction_text({"MSIH": 0.8342, "nonMSIH": 0.1658}).replace(chr(160), " ")
     'Prediction: MSIH 0.834 · nonMSIH 0.166'
     """
     if any(math.isnan(p) for p in prediction.values()):
         return "No prediction: no tissue was found"
-    glued = (f"{name} {p:.3f}".replace(" ", "\u00a0") for name, p in prediction.items())
-    return "Prediction: " + " · ".join(glued)
+    texts = (
+        f"{name} {p:.3f}" + (f" ± {sd[name]:.3f}" if sd else "") for name, p in prediction.items()
+    )
+    glued = " · ".join(each.replace(" ", "\u00a0") for each in texts)
+    return f"Prediction: {glued}" + (f" (mean ± SD of {n_models} models)" if sd else "")
 
 
 def scale_bar(um_longest: float) -> tuple[float, str]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.colour import class_colours
+from heatmaps_ome.ensemble import measured, measurements
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.heatmaps import measurement_names, stacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def _write_csv(heatmaps: HeatmapSet, path: Path) -> None:
     names = [plain_field(name) for name in heatmaps.classes] + [""]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*_PLACE, "class", *measurement_names(heatmaps)])
+        writer.writerow([*_PLACE, "class", *measurements(heatmaps).values()])
         for cells in _chunks(heatmaps):
             predicted = [names[index] for index in cells.classes]
             writer.writerows(zip(*cells.l0_places, predicted, *cells.values, strict=True))
@@ -119,7 +119,7 @@ def _write_geojson(heatmaps: HeatmapSet, path: Path) -> None:
         {"name": qupath_class(name), "color": list(bytes.fromhex(colours[name][1:]))}
         for name in heatmaps.classes
     ]
-    ending, names = "", measurement_names(heatmaps)
+    ending, names = "", list(measurements(heatmaps).values())
     with path.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
         for cells in _chunks(heatmaps):
@@ -156,7 +156,7 @@ def _features(
 
 def _chunks(heatmaps: HeatmapSet) -> Iterator[_Cells]:
     """Yield the tissue cells, row by row, some at a time."""
-    channels = [channel.reshape(-1) for channel in stacked(heatmaps)]
+    channels = [channel.reshape(-1) for channel in measured(heatmaps)]
     (tops, heights), (lefts, widths) = (
         _sides(edges, limit)
         for edges, limit in zip(heatmaps.grid.l0_edges(), heatmaps.slide_shape, strict=True)

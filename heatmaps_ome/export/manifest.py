@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.colour import class_colours, hex_colours
+from heatmaps_ome.ensemble import all_channel_names, measurements
 from heatmaps_ome.export.ngff import json_ready
-from heatmaps_ome.heatmaps import channel_names, measurement_names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from heatmaps_ome.display import DisplayMap
@@ -38,7 +39,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         as opaque as ``alpha`` times the attention's place between its ends.
     """
     heatmaps, name = result.heatmaps, result.slide.name
-    channels, measurements = channel_names(heatmaps), measurement_names(heatmaps)
+    channels, in_tables = all_channel_names(heatmaps), measurements(heatmaps)
     prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
 
     def there(ending: str) -> str | None:
@@ -60,7 +61,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "maps": [
             {
                 **_map(shown),
-                **_channel(shown.name, channels, measurements),
+                **_channel(shown.name, channels, in_tables),
                 "overlay": there(f".{shown.name}.ome.tiff"),
                 "flat": there(f".{shown.name}.flat.ome.zarr"),
             }
@@ -92,12 +93,10 @@ def _grid(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _channel(name: str, channels: list[str], measurements: list[str]) -> dict[str, Any]:
+def _channel(name: str, channels: list[str], in_tables: Mapping[str, str]) -> dict[str, Any]:
     """Return where a map's raw values are: channel of the values, measurement of the cells."""
-    if name not in channels:
-        return {"channel": None, "measurement": None}
-    index = channels.index(name)
-    return {"channel": index, "measurement": measurements[index]}
+    channel = channels.index(name) if name in channels else None
+    return {"channel": channel, "measurement": in_tables.get(name)}
 
 
 def _map(shown: DisplayMap) -> dict[str, Any]:

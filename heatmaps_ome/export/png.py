@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.ensemble import prediction_sd
 from heatmaps_ome.export.captions import prediction_text
 from heatmaps_ome.export.curves import drawn_curves
 from heatmaps_ome.export.framed import DPI, Caption, framed
@@ -88,7 +89,8 @@ def _caption(shown: DisplayMap, result: SlideResult) -> Caption:
     """Return the words around the pictures of a map."""
     maps = result.heatmaps
     prediction = dict(zip(maps.classes, maps.prediction.tolist(), strict=True))
-    return Caption(result.slide.name, shown.title, prediction_text(prediction), shown.note)
+    said = prediction_text(prediction, prediction_sd(maps), len(maps.members))
+    return Caption(result.slide.name, shown.title, said, shown.note)
 
 
 def _alone(shown: DisplayMap, extent: Grid) -> np.ndarray:

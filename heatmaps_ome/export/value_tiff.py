@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.ensemble import all_channel_names, all_channels
 from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.export.tiff_pyramid import lazy_raster, padded_shape, save_pyramid
 from heatmaps_ome.geometry import Grid, raster_pixels
-from heatmaps_ome.heatmaps import channel_names, stacked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,14 +49,15 @@ def write_value_tiff(result: SlideResult, folder: Path) -> Path:
     path = folder / f"{result.slide.name}{ENDING}"
     shape = padded_shape(lattice.shape)
     pages = [
-        lazy_raster(channel, heatmaps.grid, lattice, shape, np.nan) for channel in stacked(heatmaps)
+        lazy_raster(channel, heatmaps.grid, lattice, shape, np.nan)
+        for channel in all_channels(heatmaps)
     ]
     facts = OmeImage(
         name=f"{result.slide.name}: values",
         shape=shape,
         um_pixel=lattice.um_cell,
         pixel_type="float",
-        channels=tuple((name, None) for name in channel_names(heatmaps)),
+        channels=tuple((name, None) for name in all_channel_names(heatmaps)),
     )
     roll = pyvips.Image.arrayjoin(pages, across=1)
     save_pyramid(roll, path, ome_xml(facts, planes=True), lattice, "nearest", shape.rows)

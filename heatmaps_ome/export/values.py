@@ -9,13 +9,14 @@ import numpy as np
 
 from heatmaps_ome import __version__
 from heatmaps_ome.consistency import Consistency
+from heatmaps_ome.ensemble import all_channel_names, all_channels, records
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.ngff import PIXEL_ORIGIN, json_ready, multiscales, omero
 from heatmaps_ome.export.ngff_store import create_array, create_group
 from heatmaps_ome.export.ome_xml import OmeImage
 from heatmaps_ome.export.ome_zarr import write_ome_xml
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import HeatmapSet, channel_names, stacked
+from heatmaps_ome.heatmaps import HeatmapSet, Member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,8 @@ def write_values(
     """Write the raw maps of a slide: (channels, rows, cols) float32, NaN where no tissue is.
 
     The channels are attention, the classes' scores and, where the model has them, the classes'
-    contributions and leave-one-out falls, in this order.
+    contributions and leave-one-out falls, in this order; of several models, then the standard
+    deviation over them of each.
 
     Parameters
     ----------
@@ -47,14 +49,14 @@ def write_values(
     ResultError
         If tissue has no attention: what is NaN could not be told from what was never analysed.
     """
-    stack = stacked(heatmaps)
+    stack = all_channels(heatmaps)
     if not np.array_equal(heatmaps.tissue, ~np.isnan(stack[0])):
         raise ResultError(
             f"the attention of {heatmaps.slide_name} is not a number exactly where tissue is not; "
             "check the model's weights"
         )
     path = folder / f"{heatmaps.slide_name}.values.ome.zarr"
-    names, grid = channel_names(heatmaps), heatmaps.grid
+    names, grid = all_channel_names(heatmaps), heatmaps.grid
     windows = [("FFFFFF", _window(channel)) for channel in stack]
     channels = [(name, *rest) for name, rest in zip(names, windows, strict=True)]
     attributes = {
@@ -122,6 +124,7 @@ def _facts(heatmaps: HeatmapSet) -> dict[str, Any]:
     """Return all of a HeatmapSet but its arrays, and what the numbers mean."""
     grid, n_classes = heatmaps.grid, len(heatmaps.classes)
     shares = 0 if heatmaps.contributions is None else n_classes
+    units = ["logit", *["probability"] * n_classes, *["logit"] * shares, *["probability"] * shares]
     return {
         "kind": _KIND,
         "version": __version__,
@@ -134,17 +137,22 @@ def _facts(heatmaps: HeatmapSet) -> dict[str, Any]:
         "classes": list(heatmaps.classes),
         "contributions": heatmaps.contributions is not None,
         "leave_one_out": heatmaps.contributions is not None,
-        "units": [
-            "logit",
-            *["probability"] * n_classes,
-            *["logit"] * shares,
-            *["probability"] * shares,
-        ],
+        "units": units if heatmaps.spread is None else units * 2,
         "logits": json_ready(heatmaps.logits),
         "prediction": json_ready(heatmaps.prediction),
         "tissue_cells": heatmaps.tissue_cells,
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
+        **({"members": records(heatmaps), "several": _SEVERAL} if heatmaps.members else {}),
     }
+
+
+_SEVERAL = {
+    "attention": "mean over the models of the logit less the logarithm of its mean exponential "
+    "over the slide's tissue: the logarithm of how many times the mean weight a cell has",
+    "others": "means over the models",
+    "sd": "sample standard deviation over the models, of n - 1 degrees of freedom",
+}
+"""What the channels of several models are."""
 
 
 def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
@@ -153,7 +161,9 @@ def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
     n_classes, has_shares = len(classes), bool(facts["contributions"])
     # They follow from the rest; the first versions wrote none.
     has_falls = bool(facts.get("leave_one_out", False))
-    n_channels = 1 + n_classes * (1 + has_shares + has_falls)
+    members = tuple(_member(each, classes) for each in facts.get("members", ()))
+    n_maps = 1 + n_classes * (1 + has_shares + has_falls)
+    n_channels = n_maps * (2 if members else 1)
     if stack.ndim != 3 or len(stack) != n_channels or stack.dtype != np.float32:
         raise ValueError(
             f"an array of {stack.dtype} {stack.shape} is not {n_channels} channels of float32"
@@ -173,7 +183,19 @@ def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
         logits=_per_class(facts["logits"], n_classes),
         prediction=_per_class(facts["prediction"], n_classes),
         consistency=None if compared is None else Consistency.of_record(compared),
+        members=members,
+        spread=stack[n_maps:] if members else None,
+        mean_falls=stack[1 + 2 * n_classes : n_maps] if members and has_falls else None,
     )
+
+
+def _member(said: dict[str, Any], classes: tuple[str, ...]) -> Member:
+    """Return what a model says of a slide; KeyError or ValueError if it is not of all classes."""
+    prediction, logits = (
+        tuple(_per_class([said[key][name] for name in classes], len(classes)).tolist())
+        for key in ("prediction", "logits")
+    )
+    return Member(str(said["name"]), str(said["digest"]), prediction, logits)
 
 
 def _per_class(numbers: list[float | None], n_classes: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from heatmaps_ome.options.fields import assignment, names, option
+from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, names, option
 
 FORMATS = ("ome-zarr", "ome-tiff", "png", "cells")
 COMPAT = ("reference",)
@@ -30,13 +30,16 @@ class CreateOptions:
             "help": "slides to create heatmaps for; the colours of all of them share one scaling",
         },
     )
-    model_path: Path = field(
+    model_path: Path | tuple[Path, ...] = field(
         kw_only=True,
         metadata={
             "args": ["-m", "--model-path"],
             "group": "inputs",
             "type": Path,
-            "help": "MIL model: marugoto's export.pkl, or what convert-model made of it",
+            "repeated": True,
+            "followed_by": MODEL_ENDINGS,
+            "help": "MIL model: marugoto's export.pkl, or what convert-model made of it; of "
+            "several, as the folds of a cross-validation, maps are the means",
         },
     )
     output_path: Path = field(
@@ -284,6 +287,11 @@ class CreateOptions:
         "outputs", "replace results that an earlier run with other options left", default=False
     )
     verbose: bool = option("outputs", "say more", "-v", "--verbose", default=False)
+
+    @property
+    def model_paths(self) -> tuple[Path, ...]:
+        """The files of models, or patterns for them, as given."""
+        return (self.model_path,) if isinstance(self.model_path, Path) else self.model_path
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use."""

@@ -14,6 +14,9 @@ GROUPS = {
 }
 """Group of options → its title in ``--help``."""
 
+MODEL_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".safetensors")
+"""How names of models' files end, and no slide's do."""
+
 
 def option(group: str, help_: str, *flags: str, default: Any = None, **metadata: Any) -> Any:
     """Return a dataclass field that argparse-dataclass turns into an option."""

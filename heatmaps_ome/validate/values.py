@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CLOSE = 1e-3
 _FALLS = "leave-one-out-"
+_SPREAD = "sd-"
+"""What the name of a standard deviation over several models begins with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ def _finite(values: Values) -> Iterator[str]:
     if values.stack.dtype != np.float32:
         yield f"the values are {values.stack.dtype}, not float32"
     for name, channel in zip(values.names, values.stack, strict=True):
-        if name.startswith(_FALLS) and np.count_nonzero(tissue) == 1:
+        if name.removeprefix(_SPREAD).startswith(_FALLS) and np.count_nonzero(tissue) == 1:
             continue  # Without a slide's only cell there is no slide.
         holes = np.count_nonzero(~np.isfinite(channel) & tissue)
         strays = np.count_nonzero(~np.isnan(channel) & ~tissue)
@@ -123,10 +125,13 @@ def _add_up(values: Values) -> Iterator[str]:
 
 
 def _leave_one_out(values: Values) -> Iterator[str]:
-    """Demand that the falls of the probabilities without a cell follow from the other maps."""
+    """Demand that the falls of the probabilities without a cell follow from the other maps.
+
+    Those of several models are means, which do not follow from the means of other maps.
+    """
     names = [name for name in values.names if name.startswith(_FALLS)]
     tissue = values.tissue
-    if not names or np.count_nonzero(tissue) < 2:
+    if not names or "members" in values.facts or np.count_nonzero(tissue) < 2:
         return
     attention = values.channel("attention")[tissue].astype(np.float64)
     weights = np.exp(attention - attention.max())
@@ -143,6 +148,30 @@ def _leave_one_out(values: Values) -> Iterator[str]:
         off = np.abs(values.channel(name)[tissue][sure] - wanted)
         if not (off <= _CLOSE * np.abs(wanted).max(initial=0.0) + 1e-9).all():
             yield f"{name} is off by up to {off.max():g} from what attention and contributions say"
+
+
+def _members(values: Values) -> Iterator[str]:
+    """Demand that several models' means are theirs, and that their spread is one of so many."""
+    members: list[dict[str, Any]] = values.facts.get("members", [])
+    maps = [name for name in values.names if not name.startswith(_SPREAD)]
+    spread = [name.removeprefix(_SPREAD) for name in values.names if name.startswith(_SPREAD)]
+    if spread != (maps if members else []):
+        yield f"{len(members)} models are told of, and the deviations are of {', '.join(spread)}"
+    if not members or not values.tissue.any():
+        return
+    for what in ("prediction", "logits"):
+        for index, name in enumerate(values.facts["classes"]):
+            said, mean = values.facts[what][index], np.mean([each[what][name] for each in members])
+            if not abs(said - mean) <= _CLOSE * (1 + abs(mean)):
+                yield f"the {what} of {name} is {said:g}, the mean of the models' {mean:g}"
+    # n numbers from 0 to 1 are furthest apart where half of them are at either end.
+    n_models = len(members)
+    most = np.sqrt((n_models // 2) * (n_models - n_models // 2) / (n_models * (n_models - 1)))
+    for name in (name for name in values.names if name.startswith(_SPREAD)):
+        found = values.channel(name)[values.tissue]
+        bounded = name.removeprefix(_SPREAD).startswith("score-")
+        if (found < 0).any() or (bounded and (found > most + _CLOSE).any()):
+            yield f"{name} has deviations from {np.nanmin(found):g} to {np.nanmax(found):g}"
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
@@ -172,6 +201,7 @@ VALUES: tuple[Rule[Values], ...] = (
     Rule("values-finite-where-tissue", "values are numbers in tissue and NaN elsewhere", _finite),
     Rule("values-add-up", "scores sum to 1, contributions to the slide's logits", _add_up),
     Rule("values-leave-one-out", "falls without a cell follow from its share", _leave_one_out),
+    Rule("values-members", "of several models: means are theirs, deviations possible", _members),
     Rule("placement-values", "the cells lie where the level-0 geometry puts them", _placed),
 )
 """Of ``<slide>.values.ome.zarr``."""
