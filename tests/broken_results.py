@@ -346,6 +346,17 @@ def values_leave_one_out(folder):
     rewrite_value_tiff(folder / VALUE_TIFF, lambda channel: channel * np.float32(next(each)))
 
 
+def values_members(folder):
+    """Tell of two models where the maps are one's."""
+    with edited(folder / VALUES / ".zattrs") as said:
+        facts = said["heatmaps_ome"]
+        told = {
+            what: dict(zip(facts["classes"], facts[what], strict=True))
+            for what in ("prediction", "logits")
+        }
+        facts["members"] = [{"name": name, "digest": name, **told} for name in ("one", "other")]
+
+
 def placement_values(folder):
     with edited(folder / VALUES / ".zattrs") as said:
         said["heatmaps_ome"]["l0_origin"]["x"] += 1
@@ -470,7 +481,7 @@ BROKEN = {
         labels_listed, label_levels_agree, label_count_equals_image, label_no_omero,
         label_dtype_integer, label_source, label_colours_complete, label_values_have_properties,
         label_zero_transparent, values_finite_where_tissue, values_add_up, values_leave_one_out,
-        placement_values, tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha,
+        values_members, placement_values, tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha,
         tiff_physical_size, tiff_levels_agree, value_tiff_form, value_tiff_levels,
         value_tiff_physical_size, value_tiff_channels, placement_image, placement_labels,
         placement_overlay, placement_value_tiff, flat_named, flat_blend, manifest_agrees,

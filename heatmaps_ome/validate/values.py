@@ -157,7 +157,9 @@ def _members(values: Values) -> Iterator[str]:
     spread = [name.removeprefix(_SPREAD) for name in values.names if name.startswith(_SPREAD)]
     if spread != (maps if members else []):
         yield f"{len(members)} models are told of, and the deviations are of {', '.join(spread)}"
-    if not members or not values.tissue.any():
+    if len(members) == 1:
+        yield "one model is told of as several"
+    if len(members) < 2 or not values.tissue.any():
         return
     for what in ("prediction", "logits"):
         for index, name in enumerate(values.facts["classes"]):
