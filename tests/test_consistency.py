@@ -15,7 +15,7 @@ from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
-from heatmaps_ome.consistency import WIDE_GAP, Consistency
+from heatmaps_ome.consistency import WIDE_GAP, Consistency, mean_consistency
 from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.extractors import load_extractor
@@ -579,3 +579,15 @@ def test_a_set_of_tiles_says_of_how_many_it_is(tmp_path):
     assert isinstance(found, PlainTiles)
     assert (len(found.windows), found.features.shape) == (4, (4, 3))
     assert found.n_tissue_tiles == len(tissue_tiles(tissue))
+
+
+def test_what_several_models_say_of_the_tiles_is_averaged_class_by_class():
+    first = Consistency(2, 9, ("A", "B"), (0.9, 0.1), (0.8, 0.2), (0.7, 0.3))
+    other = Consistency(2, 9, ("B", "A"), (0.4, 0.6), (0.8, 0.2), (0.9, 0.1))
+    found = mean_consistency([first, other.in_class_order(("A", "B"))])
+    assert (found.n_tiles, found.n_tissue_tiles, found.classes) == (2, 9, ("A", "B"))
+    np.testing.assert_allclose(found.dense, (0.75, 0.25))
+    np.testing.assert_allclose(found.plain, (0.5, 0.5))
+    np.testing.assert_allclose(found.slide, (0.4, 0.6))
+    assert found.gap == pytest.approx(0.25)
+    assert mean_consistency([first, None]) is None
