@@ -15,6 +15,7 @@ from heatmaps_ome.explain import RANDOM_ORDERS, faithfulness_of, unexplained
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
+from heatmaps_ome.regions import SHARE, find_regions
 from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.results import PROVENANCE
 
@@ -46,12 +47,16 @@ class Look:
         The one drawn hot.
     image_mpp : float
         µm per pixel of the slide image that goes with the maps; never finer than the slide.
+    region_hot, region_cold : float, in [0, 1]
+        Shares of the evidence for the true class, and against it, that regions are to carry.
     """
 
     style: Style
     classes: tuple[str, ...]
     true_class: str
     image_mpp: float
+    region_hot: float = SHARE
+    region_cold: float = SHARE
 
 
 def slide_result(
@@ -77,6 +82,7 @@ def slide_result(
         image=network_pixels(slide.shape, slide.mpp, max(look.image_mpp, *slide.mpp)),
         raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
         faithfulness=faithfulness_of(heatmaps, look.classes, parts),
+        regions=find_regions(heatmaps, look.true_class, look.region_hot, look.region_cold),
     )
 
 
@@ -145,6 +151,7 @@ def slide_record(
             "random_orders": RANDOM_ORDERS,
             "classes": {each.class_name: each.record() for each in result.faithfulness},
         },
+        "regions": None if result.regions is None else result.regions.record(),
         "scaling": scaling.record(),
         **origin,
     }

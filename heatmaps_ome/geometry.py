@@ -190,6 +190,16 @@ class Grid:
         cols = self.l0_origin.x + np.arange(self.shape.cols + 1) * self.l0_cell.x
         return rows, cols
 
+    def l0_edges_on(self, slide_shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lines between cells as far as they are on the slide: others are its edges.
+
+        >>> grid = Grid(Shape(1, 2), YX(64.0, 64.0), YX(0.0, -31.0), YX(0.5, 0.5))
+        >>> [edges.tolist() for edges in grid.l0_edges_on(Shape(50, 90))]
+        [[0.0, 50.0], [0.0, 33.0, 90.0]]
+        """
+        rows, cols = self.l0_edges()
+        return np.clip(rows, 0, slide_shape.rows), np.clip(cols, 0, slide_shape.cols)
+
     def downsampled(self, times: int = 1) -> Grid:
         """Return the lattice of a pyramid level: cells twice as large per step, same corner."""
         step = 2.0**times

@@ -77,6 +77,8 @@ class Outcome:
         Why nothing is said of it; empty if something is.
     members : list of dict
         What each of several models says, as `ensemble.records` tells it; empty for a single one.
+    regions : dict
+        What `Regions.record` says of the slide; empty where nothing is known.
     stages : dict of stage → what it took
     """
 
@@ -89,6 +91,7 @@ class Outcome:
     faithfulness: dict[str, dict[str, float]] = field(default_factory=dict)
     faithfulness_left_out: str = ""
     members: list[dict[str, Any]] = field(default_factory=list)
+    regions: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -199,7 +202,7 @@ class _Run:
         """Write a slide's files and put its folder in place."""
         if planned.finished:
             outcome.status = "unchanged"
-            _note_faithfulness(outcome, planned.folder.provenance() or {})
+            _note_findings(outcome, planned.folder.provenance() or {})
             return
         folder = planned.folder.partial
         heatmaps = read_values(_values_path(folder, planned))
@@ -221,7 +224,7 @@ class _Run:
         finally:
             slide.close()
         put_in_place(planned.folder, record)
-        _note_faithfulness(outcome, record)
+        _note_findings(outcome, record)
 
     def _exporters(self) -> dict[str, Exporter]:
         """Return the exporters by their formats."""
@@ -243,6 +246,8 @@ class _Run:
             classes=self._plan.classes,
             true_class=options.true_class,
             image_mpp=options.target_mpp if options.image_mpp is None else options.image_mpp,
+            region_hot=options.region_hot,
+            region_cold=options.region_cold,
         )
 
     def _origin(self, planned: PlannedSlide, outcome: Outcome) -> dict[str, Any]:
@@ -258,11 +263,12 @@ class _Run:
         }
 
 
-def _note_faithfulness(outcome: Outcome, record: Mapping[str, Any]) -> None:
-    """Take from a provenance how faithful the maps are, which the first versions did not say."""
+def _note_findings(outcome: Outcome, record: Mapping[str, Any]) -> None:
+    """Take from a provenance what was found, of which the first versions did not say all."""
     said = record.get("faithfulness", {})
     outcome.faithfulness_left_out = said.get("left_out", "")
     outcome.faithfulness = {name: each["aupc"] for name, each in said.get("classes", {}).items()}
+    outcome.regions = record.get("regions") or {}
 
 
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:

@@ -32,7 +32,7 @@ holds what it came to.
 
 _PACKAGES = (
     "torch", "timm", "numpy", "zarr", "ome-zarr", "pyvips", "openslide-python", "openslide-bin",
-    "matplotlib", "pillow",
+    "matplotlib", "pillow", "scipy", "shapely", "contourpy",
 )  # fmt: skip
 
 

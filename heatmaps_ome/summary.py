@@ -17,6 +17,8 @@ HOW_TO_OPEN = (
     (".png", "any picture viewer"),
     (".cells.csv", "Python, R, a spreadsheet; QuPath by import_tiles (one row a cell)"),
     (".cells.geojson", "QuPath by import_tiles (one tile a cell)"),
+    (".regions.csv", "a spreadsheet, Python, R (one row a region)"),
+    (".regions.geojson", "QuPath by import_regions (one annotation a region)"),
     (".values.ome.tiff", "QuPath, ImageJ (the raw numbers: float32 channels with names)"),
     (".ome.tiff", "QuPath, ASAP, OMERO (a transparent overlay in the slide's µm)"),
     (".values.ome.zarr", "Python, napari (the raw numbers: float32 with units)"),
@@ -38,6 +40,8 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
             models = agreement(outcome.members, true_class)
             lines += [] if models is None else [f"  {models.sentence()}"]
             lines += [f"  {line}" for line in _faithfulness(outcome, true_class)]
+            if outcome.regions:
+                lines.append(f"  regions: {outcome.regions['sentence']}")
             lines.append(f"  {outcome.folder}")
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
     if folders:

@@ -17,7 +17,7 @@ LAYERS = [
     {"slide", "display", "explain", "heatmaps", "ensemble", "options", "consistency"},
     {"openslide_reader", "tissue", "blocks", "pooling", "cache", "reading", "normalise",
      "pyramid", "arguments", "provenance", "progress", "results", "colour",
-     "viewer_files", "memory", "resampling", "stopwatch", "working_copy"},
+     "viewer_files", "memory", "resampling", "stopwatch", "working_copy", "outlines", "regions"},
     {"extractors", "models", "rendering"},
     {"features", "plain_tiles", "inference", "export", "planning", "raw_maps", "sizing",
      "model_set"},

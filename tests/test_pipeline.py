@@ -79,7 +79,7 @@ def test_a_run_leaves_everything_it_promises(world):
     names = {p.name for p in (out / "a").iterdir()}
     assert names == {
         "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "maps.json",
-        "a.cells.csv", "a.cells.geojson",
+        "a.cells.csv", "a.cells.geojson", "a.regions.csv", "a.regions.geojson",
         "a.attention.ome.tiff", "a.values.ome.tiff", "a.attention.flat.ome.zarr",
         *(
             f"a.{kind}-{c}.{ending}"
@@ -307,7 +307,7 @@ def test_every_stage_is_recorded_with_what_it_took(world):
     said = json.loads((world.path / "out" / "run.json").read_text())
     for slide in said["slides"]:
         stages = slide["stages"]
-        formats = {"ome-zarr", "ome-tiff", "png", "cells"}
+        formats = {"ome-zarr", "ome-tiff", "png", "cells", "regions"}
         assert set(stages) == formats | {
             "reading", "tissue", "features", "consistency", "model", "maps", "files",
         }  # fmt: skip

@@ -17,6 +17,7 @@ REGISTRY: Final = {
     "ome-tiff": "heatmaps_ome.export.tiff:TiffExporter",
     "png": "heatmaps_ome.export.png:PngExporter",
     "cells": "heatmaps_ome.export.cells:CellsExporter",
+    "regions": "heatmaps_ome.export.regions:RegionsExporter",
 }
 """Format → ``module:class`` of its exporter."""
 

@@ -58,6 +58,8 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "values_tiff": there(".values.ome.tiff"),
         "cells": there(".cells.csv"),
         "cells_geojson": there(".cells.geojson"),
+        "regions": there(".regions.csv"),
+        "regions_geojson": there(".regions.geojson"),
         "maps": [
             {
                 **_map(shown),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.export.ngff_store import Ngff
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.regions import Regions
     from heatmaps_ome.slide import SlideReader
 
 
@@ -66,6 +67,8 @@ class SlideResult:
         Lattice on which labels are drawn (a whole number of level-0 pixels, no translation).
     faithfulness : tuple of Faithfulness
         Of the classes drawn; empty where nothing can be said.
+    regions : Regions or None
+        Where the evidence for the true class is, and that against it; None if not looked for.
     """
 
     slide: SlideReader
@@ -75,6 +78,7 @@ class SlideResult:
     image: Grid
     raster: Grid
     faithfulness: tuple[Faithfulness, ...] = ()
+    regions: Regions | None = None
 
 
 class Exporter(Protocol):

@@ -10,7 +10,7 @@ from typing import Literal, Optional
 
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, names, option
 
-FORMATS = ("ome-zarr", "ome-tiff", "png", "cells")
+FORMATS = ("ome-zarr", "ome-tiff", "png", "cells", "regions")
 COMPAT = ("reference",)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
@@ -192,6 +192,20 @@ class CreateOptions:
         type=float,
         metavar="THRESH",
     )
+    region_hot: float = option(
+        "thresholds",
+        "hot regions are the fewest cells that carry this share of the evidence for the true class",
+        default=0.8,
+        type=float,
+        metavar="SHARE",
+    )
+    region_cold: float = option(
+        "thresholds",
+        "cold regions are the fewest cells that carry this share of the evidence against it",
+        default=0.8,
+        type=float,
+        metavar="SHARE",
+    )
     scaling: Optional[Path] = option(
         "thresholds",
         "scaling.json of an earlier run, used instead of fitting one to these slides",
@@ -296,7 +310,8 @@ class CreateOptions:
     def __post_init__(self) -> None:
         """Refuse values that no run could use."""
         _require_between(self, 0, 1, "att_lower_threshold", "att_upper_threshold",
-                         "score_threshold", "att_alpha", "score_alpha")  # fmt: skip
+                         "score_threshold", "att_alpha", "score_alpha",
+                         "region_hot", "region_cold")  # fmt: skip
         _require_between(self, 0, 256, "mask_threshold")
         _require_between(self, 0.05, 20, "target_mpp", "mpp", "image_mpp", "flat_mpp")
         _require_between(self, 32, 16384, "block_size")

@@ -26,6 +26,8 @@ _FILES = {
     "values_tiff": ".values.ome.tiff",
     "cells": ".cells.csv",
     "cells_geojson": ".cells.geojson",
+    "regions": ".regions.csv",
+    "regions_geojson": ".regions.geojson",
 }
 """Key → how the name of the file that it gives ends, after the slide's."""
 _MAP_FILES = {"overlay": ".ome.tiff", "flat": ".flat.ome.zarr"}
@@ -70,7 +72,7 @@ def _agrees(listed: Listed) -> Iterator[str]:
 def _files(said: dict[str, Any], folder: Path) -> Iterator[str]:
     """Demand that it names the files that are there, and those only."""
     slide = said["slide"]["name"]
-    named = [(key, said[key], f"{slide}{ending}") for key, ending in _FILES.items()]
+    named = [(key, said.get(key), f"{slide}{ending}") for key, ending in _FILES.items()]
     for shown in said["maps"]:
         for key, ending in _MAP_FILES.items():
             named.append((key, shown[key], f"{slide}.{shown['name']}{ending}"))
