@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path, PurePath
 
 PROJECT = "project.qpproj"
-_SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy")
+_SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy")
 _VERSION = "0.6.0"
 _OPENSLIDE = "qupath.lib.images.servers.openslide.OpenslideServerBuilder"
 _RESULTS, _TRUE_CLASS, _PREDICTION = "heatmaps-ome results", "true class", "prediction: "

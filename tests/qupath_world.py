@@ -17,10 +17,12 @@ from fakes import FakeSlide, covering_grid, display_map, heatmap_set
 from heatmaps_ome.export.cells import CellsExporter
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
+from heatmaps_ome.export.regions import RegionsExporter
 from heatmaps_ome.export.tiff import TiffExporter
 from heatmaps_ome.geometry import YX, Shape, Window, raster_pixels
 from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.provenance import write_json
+from heatmaps_ome.regions import find_regions
 from heatmaps_ome.viewer_files import viewer_files
 
 SHAPE = Shape(7001, 9003)
@@ -50,11 +52,13 @@ def write_results(folder: Path, name: str, classes: tuple[str, ...], mpp: YX) ->
     )
     heatmaps = heatmap_set(grid, SHAPE, classes, seed=3, slide_name=name)
     result = SlideResult(
-        slide, heatmaps, maps, classes[0], grid, raster_pixels(SHAPE, mpp, CELL)
+        slide, heatmaps, maps, classes[0], grid, raster_pixels(SHAPE, mpp, CELL),
+        regions=find_regions(heatmaps, classes[0]),
     )  # fmt: skip
     folder.mkdir(parents=True)
     TiffExporter().write(result, folder)
     CellsExporter().write(result, folder)
+    RegionsExporter().write(result, folder)
     write_json(folder / MANIFEST, manifest(result, folder))
     return result
 

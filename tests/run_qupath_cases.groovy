@@ -12,6 +12,7 @@ import qupath.lib.gui.scripting.QPEx
 import qupath.lib.images.servers.BlankServer
 import qupath.lib.images.servers.ImageServerMetadata
 import qupath.lib.images.servers.PixelCalibration
+import qupath.lib.objects.PathAnnotation
 
 /** A viewer that remembers what is shown on it. */
 class Viewer {
@@ -25,9 +26,16 @@ class Viewer {
 
 /** Holds objects as QuPath's hierarchy does. */
 class Hierarchy {
-    List tileObjects = []
-    void removeObjects(Collection objects, boolean keepChildren) { tileObjects = tileObjects - objects }
-    void addObjects(Collection objects) { tileObjects = tileObjects + objects }
+    List tileObjects = [], annotationObjects = []
+    void removeObjects(Collection objects, boolean keepChildren) {
+        tileObjects = tileObjects - objects
+        annotationObjects = annotationObjects - objects
+    }
+    void addObjects(Collection objects) {
+        def (annotations, tiles) = objects.split { it instanceof PathAnnotation }
+        tileObjects = tileObjects + tiles
+        annotationObjects = annotationObjects + annotations
+    }
 }
 
 class Runner {
@@ -80,13 +88,15 @@ class Runner {
         FileChoosers.folder = asked.folder ? new File(asked.folder) : null
         def said = new StringWriter()
         hierarchy.tileObjects = (asked.others ?: []).collect { new Expando(name: it, getName: { delegate.name }) }
+        hierarchy.annotationObjects = (asked.annotations ?: []).collect { new PathAnnotation(name: it) }
         (asked.times ?: 1).times {
             def binding = new Binding(out: new PrintWriter(said, true))
             new GroovyShell(this.class.classLoader, binding).run(new File(asked.script), (asked.args ?: []) as String[])
         }
         return [said: said.toString(), errors: Dialogs.errors, choices: Dialogs.choices,
                 overlay: viewer == null ? null : shown(viewer, imageData, asked, number),
-                tiles: hierarchy.tileObjects.collect { told(it) }, mapper: mapper(viewer, asked)]
+                tiles: hierarchy.tileObjects.collect { told(it) },
+                annotations: hierarchy.annotationObjects.collect { annotated(it) }, mapper: mapper(viewer, asked)]
     }
 
     static Map told(tile) {
@@ -95,6 +105,11 @@ class Runner {
         def roi = tile.ROI
         return [name: tile.name, place: [roi.x, roi.y, roi.width, roi.height], class: tile.pathClass?.name,
                 colour: tile.pathClass?.color, values: tile.measurementList.values]
+    }
+
+    static Map annotated(annotation) {
+        return [name: annotation.name, rings: annotation.ROI?.rings(), class: annotation.pathClass?.name, locked: annotation.locked,
+                colour: annotation.pathClass?.color, values: annotation.measurementList.values]
     }
 
     static Map mapper(Viewer viewer, Map asked) {

@@ -135,6 +135,7 @@ def test_every_package_and_viewer_file_is_installed():
         for pattern in said["package-data"]["heatmaps_ome.viewer_configs"]
         for path in (root / folder).glob(pattern)
     }
-    for name in ("qupath/show_heatmap.groovy", "qupath/import_tiles.groovy", "napari/open.py"):
+    scripts = ("show_heatmap", "import_tiles", "import_regions")
+    for name in (*(f"qupath/{each}.groovy" for each in scripts), "napari/open.py"):
         assert root / folder / name in installed
     assert set((root / folder / "page" / "dist").iterdir()) <= installed

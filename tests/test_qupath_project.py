@@ -91,7 +91,9 @@ def test_names_of_strangers_classes_are_such_as_qupath_takes(tmp_path, slides):
 def test_the_scripts_are_there_as_they_are_in_viewer_configs(tmp_path, slides):
     write_project(tmp_path, slides, CLASSES, NOW)
     scripts = tmp_path / "viewers" / "qupath" / "scripts"
-    assert {p.name for p in scripts.iterdir()} == {"show_heatmap.groovy", "import_tiles.groovy"}
+    assert {p.name for p in scripts.iterdir()} == {
+        "show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy",
+    }  # fmt: skip
     for path in scripts.iterdir():
         assert path.read_bytes() == (viewer_files() / "qupath" / path.name).read_bytes()
 

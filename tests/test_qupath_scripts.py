@@ -4,12 +4,15 @@ QuPath itself is not at hand: its classes have small stand-ins (qupath_stubs), b
 Bio-Formats reads the real files.
 """
 
+import functools
 import json
 import re
 import shutil
 
 import numpy as np
 import pytest
+import shapely
+import shapely.affinity
 import tifffile
 from qupath_world import (
     BOUNDS,
@@ -56,6 +59,11 @@ class World:
         said = json.loads((self.oblong / "maps.json").read_text())
         said["slide"]["mpp"]["x"] = 0.6
         (self.oblong / "maps.json").write_text(json.dumps(said))
+        self.bare = path / "without regions"
+        shutil.copytree(self.out / "a b", self.bare)
+        whole, self.torn = (self.bare / f"a b.{name}.geojson" for name in ("regions", "torn"))
+        self.torn.write_text(whole.read_text(encoding="utf-8")[:1000], encoding="utf-8")
+        whole.unlink()
         self.cases = self._cases()
         answers = run_cases(list(self.cases.values()), self.answers)
         self.found = dict(zip(self.cases, answers, strict=True))
@@ -65,6 +73,7 @@ class World:
 
     def _cases(self):
         show, tiles = script("show_heatmap.groovy"), script("import_tiles.groovy")
+        regions = script("import_regions.groovy")
         project = str(self.out / "viewers" / "qupath" / "project.qpproj")
         full, cropped = self._slide("a b", FULL), self._slide("a b", CROPPED)
         overlays, cells = str(self.overlays), self.out / "a b"
@@ -117,6 +126,18 @@ class World:
                 "script": tiles, "slide": wild, "headless": True,
                 "args": [str(self.slides / "hostile" / "hostile.cells.geojson")],
             },
+            "regions, whole": {
+                "script": regions, "slide": full, "project": project, "headless": True,
+            },
+            "regions, cropped": {
+                "script": regions, "slide": cropped, "args": [str(cells)], "times": 2,
+                "annotations": ["mine", "hot 1"],
+            },
+            "regions, hostile": {"script": regions, "slide": wild, "headless": True},
+            "regions, damaged": {
+                "script": regions, "slide": full, "args": [str(self.torn)], "headless": True,
+            },
+            "no regions": {"script": regions, "slide": full, "args": [str(self.bare)]},
         }  # fmt: skip
 
     def case(self, name):
@@ -363,13 +384,69 @@ def test_tiles_are_coloured_as_the_map_is(world):
     assert world.case("csv, whole")["mapper"] is None
 
 
-def test_both_scripts_find_results_by_the_same_code():
+def drawn(annotation):
+    """Return an annotation's area: what lies within an odd number of its rings."""
+    # Java's areas leave slivers of 1e-13 pixels behind.
+    rings = [shapely.Polygon(np.round(ring, 6)).buffer(0) for ring in annotation["rings"]]
+    return functools.reduce(shapely.symmetric_difference, rings)
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "l0_corner", "size"),
+    [
+        ("regions, whole", "a b", L0_CORNER, FULL),
+        ("regions, cropped", "a b", L0_BOUNDS, CROPPED),
+        ("regions, hostile", "hostile", L0_BOUNDS, CROPPED),
+    ],
+)
+def test_regions_lie_at_their_place_with_their_values_and_classes(
+    world, case, name, l0_corner, size
+):
+    result = world.made[name]
+    classes = result.heatmaps.classes
+    found = [each for each in world.case(case)["annotations"] if each["rings"]]
+    frame = shapely.box(0, 0, size["width"], size["height"])
+    wanted = {}
+    for region in result.regions.regions:
+        moved = shapely.affinity.translate(region.l0_polygon, -l0_corner.x, -l0_corner.y)
+        if moved.intersection(frame).area > 0:
+            wanted[region.name] = (region, moved.intersection(frame))
+    assert [each["name"] for each in found] == list(wanted)
+    assert len(wanted) >= 20
+    for each in found:
+        region, area = wanted[each["name"]]
+        assert drawn(each).symmetric_difference(area).area < 1
+        assert each["locked"]
+        assert each["values"]["cells"] == region.cells
+        assert each["values"]["area mm²"] == region.area_mm2
+        assert each["values"][f"mean score: {classes[0]}"] == region.mean_score
+        hot = region.kind == "hot"
+        assert each["class"] == qupath_class(classes[0] if hot else f"not {classes[0]}")
+
+
+def test_a_second_import_of_regions_replaces_the_first_and_nothing_else(world):
+    found = world.case("regions, cropped")
+    # Of the name that ours have, but without what is measured of them.
+    assert [each["name"] for each in found["annotations"] if not each["rings"]] == ["mine", "hot 1"]
+    names = [each["name"] for each in found["annotations"] if each["rings"]]
+    assert len(set(names)) == len(names)
+    assert "of an earlier import were removed" in found["said"]
+
+
+def test_regions_that_are_not_there_or_damaged_are_told_of(world):
+    assert "with --formats regions" in world.case("no regions")["errors"][0]
+    damaged = world.case("regions, damaged")
+    assert "cannot be read and may be damaged" in damaged["said"]
+    assert damaged["annotations"] == []
+
+
+def test_all_scripts_find_results_by_the_same_code():
     copies = {
         re.search(
-            r"// begin of what both scripts share.*// end of what both scripts share",
+            r"// begin of what all scripts share.*// end of what all scripts share",
             (viewer_files() / "qupath" / name).read_text(encoding="utf-8"),
             re.DOTALL,
         ).group()
-        for name in ("show_heatmap.groovy", "import_tiles.groovy")
+        for name in ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy")
     }
     assert len(copies) == 1

@@ -22,7 +22,7 @@ import qupath.lib.objects.classes.PathClass
 import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.ROIs
 
-// begin of what both scripts share; tests hold the copies equal
+// begin of what all scripts share; tests hold the copies equal
 /** Why something cannot be done, in one sentence for the user. */
 class Refusal extends RuntimeException {
     Refusal(String sentence) { super(sentence) }
@@ -150,7 +150,7 @@ class SlideResults {
         return ColorMaps.createColorMap(map.title as String, part(16), part(8), part(0))
     }
 }
-// end of what both scripts share
+// end of what all scripts share
 
 /** Reads rows of a CSV file as RFC 4180 has it: fields in quotes may hold commas, quotes and line breaks. */
 @CompileStatic

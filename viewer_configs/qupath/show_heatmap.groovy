@@ -52,7 +52,7 @@ import qupath.lib.images.servers.PixelType
 import qupath.lib.images.servers.TileRequest
 import qupath.lib.regions.ImageRegion
 
-// begin of what both scripts share; tests hold the copies equal
+// begin of what all scripts share; tests hold the copies equal
 /** Why something cannot be done, in one sentence for the user. */
 class Refusal extends RuntimeException {
     Refusal(String sentence) { super(sentence) }
@@ -180,7 +180,7 @@ class SlideResults {
         return ColorMaps.createColorMap(map.title as String, part(16), part(8), part(0))
     }
 }
-// end of what both scripts share
+// end of what all scripts share
 
 /** An overlay file in the frame of the open slide, whose corner may lie anywhere in it. */
 class AlignedServer extends AbstractTileableImageServer {
