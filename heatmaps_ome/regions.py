@@ -131,8 +131,8 @@ class Regions:
             said = f"{self._said('hot')}, {self._said('cold')}"
         if self.left_out:
             said += (
-                f"; {self.left_out} more are left out, of fewer than {LEAST_CELLS} cells or after "
-                f"the first {MOST}"
+                f"; {self.left_out} more {'are' if self.left_out > 1 else 'is'} left out, of fewer "
+                f"than {LEAST_CELLS} cells or after the first {MOST}"
             )
         return said
 
