@@ -123,7 +123,7 @@ def kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def folder_of(
     cache: Path,
-    kind: Literal["pixels", "features", "tiles", "maps"],
+    kind: Literal["pixels", "features", "tiles", "maps", "pictures"],
     identity: Mapping[str, object],
 ) -> Path:
     """Return where in a cache lies what these plain JSON values say all of."""

@@ -18,6 +18,7 @@ from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.regions import SHARE, find_regions
 from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.results import PROVENANCE
+from heatmaps_ome.top_tiles import picked_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +50,8 @@ class Look:
         µm per pixel of the slide image that goes with the maps; never finer than the slide.
     region_hot, region_cold : float, in [0, 1]
         Shares of the evidence for the true class, and against it, that regions are to carry.
+    top_tiles : int
+        Tiles to show for the true class, and as many against it.
     """
 
     style: Style
@@ -57,6 +60,7 @@ class Look:
     image_mpp: float
     region_hot: float = SHARE
     region_cold: float = SHARE
+    top_tiles: int = 0
 
 
 def slide_result(
@@ -83,6 +87,7 @@ def slide_result(
         raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
         faithfulness=faithfulness_of(heatmaps, look.classes, parts),
         regions=find_regions(heatmaps, look.true_class, look.region_hot, look.region_cold),
+        tiles=picked_tiles(heatmaps, look.true_class, look.top_tiles),
     )
 
 

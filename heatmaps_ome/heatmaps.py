@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from heatmaps_ome.consistency import Consistency
     from heatmaps_ome.geometry import Grid, Shape
 
+TILE_CELLS = 7
+"""Cells along a 224-px tile at 32 px per cell: what a model's training features average."""
+
 
 @dataclass(frozen=True)
 class Member:

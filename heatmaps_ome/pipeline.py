@@ -248,6 +248,7 @@ class _Run:
             image_mpp=options.target_mpp if options.image_mpp is None else options.image_mpp,
             region_hot=options.region_hot,
             region_cold=options.region_cold,
+            top_tiles=options.top_tiles,
         )
 
     def _origin(self, planned: PlannedSlide, outcome: Outcome) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-TILE_CELLS = 7
-"""Cells along a 224-px tile at 32 px per cell: what a model's training features average."""
+from heatmaps_ome.heatmaps import TILE_CELLS
 
 
 @dataclass(frozen=True)

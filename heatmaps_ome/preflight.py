@@ -132,7 +132,6 @@ def prepare(options: CreateOptions) -> Plan:
 def _recipe(options: CreateOptions, model: AttentionMIL, extractor: Extractor) -> Recipe:
     """Return how the options want raw maps made."""
     device = _device(options)
-    cache = options.output_path / ".cache" if options.cache_dir is None else options.cache_dir
     return Recipe(
         extractor=extractor,
         model=model,
@@ -141,7 +140,7 @@ def _recipe(options: CreateOptions, model: AttentionMIL, extractor: Extractor) -
             target_mpp=options.target_mpp,
             block_px=block_px(options, extractor, device),
             threads=reading_threads(options),
-            cache=cache,
+            cache=_cache(options),
         ),
         mask_threshold=options.mask_threshold,
         fallback_mpp=options.mpp,
@@ -351,7 +350,13 @@ def _settings(options: CreateOptions) -> Settings:
         flattened=not options.no_flattened,
         flat_mpp=options.flat_mpp,
         overlay_px=options.overlay_px,
+        cache=_cache(options),
     )
+
+
+def _cache(options: CreateOptions) -> Path:
+    """Return the folder to keep what was read and computed in."""
+    return options.output_path / ".cache" if options.cache_dir is None else options.cache_dir
 
 
 def reading_threads(options: CreateOptions) -> int:

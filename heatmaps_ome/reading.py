@@ -6,17 +6,20 @@ import math
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from heatmaps_ome.geometry import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.slide import SlideReader
+
+_Item = TypeVar("_Item")
+_Read = TypeVar("_Read")
 
 _L0_SIDE = 4096
 """Side of what one read covers of a slide, in level-0 pixels: a single-level slide is decoded
@@ -27,20 +30,21 @@ def read_in_order(
     slide: SlideReader, lattice: Grid, windows: Iterable[Window], threads: int
 ) -> Generator[tuple[Window, np.ndarray]]:
     """Yield each window with its (rows, cols, 3) uint8 pixels, reading a few ahead."""
-    remaining = iter(windows)
+    yield from in_order(lambda window: slide.read(lattice, window), windows, threads)
+
+
+def in_order(
+    read: Callable[[_Item], _Read], items: Iterable[_Item], threads: int
+) -> Generator[tuple[_Item, _Read]]:
+    """Yield each item with what is read for it, reading a few ahead in threads."""
+    remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
-        ahead = deque(
-            (window, pool.submit(slide.read, lattice, window))
-            for window in islice(remaining, threads + 1)
-        )
+        ahead = deque((item, pool.submit(read, item)) for item in islice(remaining, threads + 1))
         try:
             while ahead:
-                window, pixels = ahead.popleft()
-                yield window, pixels.result()
-                ahead.extend(
-                    (window, pool.submit(slide.read, lattice, window))
-                    for window in islice(remaining, 1)
-                )
+                item, found = ahead.popleft()
+                yield item, found.result()
+                ahead.extend((item, pool.submit(read, item)) for item in islice(remaining, 1))
         finally:
             # After a failure nobody wants the reads that have not begun.
             pool.shutdown(cancel_futures=True)

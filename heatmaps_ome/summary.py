@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HOW_TO_OPEN = (
     (".png", "any picture viewer"),
+    (".tiles.csv", "Python, R, a spreadsheet (where the tiles for and against the class lie)"),
     (".cells.csv", "Python, R, a spreadsheet; QuPath by import_tiles (one row a cell)"),
     (".cells.geojson", "QuPath by import_tiles (one tile a cell)"),
     (".regions.csv", "a spreadsheet, Python, R (one row a region)"),

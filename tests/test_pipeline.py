@@ -1,5 +1,6 @@
 """Whole runs on small slides, with an extractor that needs no weights."""
 
+import csv
 import json
 import os
 import shutil
@@ -80,6 +81,7 @@ def test_a_run_leaves_everything_it_promises(world):
     assert names == {
         "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "maps.json",
         "a.cells.csv", "a.cells.geojson", "a.regions.csv", "a.regions.geojson",
+        "a.tiles.csv", "tiles",
         "a.attention.ome.tiff", "a.values.ome.tiff", "a.attention.flat.ome.zarr",
         *(
             f"a.{kind}-{c}.{ending}"
@@ -179,7 +181,7 @@ def test_other_colours_and_classes_need_no_network(world):
 
 def test_other_colours_read_no_slide_and_build_no_network(world, monkeypatch):
     # Previews of so small a slide are finer than the network's pixels, and so read from it.
-    formats = ("ome-zarr", "ome-tiff", "cells")
+    formats = ("ome-zarr", "ome-tiff", "cells", "tiles")
     world.run(formats=formats)
     folder = world.path / "out" / "a"
     values = read_values(folder / "a.values.ome.zarr")
@@ -214,6 +216,25 @@ def test_leave_one_out_is_drawn_when_asked_for_and_always_among_the_values(world
             assert (slide / f"a.{name}.ome.tiff").exists() == drawn
             assert (slide / "previews" / f"{name}-overlay.png").exists() == drawn
     assert validate(world.path / "drawn").problems == ()
+
+
+def test_tiles_for_and_against_the_true_class_are_shown_as_many_as_asked_for(world):
+    world.run(world.slides[0])
+    world.run(world.slides[0], output_path=world.path / "one", top_tiles=1)
+    world.run(world.slides[0], output_path=world.path / "none", top_tiles=0)
+    for folder, most in (("out", 8), ("one", 1), ("none", 0)):
+        slide = world.path / folder / "a"
+        text = (slide / "a.tiles.csv").read_text(encoding="utf-8")
+        rows = list(csv.DictReader(text.splitlines()))
+        assert (len(rows) > 0) == (most > 0)
+        for kind in ("top", "bottom"):
+            assert sum(row["kind"] == kind for row in rows) <= most
+        assert all(row["class"] == CLASSES[0] for row in rows)
+        drawn = {f"tiles/{path.name}" for path in (slide / "tiles").glob("*-*.png")}
+        assert drawn == {row["picture"] for row in rows}
+        assert (slide / "tiles" / "tiles.png").exists() == bool(rows)
+        assert json.loads((slide / "maps.json").read_text())["tiles"] == "a.tiles.csv"
+        assert validate(world.path / folder).problems == ()
 
 
 def test_leave_one_out_is_refused_where_it_cannot_be_drawn(world):
@@ -307,7 +328,7 @@ def test_every_stage_is_recorded_with_what_it_took(world):
     said = json.loads((world.path / "out" / "run.json").read_text())
     for slide in said["slides"]:
         stages = slide["stages"]
-        formats = {"ome-zarr", "ome-tiff", "png", "cells", "regions"}
+        formats = {"ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles"}
         assert set(stages) == formats | {
             "reading", "tissue", "features", "consistency", "model", "maps", "files",
         }  # fmt: skip

@@ -148,7 +148,7 @@ def _deliver(slide: OpenSlideReader, folder: ResultFolder, *, overwrite: bool) -
     """Write the results as ``create`` does, unless they are there already."""
     origin = _origin(slide)
     scaling = _scaling(origin)
-    look = Look(Style(), CLASSES, CLASSES[1], IMAGE_MPP)
+    look = Look(Style(), CLASSES, CLASSES[1], IMAGE_MPP, top_tiles=8)
     result = slide_result(slide, marked_maps(slide), scaling, look)
     found = folder.provenance()
     if found is not None and found.get("request") == origin["request"]:

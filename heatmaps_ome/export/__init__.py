@@ -18,6 +18,7 @@ REGISTRY: Final = {
     "png": "heatmaps_ome.export.png:PngExporter",
     "cells": "heatmaps_ome.export.cells:CellsExporter",
     "regions": "heatmaps_ome.export.regions:RegionsExporter",
+    "tiles": "heatmaps_ome.export.tiles:TilesExporter",
 }
 """Format → ``module:class`` of its exporter."""
 

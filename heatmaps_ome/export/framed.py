@@ -76,7 +76,7 @@ class Framed:
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
     """A line of text; sizes in px."""
 
     text: str
@@ -104,12 +104,12 @@ def framed(extent: Grid, caption: Caption, shown: DisplayMap) -> Framed:
     foot = round((6.7 if any(shown.ends) else 5.2) * unit)
     full = (2 * margin + width, 2 * margin + head + rows + foot)
     figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
-    layout = _Layout(figure, full, unit)
+    layout = Layout(figure, full, unit)
     _write_lines(layout, lines, margin)
     box = Window(margin + head, margin + (width - cols) // 2, rows, cols)
     around = box.grown(1, Shape(full[1], full[0]))
     layout.fill(around.col, around.row, around.cols, around.rows, _BORDER)
-    _draw_scale_bar(layout, (margin, box.row_stop + 1.5 * unit), extent.um_cell.x, 0.3 * width)
+    draw_scale_bar(layout, (margin, box.row_stop + 1.5 * unit), extent.um_cell.x, 0.3 * width)
     bar_width = round(min(0.55 * width, 34 * unit))
     left = margin + width - bar_width - round(1.5 * unit)
     _draw_colours(layout, shown, (left, box.row_stop + round(1.2 * unit), bar_width, round(unit)))
@@ -117,7 +117,7 @@ def framed(extent: Grid, caption: Caption, shown: DisplayMap) -> Framed:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """A figure addressed in px from its top left corner."""
 
     figure: Figure
@@ -143,7 +143,7 @@ class _Layout:
             Rectangle(place, width / cols, height / rows, color=colour, linewidth=0)
         )
 
-    def text(self, left: float, top: float, line: _Line, align: str = "left") -> None:
+    def text(self, left: float, top: float, line: Line, align: str = "left") -> None:
         """Write a line that hangs from ``top``."""
         self.figure.text(
             left / self.size[0], 1 - top / self.size[1], line.text, color=line.colour,
@@ -151,7 +151,7 @@ class _Layout:
         )  # fmt: skip
 
 
-def _lines(caption: Caption, unit: float, width: float) -> list[_Line]:
+def _lines(caption: Caption, unit: float, width: float) -> list[Line]:
     """Return the lines above the picture."""
     styles = (
         (caption.slide_name, 1.35 * unit, True, _INK),
@@ -160,7 +160,7 @@ def _lines(caption: Caption, unit: float, width: float) -> list[_Line]:
         *([(caption.note, 0.85 * unit, False, _FAINT)] if caption.note else []),
     )
     return [
-        _Line(line, size, bold, colour)
+        Line(line, size, bold, colour)
         for text, size, bold, colour in styles
         for line in wrapped(
             drawable(text), lambda part, s=size, b=bold: width_px(part, s, b) <= width
@@ -168,7 +168,7 @@ def _lines(caption: Caption, unit: float, width: float) -> list[_Line]:
     ]
 
 
-def _write_lines(layout: _Layout, lines: list[_Line], margin: int) -> None:
+def _write_lines(layout: Layout, lines: list[Line], margin: int) -> None:
     """Write the lines one below the other."""
     top = float(margin)
     for line in lines:
@@ -176,17 +176,17 @@ def _write_lines(layout: _Layout, lines: list[_Line], margin: int) -> None:
         top += 1.4 * line.size
 
 
-def _draw_scale_bar(
-    layout: _Layout, place: tuple[float, float], um_per_px: float, longest_px: float
+def draw_scale_bar(
+    layout: Layout, place: tuple[float, float], um_per_px: float, longest_px: float
 ) -> None:
     """Draw a bar of a round length with its text below."""
     um, text = scale_bar(longest_px * um_per_px)
     (left, top), unit = place, layout.unit
     layout.fill(left, top, um / um_per_px, 0.35 * unit, _INK)
-    layout.text(left, top + 0.8 * unit, _Line(text, unit, False, _INK))
+    layout.text(left, top + 0.8 * unit, Line(text, unit, False, _INK))
 
 
-def _draw_colours(layout: _Layout, shown: DisplayMap, box: tuple[int, int, int, int]) -> None:
+def _draw_colours(layout: Layout, shown: DisplayMap, box: tuple[int, int, int, int]) -> None:
     """Draw the colour bar with numbers, or one swatch where a map has one value only."""
     levels = np.flatnonzero(np.isfinite(shown.values[1:])) + 1
     values = shown.values[levels].astype(np.float64)
@@ -198,7 +198,7 @@ def _draw_colours(layout: _Layout, shown: DisplayMap, box: tuple[int, int, int, 
         layout.axes((left, top, height, height)).set_facecolor(shown.colours[level] / 255.0)
         value = shown.values[level]
         text = shown.quantity if len(levels) < 2 else f"{shown.quantity} = {number(float(value))}"
-        line = _Line(drawable(text), layout.unit, False, _INK)
+        line = Line(drawable(text), layout.unit, False, _INK)
         layout.text(left + 1.6 * height, top - 0.1 * layout.unit, line)
         return
     steps = np.linspace(*ends, 256)
@@ -209,12 +209,12 @@ def _draw_colours(layout: _Layout, shown: DisplayMap, box: tuple[int, int, int, 
     )
     _number_axis(layout, axes, shown, ends, box)
     quantity = shortened(drawable(shown.quantity), layout.unit, width)
-    line = _Line(quantity, layout.unit, False, _INK)
+    line = Line(quantity, layout.unit, False, _INK)
     layout.text(left + width / 2, top + height + 1.9 * layout.unit, line, "center")
     _name_ends(layout, shown.ends, box)
 
 
-def _name_ends(layout: _Layout, ends: tuple[str, str], box: tuple[int, int, int, int]) -> None:
+def _name_ends(layout: Layout, ends: tuple[str, str], box: tuple[int, int, int, int]) -> None:
     """Write what the two sides of a diverging colour bar speak for, at its ends."""
     if not any(ends):
         return
@@ -225,7 +225,7 @@ def _name_ends(layout: _Layout, ends: tuple[str, str], box: tuple[int, int, int,
         (left, f"← {against}", "left"),
         (left + width, f"{speaks_for} →", "right"),
     ):
-        layout.text(place, below, _Line(text, layout.unit, False, _INK), align)
+        layout.text(place, below, Line(text, layout.unit, False, _INK), align)
 
 
 def _ends(shown: DisplayMap, values: np.ndarray) -> tuple[float, float] | None:
@@ -238,7 +238,7 @@ def _ends(shown: DisplayMap, values: np.ndarray) -> tuple[float, float] | None:
 
 
 def _number_axis(
-    layout: _Layout,
+    layout: Layout,
     axes: Axes,
     shown: DisplayMap,
     ends: tuple[float, float],

@@ -60,6 +60,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "cells_geojson": there(".cells.geojson"),
         "regions": there(".regions.csv"),
         "regions_geojson": there(".regions.geojson"),
+        "tiles": there(".tiles.csv"),
         "maps": [
             {
                 **_map(shown),

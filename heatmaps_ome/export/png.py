@@ -56,7 +56,7 @@ class PngExporter:
             list(read_strips(result.slide, lattice, _STRIP_ROWS, self.settings.threads))
         )
         paths = [previews / "slide.png"]
-        _save(thumbnail, paths[0], photograph=True)
+        save_png(thumbnail, paths[0], photograph=True)
         # A slide of a few pixels is enlarged, by a whole number so that its pixels stay square.
         zoom = max(1, self.longest_side_px // 2 // max(lattice.shape))
         extent = lattice.enlarged(zoom)
@@ -70,11 +70,11 @@ class PngExporter:
             ):
                 page[around.box.slices] = picture
                 paths.append(previews / f"{shown.name}-{kind}.png")
-                _save(page, paths[-1], photograph=kind == "overlay")
+                save_png(page, paths[-1], photograph=kind == "overlay")
         keys = dict(zip(result.heatmaps.classes, class_keys(result.heatmaps.classes), strict=True))
         for found in result.faithfulness:
             paths.append(previews / f"faithfulness-{keys[found.class_name]}.png")
-            _save(drawn_curves(found, result.slide.name), paths[-1], photograph=False)
+            save_png(drawn_curves(found, result.slide.name), paths[-1], photograph=False)
         return paths
 
 
@@ -101,7 +101,7 @@ def _alone(shown: DisplayMap, extent: Grid) -> np.ndarray:
     return np.take(colours, levels, axis=0)
 
 
-def _save(rgb: np.ndarray, path: Path, *, photograph: bool) -> None:
+def save_png(rgb: np.ndarray, path: Path, *, photograph: bool) -> None:
     """Write (rows, cols, 3) uint8 as a PNG.
 
     Parameters

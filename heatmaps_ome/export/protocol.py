@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.regions import Regions
     from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.top_tiles import PickedTile
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Settings:
         size.
     overlay_px : int or None
         Level-0 pixels of an overlay's pixel, which is at most a cell; None: an eighth of a cell.
+    cache : Path or None
+        Folder to keep what other colours do not change, found again by what it was made from; None:
+        it is made anew.
     """
 
     threads: int = 4
@@ -45,6 +49,7 @@ class Settings:
     flattened: bool = True
     flat_mpp: float | None = None
     overlay_px: int | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +74,8 @@ class SlideResult:
         Of the classes drawn; empty where nothing can be said.
     regions : Regions or None
         Where the evidence for the true class is, and that against it; None if not looked for.
+    tiles : tuple of PickedTile
+        Those that speak most for the true class, and those against it.
     """
 
     slide: SlideReader
@@ -79,6 +86,7 @@ class SlideResult:
     raster: Grid
     faithfulness: tuple[Faithfulness, ...] = ()
     regions: Regions | None = None
+    tiles: tuple[PickedTile, ...] = ()
 
 
 class Exporter(Protocol):

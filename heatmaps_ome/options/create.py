@@ -10,7 +10,7 @@ from typing import Literal, Optional
 
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, names, option
 
-FORMATS = ("ome-zarr", "ome-tiff", "png", "cells", "regions")
+FORMATS = ("ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles")
 COMPAT = ("reference",)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
@@ -259,6 +259,13 @@ class CreateOptions:
         type=names,
         metavar="A,B",
     )
+    top_tiles: int = option(
+        "outputs",
+        "tiles to show for the true class, and as many against it, at full resolution; 0 for none",
+        default=8,
+        type=int,
+        metavar="N",
+    )
     image_mpp: Optional[float] = option(
         "outputs",
         "µm per pixel of the slide image in the OME-Zarr (default: the network's)",
@@ -318,6 +325,7 @@ class CreateOptions:
         _require_between(self, 0.1, 65536, "max_memory")
         _require_between(self, 1, 256, "threads", "overlay_px")
         _require_between(self, 0, 1_000_000, "consistency_tiles")
+        _require_between(self, 0, 64, "top_tiles")
         if self.att_lower_threshold >= self.att_upper_threshold:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)

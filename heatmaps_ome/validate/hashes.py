@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _ENDINGS = {
     "ome-zarr": (".ome.zarr/.zattrs", ".ome.zarr/zarr.json"),
     "ome-tiff": (".ome.tiff",),
-    "png": (".png",),
+    "png": ("previews/slide.png",),
+    "tiles": (".tiles.csv",),
 }
 """Format → how a file of it ends."""
 _BESIDES = (".values.ome.", ".flat.ome.zarr/")

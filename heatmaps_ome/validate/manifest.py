@@ -28,6 +28,7 @@ _FILES = {
     "cells_geojson": ".cells.geojson",
     "regions": ".regions.csv",
     "regions_geojson": ".regions.geojson",
+    "tiles": ".tiles.csv",
 }
 """Key → how the name of the file that it gives ends, after the slide's."""
 _MAP_FILES = {"overlay": ".ome.tiff", "flat": ".flat.ome.zarr"}

@@ -1,0 +1,206 @@
+"""Writes ``tiles/*.png`` and ``<slide>.tiles.csv``: what speaks most for and against a class."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heatmaps_ome import __version__, provenance
+from heatmaps_ome.cache import folder_of
+from heatmaps_ome.export.cells import plain_field
+from heatmaps_ome.export.png import save_png
+from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.export.tile_pictures import Naming, TilePicture, framed_tile, sheet
+from heatmaps_ome.geometry import YX, Grid, Shape, Window
+from heatmaps_ome.reading import in_order
+from heatmaps_ome.results import written_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.top_tiles import PickedTile
+
+CSV_ENDING = ".tiles.csv"
+FOLDER = "tiles"
+_SHEET = "tiles.png"
+_COMPLETE = "complete.json"
+"""Of pictures in the cache: which there are, and how many bytes each has."""
+LONGEST_PX = 2048
+"""Longer side of a tile's picture at most: 0.125 µm per pixel; of a finer slide it is coarser."""
+_COLUMNS = (
+    "kind", "rank", "class", "x", "y", "width", "height", "x_um", "y_um", "score", "contribution",
+    "share_of_evidence", "picture",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TilesExporter:
+    """Writes the tiles that speak most for and against the true class, at full resolution.
+
+    Attributes
+    ----------
+    settings : Settings
+    """
+
+    settings: Settings = Settings()
+
+    def refusal(self) -> str | None:
+        """Return None: what this needs is always installed."""
+        return None
+
+    def write(self, result: SlideResult, folder: Path) -> list[Path]:
+        """Write the table and, if there are any tiles, their pictures; return all paths."""
+        paths = [folder / f"{result.slide.name}{CSV_ENDING}"]
+        _write_csv(result, paths[0])
+        if not result.tiles:
+            return paths
+        pictures = folder / FOLDER
+        if self.settings.cache is None:
+            pictures.mkdir()
+            self._draw(result, pictures)
+        else:
+            kept = folder_of(self.settings.cache, "pictures", _identity(result))
+            if not _is_complete(kept):
+                written_whole(kept, lambda partial: self._draw_to_keep(result, partial))
+            shutil.copytree(kept, pictures, ignore=shutil.ignore_patterns(_COMPLETE))
+        return [*paths, *sorted(pictures.iterdir())]
+
+    def _draw_to_keep(self, result: SlideResult, folder: Path) -> None:
+        """Draw the pictures into a folder of the cache, and say there what was drawn."""
+        self._draw(result, folder)
+        provenance.write_json(folder / _COMPLETE, _sizes(folder))
+
+    def _draw(self, result: SlideResult, folder: Path) -> None:
+        """Draw each tile, and all of them on one sheet."""
+        naming = Naming(result.slide.name, result.true_class)
+        thumbnails = []
+        for picture in self._pictures(result):
+            thumbnails.append(picture.thumbnail())
+            path = folder / _file_name(picture.tile)
+            save_png(framed_tile(picture, naming), path, photograph=True)
+        affine = result.heatmaps.contributions is not None
+        save_png(sheet(thumbnails, naming, affine=affine), folder / _SHEET, photograph=True)
+
+    def _pictures(self, result: SlideResult) -> Iterator[TilePicture]:
+        """Yield the tiles with their pixels, a few read ahead."""
+        slide = result.slide
+        read = in_order(lambda tile: tile_pixels(slide, tile), result.tiles, self.settings.threads)
+        for tile, pixels in read:
+            yield TilePicture(tile, pixels, _lattice(slide, tile, LONGEST_PX).um_cell)
+
+
+def picture_name(tile: PickedTile) -> str:
+    """Return where a tile's picture lies in the slide's folder of results."""
+    return f"{FOLDER}/{_file_name(tile)}"
+
+
+def _file_name(tile: PickedTile) -> str:
+    return f"{tile.kind}-{tile.rank}.png"
+
+
+def tile_pixels(slide: SlideReader, tile: PickedTile, longest_px: int = LONGEST_PX) -> np.ndarray:
+    """Return a tile as the slide shows it, white where the slide is not.
+
+    Parameters
+    ----------
+    longest_px : int
+        Longer side at most; a tile that has no more at level 0 is read there pixel by pixel, a
+        larger one is resampled to it.
+
+    Returns
+    -------
+    (rows, cols, 3) uint8, RGB
+    """
+    lattice = _lattice(slide, tile, longest_px)
+    (rows, top), (cols, left) = (
+        _on_slide(origin, pixel, count, size)
+        for origin, pixel, count, size in zip(
+            lattice.l0_origin, lattice.l0_cell, lattice.shape, slide.shape, strict=True
+        )
+    )
+    out = np.full((*lattice.shape, 3), 255, np.uint8)
+    window = Window(top, left, rows, cols)
+    if window.area > 0:
+        out[window.slices] = slide.read(lattice, window)
+    return out
+
+
+def _lattice(slide: SlideReader, tile: PickedTile, longest_px: int) -> Grid:
+    """Return the pixels of a tile: the slide's own, or coarser ones of at most so many."""
+    corner = YX(tile.l0_window.y, tile.l0_window.x)
+    size = YX(tile.l0_window.rows, tile.l0_window.cols)
+    whole = Shape(max(1, round(size.y)), max(1, round(size.x)))
+    if max(whole) <= longest_px:
+        # Rounded once, here: nothing of the slide's own pixels is blended.
+        corner = YX(float(round(corner.y)), float(round(corner.x)))
+        return Grid(whole, YX(1.0, 1.0), corner, slide.mpp)
+    side = max(size) / longest_px
+    shape = Shape(max(1, round(size.y / side)), max(1, round(size.x / side)))
+    return Grid(shape, size.over(YX(*shape)), corner, slide.mpp)
+
+
+def _on_slide(l0_origin: float, l0_pixel: float, count: int, l0_size: int) -> tuple[int, int]:
+    """Return how many of a row of pixels have their centre on the slide, and the first of them."""
+    l0_centres = l0_origin + (np.arange(count) + 0.5) * l0_pixel
+    on_slide = np.flatnonzero((l0_centres >= 0) & (l0_centres < l0_size))
+    return len(on_slide), int(on_slide[0]) if len(on_slide) else 0
+
+
+def _identity(result: SlideResult) -> dict[str, object]:
+    """Return all that the pictures depend on."""
+    slide = result.slide
+    return {
+        # Another version may draw them otherwise.
+        "version": __version__,
+        "slide": slide.fingerprint(),
+        "name": slide.name,
+        "mpp": list(slide.mpp),
+        "read_from": slide.read_from,
+        "class": result.true_class,
+        "affine": result.heatmaps.contributions is not None,
+        "tiles": [asdict(tile) for tile in result.tiles],
+    }
+
+
+def _is_complete(kept: Path) -> bool:
+    """Return whether pictures were kept in a folder and are all still there, none cut short."""
+    try:
+        return json.loads((kept / _COMPLETE).read_text(encoding="utf-8")) == _sizes(kept)
+    except (OSError, ValueError):
+        return False
+
+
+def _sizes(kept: Path) -> dict[str, int]:
+    """Return how many bytes each picture in a folder has."""
+    return {path.name: path.stat().st_size for path in sorted(kept.glob("*.png"))}
+
+
+def _write_csv(result: SlideResult, path: Path) -> None:
+    """Write a row per tile, in UTF-8 and RFC 4180's quoting."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for tile in result.tiles:
+            l0 = tile.l0_window
+            # Four digits of places, as in the table of cells.
+            places = (l0.x, l0.y, l0.cols, l0.rows, tile.um_centre.x, tile.um_centre.y)
+            writer.writerow((
+                tile.kind, tile.rank, plain_field(result.true_class),
+                *(f"{value:.4f}" for value in places),
+                *(_text(value) for value in (tile.score, tile.contribution, tile.share)),
+                picture_name(tile),
+            ))  # fmt: skip
+
+
+def _text(value: float) -> str:
+    """Return a number with eight digits, more than float32 has; nothing for NaN."""
+    return "" if math.isnan(value) else f"{value:.8g}"

@@ -1,0 +1,141 @@
+"""Picks the tiles of a slide that speak most for and against a class, none over another."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from heatmaps_ome.explain import evidence
+from heatmaps_ome.geometry import YX
+from heatmaps_ome.heatmaps import TILE_CELLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from heatmaps_ome.heatmaps import HeatmapSet
+
+Kind = Literal["top", "bottom"]
+"""Whether a tile speaks for the class or against it."""
+
+
+class L0Window(NamedTuple):
+    """A rectangle in level-0 pixels; parts of it may lie off the slide."""
+
+    y: float
+    x: float
+    rows: float
+    cols: float
+
+
+@dataclass(frozen=True)
+class PickedTile:
+    """A tile as large as those that the model was trained on, around one cell.
+
+    Attributes
+    ----------
+    kind : "top" or "bottom"
+    rank : int
+        1 for the tile whose middle speaks most for the class, or against it.
+    l0_window : L0Window
+        ``TILE_CELLS`` × ``TILE_CELLS`` cells; at its true place, also over the slide's edge.
+    um_centre : YX
+        Its middle in µm from the slide's top left corner.
+    score : float, in [0, 1]
+        Class probability of the middle cell, whose feature is averaged over just this tile.
+    contribution : float, logits
+        That of the middle cell; NaN where the model's head is not affine.
+    share : float, in [0, 1]
+        Of all evidence that speaks the same way, what the tile's cells have together; NaN
+        likewise.
+    """
+
+    kind: Kind
+    rank: int
+    l0_window: L0Window
+    um_centre: YX
+    score: float
+    contribution: float
+    share: float
+
+
+def picked_tiles(heatmaps: HeatmapSet, class_name: str, count: int) -> tuple[PickedTile, ...]:
+    """Return the tiles that speak most for a class, then those that speak most against it.
+
+    A tile is worth the evidence of its middle cell (see `evidence`), whose pooled feature stands
+    for the tile, or, where the head is not affine, its score beyond chance. The best is taken
+    first, then the best that lies over none taken, and so on; of equals the first in reading
+    order. What speaks for the class is never a bottom tile, and the other way round, so that
+    there may be fewer of them than asked for, or none.
+
+    Parameters
+    ----------
+    count : int
+        Tiles of each kind at most.
+    """
+    # Infinite contributions cannot be centred over the classes; such cells are left out.
+    with np.errstate(invalid="ignore"):
+        own = evidence(heatmaps, class_name)
+    score = heatmaps.score(class_name)
+    value = score - np.float32(1 / len(heatmaps.classes)) if own is None else own
+    known = heatmaps.tissue & np.isfinite(value) & np.isfinite(score)
+    found: list[PickedTile] = []
+    kinds: tuple[tuple[Kind, int], ...] = (("top", 1), ("bottom", -1))
+    for kind, sign in kinds:
+        worth = np.where(known, sign * value, -np.inf)
+        total = math.nan if own is None else _sum_above_zero(worth)
+        for rank, cell in enumerate(_apart(worth.copy(), count), 1):
+            share = _sum_above_zero(worth[_around(cell)]) / total
+            found.append(_tile(heatmaps, class_name, (kind, rank), cell, share))
+    return tuple(found)
+
+
+def _apart(worth: np.ndarray, count: int) -> Iterator[tuple[int, int]]:
+    """Yield the cells worth most, none within a tile of another; changes ``worth``."""
+    reach = TILE_CELLS - 1
+    for _ in range(count):
+        row, col = divmod(int(worth.argmax()), worth.shape[1])
+        if not worth[row, col] > 0:
+            return
+        yield row, col
+        worth[
+            max(0, row - reach) : row + reach + 1, max(0, col - reach) : col + reach + 1
+        ] = -np.inf
+
+
+def _tile(
+    heatmaps: HeatmapSet,
+    class_name: str,
+    place: tuple[Kind, int],
+    cell: tuple[int, int],
+    share: float,
+) -> PickedTile:
+    """Return the tile around a cell, of a kind and rank."""
+    grid, half = heatmaps.grid, TILE_CELLS // 2
+    row, col = cell
+    index, contributions = heatmaps.classes.index(class_name), heatmaps.contributions
+    return PickedTile(
+        kind=place[0],
+        rank=place[1],
+        l0_window=L0Window(
+            *grid.l0_from_g(YX(row - half, col - half)), *grid.l0_cell.times(TILE_CELLS)
+        ),
+        um_centre=grid.um_from_g(YX(row + 0.5, col + 0.5)),
+        score=float(heatmaps.scores[(index, *cell)]),
+        contribution=math.nan if contributions is None else float(contributions[(index, *cell)]),
+        share=share,
+    )
+
+
+def _around(cell: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the index of a tile's cells, as far as there are any."""
+    half = TILE_CELLS // 2
+    row, col = (slice(max(0, middle - half), middle + half + 1) for middle in cell)
+    return row, col
+
+
+def _sum_above_zero(worth: np.ndarray) -> float:
+    """Return the sum of the values above zero, to float64's digits."""
+    return float(worth[worth > 0].sum(dtype=np.float64))
