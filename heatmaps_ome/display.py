@@ -54,6 +54,8 @@ class DisplayMap:
         Whether a cell is as opaque as its attention is high, rather than all cells alike.
     note : str
         What one must know of how it is drawn; empty if it is drawn as usual.
+    names : tuple of str
+        What levels 1, 2 .. stand for where they are no numbers; empty where they are.
     """
 
     name: str
@@ -72,6 +74,7 @@ class DisplayMap:
     alpha: float = 1.0
     fades: bool = False
     note: str = ""
+    names: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Return what one must know to read the map's colours, for the files that show it."""

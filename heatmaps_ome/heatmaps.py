@@ -70,6 +70,9 @@ class HeatmapSet:
         The slide's class probabilities; NaN for a slide without tissue.
     consistency : Consistency or None
         How plain tiles compare with the dense grid; None where they were not looked at.
+    artefacts : (rows, cols) uint8, or None
+        The kind of artefact that a cell lies on, 1 + its index in `artefacts.KINDS`; 0 for none and
+        where no tissue is. None in results of earlier versions.
     members : tuple of Member
         The models that all of it is the mean of (see `ensemble`); empty for a single model.
     spread : (channels, rows, cols) float32, or None
@@ -90,6 +93,7 @@ class HeatmapSet:
     logits: np.ndarray
     prediction: np.ndarray
     consistency: Consistency | None = None
+    artefacts: np.ndarray | None = field(default=None, repr=False)
     members: tuple[Member, ...] = ()
     spread: np.ndarray | None = field(default=None, repr=False)
     mean_falls: np.ndarray | None = field(default=None, repr=False)

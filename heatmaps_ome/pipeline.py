@@ -11,7 +11,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from heatmaps_ome import provenance
+from heatmaps_ome import __version__, provenance
+from heatmaps_ome.colour import class_colours
 from heatmaps_ome.delivery import (
     Look,
     finite,
@@ -36,6 +37,7 @@ from heatmaps_ome.preflight import (
 from heatmaps_ome.qupath import ProjectSlide
 from heatmaps_ome.raw_maps import raw_maps_of_each
 from heatmaps_ome.rendering import Style
+from heatmaps_ome.report.page import ReportedSlide, RunFacts, write_report
 from heatmaps_ome.stopwatch import Stopwatch
 from heatmaps_ome.viewers import write_viewers
 from heatmaps_ome.working_copy import WorkingCopy
@@ -126,6 +128,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     given = [outcomes[path] for path in plan.paths]
     _write_run(options, plan, given)
     _write_viewers(options, plan, outcomes)
+    _write_report(options, plan, given)
     return given
 
 
@@ -291,8 +294,13 @@ def _extractor_record(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _places(options: CreateOptions, plan: Plan) -> set[str]:
+    """Return the folders of slides and outputs."""
+    return {str(path.parent) for path in plan.paths} | {str(options.output_path)}
+
+
 def _without_places(message: str, places: set[str]) -> str:
-    """Return a message without the folders of slides and outputs: they may name a patient."""
+    """Return a message without such folders: they may name a patient."""
     for place in sorted(places, key=len, reverse=True):
         message = message.replace(f"{place}/", "")
     return message
@@ -300,7 +308,7 @@ def _without_places(message: str, places: set[str]) -> str:
 
 def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> None:
     """Write what became of each slide, and with what."""
-    places = {str(path.parent) for path in plan.paths} | {str(options.output_path)}
+    places = _places(options, plan)
     provenance.write_json(
         options.output_path / RUN,
         {
@@ -340,5 +348,33 @@ def _write_viewers(options: CreateOptions, plan: Plan, outcomes: dict[Path, Outc
         return
     try:
         write_viewers(options.output_path, slides, plan.models.classes, time.time_ns() // 1_000_000)
+    except HeatmapsError as error:
+        logger.error("%s", error)
+
+
+def _write_report(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> None:
+    """Write the report of the run, whose results are complete without it."""
+    if "report" not in options.formats:
+        return
+    places, model = _places(options, plan), plan.recipe.model
+    slides = [
+        ReportedSlide(
+            each.slide, each.status, _without_places(each.message, places),
+            None if each.folder is None else each.folder.name,
+        )
+        for each in outcomes
+    ]  # fmt: skip
+    facts = RunFacts(
+        created=now(),
+        version=__version__,
+        true_class=options.true_class,
+        classes=model.classes,
+        class_colours=class_colours(model.classes),
+        model_digest=model.digest,
+        extractor_digest=plan.recipe.extractor.digest,
+        extractor=plan.recipe.extractor.name,
+    )
+    try:
+        write_report(options.output_path, slides, facts)
     except HeatmapsError as error:
         logger.error("%s", error)

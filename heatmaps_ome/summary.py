@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.ensemble import agreement
+from heatmaps_ome.report.page import INDEX
 from heatmaps_ome.results import VIEWERS
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
 
 def _ways(output: Path, folders: Sequence[Path]) -> Iterator[str]:
     """Yield the ways to open a whole run."""
+    report = output / INDEX
+    if report.is_file():
+        yield f"  report   open {report} in a browser"
     yield f"  browser  heatmaps-ome view {_word(output)}"
     project = output / VIEWERS / "qupath" / "project.qpproj"
     if project.is_file():

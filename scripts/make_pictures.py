@@ -82,6 +82,11 @@ def of_our_page(base: str, slide: str) -> Image.Image:
     return screenshot(f"{base}#slide={slide}&map=attention")
 
 
+def of_the_report(run: Path, slide: str) -> Image.Image:
+    """Return the report's page of the slide, opened from disk."""
+    return screenshot(f"{(run / 'index.html').resolve().as_uri()}#slide={slide}")
+
+
 def of_another_page(base: str, slide: str, title: str, viewer: str) -> Image.Image:
     """Return a page of another maker with the file that our link gives it."""
     import urllib.request
@@ -169,6 +174,7 @@ def main() -> None:
     options = parser.parse_args()
     [slide] = sorted(options.run.glob("demo-slide-*.svs"))
     folder = options.run / slide.stem
+    keep("report", of_the_report(options.run, slide.stem))
     keep("qupath", of_qupath(slide, folder))
     with served(options.run) as base:
         keep("view", of_our_page(base, slide.stem))

@@ -75,13 +75,13 @@ def test_a_run_leaves_everything_it_promises(world):
     assert [(o.slide, o.status) for o in outcomes] == [("a.svs", "done"), ("b.svs", "done")]
     out = world.path / "out"
     assert {p.name for p in out.iterdir()} == {
-        ".cache", "a", "b", "run.json", "scaling.json", "viewers",
+        ".cache", "a", "b", "index.html", "run.json", "scaling.json", "viewers",
     }  # fmt: skip
     names = {p.name for p in (out / "a").iterdir()}
     assert names == {
         "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "maps.json",
         "a.cells.csv", "a.cells.geojson", "a.regions.csv", "a.regions.geojson",
-        "a.tiles.csv", "tiles",
+        "a.tiles.csv", "tiles", "a.report.json",
         "a.attention.ome.tiff", "a.values.ome.tiff", "a.attention.flat.ome.zarr",
         *(
             f"a.{kind}-{c}.{ending}"
@@ -328,7 +328,7 @@ def test_every_stage_is_recorded_with_what_it_took(world):
     said = json.loads((world.path / "out" / "run.json").read_text())
     for slide in said["slides"]:
         stages = slide["stages"]
-        formats = {"ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles"}
+        formats = {"ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles", "report"}
         assert set(stages) == formats | {
             "reading", "tissue", "features", "consistency", "model", "maps", "files",
         }  # fmt: skip
@@ -595,3 +595,31 @@ def test_a_slide_may_not_take_the_viewers_folder(world):
     outcomes = world.run(world.slides[0], named)
     assert [o.status for o in outcomes] == ["done", "failed"]
     assert "rename the slide" in outcomes[1].message
+
+
+def test_the_report_has_all_slides_and_no_paths(world):
+    (world.path / "text.svs").write_text("not a slide")
+    world.run(world.path / "text.svs", *world.slides)
+    text = (world.path / "out" / "index.html").read_text(encoding="utf-8")
+    assert str(world.path) not in text
+    rows = json.loads(text.split('id="run">')[1].split("</script>")[0])["rows"]
+    assert [(row["slide"], row["status"]) for row in rows] == [
+        ("text.svs", "failed"), ("a.svs", "done"), ("b.svs", "done"),
+    ]  # fmt: skip
+    assert "text.svs" in rows[0]["message"]
+    world.run(scaling=world.path / "out" / "scaling.json", overwrite=True)
+    world.run(scaling=world.path / "out" / "scaling.json")
+    text = (world.path / "out" / "index.html").read_text(encoding="utf-8")
+    rows = json.loads(text.split('id="run">')[1].split("</script>")[0])["rows"]
+    assert {row["status"] for row in rows} == {"unchanged"}
+
+
+def test_a_report_that_cannot_be_written_costs_no_results(world, caplog):
+    (world.path / "out" / "index.html").mkdir(parents=True)
+    assert {o.status for o in world.run()} == {"done"}
+    assert "only the report is missing" in caplog.text
+
+
+def test_no_report_is_written_where_none_is_asked_for(world):
+    world.run(world.slides[0], formats=("cells",))
+    assert not (world.path / "out" / "index.html").exists()

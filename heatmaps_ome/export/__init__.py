@@ -19,6 +19,7 @@ REGISTRY: Final = {
     "cells": "heatmaps_ome.export.cells:CellsExporter",
     "regions": "heatmaps_ome.export.regions:RegionsExporter",
     "tiles": "heatmaps_ome.export.tiles:TilesExporter",
+    "report": "heatmaps_ome.export.report_part:ReportExporter",
 }
 """Format → ``module:class`` of its exporter."""
 

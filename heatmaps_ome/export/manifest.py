@@ -52,7 +52,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "class_colours": class_colours(heatmaps.classes),
         "true_class": result.true_class,
         "prediction": prediction,
-        "grid": _grid(heatmaps.grid),
+        "grid": grid_facts(heatmaps.grid),
         "image": there(".ome.zarr"),
         "values": there(".values.ome.zarr"),
         "values_tiff": there(".values.ome.tiff"),
@@ -86,7 +86,7 @@ def slide_facts(result: SlideResult) -> dict[str, Any]:
     }
 
 
-def _grid(grid: Grid) -> dict[str, Any]:
+def grid_facts(grid: Grid) -> dict[str, Any]:
     """Return a grid's size and place."""
     return {
         "shape": grid.shape._asdict(),

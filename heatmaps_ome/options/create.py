@@ -10,7 +10,7 @@ from typing import Literal, Optional
 
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, names, option
 
-FORMATS = ("ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles")
+FORMATS = ("ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles", "report")
 COMPAT = ("reference",)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 

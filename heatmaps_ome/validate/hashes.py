@@ -21,6 +21,7 @@ _ENDINGS = {
     "ome-tiff": (".ome.tiff",),
     "png": ("previews/slide.png",),
     "tiles": (".tiles.csv",),
+    "report": (".report.json",),
 }
 """Format → how a file of it ends."""
 _BESIDES = (".values.ome.", ".flat.ome.zarr/")

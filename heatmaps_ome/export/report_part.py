@@ -1,0 +1,170 @@
+"""Writes ``<slide>.report.json``: everything that the run's report shows of one slide."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from heatmaps_ome.display import pictured
+from heatmaps_ome.export.manifest import grid_facts, slide_facts
+from heatmaps_ome.export.ngff import json_ready
+from heatmaps_ome.export.png import thumbnail_lattice
+from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.export.report_cells import (
+    FINE,
+    PLAIN,
+    packed_levels,
+    packed_mask,
+    packed_values,
+)
+from heatmaps_ome.export.report_facts import cohort_row, sections
+from heatmaps_ome.geometry import YX, Grid, Shape, Window
+from heatmaps_ome.heatmaps import channel_names, class_keys, stacked
+from heatmaps_ome.reading import read_strips
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.top_tiles import PickedTile
+
+PART: Final = ".report.json"
+"""How the file's name ends."""
+PART_FORMAT: Final = "heatmaps-ome report part 1"
+_GROUPS: Final = ("attention", "score", "contribution", "leave-one-out")
+_STRIP_ROWS = 256
+_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class ReportExporter:
+    """Writes a slide's part of the report.
+
+    Attributes
+    ----------
+    settings : Settings
+    thumbnail_px : int
+        Upper limit of the longer side of the slide's picture.
+    tile_px : int
+        Upper limit of a tile's side: the size in which the network saw it.
+    """
+
+    settings: Settings = Settings()
+    thumbnail_px: int = 1200
+    tile_px: int = 224
+
+    def refusal(self) -> str | None:
+        """Return None: what this needs is always installed."""
+        return None
+
+    def write(self, result: SlideResult, folder: Path) -> list[Path]:
+        """Write the part into a folder and return its path."""
+        path = folder / f"{result.slide.name}{PART}"
+        said = self._part(result)
+        path.write_text(json.dumps(said, separators=(",", ":"), allow_nan=False), "ascii")
+        return [path]
+
+    def _part(self, result: SlideResult) -> dict[str, Any]:
+        """Return what the part says, as plain JSON values."""
+        heatmaps, slide = result.heatmaps, result.slide
+        raw = dict(zip(channel_names(heatmaps), stacked(heatmaps), strict=True))
+        pictures = [jpeg(tile_pixels(slide, tile, self.tile_px), _QUALITY) for tile in result.tiles]
+        return json_ready({
+            "format": PART_FORMAT,
+            "row": cohort_row(result),
+            "slide": slide_facts(result),
+            "classes": list(heatmaps.classes),
+            "true_class": result.true_class,
+            "prediction": heatmaps.prediction,
+            "logits": heatmaps.logits,
+            "grid": grid_facts(heatmaps.grid),
+            "tissue_cells": heatmaps.tissue_cells,
+            "tissue": packed_mask(heatmaps.tissue),
+            "maps": [_map(shown, heatmaps, raw) for shown in pictured(result.maps)],
+            "thumbnail": self._thumbnail(slide),
+            **sections(result, pictures),
+        })  # fmt: skip
+
+    def _thumbnail(self, slide: SlideReader) -> dict[str, Any]:
+        """Return the slide's picture, and the size of its pixels from the slide's corner on."""
+        lattice = thumbnail_lattice(slide, self.thumbnail_px)
+        strips = read_strips(slide, lattice, _STRIP_ROWS, self.settings.threads)
+        rgb = np.concatenate(list(strips))
+        return {
+            "jpeg": jpeg(rgb, _QUALITY),
+            "rows": lattice.shape.rows,
+            "cols": lattice.shape.cols,
+            "l0_pixel": lattice.l0_cell._asdict(),
+        }
+
+
+def _map(shown: DisplayMap, heatmaps: HeatmapSet, raw: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return what a map is, how it is drawn, and its values of the tissue cells.
+
+    Parameters
+    ----------
+    raw : mapping of name → (rows, cols) float32
+        The raw maps; of another, the values that its levels stand for are taken.
+    """
+    group, class_name = _group(shown, heatmaps)
+    said = {
+        "name": shown.name,
+        "group": group,
+        "class": class_name,
+        **shown.facts(),
+        "ends": list(shown.ends),
+        "note": shown.note,
+        "alpha": shown.alpha,
+        "fades": shown.fades,
+        "l0_origin": shown.grid.l0_origin._asdict(),
+        "colours": base64.b64encode(shown.colours[1:, :3].tobytes()).decode("ascii"),
+        "names": list(shown.names),
+    }
+    levels = shown.levels[heatmaps.tissue]
+    if shown.names:
+        return {**said, "levels": packed_levels(levels)}
+    values = raw[shown.name][heatmaps.tissue] if shown.name in raw else shown.values[levels]
+    return {
+        **said,
+        "levels_lower": shown.values[1],
+        "levels_upper": shown.values[-1],
+        "values": packed_values(values, PLAIN if group in _GROUPS[:2] else FINE),
+    }
+
+
+def _group(shown: DisplayMap, heatmaps: HeatmapSet) -> tuple[str, str | None]:
+    """Return the kind of a map, by which the report's chooser groups them, and its class."""
+    for name, key in zip(heatmaps.classes, class_keys(heatmaps.classes), strict=True):
+        for kind in _GROUPS[1:]:
+            if shown.name == f"{kind}-{key}":
+                return kind, name
+    return ("attention" if shown.name == "attention" else shown.title), None
+
+
+def tile_pixels(slide: SlideReader, tile: PickedTile, longest_px: int) -> np.ndarray:
+    """Return a tile's pixels, (rows, cols, 3) uint8, its longer side as many as asked for."""
+    window = tile.l0_window
+    um_rows, um_cols = window.rows * slide.mpp.y, window.cols * slide.mpp.x
+    um_pixel = max(um_rows, um_cols) / longest_px
+    shape = Shape(max(1, round(um_rows / um_pixel)), max(1, round(um_cols / um_pixel)))
+    l0_pixel = YX(window.rows / shape.rows, window.cols / shape.cols)
+    lattice = Grid(shape, l0_pixel, YX(window.y, window.x), slide.mpp)
+    return slide.read(lattice, Window(0, 0, *shape))
+
+
+def jpeg(rgb: np.ndarray, quality: int) -> str:
+    """Return (rows, cols, 3) uint8 as a data URI; nothing but pixels is kept of it."""
+    import pyvips
+    from pyvips.enums import ForeignKeep
+
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(rgb))
+    stored = image.jpegsave_buffer(Q=quality, keep=ForeignKeep.NONE, optimize_coding=True)
+    return "data:image/jpeg;base64," + base64.b64encode(stored).decode("ascii")

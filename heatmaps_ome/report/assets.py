@@ -1,0 +1,69 @@
+"""The report's page as one text: its modules joined, and what of it the browser may run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from heatmaps_ome.viewer_files import viewer_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MODULES: Final = (
+    "dom.js", "numbers.js", "data.js", "painting.js", "view.js", "stage.js", "controls.js",
+    "curves.js", "sections.js", "slide.js", "cohort.js", "main.js",
+)  # fmt: skip
+"""Each needs only those before it."""
+_IMPORT: Final = re.compile(r"^import [^;]*;\n", re.MULTILINE)
+_EXPORT: Final = re.compile(r"^export (?=(async |function|const|class|let))", re.MULTILINE)
+_POLICY: Final = '<meta http-equiv="Content-Security-Policy" content="{}">'
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page in two halves, between which the data go.
+
+    Attributes
+    ----------
+    before, after : str
+    """
+
+    before: str
+    after: str
+
+
+def page() -> Page:
+    """Return the page, which asks for nothing and runs nothing but its own script."""
+    folder = viewer_files() / "report"
+    style = _read(folder / "style.css")
+    script = joined_modules([_read(folder / name) for name in _MODULES])
+    policy = (
+        f"default-src 'none'; img-src data: blob:; style-src '{_hash(style)}'; "
+        f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    whole = _read(folder / "index.html")
+    whole = whole.replace("<!-- policy -->", _POLICY.format(policy))
+    whole = whole.replace("<!-- style -->", f"<style>{style}</style>")
+    before, after = whole.split("<!-- data -->")
+    return Page(
+        before, after.replace("<!-- script -->", f'<script type="module">{script}</script>')
+    )
+
+
+def joined_modules(sources: list[str]) -> str:
+    """Return JavaScript modules as one, in their order, without their imports and exports."""
+    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", source)) for source in sources)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return what a content security policy names an inline script or style by."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

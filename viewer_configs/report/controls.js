@@ -1,0 +1,166 @@
+/* Which map is shown and how: chooser of map and class, opacity, thresholds, colour bar, legend. */
+import { chooser, el, labelled } from "./dom.js";
+import { count, percent, tick } from "./numbers.js";
+import { cssColour, drawBar, paint } from "./painting.js";
+
+const GROUPS = {
+  attention: "Attention", score: "Score", contribution: "Contribution", "leave-one-out": "Leave-one-out",
+};
+const STEPS = 1000;
+
+/** Return what the ends of a map's colours speak for. */
+function endsOf(map) {
+  if (map.ends.some(Boolean)) return map.ends;
+  return map.group === "score" ? ["less than chance", `more ${map.class}`] : map.group === "attention" ? ["low", "high"] : ["", ""];
+}
+
+/** The controls of a slide's picture. */
+export class Controls {
+  constructor(slide, stage, onmap) {
+    this.slide = slide;
+    this.stage = stage;
+    this.onmap = onmap;
+    this.looks = new Map();
+    this.element = el("div", { id: "controls" });
+    this.ready = Promise.resolve();
+  }
+
+  /** Show a map by its name, or the first one. */
+  choose(name) {
+    const map = this.slide.map(name) ?? this.first();
+    this.ready = this.changed(map);
+    return this.ready;
+  }
+
+  first() {
+    const { maps, true_class: hot } = this.slide.part;
+    const find = (group) => maps.find((each) => each.group === group && each.class === hot);
+    return find("score") ?? maps[0] ?? null;
+  }
+
+  async changed(map) {
+    this.map = map;
+    this.onmap(map);
+    if (map === null) {
+      const why = this.slide.reduced.length
+        ? "The maps of this slide were left out to keep the report small."
+        : "This slide has no maps.";
+      this.element.replaceChildren(el("p", { class: "soft" }, why));
+      this.stage.setMap(null, null);
+      return;
+    }
+    const values = await this.slide.valuesOf(map);
+    if (this.slide.attention !== null) await this.slide.valuesOf(this.slide.attention);
+    if (this.map !== map) return;
+    this.values = values;
+    if (!this.looks.has(map.name)) {
+      this.looks.set(map.name, { opacity: map.alpha, fade: map.fades, low: 0, high: STEPS });
+    }
+    this.build();
+    this.apply();
+  }
+
+  /** Make the controls anew for the map that is shown. */
+  build() {
+    const { map } = this;
+    const look = this.looks.get(map.name);
+    const named = map.levels !== undefined;
+    this.opacityText = el("span", { class: "value" });
+    this.lowText = el("span", { class: "value" });
+    this.highText = el("span", { class: "value" });
+    this.seenText = el("p", { class: "soft", id: "cells-shown" });
+    this.bar = el("canvas", { id: "colour-bar", role: "img" });
+    const slide = (id, value, oninput) => el("input", { type: "range", id, min: 0, max: STEPS, value, oninput });
+    const fade = el("input", {
+      type: "checkbox", id: "fade", checked: look.fade,
+      onchange: () => { look.fade = fade.checked; this.apply(); },
+    });
+    this.element.replaceChildren(...[
+      this.choosers(),
+      labelled("Opacity", slide("opacity", look.opacity * STEPS, (event) => {
+        look.opacity = event.target.value / STEPS;
+        this.apply();
+      }), this.opacityText),
+      map.group === "attention" || this.slide.attention === null ? null
+        : el("label", { class: "tick" }, fade, "Fade where attention is low"),
+      named ? this.legend() : this.scale(),
+      named ? null : labelled("Hide below", slide("hide-below", look.low, (event) => {
+        look.low = Number(event.target.value);
+        this.apply();
+      }), this.lowText),
+      named ? null : labelled("Hide above", slide("hide-above", look.high, (event) => {
+        look.high = Number(event.target.value);
+        this.apply();
+      }), this.highText),
+      this.seenText,
+      map.note ? el("p", { class: "soft" }, map.note) : null,
+    ].filter(Boolean));
+  }
+
+  choosers() {
+    const { maps } = this.slide.part;
+    const groups = [...new Set(maps.map((each) => each.group))];
+    const pairs = groups.map((group) => [group, GROUPS[group] ?? group]);
+    const inGroup = (group) => maps.filter((each) => each.group === group);
+    const closest = (group) => inGroup(group).find((each) => each.class === (this.map.class ?? this.slide.part.true_class))
+      ?? inGroup(group)[0];
+    const map = chooser(pairs, this.map.group, (group) => this.choose(closest(group).name));
+    map.id = "map";
+    const classes = inGroup(this.map.group).map((each) => [each.name, each.class ?? each.title]);
+    const ofClass = chooser(classes, this.map.name, (name) => this.choose(name));
+    ofClass.id = "class";
+    return el("div", { class: "pair" }, labelled("Map", map),
+      classes.length > 1 || this.map.class !== null ? labelled("Class", ofClass) : null);
+  }
+
+  /** Return the colour bar with its numbers, and what they mean. */
+  scale() {
+    const { map } = this;
+    const { min, max } = map.values;
+    const middle = map.middle === null ? null : (map.middle - map.lower) / (map.upper - map.lower);
+    const [against, speaks] = endsOf(map);
+    const ends = against || speaks ? el("div", { class: "ends" }, el("span", {}, `← ${against}`), el("span", {}, `${speaks} →`)) : null;
+    const said = (value) => tick(value, map.upper - map.lower);
+    this.bar.setAttribute("aria-label", `Colours from ${said(map.lower)} to ${said(map.upper)}, and how many cells have which value`);
+    return el("div", { class: "scale" },
+      el("p", { class: "quantity" }, map.quantity),
+      this.bar,
+      el("div", { class: "ticks" },
+        el("span", {}, `${min < map.lower ? "≤ " : ""}${said(map.lower)}`),
+        middle !== null && middle > 0.2 && middle < 0.8
+          ? el("span", { class: "middle", style: { left: `${100 * middle}%` } }, said(map.middle)) : null,
+        el("span", {}, `${max > map.upper ? "≥ " : ""}${said(map.upper)}`)),
+      ends,
+      el("p", { class: "soft" }, this.slide.sorted.get(map.name).length === 0 ? "This slide has no values."
+        : `Colours span the cohort; this slide has ${said(min)} to ${said(max)}.`));
+  }
+
+  /** Return the names of a map's levels, with how much of the tissue each has. */
+  legend() {
+    const counts = new Array(this.map.names.length).fill(0);
+    for (const level of this.values) if (!Number.isNaN(level)) counts[level - 1]++;
+    return el("ul", { id: "legend" }, this.map.names.map((name, index) => el("li", {},
+      el("i", { style: { background: cssColour(this.map, index) } }), el("span", {}, name),
+      el("span", { class: "value" }, percent(counts[index] / Math.max(1, this.values.length), 1)))));
+  }
+
+  /** Draw the map as the controls say. */
+  apply() {
+    const { map, slide, stage } = this;
+    const look = this.looks.get(map.name);
+    const from = look.low === 0 ? -Infinity : slide.quantile(map, look.low / STEPS);
+    const to = look.high === STEPS ? Infinity : slide.quantile(map, look.high / STEPS);
+    const drawn = { ...look, from, to };
+    const seen = paint(stage.painted, slide, map, this.values, drawn);
+    stage.setMap(map, this.values);
+    this.opacityText.textContent = percent(look.opacity);
+    this.lowText.textContent = look.low === 0 ? "nothing" : `${tick(from, map.upper - map.lower)}: the lowest ${percent(look.low / STEPS, 1)}`;
+    this.highText.textContent = look.high === STEPS ? "nothing" : `${tick(to, map.upper - map.lower)}: the highest ${percent(1 - look.high / STEPS, 1)}`;
+    this.seenText.textContent = `${count(seen)} of ${count(this.values.length)} tissue cells are shown`;
+    if (map.levels === undefined) drawBar(this.bar, slide, map, drawn);
+  }
+
+  resized() {
+    if (this.map && this.values) this.apply();
+  }
+}
