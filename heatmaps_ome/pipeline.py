@@ -356,7 +356,7 @@ def _write_report(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -
     """Write the report of the run, whose results are complete without it."""
     if "report" not in options.formats:
         return
-    places, model = _places(options, plan), plan.recipe.model
+    places, models = _places(options, plan), plan.models
     slides = [
         ReportedSlide(
             each.slide, each.status, _without_places(each.message, places),
@@ -368,9 +368,9 @@ def _write_report(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -
         created=now(),
         version=__version__,
         true_class=options.true_class,
-        classes=model.classes,
-        class_colours=class_colours(model.classes),
-        model_digest=model.digest,
+        classes=models.classes,
+        class_colours=class_colours(models.classes),
+        model_digest=models.digest,
         extractor_digest=plan.recipe.extractor.digest,
         extractor=plan.recipe.extractor.name,
     )

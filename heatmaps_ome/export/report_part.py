@@ -22,7 +22,7 @@ from heatmaps_ome.export.report_cells import (
     packed_values,
 )
 from heatmaps_ome.export.report_facts import cohort_row, sections
-from heatmaps_ome.geometry import YX, Grid, Shape, Window
+from heatmaps_ome.export.tiles import tile_pixels
 from heatmaps_ome.heatmaps import channel_names, class_keys, stacked
 from heatmaps_ome.reading import read_strips
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.slide import SlideReader
-    from heatmaps_ome.top_tiles import PickedTile
 
 PART: Final = ".report.json"
 """How the file's name ends."""
@@ -147,17 +146,6 @@ def _group(shown: DisplayMap, heatmaps: HeatmapSet) -> tuple[str, str | None]:
             if shown.name == f"{kind}-{key}":
                 return kind, name
     return ("attention" if shown.name == "attention" else shown.title), None
-
-
-def tile_pixels(slide: SlideReader, tile: PickedTile, longest_px: int) -> np.ndarray:
-    """Return a tile's pixels, (rows, cols, 3) uint8, its longer side as many as asked for."""
-    window = tile.l0_window
-    um_rows, um_cols = window.rows * slide.mpp.y, window.cols * slide.mpp.x
-    um_pixel = max(um_rows, um_cols) / longest_px
-    shape = Shape(max(1, round(um_rows / um_pixel)), max(1, round(um_cols / um_pixel)))
-    l0_pixel = YX(window.rows / shape.rows, window.cols / shape.cols)
-    lattice = Grid(shape, l0_pixel, YX(window.y, window.x), slide.mpp)
-    return slide.read(lattice, Window(0, 0, *shape))
 
 
 def jpeg(rgb: np.ndarray, quality: int) -> str:
