@@ -1,30 +1,290 @@
-"""Tells what on a slide is an artefact, cell by cell, and how much evidence lies on it."""
+"""Which cells lie on pen, dark, blurred or empty parts of a slide, and the evidence found there.
+
+One plain measure a kind, of the slide's pixels alone: no model has a part in it. The measures are
+made for brightfield slides stained with haematoxylin and eosin or alike, and each misses some:
+
+- **pen**: the cell's share of samples with the colour of green, cyan or blue ink. Red ink has
+  eosin's hue and is not told from it; black ink is dark, if it covers the cell.
+- **dark**: the cell's mean brightness. Ink, folds, dust, the edge of the cover glass.
+- **empty**: hardly any sample of the cell is both darker than the tissue mask's threshold and
+  coloured, so that it is grey glass, a scratch or a shadow, not stained tissue.
+- **blurred**: the cell has contrast, but hardly any in fine detail, as if it had been blurred by a
+  Gaussian of two network pixels or more. Noise of the camera and blocks of JPEG can hide it, and
+  where a smooth area meets another there is no detail either.
+
+A cell has one kind, the first of these. Samples are those of the tissue mask, 8 × 8 a cell.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from heatmaps_ome.explain import evidence
+from heatmaps_ome.geometry import Window, tiles_of
+from heatmaps_ome.tissue import LUMA, cell_samples
 
 if TYPE_CHECKING:
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from collections.abc import Mapping
 
-KINDS = ("pen", "dark", "blurred", "empty")
+    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.slide import SlideReader
+
+KINDS: Final = ("pen", "dark", "blurred", "empty")
+"""Kind k is number k + 1 in maps of artefacts; 0 is none."""
+_FIRST: Final = ("pen", "dark", "empty", "blurred")
+"""Of several, the one that a cell has: what is empty has nothing to be sharp."""
+
+MEASURES: Final = {
+    "pen_hue_from": 70.0,
+    "pen_hue_to": 225.0,
+    "pen_saturation": 0.3,
+    "pen_share": 0.2,
+    "dark_brightness": 50.0,
+    "empty_saturation": 0.05,
+    "empty_share": 0.1,
+    "blurred_detail": 0.15,
+}
+"""Where artefacts begin.
+
+``pen_hue_from``, ``pen_hue_to`` (degrees), ``pen_saturation`` and ``empty_saturation`` are of HSV,
+the latter two in [0, 1]; a cell is *pen* where more than ``pen_share`` of its samples are darker
+than the mask's threshold, more saturated and of a hue between; haematoxylin's is from 240 on.
+It is *dark* where its mean luma, 0..255, is below ``dark_brightness``. It is *empty* where less
+than ``empty_share`` of its samples are darker than the mask's threshold and more saturated.
+It is *blurred* where the mean square of the Laplacian of luma is below ``blurred_detail`` of its
+variance. In noise that a Gaussian of σ pixels has blurred it is 2/σ⁴ of it, and in slides in focus
+0.2 to 5.
+"""
+
+WARNED_FROM: Final = 0.2
+"""Share of a class's evidence on artefacts above which a run warns."""
+
+_STRIP_CELLS = 64
+_TILE_CELLS = 32
+
+
+def find_artefacts(
+    slide: SlideReader, grid: Grid, pixels: Grid, tissue: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Return the kind of artefact that each tissue cell lies on.
+
+    Parameters
+    ----------
+    grid : Grid
+        The cells.
+    pixels : Grid
+        Lattice of the network's pixels, a whole number of which are a cell.
+    tissue : (rows, cols) bool
+    threshold : float
+        Brightness in 0..255 from which the tissue mask takes a cell for background.
+
+    Returns
+    -------
+    (rows, cols) uint8
+        0 for none and where no tissue is, else 1 + the index in ``KINDS``.
+    """
+    found = np.zeros(grid.shape, np.uint8)
+    are = {
+        **_coloured(slide, grid, tissue, threshold),
+        "blurred": _blurred(slide, grid, pixels, tissue),
+    }
+    for kind in reversed(_FIRST):
+        found[are[kind]] = 1 + KINDS.index(kind)
+    return found
 
 
 def evidence_on_artefacts(heatmaps: HeatmapSet, class_name: str) -> dict[str, dict[str, float]]:
-    """Return each kind's share of the tissue cells and of the evidence for a class."""
-    if heatmaps.artefacts is None:
+    """Return what share of the tissue, and of the evidence for a class, lies on artefacts.
+
+    Returns
+    -------
+    dict of kind → {"cells": …, "evidence": …}
+        Shares in [0, 1] of the tissue cells and of the positive evidence (`explain.evidence`), the
+        latter NaN where it is not known or there is none; empty where artefacts are not known or
+        there is no tissue.
+    """
+    artefacts, tissue = heatmaps.artefacts, heatmaps.tissue
+    if artefacts is None or not tissue.any():
         return {}
-    own = evidence(heatmaps, class_name)
-    positive = np.zeros(heatmaps.tissue.shape) if own is None else np.where(own > 0, own, 0.0)
-    cells, whole = heatmaps.tissue_cells, float(positive.sum())
+    found, said = artefacts[tissue], evidence(heatmaps, class_name)
+    weights = np.full(found.shape, np.nan) if said is None else said[tissue].astype(np.float64)
+    cells = np.bincount(found, minlength=len(KINDS) + 1) / len(found)
+    weighed = np.bincount(found, np.maximum(weights, 0), minlength=len(KINDS) + 1)
+    total = weighed.sum()
+    shares = weighed / total if 0 < total < np.inf else np.full(len(weighed), np.nan)
     return {
-        kind: {
-            "cells": float((heatmaps.artefacts == k).sum()) / max(1, cells),
-            "evidence": float(positive[heatmaps.artefacts == k].sum()) / whole if whole else 0.0,
-        }
-        for k, kind in enumerate(KINDS, 1)
+        kind: {"cells": float(cells[number]), "evidence": float(shares[number])}
+        for number, kind in enumerate(KINDS, start=1)
     }
+
+
+def artefact_record(heatmaps: HeatmapSet) -> dict[str, Any] | None:
+    """Return what is kept of a slide's artefacts as plain JSON values, None if they are not known.
+
+    Returns
+    -------
+    dict or None
+        ``cells``: kind → share of the tissue cells; ``evidence``: class → kind → share of the
+        evidence for it, None where that is not known; ``measures``: where artefacts begin.
+    """
+    if heatmaps.artefacts is None:
+        return None
+    found = {name: evidence_on_artefacts(heatmaps, name) for name in heatmaps.classes}
+    return {
+        "cells": {kind: each["cells"] for kind, each in found[heatmaps.classes[0]].items()},
+        "evidence": {
+            name: {
+                kind: None if math.isnan(each["evidence"]) else each["evidence"]
+                for kind, each in shares.items()
+            }
+            for name, shares in found.items()
+        },
+        "measures": dict(MEASURES),
+    }
+
+
+def artefact_sentences(record: Mapping[str, Any], class_name: str) -> list[str]:
+    """Return what people are told of a slide's artefacts: what there are, and a warning.
+
+    Parameters
+    ----------
+    record : mapping
+        What `artefact_record` says; maybe nothing.
+    """
+    cells = record.get("cells", {})
+    if not cells:
+        return []
+    if not any(cells.values()):
+        return ["artefacts: on none of the cells"]
+    kinds = ", ".join(f"{kind} {_percent(share)}" for kind, share in cells.items() if share)
+    sentence = f"artefacts: {_percent(sum(cells.values()))} of the cells ({kinds})"
+    shares = record["evidence"].get(class_name, {}).values()
+    if not shares or None in shares:
+        return [sentence]
+    carried = sum(shares)
+    sentences = [f"{sentence} carry {_percent(carried)} of the evidence for {class_name}"]
+    if carried > WARNED_FROM:
+        sentences.append(
+            f"warning: more than {_percent(WARNED_FROM)} of the evidence for {class_name} lies on "
+            "artefacts; look at the map of artefacts before you trust the others"
+        )
+    return sentences
+
+
+def _percent(share: float) -> str:
+    """Return a share as people read it.
+
+    >>> _percent(0.0412), _percent(0.0001), _percent(0.2)
+    ('4.1 %', '< 0.1 %', '20 %')
+    """
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def _coloured(
+    slide: SlideReader, grid: Grid, tissue: np.ndarray, threshold: float
+) -> dict[str, np.ndarray]:
+    """Return which tissue cells are pen, dark and empty, (rows, cols) bool each."""
+    found = {kind: np.zeros(grid.shape, bool) for kind in ("pen", "dark", "empty")}
+    for row in range(0, grid.shape.rows, _STRIP_CELLS):
+        stop = min(row + _STRIP_CELLS, grid.shape.rows)
+        cells = tissue[row:stop]
+        if not cells.any():
+            continue
+        rgb, inside = cell_samples(slide, grid, row, stop)
+        for kind, those in _kinds_of(rgb, inside, cells, threshold).items():
+            found[kind][row:stop][cells] = those
+    return found
+
+
+def _kinds_of(
+    rgb: np.ndarray, inside: np.ndarray, cells: np.ndarray, threshold: float
+) -> dict[str, np.ndarray]:
+    """Return which of the cells asked for are pen, dark and empty, (n,) bool each.
+
+    Parameters
+    ----------
+    rgb : (rows, samples, cols, samples, 3) uint8
+    inside : (rows, samples, cols, samples) bool
+        Samples on the slide.
+    cells : (rows, cols) bool
+        Those asked for, n of them.
+    """
+    from skimage.color import rgb2hsv
+
+    rgb, inside = rgb.swapaxes(1, 2)[cells], inside.swapaxes(1, 2)[cells]
+    count = np.maximum(inside.sum(axis=(1, 2)), 1)
+    luma = rgb @ LUMA
+    hue, saturation, _ = np.moveaxis(rgb2hsv(rgb.astype(np.float32) / 255), -1, 0)
+    stained = inside & (luma < threshold)
+    low, high = MEASURES["pen_hue_from"] / 360, MEASURES["pen_hue_to"] / 360
+    ink = stained & (saturation > MEASURES["pen_saturation"]) & (hue > low) & (hue < high)
+    coloured = stained & (saturation > MEASURES["empty_saturation"])
+    return {
+        "pen": ink.sum(axis=(1, 2)) > MEASURES["pen_share"] * count,
+        "dark": (luma * inside).sum(axis=(1, 2)) < MEASURES["dark_brightness"] * count,
+        "empty": coloured.sum(axis=(1, 2)) < MEASURES["empty_share"] * count,
+    }
+
+
+def _blurred(slide: SlideReader, grid: Grid, pixels: Grid, tissue: np.ndarray) -> np.ndarray:
+    """Return which tissue cells are blurred: (rows, cols) bool."""
+    found = np.zeros(grid.shape, bool)
+    for tile in tiles_of(grid.shape, _TILE_CELLS):
+        rows, cols = np.nonzero(tissue[tile.slices])
+        if rows.size:
+            # Only the rectangle around the tissue, as much of a slide is glass.
+            window = Window(
+                tile.row + int(rows.min()), tile.col + int(cols.min()),
+                int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1,
+            )  # fmt: skip
+            detail, contrast = _detail_and_contrast(slide, grid, pixels, window)
+            found[window.slices] = detail < MEASURES["blurred_detail"] * contrast
+    return found & tissue
+
+
+def _detail_and_contrast(
+    slide: SlideReader, grid: Grid, pixels: Grid, cells: Window
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean square of the Laplacian and variance of luma of the cells of a window.
+
+    Both are of those pixels of a cell whose four neighbours lie in it too, and on the slide.
+
+    Returns
+    -------
+    two (rows, cols) float32, both times the same number
+    """
+    side, first = (
+        tuple(map(round, pair.over(pixels.l0_cell))) for pair in (grid.l0_cell, grid.l0_origin)
+    )
+    whole = Window(
+        first[0] + cells.row * side[0], first[1] + cells.col * side[1],
+        cells.rows * side[0], cells.cols * side[1],
+    )  # fmt: skip
+    there = whole.common(Window(0, 0, *pixels.shape))
+    laplacian, luma, counted = np.zeros((3, whole.rows, whole.cols), np.float32)
+    if there.rows > 2 and there.cols > 2:
+        # Around the middle, so that squares keep their digits.
+        read = slide.read(pixels, there) @ LUMA - np.float32(128)
+        within = there.within(whole)
+        inner = (
+            slice(within.row + 1, within.row_stop - 1),
+            slice(within.col + 1, within.col_stop - 1),
+        )
+        centre = read[1:-1, 1:-1]
+        laplacian[inner] = (
+            read[:-2, 1:-1] + read[2:, 1:-1] + read[1:-1, :-2] + read[1:-1, 2:] - 4 * centre
+        )
+        luma[inner], counted[inner] = centre, 1
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        parts = values.reshape(cells.rows, side[0], cells.cols, side[1])
+        return parts[:, 1:-1, :, 1:-1].sum(axis=(1, 3))
+
+    count = sums(counted)
+    return sums(laplacian**2) * count, sums(luma**2) * count - sums(luma) ** 2

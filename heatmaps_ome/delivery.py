@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome import provenance
+from heatmaps_ome.artefacts import artefact_record
+from heatmaps_ome.categories import category_maps
 from heatmaps_ome.ensemble import prediction_sd, records
 from heatmaps_ome.explain import RANDOM_ORDERS, faithfulness_of, unexplained
 from heatmaps_ome.export.manifest import MANIFEST, manifest
@@ -19,6 +21,7 @@ from heatmaps_ome.regions import SHARE, find_regions
 from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.results import PROVENANCE
 from heatmaps_ome.top_tiles import picked_tiles
+from heatmaps_ome.winner import maps_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +83,10 @@ def slide_result(
     return SlideResult(
         slide=slide,
         heatmaps=heatmaps,
-        maps=display_maps(heatmaps, scaling, look.style, look.classes),
+        maps=(
+            *display_maps(heatmaps, scaling, look.style, look.classes),
+            *category_maps(heatmaps, scaling, look.style, look.true_class),
+        ),
         true_class=look.true_class,
         # A finer image than the slide itself would only be larger.
         image=network_pixels(slide.shape, slide.mpp, max(look.image_mpp, *slide.mpp)),
@@ -157,6 +163,8 @@ def slide_record(
             "classes": {each.class_name: each.record() for each in result.faithfulness},
         },
         "regions": None if result.regions is None else result.regions.record(),
+        "artefacts": artefact_record(heatmaps),
+        "maps_left_out": maps_left_out(heatmaps.classes),
         "scaling": scaling.record(),
         **origin,
     }

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 TISSUE = "tissue"
 """Name of the map of the foreground, which is a label only: every other map shows it too."""
+WINNER = "winner"
+"""Name of the map of the class with the highest score."""
+MARGIN = "margin"
+"""Begin of the name of the map of how far a class is ahead: "margin-MSIH"."""
+ARTEFACTS = "artefacts"
+"""Name of the map of artefacts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +30,7 @@ class DisplayMap:
     ----------
     name : str
         Names the files and labels: "attention", "score-MSIH", "contribution-MSIH",
-        "leave-one-out-MSIH", "tissue".
+        "leave-one-out-MSIH", "winner", "margin-MSIH", "tissue", "artefacts".
     title : str
         For people: "Attention", "Score of MSIH".
     quantity : str
@@ -54,8 +60,9 @@ class DisplayMap:
         Whether a cell is as opaque as its attention is high, rather than all cells alike.
     note : str
         What one must know of how it is drawn; empty if it is drawn as usual.
-    names : tuple of str
-        What levels 1, 2 .. stand for where they are no numbers; empty where they are.
+    categories : tuple of str
+        Names of the levels 1, 2, … of a map that sorts cells into kinds, whose values are these
+        numbers; empty of a map of quantities.
     """
 
     name: str
@@ -74,7 +81,7 @@ class DisplayMap:
     alpha: float = 1.0
     fades: bool = False
     note: str = ""
-    names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Return what one must know to read the map's colours, for the files that show it."""
@@ -85,9 +92,10 @@ class DisplayMap:
             "lower": self.lower,
             "upper": self.upper,
             "middle": self.middle,
+            "categories": list(self.categories),
         }
 
 
 def pictured(maps: Iterable[DisplayMap]) -> list[DisplayMap]:
-    """Return the maps that overlays and pictures are made of: all but the tissue."""
-    return [shown for shown in maps if shown.name != TISSUE]
+    """Return the maps that overlays and pictures are made of: all but tissue and artefacts."""
+    return [shown for shown in maps if shown.name not in (TISSUE, ARTEFACTS)]

@@ -15,6 +15,7 @@ import numpy as np
 
 from heatmaps_ome.ensemble import score_spread
 from heatmaps_ome.errors import ScalingError
+from heatmaps_ome.winner import maps_left_out, margins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +32,8 @@ class Quantiles:
     attention_lower, attention_upper : float
         Of the attention; they are drawn as the ends of its colour map.
     score : float
-        Of the absolute distance of scores from chance; contributions, leave-one-out and the spread
-        over several models use it too, from zero.
+        Of the absolute distance of scores from chance; contributions, leave-one-out, margins and
+        the spread over several models use it too, from zero.
     """
 
     attention_lower: float = 0.01
@@ -103,6 +104,9 @@ class CohortScaling:
     spread : tuple of Range
         Of the standard deviation over several models of each class's score, from zero; empty for a
         single model.
+    margins : tuple of Range
+        Of how far each class's score is above that of its strongest rival, around zero; empty where
+        no margin is drawn, and in files of formats 1 and 2.
     """
 
     cohort: str
@@ -117,6 +121,7 @@ class CohortScaling:
     cells: int
     leave_one_out: tuple[Range, ...] = ()
     spread: tuple[Range, ...] = ()
+    margins: tuple[Range, ...] = ()
 
     def score(self, class_name: str) -> Range:
         """Return the range of a class's score."""
@@ -132,9 +137,7 @@ class CohortScaling:
     def save(self, path: Path) -> None:
         """Write the scaling as JSON, replacing the file as a whole."""
         partial = path.with_name(path.name + ".partial")
-        # Earlier versions refuse what they do not know, and are told so by the format.
-        format_ = _FORMAT_OF_SEVERAL if self.spread else _FORMAT
-        partial.write_text(json.dumps({"format": format_, **self.record()}, indent=2) + "\n")
+        partial.write_text(json.dumps({"format": _FORMAT, **self.record()}, indent=2) + "\n")
         partial.replace(path)
 
     @classmethod
@@ -177,10 +180,9 @@ class CohortScaling:
                 )
 
 
-_FORMAT = "heatmaps-ome scaling 2"
-_FORMAT_OF_SEVERAL = "heatmaps-ome scaling 3"
-_FORMATS = ("heatmaps-ome scaling 1", _FORMAT, _FORMAT_OF_SEVERAL)
-"""The first has no ranges of leave-one-out; only the third has those of a spread over models."""
+_FORMAT = "heatmaps-ome scaling 3"
+_FORMATS = ("heatmaps-ome scaling 1", "heatmaps-ome scaling 2", _FORMAT)
+"""The first has no ranges of leave-one-out, the first two none of margins and of a spread."""
 
 
 def _from_json(found: dict[str, Any]) -> CohortScaling:
@@ -197,6 +199,7 @@ def _from_json(found: dict[str, Any]) -> CohortScaling:
             "contributions": tuple(Range(**each) for each in found["contributions"]),
             "leave_one_out": tuple(Range(**each) for each in found.get("leave_one_out", ())),
             "spread": tuple(Range(**each) for each in found.get("spread", ())),
+            "margins": tuple(Range(**each) for each in found.get("margins", ())),
         }
     )
 
@@ -211,6 +214,7 @@ class ScalingFit:
         self._contributions: list[np.ndarray] = []
         self._falls: list[np.ndarray] = []
         self._spread: list[np.ndarray] = []
+        self._margins: list[np.ndarray] = []
         self._classes: tuple[str, ...] = ()
 
     def add(self, heatmaps: HeatmapSet) -> None:
@@ -225,6 +229,8 @@ class ScalingFit:
         spread = score_spread(heatmaps)
         if spread is not None:
             self._spread.append(spread[:, heatmaps.tissue])
+        if "margin" not in maps_left_out(heatmaps.classes):
+            self._margins.append(margins(heatmaps.scores[:, heatmaps.tissue]))
 
     def fit(self, cohort: str, model_digest: str, extractor_digest: str) -> CohortScaling:
         """Return the scaling of all cells so far.
@@ -252,6 +258,7 @@ class ScalingFit:
             leave_one_out=self._around_zero(self._falls),
             # No deviation is below zero: the upper half of a range around it is that from it.
             spread=tuple(Range(0.0, each.upper) for each in self._around_zero(self._spread)),
+            margins=self._around_zero(self._margins),
         )
 
     def _around_zero(self, parts: list[np.ndarray]) -> tuple[Range, ...]:

@@ -81,6 +81,9 @@ class Outcome:
         What each of several models says, as `ensemble.records` tells it; empty for a single one.
     regions : dict
         What `Regions.record` says of the slide; empty where nothing is known.
+    artefacts : dict
+        "cells": kind → share of the tissue on such artefacts, "evidence": class → kind → share of
+        the evidence for it; empty where they are not known.
     stages : dict of stage → what it took
     """
 
@@ -94,6 +97,7 @@ class Outcome:
     faithfulness_left_out: str = ""
     members: list[dict[str, Any]] = field(default_factory=list)
     regions: dict[str, Any] = field(default_factory=dict)
+    artefacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
@@ -273,6 +277,8 @@ def _note_findings(outcome: Outcome, record: Mapping[str, Any]) -> None:
     outcome.faithfulness_left_out = said.get("left_out", "")
     outcome.faithfulness = {name: each["aupc"] for name, each in said.get("classes", {}).items()}
     outcome.regions = record.get("regions") or {}
+    artefacts = record.get("artefacts") or {}
+    outcome.artefacts = {key: artefacts[key] for key in ("cells", "evidence") if key in artefacts}
 
 
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:

@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from heatmaps_ome import __version__
+from heatmaps_ome.artefacts import MEASURES, find_artefacts
 from heatmaps_ome.cache import folder_of
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.features import Extraction, extract, feature_grid
+from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.inference import compute_heatmaps
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.plain_tiles import plain_tiles
@@ -84,6 +86,7 @@ class Recipe:
             "pooling": asdict(self.pooling),
             "mask_threshold": self.mask_threshold,
             "consistency_tiles": self.consistency_tiles,
+            "artefacts": MEASURES,
         }
         return folder_of(self.extraction.cache, "maps", identity)
 
@@ -144,12 +147,14 @@ class _Features:
         Features of the tissue cells.
     tiles : PlainTiles or None
         What the dense grid is to be compared with.
+    artefacts : (rows, cols) uint8
     """
 
     grid: Grid
     tissue: np.ndarray
     store: FeatureStore
     tiles: PlainTiles | None
+    artefacts: np.ndarray
 
 
 def _made(slide: WorkingCopy, recipe: Recipe, given: _Features) -> HeatmapSet:
@@ -159,7 +164,7 @@ def _made(slide: WorkingCopy, recipe: Recipe, given: _Features) -> HeatmapSet:
     )
     # The features' projections, before the files want memory.
     give_back()
-    return found
+    return replace(found, artefacts=given.artefacts)
 
 
 def _features(
@@ -190,7 +195,11 @@ def _features(
             lambda done, total: progress("consistency", done, total),
         )  # fmt: skip
         give_back()
-    return _Features(grid, cells[:], store, tiles)
+    with watch("artefacts"):
+        pixels = network_pixels(slide.shape, slide.mpp, how.target_mpp)
+        artefacts = find_artefacts(slide, grid, pixels, cells[:], recipe.mask_threshold)
+        slide.forget()
+    return _Features(grid, cells[:], store, tiles, artefacts)
 
 
 def _kept(folder: Path) -> HeatmapSet | None:

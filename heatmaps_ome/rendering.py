@@ -81,14 +81,14 @@ def display_maps(
             maps.append(_spread(heatmaps, spread[index], scaling, style, attended, index))
     maps = [_of_several(each, heatmaps) for each in maps]
     maps.append(_tissue(heatmaps))
-    return tuple(_on_squares(each) for each in maps) if style.like_reference else tuple(maps)
+    return tuple(as_reference_drew(each) for each in maps) if style.like_reference else tuple(maps)
 
 
 _TISSUE_ALPHA = 0.5
 _AS_REFERENCE = "as create_heatmaps.py drew it, down-right of its true place"
 
 
-def _on_squares(shown: DisplayMap) -> DisplayMap:
+def as_reference_drew(shown: DisplayMap) -> DisplayMap:
     """Return a map whose cell j lies on the square [j, j + 1) · stride of network pixels.
 
     That is where create_heatmaps.py:430, 447 paints it by enlarging the map to the slide.
@@ -117,7 +117,7 @@ def _attention(heatmaps: HeatmapSet, scaling: CohortScaling, style: Style) -> Di
         levels=quantised(heatmaps.attention, shown),
         values=level_values(shown),
         colours=level_colours(np.linspace(0, 1, N_LEVELS), style.attention_map),
-        opacity=_opacity(heatmaps.tissue * style.attention_alpha),
+        opacity=opacity(heatmaps.tissue * style.attention_alpha),
         colour_map=style.attention_map,
         lower=shown.lower,
         upper=shown.upper,
@@ -141,7 +141,7 @@ def _score(
         levels=quantised(heatmaps.scores[index], whole),
         values=values,
         colours=level_colours(shown.position(values[1:]), style.score_map),
-        opacity=_opacity(attended * style.score_alpha),
+        opacity=opacity(attended * style.score_alpha),
         colour_map=style.score_map,
         lower=shown.lower,
         upper=shown.upper,
@@ -190,7 +190,7 @@ def _signed(
         levels=quantised(values, shown),
         values=level_values(shown),
         colours=level_colours(np.linspace(0, 1, N_LEVELS), style.contribution_map),
-        opacity=_opacity(attended * style.score_alpha),
+        opacity=opacity(attended * style.score_alpha),
         colour_map=style.contribution_map,
         lower=shown.lower,
         upper=shown.upper,
@@ -218,7 +218,7 @@ def _spread(
         levels=quantised(values, shown),
         values=level_values(shown),
         colours=level_colours(np.linspace(0, 1, N_LEVELS), style.spread_map),
-        opacity=_opacity(attended * style.score_alpha),
+        opacity=opacity(attended * style.score_alpha),
         colour_map=style.spread_map,
         lower=shown.lower,
         upper=shown.upper,
@@ -252,7 +252,7 @@ def _tissue(heatmaps: HeatmapSet) -> DisplayMap:
         levels=heatmaps.tissue.astype(np.uint8),
         values=values,
         colours=colours,
-        opacity=_opacity(heatmaps.tissue * _TISSUE_ALPHA),
+        opacity=opacity(heatmaps.tissue * _TISSUE_ALPHA),
         colour_map="tissue",
         lower=0.0,
         upper=1.0,
@@ -260,6 +260,6 @@ def _tissue(heatmaps: HeatmapSet) -> DisplayMap:
     )
 
 
-def _opacity(alpha: np.ndarray) -> np.ndarray:
+def opacity(alpha: np.ndarray) -> np.ndarray:
     """Return alpha in [0, 1] as uint8."""
     return np.rint(alpha * 255).astype(np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.artefacts import artefact_sentences
 from heatmaps_ome.ensemble import agreement
 from heatmaps_ome.report.page import INDEX
 from heatmaps_ome.results import VIEWERS
@@ -44,6 +45,7 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
             lines += [f"  {line}" for line in _faithfulness(outcome, true_class)]
             if outcome.regions:
                 lines.append(f"  regions: {outcome.regions['sentence']}")
+            lines += [f"  {line}" for line in artefact_sentences(outcome.artefacts, true_class)]
             lines.append(f"  {outcome.folder}")
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
     if folders:

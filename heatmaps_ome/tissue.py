@@ -11,10 +11,10 @@ from heatmaps_ome.geometry import YX, Grid, Shape, Window
 if TYPE_CHECKING:
     from heatmaps_ome.slide import SlideReader
 
-_PER_CELL = 8
+PER_CELL = 8
 """Brightness samples along a cell's side; the mean over them is the cell's brightness."""
 
-_LUMA = np.array([299, 587, 114], np.float32) / 1000
+LUMA = np.array([299, 587, 114], np.float32) / 1000
 """ITU-R 601-2 luma, which is Pillow's mode "L"."""
 
 _STRIP_CELLS = 64
@@ -67,19 +67,36 @@ def brightness(slide: SlideReader, grid: Grid, row: int, stop: int) -> np.ndarra
     -------
     (stop - row, cols) float32, luma in 0..255; white where no slide is
     """
+    rgb, inside = cell_samples(slide, grid, row, stop)
+    n_samples = inside.sum(axis=(1, 3), dtype=np.float32)
+    total = (rgb @ LUMA * inside).sum(axis=(1, 3))
+    return np.where(n_samples > 0, total / np.maximum(n_samples, 1), 255)
+
+
+def cell_samples(
+    slide: SlideReader, grid: Grid, row: int, stop: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``PER_CELL`` × ``PER_CELL`` colours of each cell in rows of cells.
+
+    Returns
+    -------
+    rgb : (stop - row, PER_CELL, cols, PER_CELL, 3) uint8
+    inside : (stop - row, PER_CELL, cols, PER_CELL) bool
+        Samples that lie on the slide; the others are black.
+    """
     fine = _sample_lattice(slide, grid)
-    before = grid.l0_origin.over(grid.l0_cell).times(_PER_CELL)
-    top, left = round(before.y) + row * _PER_CELL, round(before.x)
-    shape = ((stop - row) * _PER_CELL, grid.shape.cols * _PER_CELL)
-    total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    before = grid.l0_origin.over(grid.l0_cell).times(PER_CELL)
+    top, left = round(before.y) + row * PER_CELL, round(before.x)
+    shape = ((stop - row) * PER_CELL, grid.shape.cols * PER_CELL)
+    rgb, inside = np.zeros((*shape, 3), np.uint8), np.zeros(shape, bool)
     start, end = max(0, top), min(fine.shape.rows, top + shape[0])
     first, last = max(0, left), min(fine.shape.cols, left + shape[1])
     if start < end and first < last:
-        luma = slide.read(fine, Window(start, first, end - start, last - first)) @ _LUMA
         where = (slice(start - top, end - top), slice(first - left, last - left))
-        total[where], weight[where] = luma, 1
-    n_samples = _block_sum(weight)
-    return np.where(n_samples > 0, _block_sum(total) / np.maximum(n_samples, 1), 255)
+        rgb[where] = slide.read(fine, Window(start, first, end - start, last - first))
+        inside[where] = True
+    cells = (stop - row, PER_CELL, grid.shape.cols, PER_CELL)
+    return rgb.reshape(*cells, 3), inside.reshape(cells)
 
 
 def _sample_lattice(slide: SlideReader, grid: Grid) -> Grid:
@@ -88,7 +105,7 @@ def _sample_lattice(slide: SlideReader, grid: Grid) -> Grid:
     A sample that reached past the slide would be brightened by what is not there; so samples
     are stretched, over the whole slide by half of one at most (1/16 of a cell).
     """
-    step = grid.l0_cell.times(1 / _PER_CELL)
+    step = grid.l0_cell.times(1 / PER_CELL)
     shape = Shape(
         max(1, round(slide.shape.rows / step.y)), max(1, round(slide.shape.cols / step.x))
     )
@@ -98,10 +115,3 @@ def _sample_lattice(slide: SlideReader, grid: Grid) -> Grid:
         YX(0.0, 0.0),
         grid.mpp,
     )
-
-
-def _block_sum(samples: np.ndarray) -> np.ndarray:
-    """Return the sums over the samples of each cell."""
-    rows, cols = samples.shape
-    blocks = samples.reshape(rows // _PER_CELL, _PER_CELL, cols // _PER_CELL, _PER_CELL)
-    return blocks.sum(axis=(1, 3))

@@ -26,6 +26,7 @@ from heatmaps_ome.provenance import file_digests
 NAME = "a"
 IMAGE, VALUES = f"{NAME}.ome.zarr", f"{NAME}.values.ome.zarr"
 LABEL, TISSUE = f"{IMAGE}/labels/attention", f"{IMAGE}/labels/tissue"
+WINNER = f"{IMAGE}/labels/winner"
 OVERLAY, VALUE_TIFF = f"{NAME}.attention.ome.tiff", f"{NAME}.values.ome.tiff"
 FLAT, MANIFEST = f"{NAME}.attention.flat.ome.zarr", "maps.json"
 PREVIEW = "previews/slide.png"
@@ -329,6 +330,16 @@ def label_zero_transparent(folder):
         said["image-label"]["colors"][0]["rgba"] = [0, 0, 0, 255]
 
 
+def label_classes(folder):
+    with edited(folder / WINNER / ".zattrs") as said:
+        first, second = said["image-label"]["properties"][1:3]
+        first["winner"], second["winner"] = second["winner"], first["winner"]
+        said["image-label"]["heatmaps_ome"]["categories"].reverse()
+    with edited(folder / MANIFEST) as said:
+        [shown] = [each for each in said["maps"] if each["name"] == "winner"]
+        shown["categories"].reverse()
+
+
 def values_finite_where_tissue(folder):
     with edited(folder / VALUES / ".zattrs") as said:
         said["heatmaps_ome"]["tissue_cells"] += 1
@@ -480,8 +491,9 @@ BROKEN = {
         level_sizes_halve_up, chunks, codecs, no_translation, omero_complete, levels_agree, ome_xml,
         labels_listed, label_levels_agree, label_count_equals_image, label_no_omero,
         label_dtype_integer, label_source, label_colours_complete, label_values_have_properties,
-        label_zero_transparent, values_finite_where_tissue, values_add_up, values_leave_one_out,
-        values_members, placement_values, tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha,
+        label_zero_transparent, label_classes, values_finite_where_tissue, values_add_up,
+        values_leave_one_out, values_members,
+        placement_values, tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha,
         tiff_physical_size, tiff_levels_agree, value_tiff_form, value_tiff_levels,
         value_tiff_physical_size, value_tiff_channels, placement_image, placement_labels,
         placement_overlay, placement_value_tiff, flat_named, flat_blend, manifest_agrees,

@@ -152,7 +152,7 @@ def _named(name, title, levels, names, maps) -> DisplayMap:
     opacity = np.where(levels > 0, 200, 0).astype(np.uint8)
     return DisplayMap(
         name, title, title.lower(), maps.grid, levels, values, colours, opacity, "named",
-        0.0, 255.0, alpha=0.8, names=tuple(names),
+        0.0, 255.0, alpha=0.8, categories=tuple(names),
     )  # fmt: skip
 
 

@@ -14,12 +14,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module imports from its own layer's subpackage or from layers below.
 LAYERS = [
     {"heatmaps_ome", "errors", "geometry"},
-    {"slide", "display", "explain", "heatmaps", "ensemble", "options", "consistency"},
+    {"slide", "display", "explain", "heatmaps", "ensemble", "options", "consistency", "winner"},
     {"openslide_reader", "tissue", "blocks", "pooling", "cache", "reading", "normalise",
      "pyramid", "arguments", "provenance", "progress", "results", "colour",
      "viewer_files", "memory", "resampling", "stopwatch", "working_copy", "outlines", "regions",
      "top_tiles", "artefacts"},
-    {"extractors", "models", "rendering"},
+    {"extractors", "models", "rendering", "categories"},
     {"features", "plain_tiles", "inference", "export", "planning", "raw_maps", "sizing",
      "model_set"},
     {"preflight", "delivery", "qupath", "viewers", "report"},

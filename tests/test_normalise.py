@@ -98,14 +98,19 @@ def test_a_scaling_survives_its_file_exactly(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["scaling.json"]
 
 
-def test_a_file_of_the_first_format_has_no_ranges_of_leave_one_out(tmp_path):
-    scaling, path = fitted(heatmap_set(GRID, SLIDE)), tmp_path / "scaling.json"
+def test_files_of_the_first_formats_have_no_ranges_of_later_maps(tmp_path):
+    maps = heatmap_set(GRID, SLIDE, ("a", "b", "c"))
+    scaling, path = fitted(maps), tmp_path / "scaling.json"
     scaling.save(path)
+    assert len(scaling.margins) == 3
     said = json.loads(path.read_text())
-    assert said.pop("format") == "heatmaps-ome scaling 2"
+    assert said.pop("format") == "heatmaps-ome scaling 3"
+    del said["margins"]
+    path.write_text(json.dumps({"format": "heatmaps-ome scaling 2", **said}))
+    assert CohortScaling.load(path) == replace(scaling, margins=())
     del said["leave_one_out"]
     path.write_text(json.dumps({"format": "heatmaps-ome scaling 1", **said}))
-    assert CohortScaling.load(path) == replace(scaling, leave_one_out=())
+    assert CohortScaling.load(path) == replace(scaling, leave_one_out=(), margins=())
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "x"}', '{"format": 1, "a": 2}'])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from heatmaps_ome.artefacts import KINDS
 from heatmaps_ome.colour import class_colours
 from heatmaps_ome.ensemble import measured, measurements
 from heatmaps_ome.export.protocol import Settings
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.heatmaps import HeatmapSet
 
+ARTEFACT: Final = "artefact"
+"""The last column, the only one of words after the class."""
 CSV_ENDING, GEOJSON_ENDING = ".cells.csv", ".cells.geojson"
 NAME: Final = "heatmaps-ome cell"
 """By which the script for QuPath knows our objects again, to replace them."""
@@ -73,11 +76,14 @@ class _Cells:
         Index of each cell's predicted class; -1 where it has none.
     values : list of list of str
         By channel; empty where a value is not finite.
+    artefacts : list of list of str
+        The one column of kinds of artefacts, empty for none; no column where they are not known.
     """
 
     l0_places: tuple[list[str], list[str], list[str], list[str]]
     classes: list[int]
     values: list[list[str]]
+    artefacts: list[list[str]]
 
 
 def plain_field(text: str) -> str:
@@ -106,10 +112,12 @@ def _write_csv(heatmaps: HeatmapSet, path: Path) -> None:
     names = [plain_field(name) for name in heatmaps.classes] + [""]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*_PLACE, "class", *measurements(heatmaps).values()])
+        last = [ARTEFACT] if heatmaps.artefacts is not None else []
+        writer.writerow([*_PLACE, "class", *measurements(heatmaps).values(), *last])
         for cells in _chunks(heatmaps):
             predicted = [names[index] for index in cells.classes]
-            writer.writerows(zip(*cells.l0_places, predicted, *cells.values, strict=True))
+            columns = (*cells.l0_places, predicted, *cells.values, *cells.artefacts)
+            writer.writerows(zip(*columns, strict=True))
 
 
 def _write_geojson(heatmaps: HeatmapSet, path: Path) -> None:
@@ -170,7 +178,8 @@ def _chunks(heatmaps: HeatmapSet) -> Iterator[_Cells]:
             side[index].tolist()
             for side, index in ((lefts, cols), (tops, rows), (widths, cols), (heights, rows))
         )
-        yield _Cells(places, _predicted(heatmaps, cells), [_texts(c[cells]) for c in channels])
+        values = [_texts(channel[cells]) for channel in channels]
+        yield _Cells(places, _predicted(heatmaps, cells), values, _artefacts(heatmaps, cells))
 
 
 def _sides(l0_edges: np.ndarray, l0_limit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -192,6 +201,13 @@ def _predicted(heatmaps: HeatmapSet, cells: np.ndarray) -> list[int]:
     scores = heatmaps.scores.reshape(len(heatmaps.classes), -1)[:, cells]
     known = np.isfinite(scores).all(axis=0)
     return np.where(known, np.nan_to_num(scores).argmax(axis=0), -1).tolist()
+
+
+def _artefacts(heatmaps: HeatmapSet, cells: np.ndarray) -> list[list[str]]:
+    """Return the column of the cells' artefacts, or no column."""
+    if heatmaps.artefacts is None:
+        return []
+    return [np.array(["", *KINDS])[heatmaps.artefacts.reshape(-1)[cells]].tolist()]
 
 
 def _texts(values: np.ndarray) -> list[str]:

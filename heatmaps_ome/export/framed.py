@@ -1,4 +1,4 @@
-"""What stands around a picture of a slide: title, prediction, scale bar and colour bar."""
+"""What stands around a picture of a slide: title, prediction, scale bar, and what colours mean."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from heatmaps_ome.export.captions import (
     width_px,
     wrapped,
 )
+from heatmaps_ome.export.legend import SWATCH, Entry, legend
 from heatmaps_ome.geometry import Shape, Window
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ DPI = 72
 _LEAST_WIDTH_PX = 760
 _ALIKE = 1e-4
 """Relative difference below which two values are one: numbers of five digits help nobody."""
+_LINE = 1.6
+"""From one line of a legend to the next, in heights of its text."""
 _INK, _FAINT, _BORDER = "#1a1a1a", "#555555", "#adadad"
 
 
@@ -101,7 +104,9 @@ def framed(extent: Grid, caption: Caption, shown: DisplayMap) -> Framed:
     lines = _lines(caption, unit, width)
     margin = round(1.5 * unit)
     head = round(sum(1.4 * line.size for line in lines) + 0.6 * unit)
-    foot = round((6.7 if any(shown.ends) else 5.2) * unit)
+    bar_width = round(min(0.55 * width, 34 * unit))
+    entries = legend(shown, unit, bar_width)
+    foot = round(max(6.7 if any(shown.ends) else 5.2, _legend_height(entries)) * unit)
     full = (2 * margin + width, 2 * margin + head + rows + foot)
     figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
     layout = Layout(figure, full, unit)
@@ -110,9 +115,12 @@ def framed(extent: Grid, caption: Caption, shown: DisplayMap) -> Framed:
     around = box.grown(1, Shape(full[1], full[0]))
     layout.fill(around.col, around.row, around.cols, around.rows, _BORDER)
     draw_scale_bar(layout, (margin, box.row_stop + 1.5 * unit), extent.um_cell.x, 0.3 * width)
-    bar_width = round(min(0.55 * width, 34 * unit))
     left = margin + width - bar_width - round(1.5 * unit)
-    _draw_colours(layout, shown, (left, box.row_stop + round(1.2 * unit), bar_width, round(unit)))
+    below = (left, box.row_stop + round(1.2 * unit), bar_width, round(unit))
+    if entries:
+        _draw_legend(layout, shown, entries, below)
+    else:
+        _draw_colours(layout, shown, below)
     return Framed(figure, box)
 
 
@@ -184,6 +192,29 @@ def draw_scale_bar(
     (left, top), unit = place, layout.unit
     layout.fill(left, top, um / um_per_px, 0.35 * unit, _INK)
     layout.text(left, top + 0.8 * unit, Line(text, unit, False, _INK))
+
+
+def _legend_height(entries: list[Entry]) -> float:
+    """Return how much of the foot a legend takes, in heights of its text; 0 for none."""
+    return 1.2 + _LINE * (entries[-1].line + 2) if entries else 0.0
+
+
+def _draw_legend(
+    layout: Layout, shown: DisplayMap, entries: list[Entry], box: tuple[int, int, int, int]
+) -> None:
+    """Draw swatches with their names, and above them what they are."""
+    left, top, width, height = box
+    quantity = shortened(drawable(shown.quantity), layout.unit, width)
+    layout.text(left, top - 0.1 * layout.unit, Line(quantity, layout.unit, False, _FAINT))
+    for entry in entries:
+        place = left + entry.left
+        row = top + round(_LINE * layout.unit) * (entry.line + 1)
+        if entry.level:
+            box_of = (round(place), row, height, height)
+            layout.axes(box_of).set_facecolor(shown.colours[entry.level] / 255.0)
+            place += SWATCH * layout.unit
+        line = Line(entry.text, layout.unit, False, _INK)
+        layout.text(place, row - 0.1 * layout.unit, line)
 
 
 def _draw_colours(layout: Layout, shown: DisplayMap, box: tuple[int, int, int, int]) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.colour import class_colours, hex_colours
+from heatmaps_ome.display import ARTEFACTS, MARGIN, WINNER
 from heatmaps_ome.ensemble import all_channel_names, measurements
 from heatmaps_ome.export.ngff import json_ready
+from heatmaps_ome.heatmaps import class_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from heatmaps_ome.display import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.heatmaps import HeatmapSet
 
 MANIFEST = "maps.json"
 _FORMAT = "heatmaps-ome maps 1"
+VALUES = ".values.ome.zarr"
 
 
 def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
@@ -36,7 +40,9 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
     dict
         Places and sizes are in level-0 pixels from the slide's outer top left corner; ``colours``
         are those of ``levels_lower`` to ``levels_upper``, evenly spaced; a map that ``fades`` is
-        as opaque as ``alpha`` times the attention's place between its ends.
+        as opaque as ``alpha`` times the attention's place between its ends. A map with
+        ``categories`` sorts cells into kinds: 1, 2, … are the first, the second of them, which have
+        the first, the second of its colours.
     """
     heatmaps, name = result.heatmaps, result.slide.name
     channels, in_tables = all_channel_names(heatmaps), measurements(heatmaps)
@@ -54,7 +60,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "prediction": prediction,
         "grid": grid_facts(heatmaps.grid),
         "image": there(".ome.zarr"),
-        "values": there(".values.ome.zarr"),
+        "values": there(VALUES),
         "values_tiff": there(".values.ome.tiff"),
         "cells": there(".cells.csv"),
         "cells_geojson": there(".cells.geojson"),
@@ -65,6 +71,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
             {
                 **_map(shown),
                 **_channel(shown.name, channels, in_tables),
+                "worked_out": _worked_out(shown, heatmaps, there(VALUES)),
                 "overlay": there(f".{shown.name}.ome.tiff"),
                 "flat": there(f".{shown.name}.flat.ome.zarr"),
             }
@@ -100,6 +107,29 @@ def _channel(name: str, channels: list[str], in_tables: Mapping[str, str]) -> di
     """Return where a map's raw values are: channel of the values, measurement of the cells."""
     channel = channels.index(name) if name in channels else None
     return {"channel": channel, "measurement": in_tables.get(name)}
+
+
+def _worked_out(
+    shown: DisplayMap, heatmaps: HeatmapSet, values: str | None
+) -> dict[str, Any] | None:
+    """Return how a map without a channel follows from the values, None if it has one.
+
+    Returns
+    -------
+    dict or None
+        ``highest_of``: channels, of whose highest value the place counted from 1 is the map's;
+        ``channel`` and ``minus_highest_of``: a channel less the highest of some;
+        ``label``: a label on the grid of the values.
+    """
+    scores = range(1, len(heatmaps.classes) + 1)
+    if shown.name == WINNER:
+        return {"highest_of": [*scores]}
+    if shown.name.startswith(f"{MARGIN}-"):
+        own = 1 + class_keys(heatmaps.classes).index(shown.name.removeprefix(f"{MARGIN}-"))
+        return {"channel": own, "minus_highest_of": [each for each in scores if each != own]}
+    if shown.name == ARTEFACTS and values is not None:
+        return {"label": f"{values}/labels/{ARTEFACTS}"}
+    return None
 
 
 def _map(shown: DisplayMap) -> dict[str, Any]:

@@ -114,10 +114,14 @@ def image_label(shown: DisplayMap, slide: Mapping[str, Any]) -> dict[str, Any]:
     ]
     # Levels that stand for nothing have an entry too, for ome-zarr-models wants one per colour,
     # but no value: null would be shown.
-    properties = [
-        {"label-value": level}
-        | ({shown.name: _seven_digits(value)} if level > 0 and np.isfinite(value) else {})
+    stands_for = dict(enumerate(shown.categories, start=1)) or {
+        level: _seven_digits(value)
         for level, value in enumerate(shown.values)
+        if level > 0 and np.isfinite(value)
+    }
+    properties = [
+        {"label-value": level} | ({shown.name: stands_for[level]} if level in stands_for else {})
+        for level in range(len(shown.values))
     ]
     own = {
         **shown.facts(),

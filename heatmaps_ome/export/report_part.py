@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.display import pictured
+from heatmaps_ome.display import TISSUE
 from heatmaps_ome.export.manifest import grid_facts, slide_facts
 from heatmaps_ome.export.ngff import json_ready
 from heatmaps_ome.export.png import thumbnail_lattice
@@ -87,7 +87,9 @@ class ReportExporter:
             "grid": grid_facts(heatmaps.grid),
             "tissue_cells": heatmaps.tissue_cells,
             "tissue": packed_mask(heatmaps.tissue),
-            "maps": [_map(shown, heatmaps, raw) for shown in pictured(result.maps)],
+            "maps": [
+                _map(shown, heatmaps, raw) for shown in result.maps if shown.name != TISSUE
+            ],
             "thumbnail": self._thumbnail(slide),
             **sections(result, pictures),
         })  # fmt: skip
@@ -125,10 +127,9 @@ def _map(shown: DisplayMap, heatmaps: HeatmapSet, raw: Mapping[str, np.ndarray])
         "fades": shown.fades,
         "l0_origin": shown.grid.l0_origin._asdict(),
         "colours": base64.b64encode(shown.colours[1:, :3].tobytes()).decode("ascii"),
-        "names": list(shown.names),
     }
     levels = shown.levels[heatmaps.tissue]
-    if shown.names:
+    if shown.categories:
         return {**said, "levels": packed_levels(levels)}
     values = raw[shown.name][heatmaps.tissue] if shown.name in raw else shown.values[levels]
     return {

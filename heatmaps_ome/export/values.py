@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from heatmaps_ome import __version__
+from heatmaps_ome.artefacts import KINDS
+from heatmaps_ome.categories import artefact_map
 from heatmaps_ome.consistency import Consistency
+from heatmaps_ome.display import ARTEFACTS
 from heatmaps_ome.ensemble import all_channel_names, all_channels, records
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.ngff import PIXEL_ORIGIN, json_ready, multiscales, omero
+from heatmaps_ome.export.ngff import PIXEL_ORIGIN, image_label, json_ready, multiscales, omero
 from heatmaps_ome.export.ngff_store import create_array, create_group
 from heatmaps_ome.export.ome_xml import OmeImage
 from heatmaps_ome.export.ome_zarr import write_ome_xml
@@ -36,7 +40,7 @@ def write_values(
 
     The channels are attention, the classes' scores and, where the model has them, the classes'
     contributions and leave-one-out falls, in this order; of several models, then the standard
-    deviation over them of each.
+    deviation over them of each. Artefacts are a label on the same grid.
 
     Parameters
     ----------
@@ -68,6 +72,8 @@ def write_values(
     }
     group = create_group(path, attributes, ngff)
     create_array(group, "0", grid.shape, "float32", len(stack))[...] = stack
+    if heatmaps.artefacts is not None:
+        _write_artefacts(heatmaps, heatmaps.artefacts, path, ngff)
     image = OmeImage(
         heatmaps.slide_name, grid.shape, grid.um_cell, "float", tuple((n, None) for n in names)
     )
@@ -95,6 +101,9 @@ def read_values(path: Path) -> HeatmapSet:
             )
         stack = np.asarray(zarr.open_array(path / "0", mode="r")[...])
         heatmaps = _heatmaps(facts, stack)
+        # The first versions had none.
+        if facts.get("artefacts", False):
+            heatmaps = replace(heatmaps, artefacts=_read_artefacts(heatmaps, path))
     except ResultError:
         raise
     except _UNREADABLE as error:
@@ -109,6 +118,34 @@ def read_values(path: Path) -> HeatmapSet:
             "written; the copy is incomplete, copy it again"
         )
     return heatmaps
+
+
+def _write_artefacts(heatmaps: HeatmapSet, artefacts: np.ndarray, path: Path, ngff: Ngff) -> None:
+    """Write artefacts as a label of the values, on their grid and at its place."""
+    grid = heatmaps.grid
+    create_group(path / "labels", {"labels": [ARTEFACTS]}, ngff)
+    attributes = {
+        "multiscales": [
+            multiscales(
+                ARTEFACTS, grid.um_cell, 1, "none", um_origin=grid.um_origin, channels=False
+            )
+        ],
+        "image-label": image_label(
+            artefact_map(heatmaps, artefacts), {"name": heatmaps.slide_name}
+        ),
+    }
+    group = create_group(path / "labels" / ARTEFACTS, attributes, ngff)
+    create_array(group, "0", grid.shape, "uint8")[...] = artefacts
+
+
+def _read_artefacts(heatmaps: HeatmapSet, path: Path) -> np.ndarray:
+    """Return the artefacts that lie with the values; ValueError if they cannot be these."""
+    import zarr
+
+    found = np.asarray(zarr.open_array(path / "labels" / ARTEFACTS / "0", mode="r")[...])
+    if found.shape != heatmaps.tissue.shape or found.dtype != np.uint8 or found.max() > len(KINDS):
+        raise ValueError(f"artefacts of {found.dtype} {found.shape} are none of its cells")
+    return found
 
 
 def _window(channel: np.ndarray) -> dict[str, float]:
@@ -143,6 +180,7 @@ def _facts(heatmaps: HeatmapSet) -> dict[str, Any]:
         "tissue_cells": heatmaps.tissue_cells,
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
         **({"members": records(heatmaps), "several": _SEVERAL} if heatmaps.members else {}),
+        "artefacts": heatmaps.artefacts is not None,
     }
 
 

@@ -167,7 +167,7 @@ def _map_name(path: Path, values: Values) -> str:
     plain = path.name
     for ending in (FLAT_STORE, *OVERLAYS):
         plain = plain.removesuffix(ending)
-    found = [name for name in values.names if plain.endswith(f".{name}")]
+    found = [name for name in values.drawn_names if plain.endswith(f".{name}")]
     if not found:
-        raise ValueError(f"{path.name} is named after none of {', '.join(values.names)}")
+        raise ValueError(f"{path.name} is named after none of {', '.join(values.drawn_names)}")
     return max(found, key=len)

@@ -1,4 +1,4 @@
-"""Rules for labels: as many levels as the image, whole numbers, colours and values for each."""
+"""Rules for labels: as many levels as the image, whole numbers, colours and meanings for each."""
 
 from __future__ import annotations
 
@@ -64,11 +64,21 @@ class Label:
 
     @property
     def stands_for(self) -> dict[int, float]:
-        """The number that each value stands for, without those that stand for none."""
-        return {
+        """The number that each value stands for, its own where that is a name; without the rest."""
+        numbers: dict[int, float] = {
             entry["label-value"]: entry[self.name]
             for entry in self.block["properties"]
             if isinstance(entry.get(self.name), int | float)
+        }
+        return numbers | {value: float(value) for value in self.names}
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The name that each value stands for, without those that stand for a number or nothing."""
+        return {
+            entry["label-value"]: entry[self.name]
+            for entry in self.block["properties"]
+            if isinstance(entry.get(self.name), str)
         }
 
 
@@ -147,7 +157,7 @@ def _colours(label: Label) -> Iterator[str]:
 
 
 def _values(label: Label) -> Iterator[str]:
-    """Demand the number that each value stands for: without it a level means nothing."""
+    """Demand the number or name that each value stands for: without it a level means nothing."""
     known = label.stands_for
     without = [value for value in label.used.tolist() if value != 0 and value not in known]
     if without:
@@ -177,7 +187,7 @@ LABEL: tuple[Rule[Label], ...] = (
     Rule("label-dtype-integer", "labels are whole numbers", _whole_numbers),
     Rule("label-source", "a label names its image and version", _source),
     Rule("label-colours-complete", "each value of a label has one colour", _colours),
-    Rule("label-values-have-properties", "each value of a label stands for a number", _values),
+    Rule("label-values-have-properties", "each value of a label stands for something", _values),
     Rule("label-zero-transparent", "0 is transparent", _zero),
 )
 """Of a label."""

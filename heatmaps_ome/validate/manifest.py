@@ -99,6 +99,9 @@ def _placed(said: dict[str, Any], values: Values) -> Iterator[str]:
         if not np.allclose(found, wanted, rtol=1e-6, atol=1e-6):
             yield f"the {what} are {tuple(found)} µm here and {tuple(wanted)} µm in the values"
     for shown in said["maps"]:
+        label = (shown.get("worked_out") or {}).get("label")
+        if label is not None and not (values.pyramid.path.parent / label).is_dir():
+            yield f"{shown['name']} is worked out of {label}, which is not there"
         channel = values.names.index(shown["name"]) if shown["name"] in values.names else None
         if shown["channel"] != channel:
             yield f"{shown['name']} is channel {channel} of the values, not {shown['channel']}"
@@ -107,9 +110,14 @@ def _placed(said: dict[str, Any], values: Values) -> Iterator[str]:
 def _coloured(shown: dict[str, Any], label: Label) -> Iterator[str]:
     """Demand the range and the colours of a map's label."""
     own = label.block["heatmaps_ome"]
-    for key in ("title", "quantity", "colour_map", "lower", "upper", "middle"):
-        if shown[key] != own[key]:
-            yield f"{shown['name']} has the {key} {shown[key]!r} here, {own[key]!r} in its label"
+    for key in ("title", "quantity", "colour_map", "lower", "upper", "middle", "categories"):
+        # Earlier versions named no categories.
+        here, there = shown.get(key), own.get(key)
+        if here != there:
+            yield f"{shown['name']} has the {key} {here!r} here, {there!r} in its label"
+    here, there = shown.get("categories") or [], [name for _, name in sorted(label.names.items())]
+    if here != there:
+        yield f"{shown['name']} has the categories {here} here, values named {there} in its label"
     # A level without a colour is told by another rule.
     differing = [
         level

@@ -131,6 +131,14 @@ def _label(placed: tuple[Label, Values]) -> Iterator[str]:
         )
 
 
+def _classes(placed: tuple[Label, Values]) -> Iterator[str]:
+    """Demand the model's classes as the names of the winner's values."""
+    label, values = placed
+    wanted = dict(enumerate(values.facts["classes"], start=1))
+    if label.name == "winner" and label.names != wanted:
+        yield f"the values are named {label.names}, the model's classes are {wanted}"
+
+
 def _table(label: Label) -> tuple[np.ndarray, float]:
     """Return the number that each level stands for, NaN for none, and half a step of them."""
     known = label.stands_for
@@ -165,8 +173,9 @@ class PlacedMap:
     def alpha(self) -> np.ndarray:
         """Return the opacity of each cell, (rows, cols) in 0..255."""
         options, tissue = self.record["options"], self.values.tissue
-        if self.name == "attention":
-            return np.rint(tissue * options["att_alpha"] * 255)
+        if self.name in ("attention", "winner"):
+            known = tissue & ~np.isnan(self.values.channel(self.name))
+            return np.rint(known * options["att_alpha"] * 255)
         ends = self.record["scaling"]["attention"]
         attention = np.nan_to_num(self.values.channel("attention").astype(np.float64), nan=-np.inf)
         position = (attention - ends["lower"]) / (ends["upper"] - ends["lower"])
@@ -271,6 +280,7 @@ IMAGE_PLACE: tuple[Rule[tuple[Pyramid, Values]], ...] = (
 )
 LABEL_PLACE: tuple[Rule[tuple[Label, Values]], ...] = (
     Rule("placement-labels", "labels show each cell's value at its µm", _label),
+    Rule("label-classes", "the values of the winner are named after the model's classes", _classes),
 )
 OVERLAY_PLACE: tuple[Rule[tuple[Overlay, PlacedMap]], ...] = (
     Rule("placement-overlay", "overlays show each cell's colour and opacity at its µm", _overlay),

@@ -63,16 +63,24 @@ def check_image(path: Path, findings: Findings) -> tuple[Pyramid | None, dict[st
     if image is None:
         return None, {}
     findings.hold(image, path, SHARED, DRAWN, COLOURED, IMAGE_LEVELS, ZARR_XML, LISTED)
+    labels = _checked_labels(image, findings)
+    for label in labels.values():
+        findings.hold(label.pyramid, label.pyramid.path, DRAWN)
+    return image, labels
+
+
+def _checked_labels(image: Pyramid, findings: Findings) -> dict[str, Label]:
+    """Check what any label must be, of an image or of values; return those that can be read."""
     labels = {}
-    for name in findings.opened(path, label_names) or []:
-        pyramid = findings.opened(path / "labels" / name, open_pyramid)
+    for name in findings.opened(image.path, label_names) or []:
+        pyramid = findings.opened(image.path / "labels" / name, open_pyramid)
         if pyramid is None:
             continue
         label = Label(name, pyramid, image)
-        findings.hold(pyramid, pyramid.path, SHARED, DRAWN, LABEL_LEVELS)
+        findings.hold(pyramid, pyramid.path, SHARED, LABEL_LEVELS)
         findings.hold(label, pyramid.path, LABEL)
         labels[name] = label
-    return image, labels
+    return labels
 
 
 def check_values(path: Path, findings: Findings, *, as_reference: bool = False) -> Values | None:
@@ -81,8 +89,9 @@ def check_values(path: Path, findings: Findings, *, as_reference: bool = False) 
     if pyramid is None:
         return None
     values = Values(pyramid, as_reference)
-    findings.hold(pyramid, path, SHARED, COLOURED, ZARR_XML)
+    findings.hold(pyramid, path, SHARED, COLOURED, ZARR_XML, LISTED)
     findings.hold(values, path, VALUES)
+    _checked_labels(pyramid, findings)
     return values
 
 

@@ -7,17 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import zarr
 
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from heatmaps_ome.validate.ngff import Pyramid
 
 _CLOSE = 1e-3
-_FALLS = "leave-one-out-"
+_FALLS, _SCORE, _MARGIN = "leave-one-out-", "score-", "margin-"
 _SPREAD = "sd-"
 """What the name of a standard deviation over several models begins with."""
 
@@ -77,11 +79,41 @@ class Values:
         shape = self.facts["slide_shape"]
         return YX(shape["rows"], shape["cols"]).times(YX(**self.facts["mpp"]))
 
+    @property
+    def drawn_names(self) -> tuple[str, ...]:
+        """Names of all maps that there may be drawings of."""
+        margins = (_MARGIN + name.removeprefix(_SCORE) for name in self._scores)
+        return (*self.names, "tissue", "winner", *margins, "artefacts")
+
+    @property
+    def _scores(self) -> list[str]:
+        """Names of the channels of scores, in the classes' order."""
+        return [name for name in self.names if name.startswith(_SCORE)]
+
     def channel(self, name: str) -> np.ndarray:
-        """Return the (rows, cols) map of a name; "tissue" is 1 and NaN."""
+        """Return the (rows, cols) map of a name; NaN where it has no value.
+
+        "tissue" is 1, "winner" and "artefacts" count their classes and kinds from 1.
+        """
         if name == "tissue":
             return np.where(self.tissue, 1.0, np.nan)
+        if name == "artefacts":
+            found = np.asarray(zarr.open_array(self._artefacts, mode="r")[...], np.float64)
+            return np.where(found > 0, found, np.nan)
+        if name == "winner":
+            scores = np.stack([self.channel(each) for each in self._scores])
+            known = np.isfinite(scores).all(axis=0)
+            return np.where(known, 1.0 + np.where(known, scores, 0).argmax(axis=0), np.nan)
+        if name.startswith(_MARGIN):
+            own = _SCORE + name.removeprefix(_MARGIN)
+            rivals = [self.channel(each) for each in self._scores if each != own]
+            return self.channel(own) - np.max(rivals, axis=0)
         return self.stack[self.names.index(name)]
+
+    @property
+    def _artefacts(self) -> Path:
+        """Where the artefacts are."""
+        return self.pyramid.path / "labels" / "artefacts" / "0"
 
 
 def _finite(values: Values) -> Iterator[str]:
@@ -112,7 +144,7 @@ def _add_up(values: Values) -> Iterator[str]:
     tissue = values.tissue
     if not tissue.any():
         return
-    keys = [name for name in values.names if name.startswith("score-")]
+    keys = [name for name in values.names if name.startswith(_SCORE)]
     scores = np.stack([values.channel(key)[tissue] for key in keys]).astype(np.float64)
     off = float(np.abs(scores.sum(axis=0) - 1).max())
     if not (off < _CLOSE and scores.min() >= 0):

@@ -41,15 +41,27 @@ def show(folder: Path, viewer: ViewerModel) -> None:
         for each in reversed(facts["maps"]):
             _add_label(store, each, viewer)
     values = zarr.open_group(folder / facts["values"], mode="r")["0"]
-    drawn = [each for each in facts["maps"] if each["channel"] is not None]
-    for each in reversed(drawn):
-        _add_values(values[each["channel"]], each, facts["grid"], viewer)
+    drawn = [(each, _values_of(each, values)) for each in facts["maps"]]
+    drawn = [(each, found) for each, found in drawn if found is not None]
+    for each, found in reversed(drawn):
+        _add_values(found, each, facts["grid"], viewer)
     if drawn:
         viewer.layers[-1].visible = True
     # Since napari 0.9 overlays belong to the canvas.
     overlays = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
     overlays.scale_bar.visible = True
     viewer.title = f"{facts['slide']['name']} – {_prediction(facts['prediction'])}"
+
+
+def _values_of(about: dict[str, Any], values: zarr.Array) -> np.ndarray | None:
+    """Return a map's raw floats, or None of one that has none: labels show kinds of cells."""
+    if about["channel"] is not None:
+        return np.asarray(values[about["channel"]])
+    rivals = (about.get("worked_out") or {}).get("minus_highest_of")
+    if rivals is None:
+        return None
+    own = np.asarray(values[about["worked_out"]["channel"]])
+    return own - np.max([np.asarray(values[rival]) for rival in rivals], axis=0)
 
 
 def _add_slide(store: zarr.Group, name: str, viewer: ViewerModel) -> None:
@@ -71,7 +83,7 @@ def _add_values(
     um_cell, um_origin = _yx(grid["l0_cell"]) * mpp, _yx(grid["l0_origin"]) * mpp
     colours = [[int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)] for code in about["colours"]]
     viewer.add_image(
-        np.asarray(values),
+        values,
         name=about["title"],
         colormap=Colormap(
             [[*rgb, 1.0] for rgb in colours],

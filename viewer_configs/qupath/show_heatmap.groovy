@@ -155,11 +155,17 @@ class SlideResults {
         return found
     }
 
-    /** Return 256 colours from a map's lower to its upper value, packed RGB. */
+    /** Return 256 colours from a map's lower to its upper value, packed RGB; blocks of them for kinds of cells. */
     static int[] colours(Map map) {
-        double first = map.levels_lower, last = map.levels_upper
         int[] known = map.colours.collect { Integer.parseInt((it as String).substring(1), 16) } as int[]
         def rgb = new int[256]
+        int kinds = map.categories ? map.categories.size() : 0
+        if (kinds > 0) {
+            for (int i = 0; i < 256; i++)
+                rgb[i] = known[i * kinds >> 8]
+            return rgb
+        }
+        double first = map.levels_lower, last = map.levels_upper
         for (int i = 0; i < 256; i++) {
             double value = map.lower + (map.upper - map.lower) * i / 255
             double place = Math.max(0d, Math.min(1d, (value - first) / (last - first))) * (known.length - 1)
@@ -459,6 +465,8 @@ class HeatmapWindow {
         def close = new Button('Remove heatmap')
         close.setOnAction { stage.close() }
         close.setMaxWidth(Double.MAX_VALUE)
+        quantity.setWrapText(true)
+        quantity.setMaxWidth(256)
         def numbers = new BorderPane(middle, null, upper, null, lower)
         def box = new VBox(6, choice, legend, numbers, quantity, new Label('Opacity'), opacity, close)
         box.setStyle('-fx-padding: 10;')
@@ -499,6 +507,11 @@ class HeatmapWindow {
         lower.setText(HeatmapViewer.number(map.lower as double))
         middle.setText(HeatmapViewer.number((map.lower + map.upper) / 2d as double))
         upper.setText(HeatmapViewer.number(map.upper as double))
+        if (map.categories) {
+            // kinds of cells have names instead of numbers
+            [lower, middle, upper].each { it.setText('') }
+            quantity.setText("${map.quantity}, from left to right: ${map.categories.join(', ')}" as String)
+        }
         opacity.setValue(shown.overlay.getOpacity())
     }
 

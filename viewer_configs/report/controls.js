@@ -137,9 +137,9 @@ export class Controls {
 
   /** Return the names of a map's levels, with how much of the tissue each has. */
   legend() {
-    const counts = new Array(this.map.names.length).fill(0);
+    const counts = new Array(this.map.categories.length).fill(0);
     for (const level of this.values) if (!Number.isNaN(level)) counts[level - 1]++;
-    return el("ul", { id: "legend" }, this.map.names.map((name, index) => el("li", {},
+    return el("ul", { id: "legend" }, this.map.categories.map((name, index) => el("li", {},
       el("i", { style: { background: cssColour(this.map, index) } }), el("span", {}, name),
       el("span", { class: "value" }, percent(counts[index] / Math.max(1, this.values.length), 1)))));
   }

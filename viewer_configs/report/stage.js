@@ -221,7 +221,7 @@ export class Stage {
   valueText(value) {
     const { map } = this;
     if (Number.isNaN(value)) return `${map.title}: no value`;
-    if (map.levels !== undefined) return map.names[value - 1] ?? `${map.title}: no name`;
+    if (map.levels !== undefined) return map.categories[value - 1] ?? `${map.title}: no name`;
     return `${map.quantity} ${number(value)}`;
   }
 

@@ -3,7 +3,7 @@
 import { Controls } from "./controls.js";
 import { byId, debounced } from "./dom.js";
 import { isAbort, wordsOf } from "./fetching.js";
-import { findMap, mapOfLayer } from "./manifest.js";
+import { findMap, isFlat, isSorted, mapOfLayer } from "./manifest.js";
 import { MapLayer } from "./maplayer.js";
 import { colourScale, paintCells, paintTissue, pixelOf } from "./painting.js";
 import { formatView, parseView } from "./permalink.js";
@@ -205,7 +205,7 @@ export class App {
     try {
       const { map } = shown.entry;
       const attention = map.fades || isFlat(map) ? session.channel(0) : null;
-      const reads = Promise.all([session.channel(map.channel), attention]);
+      const reads = Promise.all([session.valuesOf(map), attention]);
       const [values, faded] = await this.notices.during(reads);
       if (session.left || shown !== this.#shown) return false;
       Object.assign(shown, { values, attention: faded, range: rangeOf(values, map) });
@@ -232,6 +232,7 @@ export class App {
 
   #painter(map, look, values, attention) {
     if (isFlat(map)) return (out) => paintTissue(values, pixelOf(map.colours[0]), out);
+    if (isSorted(map)) return (out) => paintCells(values, { scale: colourScale(map, null), from: 1, to: null, fade: null }, out);
     const palette = look.palette === null ? null : this.palettes[look.palette];
     const fade = map.fades && look.fade ? { attention, range: this.#session.attentionRange() } : null;
     const scale = colourScale(map, palette);
@@ -328,10 +329,6 @@ export class App {
     if (this.#placed) this.#save();
     return location.href;
   }
-}
-
-function isFlat(map) {
-  return map.channel === null || map.channel === undefined;
 }
 
 /** Return the range of a map's values, and of its colours if those reach further. */

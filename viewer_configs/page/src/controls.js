@@ -1,7 +1,8 @@
 /** The panel's controls of the map: they show a state, and tell what the user wants changed. */
 
 import { drawColourBar } from "./colourbar.js";
-import { byId, fillSelect } from "./dom.js";
+import { byId, fillSelect, make } from "./dom.js";
+import { isFlat, isSorted } from "./manifest.js";
 import { fieldNumber, figure } from "./numbers.js";
 import { colourScale } from "./painting.js";
 
@@ -72,13 +73,13 @@ export class Controls {
   }
 
   #showValues(map, look, range) {
-    const flat = map.channel === null || map.channel === undefined;
-    for (const id of ["bar-field", "palette-field", "threshold"]) byId(id).hidden = flat;
+    const [flat, sorted] = [isFlat(map), isSorted(map)];
+    for (const id of ["bar-field", "palette-field", "threshold"]) byId(id).hidden = flat || sorted;
     byId("tissue-key").hidden = !flat;
-    if (flat) {
-      byId("tissue-colour").style.background = map.colours?.[0] ?? "";
-      return;
-    }
+    byId("legend-field").hidden = !sorted;
+    if (sorted) showLegend(map);
+    if (flat) byId("tissue-colour").style.background = map.colours?.[0] ?? "";
+    if (flat || sorted) return;
     const palette = look.palette === null ? null : this.palettes[look.palette];
     const names = Object.keys(this.palettes).map((name) => [name, name]);
     fillSelect(byId("palette"), [[OWN, `${map.colour_map ?? "own"} (the map’s own)`], ...names], look.palette ?? OWN);
@@ -109,6 +110,17 @@ export class Controls {
     slider.setAttribute("aria-valuetext", figure(limit ?? idle));
     byId(`${end}-number`).value = fieldNumber(limit ?? idle, upper - lower);
   }
+}
+
+function showLegend(map) {
+  const entries = map.categories.map((name, index) => {
+    const swatch = make("span", { className: "swatch" });
+    swatch.style.background = map.colours?.[index] ?? "";
+    return make("li", {}, swatch, name);
+  });
+  byId("legend").replaceChildren(...entries);
+  byId("legend-quantity").textContent = map.quantity ?? map.title ?? map.name;
+  byId("legend-note").textContent = map.note ?? "";
 }
 
 function on(id, type, handler) {

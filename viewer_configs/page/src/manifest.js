@@ -7,7 +7,10 @@ const KIND_TITLES = {
   score: "Score",
   contribution: "Contribution",
   "leave-one-out": "Leave-one-out",
+  winner: "Winner",
+  margin: "Margin",
   tissue: "Tissue",
+  artefacts: "Artefacts",
 };
 
 /** A message for people, about files that are not as they should be. */
@@ -46,12 +49,27 @@ function titleOf(kind, map) {
 }
 
 function kindOf(map, classes) {
-  const match = /^(score|contribution|leave-one-out)-(.+)$/s.exec(map.name);
+  const match = /^(score|contribution|leave-one-out|margin)-(.+)$/s.exec(map.name);
   if (map.kind) return { kind: map.kind, className: map.class ?? null };
   if (!match) return { kind: map.name, className: null };
   const [, kind, rest] = match;
   const className = map.class ?? classes.find((name) => name === rest) ?? rest;
   return { kind, className };
+}
+
+/** Return whether a map says no more than where tissue is. */
+export function isFlat(map) {
+  return (map.channel ?? null) === null && !map.worked_out;
+}
+
+/** Return whether a map sorts cells into kinds, which have names. */
+export function isSorted(map) {
+  return Boolean(map.categories?.length);
+}
+
+/** Return the name of a value of a map that sorts cells into kinds. */
+export function categoryOf(map, value) {
+  return map.categories[value - 1] ?? "none";
 }
 
 /** Return the place of a map among layers: { layer, entry }, or null. */

@@ -16,12 +16,13 @@ export function pixelOf(hex) {
  * and the last at `upper`.
  *
  * A palette other than the map's own keeps the middle of a diverging map at its own middle, and so
- * reaches as far to one side as to the other.
+ * reaches as far to one side as to the other. Kinds have a colour each, whatever the palette.
  *
  * @param map an entry of the manifest
  * @param palette a list of colours, or null for the map's own
  */
 export function colourScale(map, palette) {
+  if (map.categories?.length) return scale(map.colours.slice(0, map.categories.length), 1, map.categories.length);
   if (palette === null) return scale(map.colours, map.levels_lower, map.levels_upper);
   if (map.middle === null || map.middle === undefined) return scale(palette, map.lower, map.upper);
   const reach = Math.max(map.upper - map.middle, map.middle - map.lower);

@@ -1,6 +1,7 @@
 /** The value and place under the pointer, or in the middle of the view without one. */
 
 import { byId, debounced } from "./dom.js";
+import { categoryOf, isFlat, isSorted } from "./manifest.js";
 import { figure, micrometres, scaleBar } from "./numbers.js";
 import { cellAt, onSlide } from "./placement.js";
 
@@ -79,7 +80,8 @@ export class Readout {
     const cell = cellAt(place, um.x, um.y);
     const value = cell ? values[cell.row * place.cols + cell.col] : Number.NaN;
     if (!Number.isFinite(value)) return "no tissue";
-    return map.channel === null || map.channel === undefined ? "tissue" : figure(value);
+    if (isSorted(map)) return categoryOf(map, value);
+    return isFlat(map) ? "tissue" : figure(value);
   }
 
   #write(label, value, x, y) {

@@ -1,5 +1,6 @@
 /** One slide while it is shown: its manifest, its picture and its values, read until it is left. */
 
+import { highestOf, minusHighestOf, onTissue } from "./derived.js";
 import { fetchJson } from "./fetching.js";
 import { ReadError, checkedManifest, layersOf } from "./manifest.js";
 import { openMultiscale } from "./multiscale.js";
@@ -10,6 +11,7 @@ import { SlideValues } from "./values.js";
 export class SlideSession {
   #stopping = new AbortController();
   #values = null;
+  #labels = null;
 
   /** @param entry the slide in the run's list */
   constructor(entry) {
@@ -53,6 +55,29 @@ export class SlideSession {
       return await (await this.#values).channel(index ?? 0, this.signal);
     } catch (error) {
       this.#values = null;
+      throw error;
+    }
+  }
+
+  /** Return a map's values: of its channel, or worked out of others. */
+  async valuesOf(map) {
+    const { highest_of: all, minus_highest_of: rivals, channel, label } = map.worked_out ?? {};
+    const channels = (indices) => Promise.all(indices.map((index) => this.channel(index)));
+    if (all) return highestOf(await channels(all));
+    if (rivals) {
+      const [own, ...others] = await channels([channel, ...rivals]);
+      return minusHighestOf(own, others);
+    }
+    if (label) return onTissue(await this.#labelled(label), await this.channel(0));
+    return this.channel(map.channel);
+  }
+
+  async #labelled(name) {
+    this.#labels ??= SlideValues.open(this.#url(name), this.place, this.signal);
+    try {
+      return await (await this.#labels).channel(0, this.signal);
+    } catch (error) {
+      this.#labels = null;
       throw error;
     }
   }

@@ -1,0 +1,75 @@
+"""Which class each cell speaks for, and by how much it is ahead: all classes at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_CLASSES = 255
+"""That a label of uint8 can tell apart, 0 being none."""
+LEAST_OF_MARGINS = 3
+"""Classes from which a margin is drawn: of two it is 2 p − 1, the same picture as the score."""
+
+
+def winners(scores: np.ndarray) -> np.ndarray:
+    """Return the number of each cell's class with the highest score, the first of equal ones.
+
+    Parameters
+    ----------
+    scores : (classes, rows, cols) float
+        Of at most ``MOST_CLASSES`` classes.
+
+    Returns
+    -------
+    (rows, cols) uint8
+        1 + the class's index; 0 where a score is not finite.
+
+    Examples
+    --------
+    >>> winners(np.array([[[0.2, 0.5, np.nan]], [[0.8, 0.5, np.nan]]]))
+    array([[2, 1, 0]], dtype=uint8)
+    """
+    known = np.isfinite(scores).all(axis=0)
+    return np.where(known, np.nan_to_num(scores).argmax(axis=0) + 1, 0).astype(np.uint8)
+
+
+def margins(scores: np.ndarray) -> np.ndarray:
+    """Return by how much each class's score is above the highest of the other classes.
+
+    Parameters
+    ----------
+    scores : (classes, …) float, in [0, 1]
+        Of two classes or more.
+
+    Returns
+    -------
+    (classes, …) of the same dtype, in [-1, 1]
+        NaN where a score is.
+
+    Examples
+    --------
+    >>> margins(np.array([0.5, 0.25, 0.25])).tolist()
+    [0.25, -0.25, -0.25]
+    """
+    second, first = np.partition(scores, (-2, -1), axis=0)[-2:]
+    # Of classes that share the highest score, each has the other for its rival.
+    return scores - np.where(scores == first, second, first)
+
+
+def maps_left_out(classes: Sequence[str]) -> dict[str, str]:
+    """Return why maps of all classes at once are not drawn, by map; empty if all are."""
+    count = len(classes)
+    reasons = {}
+    if count < 2:
+        reasons["winner"] = "the model has one class"
+    elif count > MOST_CLASSES:
+        reasons["winner"] = f"the model has {count} classes, and a label tells 255 apart"
+    if count < 2:
+        reasons["margin"] = "the model has one class"
+    elif count < LEAST_OF_MARGINS:
+        reasons["margin"] = "of two classes it would be the same picture as the score"
+    return reasons
