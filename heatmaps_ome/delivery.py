@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome import provenance
@@ -142,7 +140,7 @@ def slide_record(
     prediction = zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True)
     return {
         "format": FORMAT,
-        "created": now(),
+        "created": provenance.now(),
         "versions": provenance.versions(),
         "slide": {
             "name": slide.path.name,
@@ -154,7 +152,7 @@ def slide_record(
         "grid": asdict(heatmaps.grid),
         "tissue_cells": heatmaps.tissue_cells,
         "true_class": result.true_class,
-        "prediction": {name: finite(value) for name, value in prediction},
+        "prediction": {name: provenance.finite(value) for name, value in prediction},
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
         **_of_several(heatmaps),
         "faithfulness": {
@@ -176,7 +174,7 @@ def _of_several(heatmaps: HeatmapSet) -> dict[str, Any]:
         return {}
     sd = prediction_sd(heatmaps).items()
     return {
-        "prediction_sd": {name: finite(value) for name, value in sd},
+        "prediction_sd": {name: provenance.finite(value) for name, value in sd},
         "members": records(heatmaps),
     }
 
@@ -186,13 +184,3 @@ def put_in_place(folder: ResultFolder, record: Mapping[str, Any]) -> None:
     digests = provenance.file_digests(folder.partial)
     provenance.write_json(folder.partial / PROVENANCE, {**record, "files": digests})
     folder.finish()
-
-
-def finite(value: float) -> float | None:
-    """Return a value as strict JSON has it: nothing for NaN."""
-    return value if math.isfinite(value) else None
-
-
-def now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

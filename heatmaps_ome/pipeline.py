@@ -7,16 +7,12 @@ slide at a time, the second is cheap and knows the cohort.
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome import __version__, provenance
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome import provenance
 from heatmaps_ome.delivery import (
     Look,
-    finite,
-    now,
     put_in_place,
     slide_record,
     slide_result,
@@ -28,25 +24,23 @@ from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.outcome import Outcome
 from heatmaps_ome.preflight import (
     SCALING,
     Plan,
     PlannedSlide,
     prepare,
 )
-from heatmaps_ome.qupath import ProjectSlide
 from heatmaps_ome.raw_maps import raw_maps_of_each
 from heatmaps_ome.rendering import Style
-from heatmaps_ome.report.page import ReportedSlide, RunFacts, write_report
+from heatmaps_ome.run_files import write_run_files
 from heatmaps_ome.stopwatch import Stopwatch
-from heatmaps_ome.viewers import write_viewers
 from heatmaps_ome.working_copy import WorkingCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
-    from heatmaps_ome.consistency import Consistency
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.normalise import CohortScaling
@@ -55,50 +49,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RUN = "run.json"
-
 _ONE_SLIDES_FAULT = (HeatmapsError, OSError, RuntimeError, MemoryError)
 """What ends a slide but not its run; torch and libvips raise RuntimeError for lack of memory."""
-
-
-@dataclass
-class Outcome:
-    """What became of a slide.
-
-    Attributes
-    ----------
-    status : str
-        "done", "unchanged" (the very results were there already) or "failed".
-    message : str
-        Why it failed.
-    prediction : dict of class → probability
-    consistency : Consistency or None
-        How plain tiles compare with the dense grid.
-    faithfulness : dict of class → dict of map → area under its perturbation curve
-    faithfulness_left_out : str
-        Why nothing is said of it; empty if something is.
-    members : list of dict
-        What each of several models says, as `ensemble.records` tells it; empty for a single one.
-    regions : dict
-        What `Regions.record` says of the slide; empty where nothing is known.
-    artefacts : dict
-        "cells": kind → share of the tissue on such artefacts, "evidence": class → kind → share of
-        the evidence for it; empty where they are not known.
-    stages : dict of stage → what it took
-    """
-
-    slide: str
-    status: Literal["done", "unchanged", "failed"]
-    message: str = ""
-    folder: Path | None = None
-    prediction: dict[str, float] = field(default_factory=dict)
-    consistency: Consistency | None = None
-    faithfulness: dict[str, dict[str, float]] = field(default_factory=dict)
-    faithfulness_left_out: str = ""
-    members: list[dict[str, Any]] = field(default_factory=list)
-    regions: dict[str, Any] = field(default_factory=dict)
-    artefacts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
@@ -130,9 +82,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
                 lambda slide=slide, o=outcome: run.second_half(slide, scaling, o),
             )  # fmt: skip
     given = [outcomes[path] for path in plan.paths]
-    _write_run(options, plan, given)
-    _write_viewers(options, plan, outcomes)
-    _write_report(options, plan, given)
+    write_run_files(options, plan, outcomes)
     return given
 
 
@@ -209,7 +159,7 @@ class _Run:
         """Write a slide's files and put its folder in place."""
         if planned.finished:
             outcome.status = "unchanged"
-            _note_findings(outcome, planned.folder.provenance() or {})
+            outcome.note(planned.folder.provenance() or {})
             return
         folder = planned.folder.partial
         heatmaps = read_values(_values_path(folder, planned))
@@ -231,7 +181,7 @@ class _Run:
         finally:
             slide.close()
         put_in_place(planned.folder, record)
-        _note_findings(outcome, record)
+        outcome.note(record)
 
     def _exporters(self) -> dict[str, Exporter]:
         """Return the exporters by their formats."""
@@ -264,123 +214,13 @@ class _Run:
         return {
             "request": planned.request,
             "model": plan.models.record(),
-            "extractor": _extractor_record(plan),
+            "extractor": provenance.extractor_record(plan.recipe.extractor),
             "pooling": asdict(plan.recipe.pooling),
             "options": provenance.effective_options(self._options),
             "stages": outcome.stages,
         }
 
 
-def _note_findings(outcome: Outcome, record: Mapping[str, Any]) -> None:
-    """Take from a provenance what was found, of which the first versions did not say all."""
-    said = record.get("faithfulness", {})
-    outcome.faithfulness_left_out = said.get("left_out", "")
-    outcome.faithfulness = {name: each["aupc"] for name, each in said.get("classes", {}).items()}
-    outcome.regions = record.get("regions") or {}
-    artefacts = record.get("artefacts") or {}
-    outcome.artefacts = {key: artefacts[key] for key in ("cells", "evidence") if key in artefacts}
-
-
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:
     """Return where a slide's raw values lie in a folder of results."""
     return folder / f"{planned.folder.name}.values.ome.zarr"
-
-
-def _extractor_record(plan: Plan) -> dict[str, Any]:
-    """Return what identifies the extractor and places its cells."""
-    extractor = plan.recipe.extractor
-    return {
-        "name": extractor.name,
-        "digest": extractor.digest,
-        "weights_sha256": extractor.weights_digest,
-        "precision": extractor.precision,
-        "channels": extractor.channels,
-        "stride_px": extractor.stride_px,
-        "centre_px": extractor.centre_px,
-    }
-
-
-def _places(options: CreateOptions, plan: Plan) -> set[str]:
-    """Return the folders of slides and outputs."""
-    return {str(path.parent) for path in plan.paths} | {str(options.output_path)}
-
-
-def _without_places(message: str, places: set[str]) -> str:
-    """Return a message without such folders: they may name a patient."""
-    for place in sorted(places, key=len, reverse=True):
-        message = message.replace(f"{place}/", "")
-    return message
-
-
-def _write_run(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> None:
-    """Write what became of each slide, and with what."""
-    places = _places(options, plan)
-    provenance.write_json(
-        options.output_path / RUN,
-        {
-            "format": "heatmaps-ome run 1",
-            "created": now(),
-            "versions": provenance.versions(),
-            "options": provenance.all_options(options),
-            "model": plan.models.record(),
-            "extractor": _extractor_record(plan),
-            "slides": [_outcome_record(outcome, places) for outcome in outcomes],
-        },
-    )
-
-
-def _outcome_record(outcome: Outcome, places: set[str]) -> dict[str, Any]:
-    """Return what became of a slide as plain JSON values, without the folders of files."""
-    said = {
-        **asdict(outcome),
-        "message": _without_places(outcome.message, places),
-        "folder": None if outcome.folder is None else outcome.folder.name,
-        "prediction": {k: finite(v) for k, v in outcome.prediction.items()},
-        "consistency": outcome.consistency and outcome.consistency.record(),
-    }
-    if not outcome.members:
-        del said["members"]
-    return said
-
-
-def _write_viewers(options: CreateOptions, plan: Plan, outcomes: dict[Path, Outcome]) -> None:
-    """Write what viewers need of the slides with results, which are complete without it."""
-    slides = [
-        ProjectSlide(path, outcome.folder.name, outcome.prediction, options.true_class)
-        for path, outcome in outcomes.items()
-        if outcome.status != "failed" and outcome.folder is not None
-    ]
-    if not slides:
-        return
-    try:
-        write_viewers(options.output_path, slides, plan.models.classes, time.time_ns() // 1_000_000)
-    except HeatmapsError as error:
-        logger.error("%s", error)
-
-
-def _write_report(options: CreateOptions, plan: Plan, outcomes: list[Outcome]) -> None:
-    """Write the report of the run, whose results are complete without it."""
-    if "report" not in options.formats:
-        return
-    places, models = _places(options, plan), plan.models
-    slides = [
-        ReportedSlide(
-            each.slide, each.status, _without_places(each.message, places),
-            None if each.folder is None else each.folder.name,
-        )
-        for each in outcomes
-    ]  # fmt: skip
-    facts = RunFacts(
-        created=now(),
-        version=__version__,
-        true_class=options.true_class,
-        classes=models.classes,
-        class_colours=class_colours(models.classes),
-        model_digest=models.digest,
-        extractor_digest=plan.recipe.extractor.digest,
-        extractor=plan.recipe.extractor.name,
-    )
-    try:
-        write_report(options.output_path, slides, facts)
-    except HeatmapsError as error:
-        logger.error("%s", error)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ import heatmaps_ome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.options import CreateOptions
 
 _WITHOUT_EFFECT = frozenset({
@@ -103,3 +106,26 @@ def write_json(path: Path, said: Mapping[str, Any]) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def extractor_record(extractor: Extractor) -> dict[str, Any]:
+    """Return what identifies the extractor and places its cells."""
+    return {
+        "name": extractor.name,
+        "digest": extractor.digest,
+        "weights_sha256": extractor.weights_digest,
+        "precision": extractor.precision,
+        "channels": extractor.channels,
+        "stride_px": extractor.stride_px,
+        "centre_px": extractor.centre_px,
+    }
+
+
+def finite(value: float) -> float | None:
+    """Return a value as strict JSON has it: nothing for NaN."""
+    return value if math.isfinite(value) else None
+
+
+def now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

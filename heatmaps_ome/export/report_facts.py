@@ -60,7 +60,7 @@ def sections(result: SlideResult, tile_pictures: Sequence[str]) -> dict[str, Any
     no_tissue = "the slide has no tissue" if heatmaps.tissue_cells == 0 else ""
     return {
         "class_colours": class_colours(heatmaps.classes),
-        "consistency": _consistency(heatmaps, no_tissue),
+        "consistency": _consistency(heatmaps, result.true_class, no_tissue),
         "faithfulness": _faithfulness(result),
         "regions": _regions(result, no_tissue),
         "tiles": _tiles(result, tile_pictures, no_tissue),
@@ -134,13 +134,13 @@ def _artefact_warnings(result: SlideResult) -> Iterator[str]:
         )
 
 
-def _consistency(heatmaps: HeatmapSet, no_tissue: str) -> dict[str, Any]:
+def _consistency(heatmaps: HeatmapSet, class_name: str, no_tissue: str) -> dict[str, Any]:
     """Return how plain tiles agree with the dense map."""
     said = heatmaps.consistency
     if said is None:
         return _left_out(no_tissue or "plain tiles were not put through the network in this run")
     return {
-        "sentence": said.sentence(),
+        "sentence": said.sentence(class_name),
         "is_wide": said.is_wide,
         "gap": said.gap,
         "n_tiles": said.n_tiles,

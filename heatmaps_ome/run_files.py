@@ -1,0 +1,100 @@
+"""Writes what a run leaves beside its slides: ``run.json``, files for viewers, and the report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from heatmaps_ome import __version__, provenance
+from heatmaps_ome.colour import class_colours
+from heatmaps_ome.errors import HeatmapsError
+from heatmaps_ome.outcome import without_places
+from heatmaps_ome.qupath import ProjectSlide
+from heatmaps_ome.report.page import ReportedSlide, RunFacts, write_report
+from heatmaps_ome.viewers import write_viewers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.outcome import Outcome
+    from heatmaps_ome.preflight import Plan
+
+logger = logging.getLogger(__name__)
+
+RUN: Final = "run.json"
+
+
+def write_run_files(options: CreateOptions, plan: Plan, outcomes: Mapping[Path, Outcome]) -> None:
+    """Write all of it; slides' results are complete without, so that viewers' files may fail."""
+    given = [outcomes[path] for path in plan.paths]
+    _write_run(options, plan, given)
+    _write_viewers(options, plan, outcomes)
+    _write_report(options, plan, given)
+
+
+def _write_run(options: CreateOptions, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+    """Write what became of each slide, and with what."""
+    places = _places(options, plan)
+    provenance.write_json(
+        options.output_path / RUN,
+        {
+            "format": "heatmaps-ome run 1",
+            "created": provenance.now(),
+            "versions": provenance.versions(),
+            "options": provenance.all_options(options),
+            "model": plan.models.record(),
+            "extractor": provenance.extractor_record(plan.recipe.extractor),
+            "slides": [outcome.record(places) for outcome in outcomes],
+        },
+    )
+
+
+def _write_viewers(options: CreateOptions, plan: Plan, outcomes: Mapping[Path, Outcome]) -> None:
+    """Write what viewers need of the slides with results, which are complete without it."""
+    slides = [
+        ProjectSlide(path, outcome.folder.name, outcome.prediction, options.true_class)
+        for path, outcome in outcomes.items()
+        if outcome.status != "failed" and outcome.folder is not None
+    ]
+    if not slides:
+        return
+    try:
+        write_viewers(options.output_path, slides, plan.models.classes, time.time_ns() // 1_000_000)
+    except HeatmapsError as error:
+        logger.error("%s", error)
+
+
+def _write_report(options: CreateOptions, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+    """Write the report of the run, whose results are complete without it."""
+    if "report" not in options.formats:
+        return
+    places, models = _places(options, plan), plan.models
+    slides = [
+        ReportedSlide(
+            each.slide, each.status, without_places(each.message, places),
+            None if each.folder is None else each.folder.name,
+        )
+        for each in outcomes
+    ]  # fmt: skip
+    facts = RunFacts(
+        created=provenance.now(),
+        version=__version__,
+        true_class=options.true_class,
+        classes=models.classes,
+        class_colours=class_colours(models.classes),
+        model_digest=models.digest,
+        extractor_digest=plan.recipe.extractor.digest,
+        extractor=plan.recipe.extractor.name,
+    )
+    try:
+        write_report(options.output_path, slides, facts)
+    except HeatmapsError as error:
+        logger.error("%s", error)
+
+
+def _places(options: CreateOptions, plan: Plan) -> set[str]:
+    """Return the folders of slides and outputs."""
+    return {str(path.parent) for path in plan.paths} | {str(options.output_path)}
