@@ -61,7 +61,11 @@ def _winner(heatmaps: HeatmapSet, style: Style) -> DisplayMap:
     levels, colours = winners(heatmaps.scores), class_colours(heatmaps.classes)
     return replace(
         _sorted_into(
-            heatmaps, levels, heatmaps.classes, tuple(colours.values()), style.attention_alpha
+            heatmaps,
+            levels,
+            heatmaps.classes,
+            [colours[name] for name in heatmaps.classes],
+            style.attention_alpha,
         ),
         name=WINNER,
         title="Winner",

@@ -68,9 +68,10 @@ def shortened(text: str, size_px: float, width: float) -> str:
     >>> shortened("short enough", 13, 200)
     'short enough'
     """
-    while width_px(text, size_px) > width and len(text) > 1:
-        text = text[:-2] + "…"
-    return text
+    if width_px(text, size_px) <= width or len(text) <= 1:
+        return text
+    length = _longest_fit(text, lambda part: width_px(part + "…", size_px) <= width)
+    return text[:length] + "…"
 
 
 def prediction_text(
