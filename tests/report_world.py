@@ -10,15 +10,13 @@ from fakes import FakeSlide
 from scipy.ndimage import gaussian_filter
 from shapely.geometry import Polygon
 
-from heatmaps_ome.artefacts import KINDS
 from heatmaps_ome.colour import class_colours
 from heatmaps_ome.consistency import Consistency
 from heatmaps_ome.delivery import Look, slide_result
-from heatmaps_ome.display import DisplayMap
 from heatmaps_ome.export.report_part import ReportExporter
 from heatmaps_ome.export.values import write_values
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import HeatmapSet, Member
+from heatmaps_ome.heatmaps import HeatmapSet, Member, stacked
 from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.regions import Region, Regions
 from heatmaps_ome.rendering import Style
@@ -89,29 +87,37 @@ def made_slide(heatmaps: HeatmapSet, seed=0, textured=True) -> FakeSlide:
     return FakeSlide(rgb, MPP, heatmaps.slide_name)
 
 
-def made_result(heatmaps: HeatmapSet, slide=None, true_class=None, leave_one_out=False):
+def made_result(heatmaps, slide=None, true_class=None, leave_one_out=False, parts=()):
     """Return a slide's result with its maps, coloured for itself."""
     fit = ScalingFit(Quantiles())
     fit.add(heatmaps)
     scaling = fit.fit("", DIGESTS["model"], DIGESTS["extractor"])
     style = Style(leave_one_out=leave_one_out)
     look = Look(style, heatmaps.classes, true_class or heatmaps.classes[0], 1.0)
-    return slide_result(slide or made_slide(heatmaps), heatmaps, scaling, look)
+    return slide_result(slide or made_slide(heatmaps), heatmaps, scaling, look, parts)
 
 
 def with_everything(result):
     """Return a result with all that other parts of the package may add to it."""
-    maps, name = result.heatmaps, result.true_class
+    maps, name, n_classes = result.heatmaps, result.true_class, len(result.heatmaps.classes)
     artefacts = np.zeros(maps.grid.shape, np.uint8)
     artefacts[15:19, 20:40] = 1
     artefacts[30:34, 20:30] = 3
     artefacts[~maps.tissue] = 0
+
+    def shares(first):
+        return (first, *[(1 - first) / (n_classes - 1)] * (n_classes - 1))
+
     members = tuple(
-        Member(f"fold-{i}", f"{i}" * 64, (p, 1 - p), (0.0, 0.0))
-        for i, p in enumerate((0.8, 0.7, 0.4), 1)
+        Member(f"fold-{i}", f"{i}" * 64, shares(p), (0.0,) * n_classes)
+        for i, p in enumerate((0.8, 0.7, 0.4 if n_classes == 2 else 0.1), 1)
     )
-    agrees = Consistency(200, 412, maps.classes, (0.72, 0.28), (0.55, 0.45))
-    maps = replace(maps, artefacts=artefacts, members=members, consistency=agrees)
+    maps = replace(
+        maps, artefacts=artefacts, members=members, spread=0.1 * np.abs(stacked(maps)),
+        mean_falls=maps.falls, consistency=Consistency(200, 412, maps.classes, shares(0.72),
+        shares(0.55)),
+    )  # fmt: skip
+    result = made_result(maps, result.slide, name, leave_one_out=True, parts=(result.heatmaps,) * 3)
     corner = maps.grid.l0_from_g
 
     def box(top, left, bottom, right):
@@ -134,26 +140,7 @@ def with_everything(result):
         for kind, shift in (("top", 0), ("bottom", 14))
         for rank in range(1, 7)
     )  # fmt: skip
-    levels = np.where(maps.tissue, 1 + (maps.scores[0] < 0.5), 0).astype(np.uint8)
-    kinds = artefacts.copy()
-    shown = (
-        *result.maps[:-1],
-        _named("winner", "Winner", levels, ("MSIH", "nonMSIH"), maps),
-        _named("artefacts", "Artefacts", kinds, KINDS, maps),
-        result.maps[-1],
-    )
-    return replace(result, heatmaps=maps, maps=shown, regions=regions, tiles=tiles)
-
-
-def _named(name, title, levels, names, maps) -> DisplayMap:
-    colours = np.zeros((256, 4), np.uint8)
-    colours[1:5] = [(0, 114, 178, 255), (213, 94, 0, 255), (0, 158, 115, 255), (230, 159, 0, 255)]
-    values = np.arange(256, dtype=np.float32)
-    opacity = np.where(levels > 0, 200, 0).astype(np.uint8)
-    return DisplayMap(
-        name, title, title.lower(), maps.grid, levels, values, colours, opacity, "named",
-        0.0, 255.0, alpha=0.8, categories=tuple(names),
-    )  # fmt: skip
+    return replace(result, regions=regions, tiles=tiles)
 
 
 def write_slide_folder(output, result, file_name=None):

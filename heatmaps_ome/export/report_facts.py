@@ -97,8 +97,8 @@ def _warnings(result: SlideResult) -> Iterator[str]:
     said = heatmaps.consistency
     if said is not None and said.is_wide:
         yield (
-            "Plain tiles and the dense map do not agree: their predictions differ by "
-            f"{said.gap:.2f}."
+            "Maps and tiles as in training do not agree on the prediction: "
+            f"{said.sentence(result.true_class).rstrip('.')}."
         )
     yield from _unfaithful(result)
     yield from _artefact_warnings(result)
@@ -127,11 +127,10 @@ def _artefact_warnings(result: SlideResult) -> Iterator[str]:
         return
     found = evidence_on_artefacts(result.heatmaps, result.true_class)
     evidence = sum(each["evidence"] for each in found.values())
-    if max(share, evidence) >= _MUCH_ARTEFACT:
-        yield (
-            f"{share:.0%} of the tissue looks like pen, dark, blurred or empty glass and has "
-            f"{evidence:.0%} of the evidence for {result.true_class}."
-        )
+    carries = f", with {evidence:.0%} of the evidence for {result.true_class}"
+    # The evidence is not a number where none is known, which no comparison finds large.
+    if share >= _MUCH_ARTEFACT or evidence >= _MUCH_ARTEFACT:
+        yield f"{share:.0%} of the tissue is on artefacts{'' if evidence != evidence else carries}."
 
 
 def _consistency(heatmaps: HeatmapSet, class_name: str, no_tissue: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.display import TISSUE
+from heatmaps_ome.ensemble import all_channel_names, all_channels
 from heatmaps_ome.export.manifest import grid_facts, slide_facts
 from heatmaps_ome.export.ngff import json_ready
 from heatmaps_ome.export.png import thumbnail_lattice
@@ -23,7 +24,7 @@ from heatmaps_ome.export.report_cells import (
 )
 from heatmaps_ome.export.report_facts import cohort_row, sections
 from heatmaps_ome.export.tiles import tile_pixels
-from heatmaps_ome.heatmaps import channel_names, class_keys, stacked
+from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.reading import read_strips
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 PART: Final = ".report.json"
 """How the file's name ends."""
 PART_FORMAT: Final = "heatmaps-ome report part 1"
-_GROUPS: Final = ("attention", "score", "contribution", "leave-one-out")
+_EVENLY_SPREAD: Final = ("attention", "score", "margin")
+"""Kinds of maps whose small values matter no more than the large."""
 _STRIP_ROWS = 256
 _QUALITY = 80
 
@@ -74,7 +76,7 @@ class ReportExporter:
     def _part(self, result: SlideResult) -> dict[str, Any]:
         """Return what the part says, as plain JSON values."""
         heatmaps, slide = result.heatmaps, result.slide
-        raw = dict(zip(channel_names(heatmaps), stacked(heatmaps), strict=True))
+        raw = dict(zip(all_channel_names(heatmaps), all_channels(heatmaps), strict=True))
         pictures = [jpeg(tile_pixels(slide, tile, self.tile_px), _QUALITY) for tile in result.tiles]
         return json_ready({
             "format": PART_FORMAT,
@@ -136,16 +138,17 @@ def _map(shown: DisplayMap, heatmaps: HeatmapSet, raw: Mapping[str, np.ndarray])
         **said,
         "levels_lower": shown.values[1],
         "levels_upper": shown.values[-1],
-        "values": packed_values(values, PLAIN if group in _GROUPS[:2] else FINE),
+        "values": packed_values(values, PLAIN if group in _EVENLY_SPREAD else FINE),
     }
 
 
 def _group(shown: DisplayMap, heatmaps: HeatmapSet) -> tuple[str, str | None]:
     """Return the kind of a map, by which the report's chooser groups them, and its class."""
-    for name, key in zip(heatmaps.classes, class_keys(heatmaps.classes), strict=True):
-        for kind in _GROUPS[1:]:
-            if shown.name == f"{kind}-{key}":
-                return kind, name
+    keys = zip(class_keys(heatmaps.classes), heatmaps.classes, strict=True)
+    # Of two keys that a name ends with, like "a" and "b-a", the longer one is meant.
+    for key, name in sorted(keys, key=lambda pair: -len(pair[0])):
+        if shown.name.endswith(f"-{key}"):
+            return shown.name.removesuffix(f"-{key}"), name
     return ("attention" if shown.name == "attention" else shown.title), None
 
 

@@ -5,6 +5,7 @@ import { cssColour, drawBar, paint } from "./painting.js";
 
 const GROUPS = {
   attention: "Attention", score: "Score", contribution: "Contribution", "leave-one-out": "Leave-one-out",
+  margin: "Margin", "sd-score": "Spread of score",
 };
 const STEPS = 1000;
 

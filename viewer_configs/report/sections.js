@@ -1,6 +1,6 @@
 /* What else is known of a slide, a card each; what is not known says why. */
 import { card, chooser, el, labelled } from "./dom.js";
-import { count, decimals, number, percent } from "./numbers.js";
+import { count, counted, decimals, number, percent } from "./numbers.js";
 import { drawnCurves, LINES } from "./curves.js";
 
 
@@ -48,11 +48,13 @@ export function predictionBars(part) {
 function consistencyCard({ consistency: said }) {
   const rows = said.classes.map((name, i) => ({ cells: [name, decimals(said.dense[i], 3), decimals(said.plain[i], 3)] }));
   return card("Plain tiles against the dense map",
-    el("p", { class: said.is_wide ? "warning" : "fine", id: "consistency" }, sentence(said.sentence)),
+    el("p", { class: said.is_wide ? "warning" : "fine", id: "consistency" }, ended(said.sentence)),
     table([["Class"], ["Dense", true], ["Plain tiles", true]], rows));
 }
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+/** Return a text with a full stop; it may begin with a class's name, which stays as it is. */
+const ended = (text) => text + (/[.!?]$/.test(text) ? "" : ".");
+const sentence = (text) => text.charAt(0).toUpperCase() + ended(text.slice(1));
 
 /** Return the perturbation curves. */
 function faithfulnessCard({ faithfulness: said, true_class: hot }) {
@@ -88,9 +90,8 @@ function regionsCard({ regions: said }, onchoose) {
   });
   const place = el("div", {}, rows.length ? table([["Region"], ["Of the evidence", true], ["Of the tissue", true], ["Area", true],
     ["Mean score", true], ["Contribution", true]], rows, { id: "regions" }) : el("p", {}, "There are none."));
-  return card(title, el("p", {}, sentence(said.sentence)), place,
-    el("p", { class: "soft" }, `Of ${said.class}. Hot regions speak for it, cold ones (dashed) against it; the share is of all evidence that speaks the same way.`,
-      said.left_out_regions ? ` ${count(said.left_out_regions)} smaller ones are left out.` : ""));
+  return card(title, el("p", {}, ended(said.sentence)), place,
+    el("p", { class: "soft" }, `Of ${said.class}. Hot regions speak for it, cold ones (dashed) against it; the share is of all evidence that speaks the same way.`));
 }
 
 /** Return the picked tiles; `onchoose` is told which one was clicked. */
@@ -135,7 +136,7 @@ function provenanceCard(part, provenance) {
     ["Model", code(provenance.model?.digest)],
     ["Extractor", provenance.extractor ? [provenance.extractor.name, ` (${provenance.extractor.precision}) `, code(provenance.extractor.digest)] : "–"],
     ["Pooling", provenance.pooling ? Object.values(provenance.pooling).join(", ") : "–"],
-    ["Colours from", provenance.scaling ? `${count(provenance.scaling.slides)} slides, ${count(provenance.scaling.cells)} cells` : "–"],
+    ["Colours from", provenance.scaling ? `${counted(provenance.scaling.slides, "slide")}, ${count(provenance.scaling.cells)} cells` : "–"],
     ["Made", provenance.created ?? "–"],
     ["Files", `${count(provenance.files ?? 0)} in ${slide.name}/, their sha256 in provenance.json`],
     ["Raw values", el("code", {}, `${slide.name}/${slide.name}.values.ome.zarr`)],

@@ -220,7 +220,7 @@ export class Stage {
   /** Return a value with what it is a value of. */
   valueText(value) {
     const { map } = this;
-    if (Number.isNaN(value)) return `${map.title}: no value`;
+    if (Number.isNaN(value)) return `${map.title}: ${map.levels === undefined ? "no value" : "none"}`;
     if (map.levels !== undefined) return map.categories[value - 1] ?? `${map.title}: no name`;
     return `${map.quantity} ${number(value)}`;
   }
