@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.artefacts import KINDS, evidence_on_artefacts
+from heatmaps_ome.artefacts import KINDS, WARNED_FROM, evidence_on_artefacts
 from heatmaps_ome.colour import class_colours
 from heatmaps_ome.explain import RANDOM_ORDERS, unexplained
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.regions import Region
 
-_MUCH_ARTEFACT: Final = 0.1
-"""Share of the tissue, or of the evidence, from which artefacts are worth a warning."""
 _LITTLE_TO_LOSE: Final = 0.05
 """Probability of a class below which no map can show by its fall that it is faithful."""
 _UM2_PER_MM2 = 1e6
@@ -129,7 +127,7 @@ def _artefact_warnings(result: SlideResult) -> Iterator[str]:
     evidence = sum(each["evidence"] for each in found.values())
     carries = f", with {evidence:.0%} of the evidence for {result.true_class}"
     # The evidence is not a number where none is known, which no comparison finds large.
-    if share >= _MUCH_ARTEFACT or evidence >= _MUCH_ARTEFACT:
+    if share > WARNED_FROM or evidence > WARNED_FROM:
         yield f"{share:.0%} of the tissue is on artefacts{'' if evidence != evidence else carries}."
 
 
