@@ -61,7 +61,7 @@ variance. In noise that a Gaussian of σ pixels has blurred it is 2/σ⁴ of it,
 """
 
 WARNED_FROM: Final = 0.2
-"""Share of a class's evidence, or in the report of the tissue, on artefacts above which is warned."""
+"""Share of a class's evidence, in the report also of the tissue, from which artefacts are much."""
 
 _STRIP_CELLS = 64
 _TILE_CELLS = 32
