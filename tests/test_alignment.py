@@ -228,7 +228,7 @@ def ome_xml_axes_swapped(patch):
 
 def translation_forgotten(patch):
     right = values.multiscales
-    patch.setattr(values, "multiscales", lambda *given, um_origin: right(*given))
+    patch.setattr(values, "multiscales", lambda *given, um_origin, **more: right(*given, **more))
 
 
 def downsample_floored(patch):

@@ -89,10 +89,11 @@ def test_a_run_leaves_everything_it_promises(world):
             for c in CLASSES
             for ending in ("ome.tiff", "flat.ome.zarr")
         ),
+        "a.winner.ome.tiff", "a.winner.flat.ome.zarr",
     }  # fmt: skip
     labels = zarr.open_group(out / "a" / "a.ome.zarr" / "labels", mode="r").attrs["labels"]
     assert set(labels) == {
-        "attention", "tissue",
+        "attention", "tissue", "winner", "artefacts",
         *(f"{kind}-{c}" for kind in ("score", "contribution") for c in CLASSES),
     }  # fmt: skip
 
@@ -330,7 +331,8 @@ def test_every_stage_is_recorded_with_what_it_took(world):
         stages = slide["stages"]
         formats = {"ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles", "report"}
         assert set(stages) == formats | {
-            "reading", "tissue", "features", "consistency", "model", "maps", "files",
+            "reading", "tissue", "features", "consistency", "artefacts", "model", "maps",
+            "files",
         }  # fmt: skip
         assert all(stage["seconds"] >= 0 for stage in stages.values())
         if hasattr(psutil.Process(), "io_counters"):

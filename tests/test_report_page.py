@@ -18,7 +18,6 @@ from report_world import (
     write_provenance,
     write_slide_folder,
 )
-from view_page import chromium  # noqa: F401
 
 from heatmaps_ome.cli import main
 from heatmaps_ome.geometry import YX, Shape
@@ -64,7 +63,7 @@ def demo_values(demo):
     )  # fmt: skip
 
 
-def test_the_demo_opens_from_disk_and_shows_its_slide(chromium, demo):  # noqa: F811
+def test_the_demo_opens_from_disk_and_shows_its_slide(chromium, demo):
     with opened(chromium, demo / "index.html") as report:
         link = report.page.locator("#slides tbody a")
         assert link.inner_text().startswith("demo-slide-")
@@ -78,7 +77,7 @@ def test_the_demo_opens_from_disk_and_shows_its_slide(chromium, demo):  # noqa: 
         assert not report.page.locator("#slide").is_visible()
 
 
-def test_sliders_and_choosers_change_the_picture(chromium, demo):  # noqa: F811
+def test_sliders_and_choosers_change_the_picture(chromium, demo):
     with opened(chromium, demo / "index.html") as report:
         report.page.locator("#slides tbody a").click()
         report.settle()
@@ -112,7 +111,7 @@ def test_sliders_and_choosers_change_the_picture(chromium, demo):  # noqa: F811
         assert "map=contribution-normal" in report.page.url
 
 
-def test_hiding_the_lowest_tenth_hides_a_tenth_of_the_cells(chromium, demo):  # noqa: F811
+def test_hiding_the_lowest_tenth_hides_a_tenth_of_the_cells(chromium, demo):
     values, names, *_ = demo_values(demo)
     with opened(chromium, demo / "index.html") as report:
         report.page.locator("#slides tbody a").click()
@@ -126,7 +125,7 @@ def test_hiding_the_lowest_tenth_hides_a_tenth_of_the_cells(chromium, demo):  # 
         assert f"of {cells.size} " in said
 
 
-def test_the_value_under_the_mouse_is_the_raw_value_there(chromium, demo):  # noqa: F811
+def test_the_value_under_the_mouse_is_the_raw_value_there(chromium, demo):
     values, names, um_cell, um_origin = demo_values(demo)
     rng = np.random.default_rng(0)
     with opened(chromium, demo / "index.html") as report:
@@ -173,7 +172,7 @@ def one_hot(name, cell, origin):
 
 @pytest.mark.parametrize("cell", [(1, 1), (14, 20), (27, 42), (2, 41)])
 @pytest.mark.parametrize("zoomed", [False, True])
-def test_a_hot_cell_lies_on_its_mark_on_the_slide(chromium, tmp_path, cell, zoomed):  # noqa: F811
+def test_a_hot_cell_lies_on_its_mark_on_the_slide(chromium, tmp_path, cell, zoomed):
     result, um = one_hot("hot", cell, YX(-31.0, -17.5))
     write_report(tmp_path, [write_slide_folder(tmp_path, result)], run_facts())
     with opened(chromium, tmp_path / "index.html") as report:
@@ -204,7 +203,7 @@ def test_a_hot_cell_lies_on_its_mark_on_the_slide(chromium, tmp_path, cell, zoom
         assert (changed > 30).sum() ** 0.5 == pytest.approx(side, abs=2)
 
 
-def test_maps_drawn_elsewhere_are_shown_there(chromium, tmp_path):  # noqa: F811
+def test_maps_drawn_elsewhere_are_shown_there(chromium, tmp_path):
     result, um = one_hot("old", (10, 20), YX(-31.0, -17.5))
     moved = tuple(
         replace(each, grid=replace(each.grid, l0_origin=YX(0.0, 0.0))) for each in result.maps
@@ -217,7 +216,7 @@ def test_maps_drawn_elsewhere_are_shown_there(chromium, tmp_path):  # noqa: F811
         assert report.point(YX(shifted.y - 17, shifted.x))[0] == "no tissue here"
 
 
-def test_a_slide_with_everything_shows_all_of_it(chromium, rich):  # noqa: F811
+def test_a_slide_with_everything_shows_all_of_it(chromium, rich):
     with opened(chromium, rich / "index.html") as report:
         report.go(slide="full")
         page = report.page
@@ -249,7 +248,7 @@ def test_a_slide_with_everything_shows_all_of_it(chromium, rich):  # noqa: F811
         assert page.locator("#hide-below").count() == 0
 
 
-def test_regions_can_be_outlined_or_not(chromium, rich):  # noqa: F811
+def test_regions_can_be_outlined_or_not(chromium, rich):
     with opened(chromium, rich / "index.html") as report:
         report.go(slide="full")
         outlined = report.picture()
@@ -258,7 +257,7 @@ def test_regions_can_be_outlined_or_not(chromium, rich):  # noqa: F811
         assert np.abs(report.picture() - outlined).max() > 50
 
 
-def test_a_slide_without_tissue_and_one_that_failed_say_so(chromium, rich):  # noqa: F811
+def test_a_slide_without_tissue_and_one_that_failed_say_so(chromium, rich):
     with opened(chromium, rich / "index.html") as report:
         rows = report.page.locator("#slides tbody tr").all_inner_texts()
         assert "no prediction" in rows[1]
@@ -273,7 +272,7 @@ def test_a_slide_without_tissue_and_one_that_failed_say_so(chromium, rich):  # n
         assert "cannot be opened" in report.page.locator("#slide .warning").inner_text()
 
 
-def test_it_can_be_used_by_keyboard_alone(chromium, rich):  # noqa: F811
+def test_it_can_be_used_by_keyboard_alone(chromium, rich):
     with opened(chromium, rich / "index.html") as report:
         report.go(slide="full", map="attention")
         report.page.locator("#picture").focus()
@@ -293,7 +292,7 @@ def test_it_can_be_used_by_keyboard_alone(chromium, rich):  # noqa: F811
         assert unnamed == []
 
 
-def test_a_tap_tells_the_value_on_a_telephone(chromium, rich):  # noqa: F811
+def test_a_tap_tells_the_value_on_a_telephone(chromium, rich):
     with opened(chromium, rich / "index.html", NARROW, has_touch=True) as report:
         for address in ({}, {"slide": "full", "map": "attention"}):
             report.go(**address)
@@ -303,7 +302,7 @@ def test_a_tap_tells_the_value_on_a_telephone(chromium, rich):  # noqa: F811
         assert report.page.locator("#readout b").inner_text().startswith("attention (")
 
 
-def test_hostile_names_are_text_and_nothing_else(chromium, tmp_path):  # noqa: F811
+def test_hostile_names_are_text_and_nothing_else(chromium, tmp_path):
     name = "<img src=x onerror=alert(1)> & \u202e'\"#%"
     result = with_everything(made_result(made_maps(name, classes=HOSTILE)))
     slides = [
@@ -325,7 +324,7 @@ def test_hostile_names_are_text_and_nothing_else(chromium, tmp_path):  # noqa: F
         assert options == list(HOSTILE)
 
 
-def test_a_reduced_slide_says_so_and_keeps_its_places(chromium, tmp_path):  # noqa: F811
+def test_a_reduced_slide_says_so_and_keeps_its_places(chromium, tmp_path):
     result = made_result(made_maps("dense"))
     slide = write_slide_folder(tmp_path, result)
     part = json.loads((tmp_path / "dense" / "dense.report.json").read_text())
@@ -374,7 +373,7 @@ def many(tmp_path_factory):
     return out
 
 
-def test_hundreds_of_slides_are_sorted_and_filtered_at_once(chromium, many):  # noqa: F811
+def test_hundreds_of_slides_are_sorted_and_filtered_at_once(chromium, many):
     with opened(chromium, many / "index.html") as report:
         page = report.page
 
@@ -416,7 +415,7 @@ def test_hundreds_of_slides_are_sorted_and_filtered_at_once(chromium, many):  # 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1280", "390"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_told_from_what_is_behind_it(chromium, rich, size, scheme):  # noqa: F811
+def test_text_is_told_from_what_is_behind_it(chromium, rich, size, scheme):
     """WCAG 2.2, 1.4.3: a contrast of 4.5 for all text of the page."""
     with opened(chromium, rich / "index.html", size, color_scheme=scheme) as report:
         for address in ({}, {"slide": "full", "map": "contribution-MSIH"}):

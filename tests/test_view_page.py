@@ -8,7 +8,7 @@ import numpy as np
 import openslide
 import pytest
 from scipy.ndimage import gaussian_filter
-from view_page import NARROW, chromium, opened  # noqa: F401
+from view_page import NARROW, opened
 from view_server import viewing
 from viewer_results import write_results
 
@@ -59,7 +59,7 @@ def window(picture, near, reach):
 
 
 @pytest.mark.parametrize("zoom", ZOOMS)
-def test_marked_cells_lie_on_the_landmarks_of_the_slide(chromium, fiducials, zoom):  # noqa: F811
+def test_marked_cells_lie_on_the_landmarks_of_the_slide(chromium, fiducials, zoom):
     with opened(chromium, fiducials.url) as shown:
         for landmark in LANDMARKS[4:]:  # those that the slide's edge does not cut
             um = landmark.l0_centre.times(MPP)
@@ -158,7 +158,7 @@ def bright(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("zoom", ZOOMS)
-def test_a_map_of_the_slides_brightness_lies_on_the_slide(chromium, bright, zoom):  # noqa: F811
+def test_a_map_of_the_slides_brightness_lies_on_the_slide(chromium, bright, zoom):
     server, folder, values, grid = bright
     # Where there is most to see: around the darkest tissue.
     row, col = np.unravel_index(gaussian_filter(values, 8).argmin(), values.shape)
@@ -174,7 +174,7 @@ def test_a_map_of_the_slides_brightness_lies_on_the_slide(chromium, bright, zoom
     assert np.abs(off).max() <= 1, off
 
 
-def test_the_value_under_the_mouse_is_the_raw_float_of_its_place(chromium, bright):  # noqa: F811
+def test_the_value_under_the_mouse_is_the_raw_float_of_its_place(chromium, bright):
     server, folder, values, grid = bright
     rng = np.random.default_rng(1)
     with opened(chromium, server.url) as shown:
@@ -226,7 +226,7 @@ def differ(one, other):
     return float((np.abs(one - other).max(axis=2) > 3).mean())
 
 
-def test_opacity_and_thresholds_change_what_they_should(chromium, run):  # noqa: F811
+def test_opacity_and_thresholds_change_what_they_should(chromium, run):
     with opened(chromium, run.url) as shown:
         shown.go(slide="first", map="attention", hidden=1)
         slide = shown.picture()
@@ -250,7 +250,7 @@ def test_opacity_and_thresholds_change_what_they_should(chromium, run):  # noqa:
         assert differ(shown.picture(), full) == 0
 
 
-def test_choosers_change_map_class_and_colours_with_numbers_at_the_bar(chromium, run):  # noqa: F811
+def test_choosers_change_map_class_and_colours_with_numbers_at_the_bar(chromium, run):
     with opened(chromium, run.url) as shown:
         shown.go(slide="first", map="attention")
         attention = shown.picture()
@@ -274,7 +274,7 @@ def test_choosers_change_map_class_and_colours_with_numbers_at_the_bar(chromium,
         assert differ(shown.picture(), before) > 0.1
 
 
-def test_every_key_does_what_the_list_of_keys_says(chromium, run):  # noqa: F811
+def test_every_key_does_what_the_list_of_keys_says(chromium, run):
     with opened(chromium, run.url) as shown:
         shown.go(slide="first", map="attention")
         start, press = shown.state(), shown.page.keyboard.press
@@ -312,7 +312,7 @@ def test_every_key_does_what_the_list_of_keys_says(chromium, run):  # noqa: F811
         assert not shown.page.locator("#keys").is_visible()
 
 
-def test_every_control_has_a_name_and_is_reached_by_tab(chromium, run):  # noqa: F811
+def test_every_control_has_a_name_and_is_reached_by_tab(chromium, run):
     with opened(chromium, run.url) as shown:
         shown.go(slide="first", map="score-MSIH")
         unnamed = shown.page.evaluate(
@@ -331,7 +331,7 @@ def test_every_control_has_a_name_and_is_reached_by_tab(chromium, run):  # noqa:
         assert wanted <= reached, wanted - reached
 
 
-def test_a_view_is_found_again_by_its_link(chromium, run):  # noqa: F811
+def test_a_view_is_found_again_by_its_link(chromium, run):
     view = {
         "slide": "zweite Folie #2", "map": "score-nonMSIH", "x": 300.5, "y": 220.25, "zoom": 0.4,
         "opacity": 0.8, "palette": "cividis", "fade": "0", "from": 0.25, "to": 0.75,
@@ -359,7 +359,7 @@ def test_a_view_is_found_again_by_its_link(chromium, run):  # noqa: F811
      "#slide=first&map=constructor&opacity=banana", "#" + "a" * 20_000],
     ids=range(6),
 )  # fmt: skip
-def test_a_link_that_makes_no_sense_shows_something_that_does(chromium, run, junk):  # noqa: F811
+def test_a_link_that_makes_no_sense_shows_something_that_does(chromium, run, junk):
     with opened(chromium, run.url) as shown:
         shown.page.goto(run.url + junk)
         shown.settle()
@@ -367,7 +367,7 @@ def test_a_link_that_makes_no_sense_shows_something_that_does(chromium, run, jun
         assert shown.picture().std() > 1
 
 
-def test_slides_are_links_that_can_be_filtered(chromium, run):  # noqa: F811
+def test_slides_are_links_that_can_be_filtered(chromium, run):
     with opened(chromium, run.url) as shown:
         shown.go(slide="first")
         links = shown.page.locator("#slides a")
@@ -381,7 +381,7 @@ def test_slides_are_links_that_can_be_filtered(chromium, run):  # noqa: F811
         assert shown.state()["slide"] == "zweite Folie #2"
 
 
-def test_a_slide_without_image_shows_its_maps_and_a_damaged_one_says_so(chromium, run):  # noqa: F811
+def test_a_slide_without_image_shows_its_maps_and_a_damaged_one_says_so(chromium, run):
     with opened(chromium, run.url) as shown:
         shown.go(slide="without image", map="attention", opacity=1)
         assert differ(shown.picture(), np.full((1, 1, 3), 255.0)) > 0.2
@@ -393,7 +393,7 @@ def test_a_slide_without_image_shows_its_maps_and_a_damaged_one_says_so(chromium
     page.close()
 
 
-def test_names_from_strangers_are_text(chromium, bright):  # noqa: F811
+def test_names_from_strangers_are_text(chromium, bright):
     server, folder, *_ = bright
     with opened(chromium, server.url) as shown:
         shown.go(slide=folder.name)
@@ -401,7 +401,7 @@ def test_names_from_strangers_are_text(chromium, bright):  # noqa: F811
         assert shown.page.locator("#prediction b").count() == 0
 
 
-def test_it_fits_a_telephone(chromium, run):  # noqa: F811
+def test_it_fits_a_telephone(chromium, run):
     with opened(chromium, run.url, NARROW, has_touch=True) as shown:
         shown.go(slide="first", map="score-MSIH")
         page = shown.page
@@ -420,7 +420,7 @@ def test_it_fits_a_telephone(chromium, run):  # noqa: F811
         page.locator("#fold").click()
 
 
-def test_the_scale_bar_is_as_long_as_it_says(chromium, run):  # noqa: F811
+def test_the_scale_bar_is_as_long_as_it_says(chromium, run):
     with opened(chromium, run.url) as shown:
         for zoom in (0.13, 0.9, 3.0):
             shown.go(slide="first", x=300, y=300, zoom=zoom)
@@ -430,7 +430,7 @@ def test_the_scale_bar_is_as_long_as_it_says(chromium, run):  # noqa: F811
             assert line * shown.state()["zoom"] == pytest.approx(um, rel=0.03)
 
 
-def test_other_viewers_are_linked(chromium, run):  # noqa: F811
+def test_other_viewers_are_linked(chromium, run):
     with opened(chromium, run.url) as shown:
         shown.go(slide="first")
         expected = [link["url"] for link in next(

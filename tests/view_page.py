@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import io
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 import numpy as np
-import pytest
 from PIL import Image
 
 WAIT_MS = 60_000
-_ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 _NOTHING_BUT_THE_SLIDE = (
     "#hud, #navigator, #zoom-buttons, #notices, #busy { visibility: hidden !important }"
 )
@@ -76,21 +70,6 @@ class Opened:
             [float(um[1]), float(um[0])],
         )
         return np.array(told)
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """The browser, or a reason to skip."""
-    pytest.importorskip("playwright.sync_api", reason="needs playwright: run scripts/install dev")
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs chromium; scripts/install-viewers brings it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @contextmanager

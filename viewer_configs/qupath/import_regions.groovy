@@ -122,11 +122,17 @@ class SlideResults {
         return found
     }
 
-    /** Return 256 colours from a map's lower to its upper value, packed RGB. */
+    /** Return 256 colours from a map's lower to its upper value, packed RGB; blocks of them for kinds of cells. */
     static int[] colours(Map map) {
-        double first = map.levels_lower, last = map.levels_upper
         int[] known = map.colours.collect { Integer.parseInt((it as String).substring(1), 16) } as int[]
         def rgb = new int[256]
+        int kinds = map.categories ? map.categories.size() : 0
+        if (kinds > 0) {
+            for (int i = 0; i < 256; i++)
+                rgb[i] = known[i * kinds >> 8]
+            return rgb
+        }
+        double first = map.levels_lower, last = map.levels_upper
         for (int i = 0; i < 256; i++) {
             double value = map.lower + (map.upper - map.lower) * i / 255
             double place = Math.max(0d, Math.min(1d, (value - first) / (last - first))) * (known.length - 1)
