@@ -48,9 +48,14 @@ def write_results(folder: Path, name: str, classes: tuple[str, ...], mpp: YX) ->
     maps = (
         display_map("attention", grid, opacity=128),
         replace(display_map(f"score-{key}", grid, seed=1), fades=True, alpha=0.7, lower=0.25),
+        replace(
+            display_map("winner", grid, np.arange(grid.shape.cols)[None] % 3 * np.ones(grid.shape)),
+            categories=("a", "b"),
+        ),
         display_map("tissue", grid, seed=2),
     )
     heatmaps = heatmap_set(grid, SHAPE, classes, seed=3, slide_name=name)
+    heatmaps = replace(heatmaps, artefacts=heatmaps.tissue.astype(np.uint8))
     result = SlideResult(
         slide, heatmaps, maps, classes[0], grid, raster_pixels(SHAPE, mpp, CELL),
         regions=find_regions(heatmaps, classes[0]),

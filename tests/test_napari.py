@@ -101,6 +101,21 @@ def test_our_script_puts_every_layer_at_its_place(case, viewer):
     assert kinds == {True: len(result.maps), False: len(of_floats(result))}
 
 
+def test_kinds_of_cells_are_labels_with_names_and_margins_are_floats(tmp_path, viewer):
+    grid = Grid(Shape(5, 4), YX(40.0, 40.0), YX(-20.0, -20.0), YX(0.5, 0.5))
+    names = ("a", "b", "c")
+    folder, result = write_results(tmp_path, Shape(180, 140), grid.mpp, grid, classes=names)
+    script().show(folder, viewer)
+    layers = {layer.name: layer for layer in viewer.layers}
+    scores = result.heatmaps.scores
+    np.testing.assert_array_equal(layers["Margin of a"].data, scores[0] - scores[1:].max(axis=0))
+    features = layers["Winner (label)"].features
+    assert features["class with the highest score"].tolist()[1:4] == list(names)
+    kinds = layers["Artefacts (label)"].features["kind of artefact"]
+    assert kinds.tolist()[1:5] == ["pen", "dark", "blurred", "empty"]
+    assert not {"Winner", "Artefacts"} & set(layers)
+
+
 def test_our_script_shows_the_raw_value_of_each_place(case, viewer):
     folder, result = case
     script().show(folder, viewer)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import shutil
 import threading
@@ -17,6 +18,7 @@ from slide_files import speckled, write_slide
 from torch import nn
 
 from heatmaps_ome import extractors
+from heatmaps_ome.artefacts import KINDS, MEASURES, artefact_sentences, evidence_on_artefacts
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.explain import faithfulness
 from heatmaps_ome.export.values import read_values
@@ -197,6 +199,7 @@ def test_other_colours_read_no_slide_and_build_no_network(world, monkeypatch):
     assert {o.status for o in outcomes} == {"done"}
     again = read_values(folder / "a.values.ome.zarr")
     assert np.array_equal(again.attention, values.attention, equal_nan=True)
+    assert np.array_equal(again.artefacts, values.artefacts)
     assert (folder / "a.ome.zarr" / "0" / "0" / "0" / "0").read_bytes() == image
 
 
@@ -302,6 +305,57 @@ def test_results_of_the_first_versions_say_nothing_of_faithfulness(world):
     [outcome] = world.run(world.slides[0])
     assert (outcome.status, outcome.faithfulness) == ("unchanged", {})
     assert "faithfulness" not in of_run([outcome], world.path / "out", CLASSES[0])
+
+
+def test_artefacts_and_the_evidence_on_them_are_told_everywhere(world):
+    rgb = speckled(500, 700)
+    rgb[:250, :300] = (10, 130, 60)
+    path = write_slide(world.path / "pen.svs", rgb)
+    [outcome] = world.run(path)
+    folder = world.path / "out" / "pen"
+    heatmaps = read_values(folder / "pen.values.ome.zarr")
+    grid = heatmaps.grid
+    on_pen = heatmaps.artefacts == 1 + KINDS.index("pen")
+    assert on_pen[: int(230 / grid.l0_cell.y), : int(280 / grid.l0_cell.x)].all()
+    said = json.loads((folder / "provenance.json").read_text())
+    assert said["artefacts"]["measures"] == MEASURES
+    assert said["artefacts"]["cells"]["pen"] > 0.1
+    assert set(said["maps_left_out"]) == {"margin"}
+    [slide] = json.loads((world.path / "out" / "run.json").read_text())["slides"]
+    assert slide["artefacts"]["evidence"] == said["artefacts"]["evidence"]
+    [again] = world.run(path)
+    assert (again.status, again.artefacts) == ("unchanged", outcome.artefacts)
+    for name in CLASSES:
+        expected = evidence_on_artefacts(heatmaps, name)
+        told = said["artefacts"]["evidence"][name]
+        shares = [math.nan if each is None else each for each in told.values()]
+        found = [each["evidence"] for each in expected.values()]
+        assert shares == pytest.approx(found, nan_ok=True)
+        assert said["artefacts"]["cells"] == {k: each["cells"] for k, each in expected.items()}
+        summary = of_run([again], world.path / "out", name)
+        for sentence in artefact_sentences(again.artefacts, name):
+            assert f"  {sentence}\n" in summary
+        assert (f"of the evidence for {name}\n" in summary) is (None not in told.values())
+    assert any(None not in each.values() for each in said["artefacts"]["evidence"].values())
+    rows = (folder / "pen.cells.csv").read_text().splitlines()
+    assert rows[0].endswith(",artefact")
+    assert sum(row.endswith(",pen") for row in rows) == on_pen.sum()
+    assert validate(world.path / "out").problems == ()
+
+
+def test_results_of_the_first_versions_know_no_artefacts(world):
+    world.run(world.slides[0])
+    folder = world.path / "out" / "a"
+    record = json.loads((folder / "provenance.json").read_text())
+    del record["artefacts"]
+    (folder / "provenance.json").write_text(json.dumps(record))
+    store = zarr.open_group(folder / "a.values.ome.zarr")
+    facts = dict(store.attrs["heatmaps_ome"])
+    del facts["artefacts"]
+    store.attrs["heatmaps_ome"] = facts
+    [outcome] = world.run(world.slides[0])
+    assert (outcome.status, outcome.artefacts) == ("unchanged", {})
+    assert "artefacts" not in of_run([outcome], world.path / "out", CLASSES[0])
 
 
 def test_a_damaged_cache_of_maps_is_made_anew(world):

@@ -91,6 +91,9 @@ class World:
                 "script": show, "slide": cropped, "args": [str(cells), "SCORE-msih"],
                 "places": places, "pixels": pixels,
             },
+            "kinds": {
+                "script": show, "slide": full, "args": [str(cells), "winner"], "places": places,
+            },
             "oblong slide": {"script": show, "slide": wild, "answer": "Attention"},
             "other slide": {"script": show, "slide": {**full, "width": 9002}, "args": [overlays]},
             "unknown map": {"script": show, "slide": full, "args": [overlays, "nosuch"]},
@@ -286,16 +289,21 @@ def test_values_have_the_maps_colours_and_opacity(world):
 
 
 def test_maps_are_offered_by_their_titles_without_those_that_no_file_shows(world):
-    assert world.case("float, whole")["choices"] == ["Attention", "Score-msih"]
+    assert world.case("float, whole")["choices"] == ["Attention", "Score-msih", "Winner"]
     assert world.case("float, whole")["overlay"]["visible"] is True
     assert "Its window cannot be opened" in world.case("float, whole")["said"]
+
+
+def test_kinds_of_cells_are_shown_as_their_overlay_has_them(world):
+    shown = world.case("kinds")["overlay"]
+    assert (shown["float"], set(shown["told"])) == (False, {"Winner"})
 
 
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [
         ("other slide", r"are of a slide of 9003 x 7001 pixels, but the open one has 9002 x 7001"),
-        ("unknown map", r"no map nosuch; there are attention, score-MSIH\."),
+        ("unknown map", r"no map nosuch; there are attention, score-MSIH, winner\."),
         ("damaged", r"maps\.json cannot be read"),
         ("oblong pixels", r"QuPath can only show square ones"),
         ("no window", r"need the window of QuPath"),

@@ -35,6 +35,7 @@ from broken_results import (
 from fake_extractors import CLASSES
 from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
 from slide_files import speckled, write_slide
+from viewer_results import write_results
 
 from heatmaps_ome import cli
 from heatmaps_ome.errors import OptionError, ResultError
@@ -326,6 +327,34 @@ def test_results_on_pixels_that_are_no_squares_are_valid(tmp_path):
             dataset["coordinateTransformations"][0]["scale"].reverse()
     found = rules_of(validate(folder))
     assert found == {"placement-labels", "placement-image", "hashes"}
+
+
+@pytest.mark.parametrize("name", ["winner", "artefacts"])
+def test_a_cell_of_another_kind_is_found_out(copy, name):
+    def changed(levels):
+        return np.where(levels > 0, levels % 2 + 1, 0).astype(np.uint8)
+
+    for path in sorted((copy / IMAGE / "labels" / name).glob("[0-9]")):
+        rewrite_array(path, changed)
+    rehash(copy)
+    found = validate(copy)
+    assert "placement-labels" in rules_of(found)
+    assert {problem.path.name for problem in found.problems} == {name}
+
+
+def test_results_with_three_classes_and_artefacts_are_valid(tmp_path):
+    grid = covering_grid(Shape(900, 1501))
+    folder, result = write_results(
+        tmp_path, Shape(900, 1501), YX(0.5, 0.5), grid, classes=("a", "b / c", "=d"),
+        formats=("ome-zarr", "ome-tiff", "png", "cells"),
+    )  # fmt: skip
+    assert {"winner", "margin-a", "artefacts"} <= {shown.name for shown in result.maps}
+    options = {"formats": ["ome-zarr", "ome-tiff"], "att_alpha": 0.5, "score_alpha": 1.0}
+    scaling = {"attention": {"lower": -2.0, "upper": 2.0}}
+    record = {"options": options, "scaling": scaling, "files": file_digests(folder)}
+    del record["files"]["provenance.json"]
+    write_json(folder / "provenance.json", record)
+    assert validate(folder).problems == ()
 
 
 def test_what_is_no_result_is_refused(good, tmp_path):

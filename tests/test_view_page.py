@@ -12,6 +12,7 @@ from view_page import NARROW, opened
 from view_server import viewing
 from viewer_results import write_results
 
+from heatmaps_ome.artefacts import KINDS
 from heatmaps_ome.cli import main
 from heatmaps_ome.delivery import Look, slide_result, write_formats
 from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP
@@ -200,6 +201,58 @@ def test_the_value_under_the_mouse_is_the_raw_float_of_its_place(chromium, brigh
             assert np.abs(near - told["#value"]).min() < 6e-4
             screen_um = np.abs(np.array(um) - (told["#place-y"], told["#place-x"])).max()
             assert screen_um < 2 * shown.state()["zoom"]
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """Three classes with hostile names, and artefacts, in both versions of NGFF."""
+    out = tmp_path_factory.mktemp("kinds")
+    shape, mpp = Shape(1400, 1700), YX(0.5, 0.5)
+    grid = Grid(Shape(36, 44), YX(40.0, 40.0), YX(-19.0, -19.0), mpp)
+    results = [
+        write_results(
+            out, shape, mpp, grid, name=name, formats=("ome-zarr",),
+            classes=("<b>one</b>", "two & a half", "three"), settings=Settings(ngff=ngff),
+        )
+        for name, ngff in (("v4", "0.4"), ("v5", "0.5"))
+    ]  # fmt: skip
+    with viewing(out) as server:
+        yield server, [result for _, result in results]
+
+
+@pytest.mark.parametrize("slide", [0, 1])
+def test_the_name_of_the_kind_is_under_the_mouse_in_its_colour(chromium, kinds, slide):
+    server, results = kinds
+    result = results[slide]
+    heatmaps, grid = result.heatmaps, result.heatmaps.grid
+    names = {"winner": heatmaps.classes, "artefacts": KINDS}
+    rng = np.random.default_rng(1)
+    with opened(chromium, server.url) as shown:
+        for drawn in result.maps:
+            if drawn.name not in (*names, "margin-b_one_b"):
+                continue
+            shown.go(slide=result.slide.name, map=drawn.name, opacity=1)
+            categories = names.get(drawn.name, ())
+            assert shown.page.locator("#legend li").all_inner_texts() == list(categories) or (
+                not shown.page.locator("#legend-field").is_visible()
+            )
+            picture = shown.picture()
+            box = shown.page.locator("#stage").bounding_box()
+            for row, col in rng.integers(9, 27, (12, 2)):
+                at = shown.screen_from_um(grid.um_from_g(YX(row + 0.5, col + 0.5)))
+                shown.page.mouse.move(box["x"] + round(at[1]), box["y"] + round(at[0]))
+                shown.page.wait_for_timeout(60)
+                told, level = shown.page.locator("#value").inner_text(), drawn.levels[row, col]
+                if not heatmaps.tissue[row, col]:
+                    assert told == "no tissue"
+                elif not categories:
+                    value = float(told.replace("\u2212", "-"))
+                    assert value == pytest.approx(drawn.values[level], abs=1 / 250)
+                else:
+                    assert told == (categories[level - 1] if level else "none")
+                    pixel = picture[round(at[0]), round(at[1])]
+                    off = np.abs(pixel - drawn.colours[level, :3]).max()
+                    assert (off < 3) == (level > 0)
 
 
 # --- Do the controls do their work? -----------------------------------------------------------

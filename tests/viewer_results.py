@@ -1,7 +1,9 @@
 """A slide's folder as `create` leaves it, of random maps on a made-up slide, for viewers' tests."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
+import numpy as np
 from fakes import FakeSlide, heatmap_set, noise_rgb
 
 from heatmaps_ome.delivery import Look, slide_result, write_formats
@@ -23,13 +25,22 @@ SCALING = CohortScaling(
 
 
 def write_results(
-    out, shape, mpp, grid, *, name="slide", formats=("ome-zarr", "ome-tiff"), settings=None
-):
-    """Write the folder and return it with the result it shows."""
+    out, shape, mpp, grid, *, name="slide", formats=("ome-zarr", "ome-tiff"), settings=None,
+    classes=CLASSES,
+):  # fmt: skip
+    """Write the folder and return it with the result it shows; with artefacts of three classes."""
     slide = FakeSlide(noise_rgb(shape), mpp, name)
-    heatmaps = heatmap_set(grid, shape, CLASSES, slide_name=name)
-    look = Look(Style(), CLASSES, CLASSES[0], image_mpp=1.0)
-    result = slide_result(slide, heatmaps, SCALING, look)
+    heatmaps = heatmap_set(grid, shape, classes, slide_name=name)
+    if len(classes) > 2:
+        kinds = np.random.default_rng(0).integers(0, 5, grid.shape)
+        kinds = np.where(heatmaps.tissue, kinds, 0).astype(np.uint8)
+        heatmaps = replace(heatmaps, artefacts=kinds)
+    scaling = replace(
+        SCALING, classes=classes, scores=(Range(0.0, 1.0),) * len(classes),
+        contributions=(Range(-0.01, 0.01),) * len(classes),
+    )  # fmt: skip
+    look = Look(Style(), classes, classes[0], image_mpp=1.0)
+    result = slide_result(slide, heatmaps, scaling, look)
     folder = out / name
     folder.mkdir(parents=True)
     settings = settings or Settings()
