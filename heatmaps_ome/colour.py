@@ -18,9 +18,10 @@ N_LEVELS = 255
 """Levels 1..255 hold values; level 0 is "no value"."""
 
 _CLASS_COLOURS: Final = (
-    "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", "#009e73", "#f0e442",
+    "#0072b2", "#d55e00", "#009e73", "#f0e442", "#56b4e9", "#e69f00", "#cc79a7",
 )  # fmt: skip
-"""Okabe and Ito's, which people with any colour vision tell apart; the first two the best."""
+"""Okabe and Ito's, which people with any colour vision tell apart; the first two the best, and
+last the one that is hard to see on stained tissue."""
 _GOLDEN_TURN = 0.61803398875
 """Of the hue circle: however many steps are taken, none comes close to another."""
 

@@ -226,11 +226,15 @@ class CreateOptions:
         metavar="CMAP",
     )
     att_alpha: float = option(
-        "colours", "opaqueness of the attention map", default=0.5, type=float, metavar="ALPHA"
+        "colours",
+        "opaqueness of the attention map and of the winner",
+        default=0.5,
+        type=float,
+        metavar="ALPHA",
     )
     score_alpha: float = option(
         "colours",
-        "opaqueness of score maps where attention is highest",
+        "opaqueness of scores, margins and contributions where attention is highest",
         default=1.0,
         type=float,
         metavar="ALPHA",
