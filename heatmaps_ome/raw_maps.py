@@ -184,6 +184,9 @@ def _features(
             give_back()
         with watch("tissue"):
             tissue = cells[:]
+            # What it was sampled from is as wide as the slide.
+            slide.forget()
+            give_back()
     with watch("features"):
         store = extract(
             slide, recipe.extractor, tissue, how,

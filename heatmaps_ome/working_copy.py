@@ -239,10 +239,18 @@ class WorkingCopy:
                 raise self._failure
 
     def _stored(self, level: int, window: Window) -> np.ndarray:
-        """Return a window of a level."""
-        self._wait(level, window.row_stop)
-        planes = np.asarray(self._levels[level][:, *window.slices])
-        return np.ascontiguousarray(np.moveaxis(planes, 0, 2))
+        """Return a window of a level, white beyond it."""
+        inside = window.common(Window(0, 0, *self._shapes[level]))
+        if inside.area == 0:
+            return np.full((window.rows, window.cols, 3), 255, np.uint8)
+        self._wait(level, inside.row_stop)
+        planes = np.asarray(self._levels[level][:, *inside.slices])
+        pixels = np.ascontiguousarray(np.moveaxis(planes, 0, 2))
+        if inside == window:
+            return pixels
+        out = np.full((window.rows, window.cols, 3), 255, np.uint8)
+        out[inside.within(window).slices] = pixels
+        return out
 
     def _read_tile(self, level: int, tile: Window) -> np.ndarray:
         """Return what lies on a level of a tile."""
