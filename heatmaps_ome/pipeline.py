@@ -31,7 +31,7 @@ from heatmaps_ome.preflight import (
     PlannedSlide,
     prepare,
 )
-from heatmaps_ome.raw_maps import raw_maps_of_each
+from heatmaps_ome.raw_maps import raw_maps
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.run_files import write_run_files
 from heatmaps_ome.stopwatch import Stopwatch
@@ -81,9 +81,8 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
                 outcome, slide,
                 lambda slide=slide, o=outcome: run.second_half(slide, scaling, o),
             )  # fmt: skip
-    given = [outcomes[path] for path in plan.paths]
     write_run_files(options, plan, outcomes)
-    return given
+    return [outcomes[path] for path in plan.paths]
 
 
 def _survives(outcome: Outcome, slide: PlannedSlide, work: Callable[[], None]) -> bool:
@@ -135,7 +134,7 @@ class _Run:
 
     def _parts(self, slide: WorkingCopy, watch: Stopwatch) -> list[HeatmapSet]:
         """Return what each model makes of a slide, as a rule from the cache."""
-        found = raw_maps_of_each(
+        found = raw_maps(
             slide, self._plan.recipes, watch,
             lambda stage, done, total: self._progress(slide.name, stage, done, total),
         )  # fmt: skip

@@ -93,17 +93,6 @@ class Recipe:
 
 def raw_maps(
     slide: WorkingCopy,
-    recipe: Recipe,
-    watch: Callable[[str], AbstractContextManager[None]],
-    progress: Callable[[str, int, int], None],
-) -> HeatmapSet:
-    """Return what the model makes of a slide; see `raw_maps_of_each`."""
-    [found] = raw_maps_of_each(slide, [recipe], watch, progress)
-    return found
-
-
-def raw_maps_of_each(
-    slide: WorkingCopy,
     recipes: Sequence[Recipe],
     watch: Callable[[str], AbstractContextManager[None]],
     progress: Callable[[str, int, int], None],

@@ -51,9 +51,10 @@ def made(folder, recipe, rgb, log):
     copy = WorkingCopy(slide, slide.fingerprint(), lattice, folder, threads=1)
     recipe = replace(recipe, extractor=Noted(), extraction=replace(recipe.extraction, cache=folder))
     told = []
-    found = raw_maps(
-        copy, recipe, lambda _: nullcontext(), lambda stage, *counts: told.append((stage, *counts))
-    )
+    [found] = raw_maps(
+        copy, [recipe], lambda _: nullcontext(),
+        lambda stage, *counts: told.append((stage, *counts)),
+    )  # fmt: skip
     copy.close()
     return found, told
 
