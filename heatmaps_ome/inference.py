@@ -62,6 +62,7 @@ def compute_heatmaps(
                 cell_logits[:, where] = model.class_logits(embeddings).T.numpy()
             standing_in = pooled[in_tiles[cells.slices]]
             compared.add(model, model.embed_projected(torch.from_numpy(standing_in)))
+        projected.forget()
         slide_logits = _slide_logits(model, slide_embedding.mean())
         consistency = _consistency(model, tiles, compared, slide_logits)
     return HeatmapSet(
@@ -153,6 +154,10 @@ class _Projected:
                 found = self._chunk(row, col)[shared.within(chunk).slices]
                 out[shared.within(cells).slices] = found
         return out
+
+    def forget(self) -> None:
+        """Let go of the chunks, which a cache of its own method would keep for long."""
+        self._chunk.cache_clear()
 
     def _projected(self, row: int, col: int) -> np.ndarray:
         """Return a chunk, (rows, cols, P) float32."""

@@ -191,6 +191,7 @@ def _features(
         pixels = network_pixels(slide.shape, slide.mpp, how.target_mpp)
         artefacts = find_artefacts(slide, grid, pixels, cells[:], recipe.mask_threshold)
         slide.forget()
+        give_back()
     return _Features(grid, cells[:], store, tiles, artefacts)
 
 
