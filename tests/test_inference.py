@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +8,7 @@ from fake_extractors import seeded_trunk
 from fakes import FakeSlide, noise_rgb
 from torch import nn
 
+from heatmaps_ome import inference
 from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.inference import compute_heatmaps
@@ -136,3 +140,22 @@ def test_extreme_attention_does_not_overflow(run):
     heatmaps, _ = run(Pooling(), model=model)
     assert np.isfinite(heatmaps.prediction).all()
     assert np.isfinite(heatmaps.contributions[:, heatmaps.tissue]).all()
+
+
+def test_what_was_projected_is_let_go_at_once(run, monkeypatch):
+    chunks = []
+    right = inference._Projected._projected
+
+    def noted(self, row, col):
+        found = right(self, row, col)
+        chunks.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(inference._Projected, "_projected", noted)
+    gc.disable()
+    try:
+        run(Pooling())
+        assert chunks
+        assert all(chunk() is None for chunk in chunks)
+    finally:
+        gc.enable()
