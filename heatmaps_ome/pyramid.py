@@ -46,6 +46,12 @@ def write_rgb(level: zarr.Array, row: int, strip: np.ndarray) -> None:
     level[:, row : row + len(strip)] = np.moveaxis(strip, 2, 0)
 
 
+def rgb_strips(level: zarr.Array) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, (rows, cols, 3) uint8 strip) of a picture, a row of chunks at a time."""
+    for row in range(0, level.shape[1], CHUNK):
+        yield row, np.moveaxis(np.asarray(level[:, row : row + CHUNK]), 0, 2)
+
+
 def halved(rgb: np.ndarray) -> np.ndarray:
     """Return an image of half the size: the mean of 2 × 2 pixels, rounded to nearest.
 

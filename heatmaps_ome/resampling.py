@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TILE_PX = 256
-"""Side of the tiles that a level is read in, at multiples of it."""
+"""Side of the tiles that are resampled at once, at multiples of it, whatever levels are read in."""
 _READ_PX = 2048
 """Longest side of what is resampled at once, in pixels of the level; bounds memory."""
 _FILTER_SUPPORT_PX = 3
 """Reach of Pillow's bicubic filter beyond a pixel's edge, in pixels of the coarser lattice."""
-_CACHED_TILES = 512
-"""Of the levels, 100 MB: a row of them across a wide slide, so that each is decoded once."""
+_CACHED_BYTES = 100_000_000
+"""Tiles of the levels: a row of them across a wide slide, so that each is decoded once."""
 _CACHED_RESAMPLED = 64
 """Tiles of the lattices: those that windows side by side share."""
 
@@ -36,8 +36,10 @@ class Resampler:
     l0_pixels : sequence of YX
         Size of a level's pixels in level-0 pixels.
     read_tile : callable
-        Takes (level, window at multiples of ``TILE_PX``, ``TILE_PX`` on a side) and returns the
+        Takes (level, window at multiples of ``tile_px``, ``tile_px`` on a side) and returns the
         (rows, cols, 3) uint8 pixels of the part of it that lies on the level.
+    tile_px : int
+        Side of the tiles that a level is read in; no pixel depends on it.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class Resampler:
         shapes: Sequence[Shape],
         l0_pixels: Sequence[YX],
         read_tile: Callable[[int, Window], np.ndarray],
+        tile_px: int = TILE_PX,
     ) -> None:
-        self._shapes, self._l0_pixels = shapes, l0_pixels
-        self._tile = lru_cache(_CACHED_TILES)(read_tile)
+        self._shapes, self._l0_pixels, self._tile_px = shapes, l0_pixels, tile_px
+        self._tile = lru_cache(_CACHED_BYTES // (3 * tile_px**2))(read_tile)
         self._resampled = lru_cache(_CACHED_RESAMPLED)(self._resample)
 
     def level_for(self, l0_pixel: YX) -> int:
@@ -117,7 +120,7 @@ class Resampler:
         if min(inside.rows, inside.cols) < 1:
             return np.full((window.rows, window.cols, 3), 255, np.uint8)
         out = np.empty((inside.rows, inside.cols, 3), np.uint8)
-        for tile in tiles_under(inside, TILE_PX):
+        for tile in tiles_under(inside, self._tile_px):
             shared = tile.common(inside)
             out[shared.within(inside).slices] = self._tile(level, tile)[shared.within(tile).slices]
         if inside == window:

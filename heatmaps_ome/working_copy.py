@@ -74,7 +74,7 @@ class WorkingCopy:
         ]
         l0_pixels = [lattice.downsampled(level).l0_cell for level in range(len(self._shapes))]
         self._l0_pixels = l0_pixels
-        self._resampler = Resampler(self._shapes, l0_pixels, self._read_tile)
+        self._resampler = Resampler(self._shapes, l0_pixels, self._read_tile, CHUNK)
         self._changed = threading.Condition()
         self._failure: Exception | None = None
         self._closed = False

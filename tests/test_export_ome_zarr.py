@@ -151,17 +151,17 @@ def test_arrays_are_zarr_v2_with_blosc_and_empty_chunks_are_not_written(tmp_path
 
 @pytest.mark.parametrize("ngff", ["0.4", "0.5"])
 def test_labels_are_whole_however_their_tissue_lies_among_empty_chunks(tmp_path, ngff):
-    slide = FakeSlide(np.full((1100, 2700, 3), 255, np.uint8))
+    slide = FakeSlide(np.full((1100, 5300, 3), 255, np.uint8))
     grid = covering_grid(slide.shape, YX(4, 4))
     levels = np.zeros(grid.shape, np.uint8)
-    levels[30, 200:210] = 7  # in the second chunk of the first row alone
-    levels[200, [140, 600, 674]] = 8, 9, 10  # in the second, the fifth and the last of the second
+    levels[30, 400:410] = 7  # in the second chunk of the first row alone
+    levels[260, [280, 1200, 1324]] = 8, 9, 10  # in the second, the fifth and the last of the second
     shown = display_map("attention", grid, levels)
     [path, *_] = OmeZarrExporter(Settings(ngff=ngff)).write(
         slide_result(slide, grid, (shown,)), tmp_path
     )
     label = zarr.open_group(path / "labels/attention", mode="r")
-    expected = levels.repeat(4, 0).repeat(4, 1)[:1100, :2700]
+    expected = levels.repeat(4, 0).repeat(4, 1)[:1100, :5300]
     np.testing.assert_array_equal(label["0"][...], expected)
     np.testing.assert_array_equal(label["1"][...], expected[1::2, 1::2])
     if ngff == "0.4":

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Ngff = Literal["0.4", "0.5"]
     """Version of the specification that a store keeps to."""
 
+LABEL_CHUNK = 1024
+"""Side of a label's chunk, a power of two too. Labels compress 500-fold, so that chunks of four
+times the pixels are still of a few KB, and of files there are a fourth."""
 SHARD_COLS = 8192
 """Width of a shard. It is one chunk high: stores are written strip by strip from the top, a strip
 is a row of chunks, and so each strip completes its shards and none is ever written twice."""
@@ -57,7 +60,7 @@ def create_array(
     channels: int | None = None,
     channels_per_chunk: int = 1,
 ) -> zarr.Array:
-    """Create a level in the group's version: chunks of 512 × 512.
+    """Create a level in the group's version: chunks of 512 × 512, of a label 1024 × 1024.
 
     Chunks of a map that are empty are not written. Those of a picture are always: to compare each
     with an empty one takes as long as to compress it.
@@ -75,15 +78,16 @@ def create_array(
     whole = (*first, *shape)
     # Slide pixels hardly compress without loss, so the fastest codec; maps do 500-fold.
     is_rgb = channels == 3 and not floating
+    chunk = LABEL_CHUNK if channels is None else CHUNK
     stored = (
-        _sharded(whole, is_rgb=is_rgb)
+        _sharded(whole, chunk, is_rgb=is_rgb)
         if group.metadata.zarr_format == 3
         else _chunked(is_rgb=is_rgb, floating=floating)
     )
     return group.create_array(
         name,
         shape=whole,
-        chunks=(*first_chunk, CHUNK, CHUNK),
+        chunks=(*first_chunk, chunk, chunk),
         dtype=dtype,
         fill_value=float("nan") if floating else 0,
         config={"write_empty_chunks": is_rgb},
@@ -150,9 +154,9 @@ def write_label(level: zarr.Array, row: int, strip: np.ndarray) -> None:
     Nothing is written left and right of the outermost chunks that hold something: zarr takes half
     a millisecond to find a chunk empty, and of a slide with its glass most are.
     """
-    held = np.flatnonzero(strip.any(axis=0)) // CHUNK
+    held = np.flatnonzero(strip.any(axis=0)) // LABEL_CHUNK
     if held.size:
-        span = slice(held[0] * CHUNK, (held[-1] + 1) * CHUNK)
+        span = slice(held[0] * LABEL_CHUNK, (held[-1] + 1) * LABEL_CHUNK)
         level[row : row + len(strip), span] = strip[:, span]
 
 
@@ -166,13 +170,13 @@ def _chunked(*, is_rgb: bool, floating: bool) -> dict[str, Any]:
     }
 
 
-def _sharded(shape: tuple[int, ...], *, is_rgb: bool) -> dict[str, Any]:
+def _sharded(shape: tuple[int, ...], chunk: int, *, is_rgb: bool) -> dict[str, Any]:
     """Return how zarr v3 stores an array: a file per row of chunks, or a few for a wide slide."""
     from zarr.codecs import ZstdCodec
 
-    chunks_across = -(-shape[-1] // CHUNK)
+    chunks_across = -(-shape[-1] // chunk)
     return {
-        "shards": (*shape[:-2], CHUNK, min(SHARD_COLS, chunks_across * CHUNK)),
+        "shards": (*shape[:-2], chunk, min(SHARD_COLS, chunks_across * chunk)),
         "compressors": ZstdCodec(level=1 if is_rgb else 5),
         "dimension_names": ("c", "y", "x")[-len(shape) :],
     }

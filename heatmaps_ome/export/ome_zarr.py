@@ -10,6 +10,7 @@ from heatmaps_ome.export.flat import FlatPicture, flat_level
 from heatmaps_ome.export.manifest import slide_facts
 from heatmaps_ome.export.ngff import image_label, multiscales, rgb_omero
 from heatmaps_ome.export.ngff_store import (
+    LABEL_CHUNK,
     create_array,
     create_group,
     create_rgb_levels,
@@ -19,7 +20,7 @@ from heatmaps_ome.export.ngff_store import (
 from heatmaps_ome.export.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import sampled_strips
-from heatmaps_ome.pyramid import CHUNK, levels_from_strips, n_levels, write_rgb
+from heatmaps_ome.pyramid import CHUNK, levels_from_strips, n_levels, rgb_strips, write_rgb
 from heatmaps_ome.reading import read_strips
 
 if TYPE_CHECKING:
@@ -88,12 +89,10 @@ class OmeZarrExporter:
         start : int
             The level to yield.
         """
-        threads = self.settings.threads
         if take_levels(result.slide.level_folders(result.image), path):
-            strips = read_strips(result.slide, result.image.downsampled(start), CHUNK, threads)
-            yield from ((number * CHUNK, strip) for number, strip in enumerate(strips))
+            yield from rgb_strips(arrays[start])
             return
-        strips = read_strips(result.slide, result.image, CHUNK, threads)
+        strips = read_strips(result.slide, result.image, CHUNK, self.settings.threads)
         for level, row, strip in levels_from_strips(strips, len(arrays), CHUNK):
             write_rgb(arrays[level], row, strip)
             if level == start:
@@ -133,7 +132,7 @@ def _write_label(
     for level in range(levels):
         coarse = raster.downsampled(level)
         array = create_array(group, str(level), coarse.shape, "uint8")
-        for row, strip in sampled_strips(shown.levels, shown.grid, coarse, CHUNK):
+        for row, strip in sampled_strips(shown.levels, shown.grid, coarse, LABEL_CHUNK):
             write_label(array, row, strip)
 
 
