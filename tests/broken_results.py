@@ -120,7 +120,7 @@ def rewrite_overlay(path, change=lambda rgba: rgba, chain=True, **settings):
     image = pyvips.Image.new_from_file(str(path), page=0)
     description = image.get("image-description")
     given = {
-        "compression": "deflate", "predictor": "horizontal", "tile": True, "tile_width": 256,
+        "compression": "deflate", "predictor": "none", "tile": True, "tile_width": 256,
         "tile_height": 256, "pyramid": True, "subifd": True, "bigtiff": True,
         "region_shrink": "mean", "xres": image.xres, "yres": image.yres,
     }  # fmt: skip
@@ -137,7 +137,7 @@ def rewrite_value_tiff(path, change=lambda channel: channel, **settings):
     roll = pyvips.Image.new_from_file(str(path), n=-1)
     rows = roll.get("page-height")
     given = {
-        "compression": "deflate", "predictor": "horizontal", "tile": True, "tile_width": 256,
+        "compression": "deflate", "predictor": "none", "tile": True, "tile_width": 256,
         "tile_height": 256, "pyramid": True, "subifd": True, "bigtiff": True,
         "region_shrink": "nearest", "page_height": rows, "xres": roll.xres, "yres": roll.yres,
     }  # fmt: skip
@@ -382,7 +382,7 @@ def tiff_levels(folder):
 
 
 def tiff_compression(folder):
-    rewrite_overlay(folder / OVERLAY, compression="packbits", predictor="none")
+    rewrite_overlay(folder / OVERLAY, compression="packbits")
 
 
 def tiff_alpha(folder):
@@ -408,7 +408,7 @@ def tiff_levels_agree(folder):
 
 
 def value_tiff_form(folder):
-    rewrite_value_tiff(folder / VALUE_TIFF, compression="packbits", predictor="none")
+    rewrite_value_tiff(folder / VALUE_TIFF, compression="packbits")
 
 
 def value_tiff_levels(folder):

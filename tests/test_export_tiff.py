@@ -60,7 +60,7 @@ def test_tifffile_sees_all_levels_with_straight_alpha(overlay):
         assert file.pages[0].extrasamples == (tifffile.EXTRASAMPLE.UNASSALPHA,)
         assert file.pages[0].tile == (256, 256)
         assert file.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
-        assert file.pages[0].predictor == tifffile.PREDICTOR.HORIZONTAL
+        assert file.pages[0].predictor == tifffile.PREDICTOR.NONE
         np.testing.assert_array_equal(series.levels[0].asarray(), expected_rgba(result))
 
 

@@ -205,7 +205,7 @@ def overlay_upsampled() -> None:
         cells = pyvips.Image.new_from_array(coloured_cells(shown)).copy(interpretation="srgb")
         cells.zoom(round(shown.grid.l0_cell.x), round(shown.grid.l0_cell.y)).tiffsave(
             str(Path(scratch) / "a.tiff"), compression="deflate", tile=True, tile_width=256,
-            tile_height=256, pyramid=True, subifd=True, bigtiff=True, predictor="horizontal",
+            tile_height=256, pyramid=True, subifd=True, bigtiff=True, predictor="none",
         )  # fmt: skip
 
 
