@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from heatmaps_ome.export.captions import drawable, font, shortened
-from heatmaps_ome.export.framed import DPI
+from heatmaps_ome.export.framed import DPI, pixels_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -34,11 +33,7 @@ def drawn_curves(found: Faithfulness, slide_name: str) -> np.ndarray:
     found : Faithfulness
         Of any maps that have a line here.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(curves_figure(found, slide_name))
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels_of(curves_figure(found, slide_name))
 
 
 def curves_figure(found: Faithfulness, slide_name: str) -> Figure:

@@ -35,7 +35,7 @@ _ALIKE = 1e-4
 """Relative difference below which two values are one: numbers of five digits help nobody."""
 _LINE = 1.6
 """From one line of a legend to the next, in heights of its text."""
-_INK, _FAINT, _BORDER = "#1a1a1a", "#555555", "#adadad"
+_INK, _FAINT, _BORDER, _RIM = "#1a1a1a", "#555555", "#adadad", "#999999"
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,21 @@ class Framed:
 
     def drawn(self) -> np.ndarray:
         """Return the figure as (rows, cols, 3) uint8, to paste the picture into."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        return pixels_of(self.figure)
 
-        canvas = FigureCanvasAgg(self.figure)
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+def pixels_of(figure: Figure) -> np.ndarray:
+    """Return a figure without transparency as (rows, cols, 3) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    rgba = np.asarray(canvas.buffer_rgba())
+    rgb = np.empty((*rgba.shape[:2], 3), np.uint8)
+    # Band by band takes a fifth of the time of all at once, which numpy copies pixel by pixel.
+    for band in range(3):
+        rgb[..., band] = rgba[..., band]
+    return rgb
 
 
 @dataclass(frozen=True)
@@ -138,10 +148,23 @@ class Layout:
         place = (left / width, 1 - (top + rows) / height, cols / width, rows / height)
         axes = self.figure.add_axes(place)
         axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(color="#999999", linewidth=0.8)
+        axes.spines[:].set(color=_RIM, linewidth=0.8)
         return axes
 
-    def fill(self, left: float, top: float, width: float, height: float, colour: str) -> None:
+    def swatch(self, box: tuple[int, int, int, int], colour: np.ndarray) -> None:
+        """Fill a (left, top, width, height) box with a colour, (4,) uint8, within a thin rim."""
+        left, top, width, height = box
+        self.fill(left, top, width, height, _RIM)
+        self.fill(left + 1, top + 1, width - 2, height - 2, tuple(colour[:3] / 255.0))
+
+    def fill(
+        self,
+        left: float,
+        top: float,
+        width: float,
+        height: float,
+        colour: str | tuple[float, ...],
+    ) -> None:
         """Fill a rectangle."""
         from matplotlib.patches import Rectangle
 
@@ -211,7 +234,7 @@ def _draw_legend(
         row = top + round(_LINE * layout.unit) * (entry.line + 1)
         if entry.level:
             box_of = (round(place), row, height, height)
-            layout.axes(box_of).set_facecolor(shown.colours[entry.level] / 255.0)
+            layout.swatch(box_of, shown.colours[entry.level])
             place += SWATCH * layout.unit
         line = Line(entry.text, layout.unit, False, _INK)
         layout.text(place, row - 0.1 * layout.unit, line)
@@ -226,7 +249,7 @@ def _draw_colours(layout: Layout, shown: DisplayMap, box: tuple[int, int, int, i
     if ends is None:
         used = shown.levels[shown.levels > 0]
         level = int(np.bincount(used).argmax()) if used.size else int(levels.max(initial=1))
-        layout.axes((left, top, height, height)).set_facecolor(shown.colours[level] / 255.0)
+        layout.swatch((left, top, height, height), shown.colours[level])
         value = shown.values[level]
         text = shown.quantity if len(levels) < 2 else f"{shown.quantity} = {number(float(value))}"
         line = Line(drawable(text), layout.unit, False, _INK)

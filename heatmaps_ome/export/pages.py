@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.export.captions import drawable, width_px, wrapped
-from heatmaps_ome.export.framed import DPI, Layout, Line, draw_scale_bar
+from heatmaps_ome.export.framed import DPI, Layout, Line, draw_scale_bar, pixels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +96,6 @@ class Page:
 
     def _words(self, first: int, rows: int) -> np.ndarray:
         """Return some of the page's rows with its words and bars: (rows, cols, 3) uint8."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         size = (self._width, rows)
@@ -106,6 +105,4 @@ class Page:
             layout.text(left, top - first, line)
         for left, top, um_per_px, longest_px in self._bars:
             draw_scale_bar(layout, (left, top - first), um_per_px, longest_px)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3]
+        return pixels_of(figure)

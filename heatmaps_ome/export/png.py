@@ -15,9 +15,10 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.heatmaps import class_keys
-from heatmaps_ome.reading import read_strips
+from heatmaps_ome.reading import in_order, read_strips
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from heatmaps_ome.display import DisplayMap
@@ -51,12 +52,19 @@ class PngExporter:
         """Write ``previews/`` into a folder and return the paths of its files."""
         previews = folder / "previews"
         previews.mkdir()
+        paths = []
+        # The next page is drawn while one is compressed.
+        for page, _ in in_order(lambda page: page.save(previews), self._pages(result), 1):
+            paths.append(previews / page.name)
+        return paths
+
+    def _pages(self, result: SlideResult) -> Iterator[_Page]:
+        """Draw one picture after the other."""
         lattice = thumbnail_lattice(result.slide, self.longest_side_px)
         thumbnail = np.concatenate(
             list(read_strips(result.slide, lattice, _STRIP_ROWS, self.settings.threads))
         )
-        paths = [previews / "slide.png"]
-        save_png(thumbnail, paths[0], photograph=True)
+        yield _Page("slide.png", thumbnail, photograph=True)
         # A slide of a few pixels is enlarged, by a whole number so that its pixels stay square.
         zoom = max(1, self.longest_side_px // 2 // max(lattice.shape))
         extent = lattice.enlarged(zoom)
@@ -68,14 +76,26 @@ class PngExporter:
                 ("overlay", over if zoom == 1 else over.repeat(zoom, 0).repeat(zoom, 1)),
                 ("map", _alone(shown, extent)),
             ):
-                page[around.box.slices] = picture
-                paths.append(previews / f"{shown.name}-{kind}.png")
-                save_png(page, paths[-1], photograph=kind == "overlay")
+                filled = page.copy()
+                filled[around.box.slices] = picture
+                yield _Page(f"{shown.name}-{kind}.png", filled, photograph=kind == "overlay")
         keys = dict(zip(result.heatmaps.classes, class_keys(result.heatmaps.classes), strict=True))
         for found in result.faithfulness:
-            paths.append(previews / f"faithfulness-{keys[found.class_name]}.png")
-            save_png(drawn_curves(found, result.slide.name), paths[-1], photograph=False)
-        return paths
+            name = f"faithfulness-{keys[found.class_name]}.png"
+            yield _Page(name, drawn_curves(found, result.slide.name), photograph=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Page:
+    """A picture to be saved; see ``save_png``."""
+
+    name: str
+    rgb: np.ndarray
+    photograph: bool
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder."""
+        save_png(self.rgb, folder / self.name, photograph=self.photograph)
 
 
 def thumbnail_lattice(slide: SlideReader, longest_side_px: int) -> Grid:
