@@ -33,12 +33,12 @@ def test_blocks_fit_into_the_memory_that_is_given(gib, bytes_per_px, halo_px):
     try:
         side = block_px(options(max_memory=gib), extractor, "cpu")
     except OptionError:
-        assert before + peak(512, extractor) > 0.9 * (gib - 0.6) * GIB
+        assert before + peak(256, extractor) > 0.9 * (gib - 0.6) * GIB
         assume(False)
-    assert side % 512 == 0
+    assert side % 256 == 0
     assert before + peak(side, extractor) <= gib * GIB
-    if side < 2048:
-        assert before + peak(side + 512, extractor) > (gib - 0.6) * GIB
+    if side < 1792:
+        assert before + peak(side + 256, extractor) > (gib - 0.6) * GIB
 
 
 def test_too_little_memory_is_refused_with_what_is_enough():
@@ -46,7 +46,7 @@ def test_too_little_memory_is_refused_with_what_is_enough():
     with pytest.raises(OptionError, match=r"--max-memory 0\.2 .* needs ([\d.]+) GiB") as refused:
         block_px(options(max_memory=0.2), extractor, "cpu")
     enough = float(str(refused.value).split(" needs ")[1].split()[0])
-    assert block_px(options(max_memory=enough + 0.1), extractor, "cpu") >= 512
+    assert block_px(options(max_memory=enough + 0.1), extractor, "cpu") >= 256
 
 
 def test_a_size_that_is_asked_for_is_taken():
@@ -64,7 +64,7 @@ def test_without_a_limit_the_machine_decides(monkeypatch):
         monkeypatch.setattr(psutil, "virtual_memory", lambda gib=gib: Memory(gib * GIB))
         sides.append(block_px(options(), extractor, "cpu"))
     # The largest; what half of the free memory holds; and without any, the smallest there is.
-    assert sides == [2048, 1024, 32]
+    assert sides == [1792, 1024, 32]
 
 
 @pytest.mark.parametrize("wrong", [0, -1.5])
