@@ -266,7 +266,7 @@ def test_no_name_overlaps_another_or_leaves_the_figure(size, n_classes, name):
     figure, picture = around.figure, around.box
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.texts]
-    boxes += [swatch.get_window_extent() for swatch in swatches(figure)]
+    boxes += [rim.get_window_extent() for rim, _ in swatches(figure)]
     width, height = figure.get_size_inches() * figure.dpi
     bottom, top = height - picture.row_stop, height - picture.row
     boxes.append(Bbox([[picture.col, bottom], [picture.col_stop, top]]))
@@ -277,8 +277,9 @@ def test_no_name_overlaps_another_or_leaves_the_figure(size, n_classes, name):
 
 
 def swatches(figure):
-    """Return the rectangles of a legend without their rims: after the picture's and the bar's."""
-    return [each for each in figure.artists if isinstance(each, Rectangle)][3::2]
+    """Return a legend's rectangles, (rim, inside): they come after the picture's and the bar's."""
+    _, _, *drawn = (each for each in figure.artists if isinstance(each, Rectangle))
+    return list(zip(drawn[::2], drawn[1::2], strict=True))
 
 
 def test_each_swatch_has_the_colour_that_its_name_has_in_the_map():
@@ -288,10 +289,10 @@ def test_each_swatch_has_the_colour_that_its_name_has_in_the_map():
     figure.draw_without_rendering()
     assert not figure.axes
     texts = {text.get_text(): text.get_window_extent() for text in figure.texts}
-    for swatch, name in zip(swatches(figure), THREE, strict=True):
-        colour = "#" + bytes(round(255 * part) for part in swatch.get_facecolor()[:3]).hex()
+    for (rim, inside), name in zip(swatches(figure), THREE, strict=True):
+        colour = "#" + bytes(round(255 * part) for part in inside.get_facecolor()[:3]).hex()
         assert colour == class_colours(THREE)[name]
-        box = swatch.get_window_extent()
+        box = rim.get_window_extent()
         assert 0 < texts[name].x0 - box.x1 < box.width
         assert texts[name].y0 < (box.y0 + box.y1) / 2 < texts[name].y1
 

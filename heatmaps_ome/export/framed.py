@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.colour import hex_colours
 from heatmaps_ome.export.captions import (
     drawable,
     font,
@@ -155,16 +156,10 @@ class Layout:
         """Fill a (left, top, width, height) box with a colour, (4,) uint8, within a thin rim."""
         left, top, width, height = box
         self.fill(left, top, width, height, _RIM)
-        self.fill(left + 1, top + 1, width - 2, height - 2, tuple(colour[:3] / 255.0))
+        [inside] = hex_colours(colour[None])
+        self.fill(left + 1, top + 1, width - 2, height - 2, inside)
 
-    def fill(
-        self,
-        left: float,
-        top: float,
-        width: float,
-        height: float,
-        colour: str | tuple[float, ...],
-    ) -> None:
+    def fill(self, left: float, top: float, width: float, height: float, colour: str) -> None:
         """Fill a rectangle."""
         from matplotlib.patches import Rectangle
 
