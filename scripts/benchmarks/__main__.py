@@ -42,6 +42,8 @@ PAIRS = (
     Pair("A", "whole run in float32 / the reference's", "whole32", "reference"),
     Pair("b", "whole run / the bare network", "whole", "network"),
     Pair("B", "whole run in float32 / the bare network", "whole32", "network32"),
+    Pair("n", "whole run / the network as we make it ready", "whole", "ready"),
+    Pair("N", "whole run in float32 / the network as we make it ready", "whole32", "ready32"),
     Pair("c", "reading / the reference's", "read", "read_reference"),
     Pair("d", "OME-Zarr image / ome-zarr-py", "image", "image_ome_zarr"),
     Pair("e", "overlay / full resolution by libvips", "overlay", "overlay_upsampled"),
@@ -66,7 +68,9 @@ def jobs(folder: Path, big: Size, tenth: Size) -> dict[str, tuple[str, ...]]:
         "whole": whole,
         "again": (*whole, "--att-cmap", "viridis", "--score-threshold", "0.9", "--overwrite"),
         "network": ("network", slide, weights, "auto"),
+        "ready": ("network", slide, weights, "auto", "ready"),
         "network32": ("network", slide, weights, "float32"),
+        "ready32": ("network", slide, weights, "float32", "ready"),
         "whole32": (
             "whole",
             slide,

@@ -85,11 +85,19 @@ def reference(slide: str, weights: str, out: str) -> None:
         run_reference(Path(slide), trunk, parts, Path(out))
 
 
-def network(slide: str, weights: str, precision: str) -> None:
-    """Run the bare network on noise of the shapes of the slide's tissue blocks and plain tiles."""
+def network(slide: str, weights: str, precision: str, made: str = "plain") -> None:
+    """Run the bare network on noise of the shapes of the slide's tissue blocks and plain tiles.
+
+    Parameters
+    ----------
+    made : "plain" or "ready"
+        The network as it is published, with the precision and the memory layout that a run takes,
+        or the one that a run makes of it.
+    """
     import torch
 
     from heatmaps_ome.blocks import BlockPixels, plan_blocks
+    from heatmaps_ome.extractors.precision import DTYPES
     from heatmaps_ome.features import feature_grid
     from heatmaps_ome.openslide_reader import OpenSlideReader
     from heatmaps_ome.options import CreateOptions
@@ -113,14 +121,16 @@ def network(slide: str, weights: str, precision: str) -> None:
     n_tiles = len(spread(tissue_tiles(tissue), options.consistency_tiles))
     tile_px = TILE_CELLS * extractor.stride_px
     shapes += [(size, 3, tile_px, tile_px) for size in batches(n_tiles, extractor, side)]
-    dtype = next(extractor.trunk.parameters()).dtype
+    dtype = DTYPES[extractor.precision]
+    trunk = extractor.trunk if made == "ready" else extractor.build()
+    trunk = trunk.to(dtype=dtype, memory_format=torch.channels_last)
     images = {
         shape: torch.rand(shape).to(dtype).contiguous(memory_format=torch.channels_last)
         for shape in shapes
     }
     with clock(), torch.inference_mode():
         for shape in shapes:
-            extractor.trunk(images[shape])
+            trunk(images[shape])
 
 
 def read(slide: str) -> None:
