@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from heatmaps_ome.extractors.folding import folded
+from heatmaps_ome.extractors.fusing import fused
 from heatmaps_ome.extractors.precision import DTYPES
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def ready(trunk: nn.Module, device: str, precision: str) -> nn.Module:
         Of weights and activations. Autocast, which leaves the weights in float32 and rounds them
         at each pass, gives the same features to the last bit in the trunks here.
     """
-    return folded(trunk).to(device, DTYPES[precision]).to(memory_format=torch.channels_last)
+    there = folded(trunk).to(device, DTYPES[precision]).to(memory_format=torch.channels_last)
+    return fused(there) if torch.device(device).type == "cpu" else there
 
 
 @dataclass(frozen=True, eq=False)

