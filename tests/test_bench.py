@@ -12,9 +12,9 @@ from benchmarks.baseline import features_of, run_reference
 from benchmarks.jobs import JOBS
 from benchmarks.processes import JobError, measured
 from benchmarks.slides import SMALL, SMALL_TENTH
-from make_test_weights import seeded_resnet50
 from model_files import make_parts
 from PIL import Image
+from trunks import Resnet
 
 from heatmaps_ome.demo.slide import write_demo_slide
 
@@ -82,12 +82,7 @@ def test_the_baseline_sees_what_the_references_formulas_say():
 
 @pytest.mark.slow
 def test_the_baseline_leaves_the_references_pictures(slide, tmp_path):
-    import timm
-
-    trunk = timm.create_model("resnet50", num_classes=0).eval()
-    trunk.load_state_dict(seeded_resnet50(0))
-    trunk.forward = trunk.forward_features
-    run_reference(slide, trunk, make_parts(n_inputs=2048, n_hidden=16), tmp_path)
+    run_reference(slide, Resnet().eval(), make_parts(n_inputs=2048, n_hidden=16), tmp_path)
     sizes = {}
     for name in ("slide.jpg", "attention_overlayed.jpg", "map_overlayed.jpg"):
         with Image.open(tmp_path / name) as picture:

@@ -1,34 +1,14 @@
 """Normalisation folded into convolutions: the same function as the network that was trained."""
 
-from functools import cache
-
 import numpy as np
 import pytest
-import timm
 import torch
-from make_test_weights import seeded_resnet50
 from torch import nn
+from trunks import TRUNKS
 
 from heatmaps_ome.extractors.dense import ready
 from heatmaps_ome.extractors.folding import folded
 from heatmaps_ome.extractors.tiny import tiny_trunk
-
-seeded = cache(lambda: seeded_resnet50(0))
-
-
-class Resnet(nn.Module):
-    """ResNet-50 up to its last map, in timm's own words."""
-
-    def __init__(self):
-        super().__init__()
-        self.resnet = timm.create_model("resnet50", num_classes=0)
-        self.resnet.load_state_dict(seeded())
-
-    def forward(self, images):
-        return self.resnet.forward_features(images)
-
-
-TRUNKS = {"retccl": Resnet, "tiny": tiny_trunk}
 
 
 def normalisations(module):

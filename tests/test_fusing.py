@@ -1,14 +1,11 @@
 """Convolutions that add and take ReLUs on the way: the same features, in fewer passes."""
 
-from functools import cache
-
 import pytest
-import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from make_test_weights import seeded_resnet50
 from torch import fx, nn
+from trunks import TRUNKS
 
 from heatmaps_ome.extractors import fusing
 from heatmaps_ome.extractors.dense import ready
@@ -18,28 +15,9 @@ from heatmaps_ome.extractors.precision import DTYPES
 from heatmaps_ome.extractors.tiny import tiny_trunk
 
 CHANNELS = 4
-seeded = cache(lambda: seeded_resnet50(0))
-
-
 HERE = pytest.mark.skipif(
     not available(torch.float32), reason="this torch has no fused convolutions for this CPU"
 )
-
-
-class Resnet(nn.Module):
-    """ResNet-50 up to its last map."""
-
-    def __init__(self):
-        super().__init__()
-        self.resnet = timm.create_model("resnet50", num_classes=0)
-        self.resnet.load_state_dict(seeded())
-
-    def forward(self, images):
-        return self.resnet.forward_features(images)
-
-
-def resnet():
-    return Resnet().eval()
 
 
 def images(*shape, dtype=torch.float32):
@@ -52,22 +30,22 @@ def count(module, kind):
 
 
 @HERE
-@pytest.mark.parametrize(("build", "convolutions"), [(resnet, 49), (tiny_trunk, 7)])
+@pytest.mark.parametrize(("name", "convolutions"), [("retccl", 49), ("tiny", 7)])
 @pytest.mark.parametrize("shape", [(1, 3, 225, 130), (3, 3, 64, 64), (1, 3, 1, 1), (1, 3, 33, 2)])
 @pytest.mark.parametrize("precision", DTYPES)
-def test_fused_trunks_are_as_near_to_the_network_as_others(build, convolutions, shape, precision):
-    dtype, exact = DTYPES[precision], build().double()
+def test_fused_trunks_are_as_near_to_the_network_as_others(name, convolutions, shape, precision):
+    dtype, trunk = DTYPES[precision], TRUNKS[name]().eval()
     if not available(dtype):
         pytest.skip(f"this torch has no fused convolutions in {precision} for this CPU")
-    found = ready(build(), "cpu", precision)
+    found = ready(trunk, "cpu", precision)
     assert count(found, FusedConvolution) == convolutions
     assert count(found, nn.ReLU) == 0
-    other = folded(build()).to(dtype).to(memory_format=torch.channels_last)
+    other = folded(trunk).to(dtype).to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        expected = exact(images(*shape).double())
+        expected = trunk.double()(images(*shape).double())
         errors = [
-            float(torch.linalg.norm(trunk(images(*shape, dtype=dtype)) - expected))
-            for trunk in (found, other)
+            float(torch.linalg.norm(each(images(*shape, dtype=dtype)) - expected))
+            for each in (found, other)
         ]
     assert errors[0] <= 1.2 * errors[1] + 1e-6 * float(torch.linalg.norm(expected))
 
