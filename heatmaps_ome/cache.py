@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import zarr
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _LAYOUT = 2
 """Raised whenever the meaning of cached features changes, so that old ones are left alone."""
+WHOLE_CHUNKS: Final = {"write_empty_chunks": True}
+"""How zarr opens what it caches: to find out that a chunk is not empty takes it longer than to
+compress it, as numpy looks for NaN first, in bytes too."""
 
 
 class FeatureStore:
@@ -161,7 +164,7 @@ def open_store(
     folder = folder_of(cache, "features", said)
     try:
         if (folder / "zarr.json").is_file():
-            array = zarr.open_array(folder, mode="r+")
+            array = zarr.open_array(folder, mode="r+", config=WHOLE_CHUNKS)
         else:
             array = _created(folder, shape, chunk_cells, dtype)
     except OSError as error:
@@ -181,4 +184,5 @@ def _created(folder: Path, shape: tuple[int, int, int], chunk_cells: int, dtype:
         fill_value=float("nan"),
         compressors=BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"),
         dimension_names=("y", "x", "channel"),
+        config=WHOLE_CHUNKS,
     )

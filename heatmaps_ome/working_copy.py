@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import zarr
 
-from heatmaps_ome.cache import folder_of
+from heatmaps_ome.cache import WHOLE_CHUNKS, folder_of
 from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.pyramid import (
@@ -264,7 +264,7 @@ class WorkingCopy:
         """
         folder = self.folder / str(level)
         if (folder / ".zarray").is_file():
-            return zarr.open_array(folder, mode="r+", zarr_format=2)
+            return zarr.open_array(folder, mode="r+", zarr_format=2, config=WHOLE_CHUNKS)
         return zarr.create_array(
             folder,
             shape=(3, *self._shapes[level]),
@@ -274,6 +274,7 @@ class WorkingCopy:
             compressors=RGB_CODEC,
             zarr_format=2,
             chunk_key_encoding={"name": "v2", "separator": "/"},
+            config=WHOLE_CHUNKS,
         )
 
 

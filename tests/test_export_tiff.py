@@ -123,10 +123,11 @@ def test_sampled_strips_equal_the_sampled_whole(height, width, top, left, strip_
     grid = Grid(Shape(9, 8), YX(height, width), YX(top, left), MPP)
     raster = Grid(Shape(53, 61), YX(8, 8), YX(0, 0), MPP)
     levels = display_map("attention", grid).levels
-    strips = list(sampled_strips(levels, grid, raster, strip_rows))
-    whole = np.concatenate([strip for _, strip in strips])
-    assert [row for row, _ in strips] == list(range(0, 53, strip_rows))
-    np.testing.assert_array_equal(whole, sample(levels, grid, raster, 0))
+    for values, fill in ((levels, 0), (np.stack([levels, 255 - levels], axis=2), 7)):
+        strips = list(sampled_strips(values, grid, raster, strip_rows, fill))
+        whole = np.concatenate([strip for _, strip in strips])
+        assert [row for row, _ in strips] == list(range(0, 53, strip_rows))
+        np.testing.assert_array_equal(whole, sample(values, grid, raster, fill))
 
 
 def test_colour_is_zero_where_nothing_is_seen():

@@ -62,8 +62,8 @@ def create_array(
 ) -> zarr.Array:
     """Create a level in the group's version: chunks of 512 × 512, of a label 1024 × 1024.
 
-    Chunks of a map that are empty are not written. Those of a picture are always: to compare each
-    with an empty one takes as long as to compress it.
+    Of values, few as they are, chunks that are empty are not written. zarr does not look for any in
+    pictures and labels, which would take it longer than to compress them: see `write_label`.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def create_array(
         chunks=(*first_chunk, chunk, chunk),
         dtype=dtype,
         fill_value=float("nan") if floating else 0,
-        config={"write_empty_chunks": is_rgb},
+        config={"write_empty_chunks": not floating},
         **stored,
     )
 
@@ -151,13 +151,14 @@ def _link(source: Path, target: Path) -> None:
 def write_label(level: zarr.Array, row: int, strip: np.ndarray) -> None:
     """Write whole rows of a label, (rows, cols) uint8, from ``row`` on.
 
-    Nothing is written left and right of the outermost chunks that hold something: zarr takes half
-    a millisecond to find a chunk empty, and of a slide with its glass most are.
+    Chunks, or shards, that hold nothing are not written: of a slide with its glass most are.
     """
-    held = np.flatnonzero(strip.any(axis=0)) // LABEL_CHUNK
-    if held.size:
-        span = slice(held[0] * LABEL_CHUNK, (held[-1] + 1) * LABEL_CHUNK)
-        level[row : row + len(strip), span] = strip[:, span]
+    unit = (level.shards or level.chunks)[-1]
+    held = np.unique(np.flatnonzero(strip.any(axis=0)) // unit)
+    for run in np.split(held, np.flatnonzero(np.diff(held) > 1) + 1):
+        if run.size:
+            span = slice(run[0] * unit, (run[-1] + 1) * unit)
+            level[row : row + len(strip), span] = strip[:, span]
 
 
 def _chunked(*, is_rgb: bool, floating: bool) -> dict[str, Any]:

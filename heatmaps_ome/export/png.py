@@ -115,10 +115,11 @@ def _caption(shown: DisplayMap, result: SlideResult) -> Caption:
 
 def _alone(shown: DisplayMap, extent: Grid) -> np.ndarray:
     """Return a map cell by cell on white, (rows, cols, 3) uint8 on ``extent``."""
-    [(_, levels)] = sampled_strips(shown.levels, shown.grid, extent, extent.shape.rows)
     colours = shown.colours[:, :3].copy()
     colours[0] = 255
-    return np.take(colours, levels, axis=0)
+    cells = np.take(colours, shown.levels, axis=0)
+    [(_, picture)] = sampled_strips(cells, shown.grid, extent, extent.shape.rows, fill=255)
+    return picture
 
 
 def save_png(rgb: np.ndarray, path: Path, *, photograph: bool) -> None:

@@ -16,7 +16,7 @@ from heatmaps_ome.display import ARTEFACTS
 from heatmaps_ome.ensemble import all_channel_names, all_channels, records
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.ngff import PIXEL_ORIGIN, image_label, json_ready, multiscales, omero
-from heatmaps_ome.export.ngff_store import create_array, create_group
+from heatmaps_ome.export.ngff_store import create_array, create_group, write_label
 from heatmaps_ome.export.ome_xml import OmeImage
 from heatmaps_ome.export.ome_zarr import write_ome_xml
 from heatmaps_ome.geometry import YX, Grid, Shape
@@ -135,7 +135,7 @@ def _write_artefacts(heatmaps: HeatmapSet, artefacts: np.ndarray, path: Path, ng
         ),
     }
     group = create_group(path / "labels" / ARTEFACTS, attributes, ngff)
-    create_array(group, "0", grid.shape, "uint8")[...] = artefacts
+    write_label(create_array(group, "0", grid.shape, "uint8"), 0, artefacts)
 
 
 def _read_artefacts(heatmaps: HeatmapSet, path: Path) -> np.ndarray:
