@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from zarr.core.array_spec import ArrayConfigParams
+
 _LAYOUT = 2
 """Raised whenever the meaning of cached features changes, so that old ones are left alone."""
-WHOLE_CHUNKS: Final = {"write_empty_chunks": True}
+WHOLE_CHUNKS: Final[ArrayConfigParams] = {"write_empty_chunks": True}
 """How zarr opens what it caches: to find out that a chunk is not empty takes it longer than to
 compress it, as numpy looks for NaN first, in bytes too."""
 

@@ -34,7 +34,7 @@ holds what it came to.
 """
 
 _PACKAGES = (
-    "torch", "timm", "numpy", "zarr", "ome-zarr", "pyvips", "openslide-python", "openslide-bin",
+    "torch", "numpy", "zarr", "ome-zarr", "pyvips", "openslide-python", "openslide-bin",
     "matplotlib", "pillow", "scipy", "shapely", "contourpy",
 )  # fmt: skip
 

@@ -1,6 +1,9 @@
 """The real ResNet-50 trunk, with weights of a seed: RetCCL's own cannot be passed on."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +11,12 @@ import torch
 from make_test_weights import seeded_resnet50
 from model_files import load_with_fastai
 from safetensors.torch import save_file
+from trunks import Resnet
 
 from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.extractors.dense import IMAGENET_MEAN, IMAGENET_STD
+from heatmaps_ome.extractors.resnet50 import ResNet50
 from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.inference import compute_heatmaps
@@ -19,6 +24,8 @@ from heatmaps_ome.models import read_model
 from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.pooling import Pooling
 from heatmaps_ome.tissue import tissue_cells
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,27 @@ def test_a_tiles_feature_is_the_mean_of_its_map(extractor, state):
     with torch.inference_mode():
         expected = resnet.eval()(image)[0].numpy()
     np.testing.assert_allclose(extractor(pixels).mean(axis=(1, 2)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(224, 224), (33, 65), (300, 517)])
+def test_the_trunk_is_timms_to_the_last_bit(state, size):
+    trunk, timms = ResNet50(), Resnet()
+    trunk.load_state_dict(state)
+    images = torch.randn(2, 3, *size)
+    with torch.inference_mode():
+        assert torch.equal(trunk.eval()(images), timms.eval()(images))
+
+
+def test_building_it_imports_no_compiler(weights):
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from heatmaps_ome.extractors import load_extractor\n"
+        f"load_extractor('retccl', Path({str(weights)!r}), 'cpu', 'auto').prepare()\n"
+        "slow = {'timm', 'torchvision', 'torch._dynamo', 'sympy'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("size", [(33, 65), (224, 300), (517, 64)])

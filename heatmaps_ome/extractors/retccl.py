@@ -1,7 +1,6 @@
 """RetCCL: a ResNet-50 whose 2048-channel last map, averaged over a tile, is the tile's feature.
 
-Wang et al., Medical Image Analysis 83 (2023) 102645. The network is timm's ``resnet50`` (equal
-to the authors' to the last bit: models.md C.1); the weights are the authors' and are given by
+Wang et al., Medical Image Analysis 83 (2023) 102645. The weights are the authors' and are given by
 the user.
 """
 
@@ -20,6 +19,7 @@ from torch import nn
 
 from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.extractors.dense import DenseExtractor
+from heatmaps_ome.extractors.resnet50 import ResNet50
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,18 +40,6 @@ _UNREADABLE = (
     TypeError, AttributeError, OSError,
 )  # fmt: skip
 """What torch and safetensors raise on files that are none of theirs."""
-
-
-class _Trunk(nn.Module):
-    """ResNet-50 up to its last map."""
-
-    def __init__(self, resnet: nn.Module) -> None:
-        super().__init__()
-        self.resnet = resnet
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (n, 2048, h / 32, w / 32) features of (n, 3, h, w) images."""
-        return self.resnet.forward_features(images)  # pyright: ignore[reportCallIssue]
 
 
 def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
@@ -84,13 +72,10 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
 
 def _built(weights: Path) -> nn.Module:
     """Return the network with its weights."""
-    # With what it imports it takes two seconds, which a run that needs no network is spared.
-    import timm
-
     state = _read_state(weights)
     # Without memory and numbers of its own, which the weights bring.
     with torch.device("meta"):
-        resnet = timm.create_model("resnet50", pretrained=False, num_classes=0)
+        resnet = ResNet50()
     try:
         resnet.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
@@ -98,7 +83,7 @@ def _built(weights: Path) -> nn.Module:
             f"{weights} does not hold the weights of a ResNet-50 (its {len(state)} tensors do not "
             f"fit); {WHERE}"
         ) from error
-    return _Trunk(resnet).eval()
+    return resnet.eval()
 
 
 def _read_state(weights: Path) -> dict[str, torch.Tensor]:

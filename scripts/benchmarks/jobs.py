@@ -57,7 +57,11 @@ def make(folder: str, *names: str) -> None:
 
 def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
     """Run ``create`` from the slide to all files, into a folder that is new or kept."""
-    from heatmaps_ome import pipeline
+    from heatmaps_ome.memory import importing
+
+    # As the command line does.
+    with importing():
+        from heatmaps_ome import pipeline
     from heatmaps_ome.arguments import OptionsParser
     from heatmaps_ome.options import CreateOptions
 
@@ -91,9 +95,10 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     Parameters
     ----------
     made : "plain" or "ready"
-        The network as it is published, with the precision and the memory layout that a run takes,
-        or the one that a run makes of it.
+        The network as timm has it, with the precision and the memory layout that a run takes, or
+        the one that a run makes of it.
     """
+    import timm
     import torch
 
     from heatmaps_ome.blocks import BlockPixels, plan_blocks
@@ -122,8 +127,13 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     tile_px = TILE_CELLS * extractor.stride_px
     shapes += [(size, 3, tile_px, tile_px) for size in batches(n_tiles, extractor, side)]
     dtype = DTYPES[extractor.precision]
-    trunk = extractor.trunk if made == "ready" else extractor.build()
-    trunk = trunk.to(dtype=dtype, memory_format=torch.channels_last)
+    if made == "ready":
+        trunk = extractor.trunk
+    else:
+        # Random weights take as long as any.
+        resnet = timm.create_model("resnet50", num_classes=0).eval()
+        resnet.to(dtype=dtype, memory_format=torch.channels_last)
+        trunk = resnet.forward_features
     images = {
         shape: torch.rand(shape).to(dtype).contiguous(memory_format=torch.channels_last)
         for shape in shapes

@@ -1,0 +1,80 @@
+"""ResNet-50 without pooling and classifier: He et al. 2016, https://arxiv.org/abs/1512.03385.
+
+As in torchvision and timm, whose parameters have the same names, a stage's stride is that of its
+first 3×3 convolution. It is written out here as importing either takes as long as reading a slide:
+they bring the compiler of torch along.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from torch import nn
+
+if TYPE_CHECKING:
+    import torch
+
+_STAGES: Final = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+"""Width, number of blocks and stride of each stage."""
+_EXPANSION: Final = 4
+"""Channels that a block gives, by its width."""
+
+
+class ResNet50(nn.Module):
+    """Maps (n, 3, h, w) images to their (n, 2048, ceil(h / 32), ceil(w / 32)) features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        channels = 64
+        for number, (width, n_blocks, stride) in enumerate(_STAGES, start=1):
+            blocks = [_Bottleneck(channels, width, stride)]
+            channels = width * _EXPANSION
+            blocks += [_Bottleneck(channels, width, 1) for _ in range(1, n_blocks)]
+            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the last map."""
+        maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for number in range(1, 1 + len(_STAGES)):
+            maps = self.get_submodule(f"layer{number}")(maps)
+        return maps
+
+
+class _Bottleneck(nn.Module):
+    """Three convolutions, and around them the input or, if it is of another size, its projection.
+
+    Parameters
+    ----------
+    channels : int
+        Of the input.
+    width : int
+        Channels in between; the output has four times as many.
+    stride : int
+    """
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        out = width * _EXPANSION
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if channels != out:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+            )
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return (n, 4 · width, …) maps."""
+        shortcut = maps if self.downsample is None else self.downsample(maps)
+        maps = self.relu(self.bn1(self.conv1(maps)))
+        maps = self.relu(self.bn2(self.conv2(maps)))
+        return self.relu(self.bn3(self.conv3(maps)) + shortcut)
