@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.explain import evidence
-from heatmaps_ome.geometry import Window, tiles_of
+from heatmaps_ome.geometry import Shape, Window, tiles_of
+from heatmaps_ome.reading import in_order
 from heatmaps_ome.tissue import LUMA, cell_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.heatmaps import HeatmapSet
@@ -68,7 +69,12 @@ _TILE_CELLS = 32
 
 
 def find_artefacts(
-    slide: SlideReader, grid: Grid, pixels: Grid, tissue: np.ndarray, threshold: float
+    slide: SlideReader,
+    grid: Grid,
+    pixels: Grid,
+    tissue: np.ndarray,
+    threshold: float,
+    threads: int = 1,
 ) -> np.ndarray:
     """Return the kind of artefact that each tissue cell lies on.
 
@@ -81,6 +87,8 @@ def find_artefacts(
     tissue : (rows, cols) bool
     threshold : float
         Brightness in 0..255 from which the tissue mask takes a cell for background.
+    threads : int
+        That read the slide.
 
     Returns
     -------
@@ -89,8 +97,8 @@ def find_artefacts(
     """
     found = np.zeros(grid.shape, np.uint8)
     are = {
-        **_coloured(slide, grid, tissue, threshold),
-        "blurred": _blurred(slide, grid, pixels, tissue),
+        **_coloured(slide, grid, tissue, threshold, threads),
+        "blurred": _blurred(slide, grid, pixels, tissue, threads),
     }
     for kind in reversed(_FIRST):
         found[are[kind]] = 1 + KINDS.index(kind)
@@ -187,18 +195,23 @@ def _percent(share: float) -> str:
 
 
 def _coloured(
-    slide: SlideReader, grid: Grid, tissue: np.ndarray, threshold: float
+    slide: SlideReader, grid: Grid, tissue: np.ndarray, threshold: float, threads: int
 ) -> dict[str, np.ndarray]:
     """Return which tissue cells are pen, dark and empty, (rows, cols) bool each."""
     found = {kind: np.zeros(grid.shape, bool) for kind in ("pen", "dark", "empty")}
-    for row in range(0, grid.shape.rows, _STRIP_CELLS):
-        stop = min(row + _STRIP_CELLS, grid.shape.rows)
-        cells = tissue[row:stop]
-        if not cells.any():
-            continue
-        rgb, inside = cell_samples(slide, grid, row, stop)
-        for kind, those in _kinds_of(rgb, inside, cells, threshold).items():
-            found[kind][row:stop][cells] = those
+
+    def measured(rows: slice) -> dict[str, np.ndarray]:
+        rgb, inside = cell_samples(slide, grid, rows.start, rows.stop)
+        return _kinds_of(rgb, inside, tissue[rows], threshold)
+
+    strips = (
+        slice(row, min(row + _STRIP_CELLS, grid.shape.rows))
+        for row in range(0, grid.shape.rows, _STRIP_CELLS)
+    )
+    held = (rows for rows in strips if tissue[rows].any())
+    for rows, kinds in in_order(measured, held, threads):
+        for kind, those in kinds.items():
+            found[kind][rows][tissue[rows]] = those
     return found
 
 
@@ -215,12 +228,12 @@ def _kinds_of(
     cells : (rows, cols) bool
         Those asked for, n of them.
     """
-    from skimage.color import rgb2hsv
+    from matplotlib.colors import rgb_to_hsv
 
     rgb, inside = rgb.swapaxes(1, 2)[cells], inside.swapaxes(1, 2)[cells]
     count = np.maximum(inside.sum(axis=(1, 2)), 1)
     luma = rgb @ LUMA
-    hue, saturation, _ = np.moveaxis(rgb2hsv(rgb.astype(np.float32) / 255), -1, 0)
+    hue, saturation, _ = np.moveaxis(rgb_to_hsv(rgb.astype(np.float32) / 255), -1, 0)
     stained = inside & (luma < threshold)
     low, high = MEASURES["pen_hue_from"] / 360, MEASURES["pen_hue_to"] / 360
     ink = stained & (saturation > MEASURES["pen_saturation"]) & (hue > low) & (hue < high)
@@ -232,20 +245,30 @@ def _kinds_of(
     }
 
 
-def _blurred(slide: SlideReader, grid: Grid, pixels: Grid, tissue: np.ndarray) -> np.ndarray:
+def _blurred(
+    slide: SlideReader, grid: Grid, pixels: Grid, tissue: np.ndarray, threads: int
+) -> np.ndarray:
     """Return which tissue cells are blurred: (rows, cols) bool."""
     found = np.zeros(grid.shape, bool)
-    for tile in tiles_of(grid.shape, _TILE_CELLS):
+
+    def measured(window: Window) -> np.ndarray:
+        detail, contrast = _detail_and_contrast(slide, grid, pixels, window)
+        return detail < MEASURES["blurred_detail"] * contrast
+
+    for window, those in in_order(measured, _around_tissue(tissue), threads):
+        found[window.slices] = those
+    return found & tissue
+
+
+def _around_tissue(tissue: np.ndarray) -> Iterator[Window]:
+    """Yield the rectangle around the tissue of each tile of cells that has any."""
+    for tile in tiles_of(Shape(*tissue.shape), _TILE_CELLS):
         rows, cols = np.nonzero(tissue[tile.slices])
         if rows.size:
-            # Only the rectangle around the tissue, as much of a slide is glass.
-            window = Window(
+            yield Window(
                 tile.row + int(rows.min()), tile.col + int(cols.min()),
                 int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1,
             )  # fmt: skip
-            detail, contrast = _detail_and_contrast(slide, grid, pixels, window)
-            found[window.slices] = detail < MEASURES["blurred_detail"] * contrast
-    return found & tissue
 
 
 def _detail_and_contrast(
@@ -283,8 +306,9 @@ def _detail_and_contrast(
         luma[inner], counted[inner] = centre, 1
 
     def sums(values: np.ndarray) -> np.ndarray:
-        parts = values.reshape(cells.rows, side[0], cells.cols, side[1])
-        return parts[:, 1:-1, :, 1:-1].sum(axis=(1, 3))
+        # Down whole rows first, which takes a fifth of the time of cell by cell.
+        down = values.reshape(cells.rows, side[0], whole.cols)[:, 1:-1].sum(axis=1)
+        return down.reshape(cells.rows, cells.cols, side[1])[..., 1:-1].sum(axis=2)
 
     count = sums(counted)
     return sums(laplacian**2) * count, sums(luma**2) * count - sums(luma) ** 2

@@ -189,7 +189,9 @@ def _features(
         give_back()
     with watch("artefacts"):
         pixels = network_pixels(slide.shape, slide.mpp, how.target_mpp)
-        artefacts = find_artefacts(slide, grid, pixels, cells[:], recipe.mask_threshold)
+        artefacts = find_artefacts(
+            slide, grid, pixels, cells[:], recipe.mask_threshold, how.threads
+        )
         slide.forget()
         give_back()
     return _Features(grid, cells[:], store, tiles, artefacts)
