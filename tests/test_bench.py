@@ -39,7 +39,7 @@ def slide(tmp_path_factory):
 def test_jobs_are_measured_in_turn_each_in_a_process_of_its_own(slide):
     wanted = {"theirs": ("read_reference", str(slide)), "ours": ("read", str(slide))}
     said = []
-    turns = measure(wanted, 2, said.append)
+    turns = measure(lambda _: wanted, 2, said.append)
     assert [text.split(": ")[1] for text in said] == ["theirs", "ours"] * 2
     assert len(turns) == 2
     for turn in turns:
@@ -57,7 +57,7 @@ def test_jobs_are_measured_in_turn_each_in_a_process_of_its_own(slide):
 
 
 def test_every_pair_has_its_jobs_and_a_key_of_its_own():
-    known = jobs(Path("folder"), SMALL, SMALL_TENTH)
+    known = jobs(Path("folder"), Path("results"), SMALL, SMALL_TENTH)
     assert {words[0] for words in known.values()} <= JOBS.keys()
     for pair in PAIRS:
         assert {pair.ours, pair.other} <= known.keys()

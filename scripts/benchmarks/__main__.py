@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmarks.processes import Figures, measured
@@ -55,33 +56,32 @@ PAIRS = (
 """All that can be measured, in the order of the table."""
 
 
-def jobs(folder: Path, big: Size, tenth: Size) -> dict[str, tuple[str, ...]]:
+def jobs(folder: Path, results: Path, big: Size, tenth: Size) -> dict[str, tuple[str, ...]]:
     """Return the jobs of `benchmarks.jobs` with their words, by name, in the order of a turn.
 
     Those of a pair are near each other, and ``again`` finds what ``whole`` left.
+
+    Parameters
+    ----------
+    folder : Path
+        Of what is measured on.
+    results : Path
+        For what is written, new in each turn.
     """
     weights, model = map(str, networks(folder))
     slide, small, four = (str(size.path(folder)) for size in (big, tenth, fourfold(big)))
-    whole = ("whole", slide, weights, model, str(folder / "out"))
+    whole = ("whole", slide, weights, model, str(results / "whole"))
     return {
-        "reference": ("reference", slide, weights, str(folder / "reference")),
+        "reference": ("reference", slide, weights, str(results / "reference")),
         "whole": whole,
         "again": (*whole, "--att-cmap", "viridis", "--score-threshold", "0.9", "--overwrite"),
         "network": ("network", slide, weights, "auto"),
         "ready": ("network", slide, weights, "auto", "ready"),
         "network32": ("network", slide, weights, "float32"),
         "ready32": ("network", slide, weights, "float32", "ready"),
-        "whole32": (
-            "whole",
-            slide,
-            weights,
-            model,
-            str(folder / "out32"),
-            "--precision",
-            "float32",
-        ),
-        "tenth": ("whole", small, weights, model, str(folder / "out-tenth")),
-        "fourfold": ("whole", four, weights, model, str(folder / "out-fourfold")),
+        "whole32": (*whole[:-1], str(results / "whole32"), "--precision", "float32"),
+        "tenth": ("whole", small, weights, model, str(results / "tenth")),
+        "fourfold": ("whole", four, weights, model, str(results / "fourfold")),
         "read_reference": ("read_reference", slide),
         "read": ("read", slide),
         "image_ome_zarr": ("image_ome_zarr", slide),
@@ -96,13 +96,19 @@ Turn = dict[str, Figures]
 
 
 def measure(
-    wanted: dict[str, tuple[str, ...]], repeat: int, say: Callable[[str], object]
+    wanted: Callable[[int], dict[str, tuple[str, ...]]], repeat: int, say: Callable[[str], object]
 ) -> list[Turn]:
-    """Return the figures of all jobs, each done once a turn, so that all see the same machine."""
+    """Return the figures of all jobs, each done once a turn, so that all see the same machine.
+
+    Parameters
+    ----------
+    wanted : callable
+        Returns the jobs of a turn, given its number.
+    """
     turns = []
     for number in range(repeat):
         turn = {}
-        for name, words in wanted.items():
+        for name, words in wanted(number).items():
             say(f"turn {number + 1} of {repeat}: {name}")
             turn[name] = measured(*words)
         turns.append(turn)
@@ -159,7 +165,7 @@ def main() -> None:
         "--folder",
         type=Path,
         default=Path(".bench"),
-        help="where slides and results go; made slides are kept (default: .bench)",
+        help="for slides, which are kept, and results: some 3 GB a turn (default: .bench)",
     )
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="turns (default: 3)")
     parser.add_argument(
@@ -180,10 +186,14 @@ def main() -> None:
     measured("make", str(options.folder), big.name, tenth.name, fourfold(big).name)
     chosen = [pair for pair in PAIRS if pair.key in options.only]
     needed = {name for pair in chosen for name in (pair.ours, pair.other)}
-    wanted = {
-        name: words for name, words in jobs(options.folder, big, tenth).items() if name in needed
-    }
-    turns = measure(wanted, options.repeat, lambda text: print(text, file=sys.stderr))
+    # All at the end: for minutes after thousands of files were deleted, ext4 makes new ones slowly.
+    with TemporaryDirectory(dir=options.folder) as results:
+
+        def wanted(turn: int) -> dict[str, tuple[str, ...]]:
+            every = jobs(options.folder, Path(results, str(turn)), big, tenth)
+            return {name: words for name, words in every.items() if name in needed}
+
+        turns = measure(wanted, options.repeat, lambda text: print(text, file=sys.stderr))
     rows = [row(pair, turns) for pair in chosen]
     print("\n".join(table(rows)))
     if options.json is not None:

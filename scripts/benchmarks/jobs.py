@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from contextlib import contextmanager
@@ -56,7 +55,7 @@ def make(folder: str, *names: str) -> None:
 
 
 def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
-    """Run ``create`` from the slide to all files, into a folder that is new or kept."""
+    """Run ``create`` from the slide to all files."""
     from heatmaps_ome.memory import importing
 
     # As the command line does.
@@ -65,9 +64,6 @@ def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
     from heatmaps_ome.arguments import OptionsParser
     from heatmaps_ome.options import CreateOptions
 
-    keep = "--overwrite" in more
-    if not keep:
-        shutil.rmtree(out, ignore_errors=True)
     words = [slide, "-m", model, "-o", out, "-t", "MSIH", "--extractor-weights", weights, *more]
     options = OptionsParser(CreateOptions, "create", "").parse_args(words)
     with clock():
