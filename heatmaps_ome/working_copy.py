@@ -17,8 +17,8 @@ from heatmaps_ome.cache import WHOLE_CHUNKS, folder_of
 from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.pyramid import (
+    BYTE_CODEC,
     CHUNK,
-    RGB_CODEC,
     levels_from_strips,
     n_levels,
     write_rgb,
@@ -271,7 +271,7 @@ class WorkingCopy:
             chunks=(3, CHUNK, CHUNK),
             dtype="uint8",
             fill_value=0,
-            compressors=RGB_CODEC,
+            compressors=BYTE_CODEC,
             zarr_format=2,
             chunk_key_encoding={"name": "v2", "separator": "/"},
             config=WHOLE_CHUNKS,

@@ -9,6 +9,7 @@ from fakes import FakeSlide, noise_rgb, slide_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heatmaps_ome.export import tiff_pyramid
 from heatmaps_ome.export.tiff_pyramid import TILE, lazy_raster
 from heatmaps_ome.export.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import YX, Grid, Shape, raster_pixels, sample
@@ -137,6 +138,20 @@ def test_lazy_pixels_equal_sampled_ones(height, width, top, left, pixel, rows, c
     np.testing.assert_array_equal(found[:37, :300], sample(values, grid, raster, np.nan))
     assert np.isnan(found[37:]).all()
     assert np.isnan(found[:, 300:]).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, origins, st.integers(1, 8), st.sampled_from([0, 2**20]))
+def test_lazy_colours_equal_sampled_ones_drawn_at_once_or_not(size, origin, pixel, at_once):
+    grid = Grid(Shape(30, 20), YX(size, size), YX(origin, origin), MPP)
+    raster = Grid(Shape(37, 300), YX(pixel, pixel), YX(0, 0), MPP)
+    colours = noise_rgb(grid.shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiff_pyramid, "_AT_ONCE_BYTES", at_once)
+        found = lazy_raster(colours, grid, raster, Shape(40, 320), 0).numpy()
+    np.testing.assert_array_equal(found[:37, :300], sample(colours, grid, raster, 0))
+    assert not found[37:].any()
+    assert not found[:, 300:].any()
 
 
 def test_lazy_pixels_equal_sampled_ones_far_from_the_origin():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from heatmaps_ome.export.ngff import json_ready
-from heatmaps_ome.pyramid import CHUNK, RGB_CODEC
+from heatmaps_ome.pyramid import BYTE_CODEC, CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     """Version of the specification that a store keeps to."""
 
 LABEL_CHUNK = 1024
-"""Side of a label's chunk, a power of two too. Labels compress 500-fold, so that chunks of four
-times the pixels are still of a few KB, and of files there are a fourth."""
+"""Side of a label's chunk, a power of two too. Labels compress a hundredfold, so that chunks of
+four times the pixels are still of some 10 KB, and of files there are a fourth."""
 SHARD_COLS = 8192
 """Width of a shard. It is one chunk high: stores are written strip by strip from the top, a strip
 is a row of chunks, and so each strip completes its shards and none is ever written twice."""
@@ -76,13 +76,12 @@ def create_array(
     first = () if channels is None else (channels,)
     first_chunk = () if channels is None else (channels_per_chunk,)
     whole = (*first, *shape)
-    # Slide pixels hardly compress without loss, so the fastest codec; maps do 500-fold.
     is_rgb = channels == 3 and not floating
     chunk = LABEL_CHUNK if channels is None else CHUNK
     stored = (
         _sharded(whole, chunk, is_rgb=is_rgb)
         if group.metadata.zarr_format == 3
-        else _chunked(is_rgb=is_rgb, floating=floating)
+        else _chunked(floating=floating)
     )
     return group.create_array(
         name,
@@ -161,12 +160,12 @@ def write_label(level: zarr.Array, row: int, strip: np.ndarray) -> None:
             level[row : row + len(strip), span] = strip[:, span]
 
 
-def _chunked(*, is_rgb: bool, floating: bool) -> dict[str, Any]:
+def _chunked(*, floating: bool) -> dict[str, Any]:
     """Return how zarr v2 stores an array: a file per chunk, by the one codec that QuPath reads."""
     from numcodecs import Blosc
 
     return {
-        "compressors": RGB_CODEC if is_rgb else Blosc("zstd", 5, int(floating)),
+        "compressors": Blosc("zstd", 5) if floating else BYTE_CODEC,
         "chunk_key_encoding": {"name": "v2", "separator": "/"},
     }
 

@@ -31,9 +31,16 @@ def sampled_strips(
     rows, cols = grid.cells_under(raster)
     padded = np.pad(values, [(0, 1), (0, 1)] + [(0, 0)] * (values.ndim - 2), constant_values=fill)
     for row in range(0, raster.shape.rows, strip_rows):
-        # Many rows of pixels are the same: copied whole, in a tenth of the time of their pixels.
-        different, index = np.unique(rows[row : row + strip_rows], return_inverse=True)
-        yield row, np.take(np.take(padded[different], cols, axis=1), index, axis=0)
+        yield row, expanded(padded, rows[row : row + strip_rows], cols)
+
+
+def expanded(values: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Return ``values[rows[:, None], cols]`` of rows of which many are the same.
+
+    They are copied whole, in a tenth of the time that it takes to pick each pixel.
+    """
+    different, index = np.unique(rows, return_inverse=True)
+    return np.take(np.take(values[different], cols, axis=1), index, axis=0)
 
 
 def coloured_cells(shown: DisplayMap) -> np.ndarray:
