@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -115,15 +116,25 @@ def kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
         If they are no numbers, or too large for that type.
     """
     with np.errstate(over="ignore"):
-        rounded = features.astype(dtype)
-    if np.isfinite(rounded).all():
+        rounded = features.astype(dtype, copy=False)
+    if math.isfinite(_largest(rounded)):
         return rounded
-    if not np.isfinite(features).all():
+    largest = _largest(features)
+    # float16 says "infinite" of what it cannot hold; whoever gave float32 meant it.
+    if math.isnan(largest) or (math.isinf(largest) and features.dtype != np.float16):
         raise ExtractorError("the extractor gives features that are no numbers; check its weights")
+    size = f"as large as {largest:g}, which" if math.isfinite(largest) else "that"
     raise ExtractorError(
-        f"the extractor gives features as large as {np.abs(features).max():g}, which {dtype} "
-        "cannot hold; use --precision float32"
+        f"the extractor gives features {size} {dtype} cannot hold; use --precision float32"
     )
+
+
+def _largest(features: np.ndarray) -> float:
+    """Return the largest magnitude, NaN if any is: what takes numpy twenty times as long."""
+    import torch
+
+    least, most = torch.aminmax(torch.from_numpy(features))
+    return max(-least.item(), most.item())
 
 
 def folder_of(

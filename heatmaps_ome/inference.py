@@ -167,8 +167,8 @@ class _Projected:
         inside = self._tissue[chunk.slices]
         out = np.zeros((chunk.rows, chunk.cols, self._width), np.float32)
         if inside.any():
-            features = self._store.read(chunk)[inside].astype(np.float32)
-            out[inside] = self._model.project(torch.from_numpy(features)).numpy()
+            features = torch.from_numpy(self._store.read(chunk)[inside])
+            out[inside] = self._model.project(features.float()).numpy()
         return out
 
 

@@ -79,7 +79,8 @@ class Extractor(Protocol):
 
         Returns
         -------
-        (channels, ceil(rows / stride), ceil(cols / stride)) float32
+        (channels, ceil(rows / stride), ceil(cols / stride)) float32 or float16
+            No finer than it computes.
         """
         ...
 
