@@ -76,7 +76,7 @@ class FeatureStore:
         ExtractorError
             If they are no numbers, or too large for the type that they are kept in.
         """
-        return np.ascontiguousarray(np.moveaxis(kept(features, self._array.dtype), 0, -1))
+        return kept(np.ascontiguousarray(np.moveaxis(features, 0, -1)), self._array.dtype)
 
     def write(self, chunk: Window, parts: Sequence[tuple[Window, np.ndarray]]) -> None:
         """Add windows of a chunk, each with its packed features, to the chunk.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,11 +12,13 @@ import numpy as np
 import torch
 
 from heatmaps_ome.extractors.folding import folded
-from heatmaps_ome.extractors.fusing import fused
+from heatmaps_ome.extractors.fusing import available, fused
 from heatmaps_ome.extractors.precision import DTYPES
+from heatmaps_ome.memory import reusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from torch import nn
 
@@ -91,9 +94,15 @@ class DenseExtractor:
     @property
     def bytes_per_px(self) -> int:
         """Memory that a pass takes at its peak, per network pixel."""
-        # The image is there in float32 before it is rounded: 12 bytes and some in any precision.
+        # The image as it is read, and what a pass leaves in small parts, are not halved.
         halved = 20 + self.float32_bytes_per_px // 2
         return self.float32_bytes_per_px if self.precision == "float32" else halved
+
+    @property
+    def _own_memory(self) -> AbstractContextManager[None]:
+        """How a pass takes memory: other trunks than fused ones would need too much more of it."""
+        is_fused = torch.device(self.device).type == "cpu" and available(DTYPES[self.precision])
+        return reusing() if is_fused else nullcontext()
 
     @cached_property
     def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,7 +136,7 @@ class DenseExtractor:
             images = images.pin_memory()
         # Both are made outside of inference mode, whose tensors know no gradient.
         trunk, normalisation = self.trunk, self._normalisation
-        with torch.inference_mode():
+        with torch.inference_mode(), self._own_memory:
             images = images.to(self.device, non_blocking=True)
             images = _normalised(images, *normalisation, DTYPES[self.precision])
             return trunk(images).to(_GIVEN_AS[self.precision]).cpu()

@@ -66,7 +66,7 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
         precision=precision,
         weights_digest=digest,
         channels=2048,
-        float32_bytes_per_px=180,
+        float32_bytes_per_px=240,
     )
 
 
