@@ -12,6 +12,7 @@ from heatmaps_ome.artefacts import artefact_record
 from heatmaps_ome.categories import category_maps
 from heatmaps_ome.ensemble import prediction_sd, records
 from heatmaps_ome.explain import RANDOM_ORDERS, faithfulness_of, unexplained
+from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
@@ -70,6 +71,8 @@ def slide_result(
     scaling: CohortScaling,
     look: Look,
     parts: Sequence[HeatmapSet] = (),
+    earlier: Earlier | None = None,
+    basis: str = "",
 ) -> SlideResult:
     """Return all that the exporters need.
 
@@ -77,14 +80,19 @@ def slide_result(
     ----------
     parts : sequence of HeatmapSet
         What each of several models says, with the classes in the order of ``heatmaps``.
+    earlier : Earlier, optional
+        The results that will be replaced.
+    basis : str
+        Digest of all that decides files but raw and drawn maps.
     """
+    maps = (
+        *display_maps(heatmaps, scaling, look.style, look.classes),
+        *category_maps(heatmaps, scaling, look.style, look.true_class),
+    )
     return SlideResult(
         slide=slide,
         heatmaps=heatmaps,
-        maps=(
-            *display_maps(heatmaps, scaling, look.style, look.classes),
-            *category_maps(heatmaps, scaling, look.style, look.true_class),
-        ),
+        maps=maps,
         true_class=look.true_class,
         # A finer image than the slide itself would only be larger.
         image=network_pixels(slide.shape, slide.mpp, max(look.image_mpp, *slide.mpp)),
@@ -92,6 +100,7 @@ def slide_result(
         faithfulness=faithfulness_of(heatmaps, look.classes, parts),
         regions=find_regions(heatmaps, look.true_class, look.region_hot, look.region_cold),
         tiles=picked_tiles(heatmaps, look.true_class, look.top_tiles),
+        earlier=(earlier or Earlier()).beside(basis, heatmaps, maps),
     )
 
 
@@ -150,6 +159,7 @@ def slide_record(
             "mpp_source": slide.mpp_source,
         },
         "grid": asdict(heatmaps.grid),
+        "parts": dict(result.earlier.now),
         "tissue_cells": heatmaps.tissue_cells,
         "true_class": result.true_class,
         "prediction": {name: provenance.finite(value) for name, value in prediction},

@@ -20,6 +20,7 @@ from heatmaps_ome.delivery import (
 )
 from heatmaps_ome.ensemble import combined, in_class_order, records
 from heatmaps_ome.errors import HeatmapsError
+from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.normalise import Quantiles, ScalingFit
@@ -168,7 +169,10 @@ class _Run:
             # What several models are without some cells does not follow from their means.
             parts = self._parts(slide, watch) if heatmaps.members else ()
             with watch("maps"):
-                result = slide_result(slide, heatmaps, scaling, self._look(), parts)
+                result = slide_result(
+                    slide, heatmaps, scaling, self._look(), parts, _earlier(planned),
+                    self._basis(planned),
+                )  # fmt: skip
             with watch("files"):
                 write_formats(
                     result, self._exporters(), folder, watch.beside,
@@ -207,6 +211,16 @@ class _Run:
             top_tiles=options.top_tiles,
         )
 
+    def _basis(self, planned: PlannedSlide) -> str:
+        """Return a digest of all that decides a slide's files but its raw and drawn maps."""
+        return provenance.digest_of({
+            "versions": provenance.versions(),
+            "options": provenance.undrawn_options(self._options),
+            "slide": planned.fingerprint,
+            "models": self._plan.models.digests,
+            "extractor": self._plan.recipe.extractor.digest,
+        })  # fmt: skip
+
     def _origin(self, planned: PlannedSlide, outcome: Outcome) -> dict[str, Any]:
         """Return what a slide's maps come from, for its provenance."""
         plan = self._plan
@@ -218,6 +232,12 @@ class _Run:
             "options": provenance.effective_options(self._options),
             "stages": outcome.stages,
         }
+
+
+def _earlier(planned: PlannedSlide) -> Earlier:
+    """Return the results that a slide's new ones will replace."""
+    said = planned.folder.provenance() or {}
+    return Earlier(planned.folder.path, said.get("files", {}), said.get("parts", {}))
 
 
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:

@@ -33,6 +33,13 @@ precision is such a one: "auto" means one thing here and another there, and the 
 holds what it came to.
 """
 
+_DRAWN = frozenset({
+    "att_cmap", "score_cmap", "contribution_cmap", "att_alpha", "score_alpha",
+    "att_lower_threshold", "att_upper_threshold", "score_threshold", "true_class", "region_hot",
+    "region_cold", "top_tiles", "formats",
+})  # fmt: skip
+"""Options that change single maps, regions or tiles, or which files there are; no other file."""
+
 _PACKAGES = (
     "torch", "numpy", "zarr", "ome-zarr", "pyvips", "openslide-python", "openslide-bin",
     "matplotlib", "pillow", "scipy", "shapely", "contourpy",
@@ -46,6 +53,12 @@ def effective_options(options: CreateOptions) -> dict[str, Any]:
         for each in fields(options)
         if each.name not in _WITHOUT_EFFECT
     }
+
+
+def undrawn_options(options: CreateOptions) -> dict[str, Any]:
+    """Return the options that change files beyond the single maps, regions and tiles in them."""
+    kept = effective_options(options)
+    return {name: value for name, value in kept.items() if name not in _DRAWN}
 
 
 def all_options(options: CreateOptions) -> dict[str, Any]:
@@ -77,14 +90,14 @@ def file_digests(folder: Path) -> dict[str, str]:
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     # Of a slide they are thousands, and hashing lets other threads go on.
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="digest") as pool:
-        digests = pool.map(_file_digest, paths)
+        digests = pool.map(file_digest, paths)
         return {
             path.relative_to(folder).as_posix(): digest
             for path, digest in zip(paths, digests, strict=True)
         }
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,6 +17,7 @@ import numpy as np
 from heatmaps_ome.artefacts import KINDS
 from heatmaps_ome.colour import class_colours
 from heatmaps_ome.ensemble import measured, measurements
+from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.export.protocol import Settings
 
 if TYPE_CHECKING:
@@ -56,11 +57,16 @@ class CellsExporter:
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
         """Write the cells into a folder and return the paths of the files."""
-        paths = [folder / f"{result.slide.name}{CSV_ENDING}"]
-        _write_csv(result.heatmaps, paths[0])
-        if result.heatmaps.tissue_cells <= MOST_IN_GEOJSON:
-            paths.append(folder / f"{result.slide.name}{GEOJSON_ENDING}")
-            _write_geojson(result.heatmaps, paths[1])
+        are_few = result.heatmaps.tissue_cells <= MOST_IN_GEOJSON
+        names = [
+            f"{result.slide.name}{ending}"
+            for ending in (CSV_ENDING, *([GEOJSON_ENDING] if are_few else []))
+        ]
+        paths = [folder / name for name in names]
+        if not result.earlier.take(SLIDE, folder, *names):
+            _write_csv(result.heatmaps, paths[0])
+            if are_few:
+                _write_geojson(result.heatmaps, paths[1])
         return paths
 
 

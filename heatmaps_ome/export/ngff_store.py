@@ -6,11 +6,11 @@ Specifications: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicros
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from heatmaps_ome.export.earlier import link
 from heatmaps_ome.export.ngff import json_ready
 from heatmaps_ome.pyramid import BYTE_CODEC, CHUNK
 
@@ -128,7 +128,7 @@ def take_levels(folders: Sequence[Path], image: Path) -> bool:
     for source, target in pairs:
         for chunk in source.glob("[0-9]*/**/*"):
             if chunk.is_file():
-                _link(chunk, target / chunk.relative_to(source))
+                link(chunk, target / chunk.relative_to(source))
     return True
 
 
@@ -136,15 +136,6 @@ def _array_facts(folder: Path) -> dict[str, Any] | None:
     """Return what an array of zarr v2 says of itself, or None if it is none."""
     said = folder / ".zarray"
     return json.loads(said.read_text(encoding="utf-8")) if said.is_file() else None
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second place, or copy it there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def write_label(level: zarr.Array, row: int, strip: np.ndarray) -> None:

@@ -58,39 +58,48 @@ class OmeZarrExporter:
         start = flat_level(result.image, levels, self.settings.flat_mpp)
         flats = self._flats(result, folder, result.image.downsampled(start))
         arrays = _image_arrays(result, path, levels, ngff)
-        for row, strip in self._written(result, path, arrays, start):
-            for flat in flats.values():
+        begun = [flat for flat in flats.values() if flat is not None]
+        for row, strip in self._written(result, path, arrays, start if begun else None):
+            for flat in begun:
                 flat.take(row, strip)
-        for flat in flats.values():
+        for flat in begun:
             flat.finish()
         create_group(path / "labels", {"labels": [shown.name for shown in result.maps]}, ngff)
         for shown in result.maps:
-            _write_label(shown, result, path / "labels" / shown.name, levels, ngff)
+            if not result.earlier.take(shown.name, folder, f"{path.name}/labels/{shown.name}"):
+                _write_label(shown, result, path / "labels" / shown.name, levels, ngff)
         write_ome_xml(path, _ome_image(result.slide.name, result.image), ngff)
         return [path, *flats]
 
-    def _flats(self, result: SlideResult, folder: Path, lattice: Grid) -> dict[Path, FlatPicture]:
-        """Begin the pictures, by their paths."""
-        flats, ngff = {}, self.settings.ngff
+    def _flats(
+        self, result: SlideResult, folder: Path, lattice: Grid
+    ) -> dict[Path, FlatPicture | None]:
+        """Begin the pictures, by their paths; None of those that were taken over."""
+        flats: dict[Path, FlatPicture | None] = {}
+        ngff = self.settings.ngff
         for shown in pictured(result.maps) if self.settings.flattened else ():
             name = f"{result.slide.name}.{shown.name}"
             path = folder / f"{name}.flat.ome.zarr"
+            if result.earlier.take(shown.name, folder, path.name):
+                flats[path] = None
+                continue
             flats[path] = FlatPicture(shown, result, lattice, path, ngff)
             write_ome_xml(path, _ome_image(name, lattice), ngff)
         return flats
 
     def _written(
-        self, result: SlideResult, path: Path, arrays: list[zarr.Array], start: int
+        self, result: SlideResult, path: Path, arrays: list[zarr.Array], start: int | None
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Write all levels of the image; yield the (first row, strip) of one of them.
 
         Parameters
         ----------
-        start : int
-            The level to yield.
+        start : int or None
+            The level to yield; None: none of them.
         """
         if take_levels(result.slide.level_folders(result.image), path):
-            yield from rgb_strips(arrays[start])
+            if start is not None:
+                yield from rgb_strips(arrays[start])
             return
         strips = read_strips(result.slide, result.image, CHUNK, self.settings.threads)
         for level, row, strip in levels_from_strips(strips, len(arrays), CHUNK):

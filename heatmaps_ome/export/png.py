@@ -10,6 +10,7 @@ import numpy as np
 from heatmaps_ome.ensemble import prediction_sd
 from heatmaps_ome.export.captions import prediction_text
 from heatmaps_ome.export.curves import drawn_curves
+from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.export.framed import DPI, Caption, framed
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import BurntMap, sampled_strips
@@ -18,14 +19,16 @@ from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.reading import in_order, read_strips
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.explain import Faithfulness
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.slide import SlideReader
 
+_SLIDE = "slide.png"
 _STRIP_ROWS = 256
 _MM_PER_INCH = 25.4
 
@@ -52,37 +55,62 @@ class PngExporter:
         """Write ``previews/`` into a folder and return the paths of its files."""
         previews = folder / "previews"
         previews.mkdir()
-        paths = []
+        wanted = {
+            name: part
+            for name, part in _parts(result).items()
+            if not result.earlier.take(part, folder, f"{previews.name}/{name}")
+        }
         # The next page is drawn while one is compressed.
-        for page, _ in in_order(lambda page: page.save(previews), self._pages(result), 1):
-            paths.append(previews / page.name)
-        return paths
+        pages = self._pages(result, wanted) if wanted else iter(())
+        for _ in in_order(lambda page: page.save(previews), pages, 1):
+            pass
+        return [previews / name for name in _parts(result)]
 
-    def _pages(self, result: SlideResult) -> Iterator[_Page]:
-        """Draw one picture after the other."""
+    def _pages(self, result: SlideResult, wanted: Collection[str]) -> Iterator[_Page]:
+        """Draw one picture after the other of those whose names are given."""
         lattice = thumbnail_lattice(result.slide, self.longest_side_px)
         thumbnail = np.concatenate(
             list(read_strips(result.slide, lattice, _STRIP_ROWS, self.settings.threads))
         )
-        yield _Page("slide.png", thumbnail, photograph=True)
+        if _SLIDE in wanted:
+            yield _Page(_SLIDE, thumbnail, photograph=True)
         # A slide of a few pixels is enlarged, by a whole number so that its pixels stay square.
         zoom = max(1, self.longest_side_px // 2 // max(lattice.shape))
         extent = lattice.enlarged(zoom)
         for shown in result.maps:
+            overlay, alone = _names(shown.name)
+            if not {overlay, alone} & set(wanted):
+                continue
             around = framed(extent, _caption(shown, result), shown)
             page = around.drawn()
             over = BurntMap(shown, lattice).over(thumbnail, 0)
-            for kind, picture in (
-                ("overlay", over if zoom == 1 else over.repeat(zoom, 0).repeat(zoom, 1)),
-                ("map", _alone(shown, extent)),
+            for name, picture in (
+                (overlay, over if zoom == 1 else over.repeat(zoom, 0).repeat(zoom, 1)),
+                (alone, _alone(shown, extent)),
             ):
                 filled = page.copy()
                 filled[around.box.slices] = picture
-                yield _Page(f"{shown.name}-{kind}.png", filled, photograph=kind == "overlay")
-        keys = dict(zip(result.heatmaps.classes, class_keys(result.heatmaps.classes), strict=True))
-        for found in result.faithfulness:
-            name = f"faithfulness-{keys[found.class_name]}.png"
-            yield _Page(name, drawn_curves(found, result.slide.name), photograph=False)
+                yield _Page(name, filled, photograph=name == overlay)
+        for name, found in _curves(result).items():
+            if name in wanted:
+                yield _Page(name, drawn_curves(found, result.slide.name), photograph=False)
+
+
+def _parts(result: SlideResult) -> dict[str, str]:
+    """Return the parts of the results that pictures belong to, by the pictures' names."""
+    maps = {name: shown.name for shown in result.maps for name in _names(shown.name)}
+    return {_SLIDE: SLIDE, **maps, **dict.fromkeys(_curves(result), SLIDE)}
+
+
+def _names(shown_name: str) -> tuple[str, str]:
+    """Return the names of the pictures of a map over the slide, and alone."""
+    return f"{shown_name}-overlay.png", f"{shown_name}-map.png"
+
+
+def _curves(result: SlideResult) -> dict[str, Faithfulness]:
+    """Return what is drawn as curves, by the pictures' names."""
+    keys = dict(zip(result.heatmaps.classes, class_keys(result.heatmaps.classes), strict=True))
+    return {f"faithfulness-{keys[each.class_name]}.png": each for each in result.faithfulness}
 
 
 @dataclass(frozen=True, eq=False)

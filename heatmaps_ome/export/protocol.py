@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from heatmaps_ome.export.earlier import Earlier
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -76,6 +78,8 @@ class SlideResult:
         Where the evidence for the true class is, and that against it; None if not looked for.
     tiles : tuple of PickedTile
         Those that speak most for the true class, and those against it.
+    earlier : Earlier
+        The results that these will replace; none as a rule.
     """
 
     slide: SlideReader
@@ -87,6 +91,7 @@ class SlideResult:
     faithfulness: tuple[Faithfulness, ...] = ()
     regions: Regions | None = None
     tiles: tuple[PickedTile, ...] = ()
+    earlier: Earlier = Earlier()
 
 
 class Exporter(Protocol):

@@ -77,6 +77,8 @@ class TiffExporter:
             If the file cannot be written.
         """
         path = folder / f"{result.slide.name}.{shown.name}.ome.tiff"
+        if result.earlier.take(shown.name, folder, path.name):
+            return path
         lattice = overlay_lattice(result, self.settings.overlay_px)
         shape = padded_shape(lattice.shape)
         facts = OmeImage(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.ensemble import all_channel_names, all_channels
+from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.export.tiff_pyramid import lazy_raster, padded_shape, save_pyramid
 from heatmaps_ome.geometry import Grid, raster_pixels
@@ -47,6 +48,8 @@ def write_value_tiff(result: SlideResult, folder: Path) -> Path:
 
     heatmaps, lattice = result.heatmaps, value_lattice(result)
     path = folder / f"{result.slide.name}{ENDING}"
+    if result.earlier.take(SLIDE, folder, path.name):
+        return path
     shape = padded_shape(lattice.shape)
     pages = [
         lazy_raster(channel, heatmaps.grid, lattice, shape, np.nan)

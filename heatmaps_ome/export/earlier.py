@@ -1,0 +1,131 @@
+"""Results that are about to be replaced: files that would come out the same are taken over.
+
+With other colours of one map the files of all others stay as they are, and so does all that shows
+no map. What decides a file is digested as a whole, so that nothing is taken over by mistake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from heatmaps_ome.provenance import file_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.heatmaps import HeatmapSet
+
+SLIDE: Final = "slide"
+"""The part of a slide's results that shows no map, or raw values; others have their map's name."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A slide's results of before, if there are any.
+
+    Attributes
+    ----------
+    folder : Path
+    files : mapping of path relative to the folder → sha256
+        As they were when they were written.
+    before : mapping of part → sha256
+        Of all that decided the part's files then.
+    now : mapping of part → sha256
+        The same of the results that are being written.
+    """
+
+    folder: Path = Path()
+    files: Mapping[str, str] = field(default_factory=dict)
+    before: Mapping[str, str] = field(default_factory=dict)
+    now: Mapping[str, str] = field(default_factory=dict)
+
+    def beside(self, basis: str, heatmaps: HeatmapSet, maps: Iterable[DisplayMap]) -> Earlier:
+        """Return the same with the parts of the results that are being written.
+
+        Parameters
+        ----------
+        basis : str
+            Digest of all that decides files but raw and drawn maps: slide, options, versions.
+        """
+        slide = _digest(basis, heatmaps)
+        return replace(
+            self, now={SLIDE: slide, **{shown.name: _digest(slide, shown) for shown in maps}}
+        )
+
+    def take(self, part: str, into: Path, *names: str) -> bool:
+        """Put files of a part, and all that is in folders of it, into the folder of the results.
+
+        Files are linked, or copied where they cannot be.
+
+        Parameters
+        ----------
+        names : str
+            Of files and folders, relative to the folder of the results.
+
+        Returns
+        -------
+        bool
+            Whether that was done: everything that decides the part is the same, and the files are
+            there as they were written.
+        """
+        if part not in self.now or self.before.get(part) != self.now[part]:
+            return False
+        found = [
+            [path for path in self.files if f"{path}/".startswith(f"{name}/")] for name in names
+        ]
+        paths = [path for each in found for path in each]
+        if not all(found) or not all(map(self._is_as_written, paths)):
+            return False
+        for path in paths:
+            link(self.folder / path, into / path)
+        return True
+
+    def _is_as_written(self, path: str) -> bool:
+        """Return whether a file lies in the folder and is what was written."""
+        try:
+            place = (self.folder / path).resolve(strict=True)
+            inside = place.is_relative_to(self.folder.resolve())
+            return inside and file_digest(place) == self.files[path]
+        except OSError:
+            return False
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second place, or copy it there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _digest(basis: str, *parts: Any) -> str:
+    """Return the sha256 of values with all that is in them, on top of another digest."""
+    digest = hashlib.sha256(basis.encode())
+    for part in parts:
+        _add(part, digest)
+    return digest.hexdigest()
+
+
+def _add(value: Any, digest: hashlib._Hash) -> None:
+    """Add a value, and what it is made of, to a digest."""
+    if isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).data)
+    elif is_dataclass(value):
+        for each in fields(value):
+            digest.update(each.name.encode())
+            _add(getattr(value, each.name), digest)
+    elif isinstance(value, tuple | list):
+        digest.update(str(len(value)).encode())
+        for each in value:
+            _add(each, digest)
+    else:
+        digest.update(f"{value!r};".encode())
