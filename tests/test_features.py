@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from slide_files import speckled, write_slide
 
 from heatmaps_ome.blocks import BlockPixels
+from heatmaps_ome.cache import kept
 from heatmaps_ome.errors import ExtractorError, OutputError, SlideError
 from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import YX, Window, network_pixels, tiles_of
@@ -171,6 +172,23 @@ def test_features_of_bfloat16_are_kept_in_float16_and_too_large_ones_refused(tmp
 
     with pytest.raises(ExtractorError, match="--precision float32"):
         extract(slide, Huge(digest="huge", precision="bfloat16"), tissue, how(tmp_path), quiet)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept_as", "said"),
+    [
+        # What a network in float32 calls infinite is; float16 only cannot say more.
+        (np.float32([1, np.inf]), np.float16, "no numbers"),
+        (np.float32([1, np.nan]), np.float16, "no numbers"),
+        (np.float16([1, np.nan]), np.float16, "no numbers"),
+        (np.float16([1, -np.inf]), np.float16, "that float16 cannot hold; use --precision float32"),
+        (np.float32([1, -1e5]), np.float16, "as large as 100000, which float16 cannot hold"),
+        (np.float32([1, np.inf]), np.float32, "no numbers"),
+    ],
+)
+def test_what_cannot_be_kept_is_told_apart(given, kept_as, said):
+    with pytest.raises(ExtractorError, match=said):
+        kept(given, np.dtype(kept_as))
 
 
 def test_features_of_zero_are_kept_too(tmp_path):

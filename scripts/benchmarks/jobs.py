@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -100,6 +100,7 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     from heatmaps_ome.blocks import BlockPixels, plan_blocks
     from heatmaps_ome.extractors.precision import DTYPES
     from heatmaps_ome.features import feature_grid
+    from heatmaps_ome.memory import reusing
     from heatmaps_ome.openslide_reader import OpenSlideReader
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.plain_tiles import batches, spread, tissue_tiles
@@ -134,7 +135,7 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
         shape: torch.rand(shape).to(dtype).contiguous(memory_format=torch.channels_last)
         for shape in shapes
     }
-    with clock(), torch.inference_mode():
+    with clock(), torch.inference_mode(), reusing() if made == "ready" else nullcontext():
         for shape in shapes:
             trunk(images[shape])
 
