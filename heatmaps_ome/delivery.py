@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.slide import SlideReader
 
 FORMAT = "heatmaps-ome result 1"
+_NONE = Earlier()
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ def slide_result(
     scaling: CohortScaling,
     look: Look,
     parts: Sequence[HeatmapSet] = (),
-    earlier: Earlier | None = None,
-    basis: str = "",
+    earlier: Earlier = _NONE,
 ) -> SlideResult:
     """Return all that the exporters need.
 
@@ -80,10 +80,8 @@ def slide_result(
     ----------
     parts : sequence of HeatmapSet
         What each of several models says, with the classes in the order of ``heatmaps``.
-    earlier : Earlier, optional
-        The results that will be replaced.
-    basis : str
-        Digest of all that decides files but raw and drawn maps.
+    earlier : Earlier
+        The results that will be replaced; none as a rule.
     """
     maps = (
         *display_maps(heatmaps, scaling, look.style, look.classes),
@@ -100,7 +98,7 @@ def slide_result(
         faithfulness=faithfulness_of(heatmaps, look.classes, parts),
         regions=find_regions(heatmaps, look.true_class, look.region_hot, look.region_cold),
         tiles=picked_tiles(heatmaps, look.true_class, look.top_tiles),
-        earlier=(earlier or Earlier()).beside(basis, heatmaps, maps),
+        earlier=earlier.beside(heatmaps, maps),
     )
 
 

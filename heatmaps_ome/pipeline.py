@@ -170,9 +170,8 @@ class _Run:
             parts = self._parts(slide, watch) if heatmaps.members else ()
             with watch("maps"):
                 result = slide_result(
-                    slide, heatmaps, scaling, self._look(), parts, _earlier(planned),
-                    self._basis(planned),
-                )  # fmt: skip
+                    slide, heatmaps, scaling, self._look(), parts, self._earlier(planned)
+                )
             with watch("files"):
                 write_formats(
                     result, self._exporters(), folder, watch.beside,
@@ -211,15 +210,20 @@ class _Run:
             top_tiles=options.top_tiles,
         )
 
-    def _basis(self, planned: PlannedSlide) -> str:
-        """Return a digest of all that decides a slide's files but its raw and drawn maps."""
-        return provenance.digest_of({
+    def _earlier(self, planned: PlannedSlide) -> Earlier:
+        """Return the results that a slide's new ones will replace."""
+        said = planned.folder.provenance() or {}
+        basis = {
             "versions": provenance.versions(),
             "options": provenance.undrawn_options(self._options),
             "slide": planned.fingerprint,
             "models": self._plan.models.digests,
             "extractor": self._plan.recipe.extractor.digest,
-        })  # fmt: skip
+        }
+        return Earlier(
+            planned.folder.path, said.get("files", {}), said.get("parts", {}),
+            provenance.digest_of(basis),
+        )  # fmt: skip
 
     def _origin(self, planned: PlannedSlide, outcome: Outcome) -> dict[str, Any]:
         """Return what a slide's maps come from, for its provenance."""
@@ -232,12 +236,6 @@ class _Run:
             "options": provenance.effective_options(self._options),
             "stages": outcome.stages,
         }
-
-
-def _earlier(planned: PlannedSlide) -> Earlier:
-    """Return the results that a slide's new ones will replace."""
-    said = planned.folder.provenance() or {}
-    return Earlier(planned.folder.path, said.get("files", {}), said.get("parts", {}))
 
 
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:

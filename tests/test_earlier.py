@@ -154,6 +154,6 @@ def test_nothing_is_taken_from_outside_the_results(tmp_path):
     (tmp_path / "results" / "linked").symlink_to(secret)
     for path in ("labels/../../secret", "linked"):
         files = {path: file_digest(secret)}
-        earlier = Earlier(tmp_path / "results", files, {SLIDE: "same"}, {SLIDE: "same"})
+        earlier = Earlier(tmp_path / "results", files, {SLIDE: "same"}, now={SLIDE: "same"})
         assert not earlier.take(SLIDE, tmp_path / "into", path.split("/")[0])
     assert not list((tmp_path / "into").iterdir())

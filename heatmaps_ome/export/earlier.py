@@ -37,24 +37,22 @@ class Earlier:
         As they were when they were written.
     before : mapping of part → sha256
         Of all that decided the part's files then.
+    basis : str
+        Digest of all that decides the files that are being written but raw and drawn maps: slide,
+        options, versions.
     now : mapping of part → sha256
-        The same of the results that are being written.
+        Of all that decides the parts' files that are being written.
     """
 
     folder: Path = Path()
     files: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str] = field(default_factory=dict)
+    basis: str = ""
     now: Mapping[str, str] = field(default_factory=dict)
 
-    def beside(self, basis: str, heatmaps: HeatmapSet, maps: Iterable[DisplayMap]) -> Earlier:
-        """Return the same with the parts of the results that are being written.
-
-        Parameters
-        ----------
-        basis : str
-            Digest of all that decides files but raw and drawn maps: slide, options, versions.
-        """
-        slide = _digest(basis, heatmaps)
+    def beside(self, heatmaps: HeatmapSet, maps: Iterable[DisplayMap]) -> Earlier:
+        """Return the same with the parts of the results that are being written."""
+        slide = _digest(self.basis, heatmaps)
         return replace(
             self, now={SLIDE: slide, **{shown.name: _digest(slide, shown) for shown in maps}}
         )
