@@ -45,8 +45,8 @@ def reusing() -> Iterator[None]:
     """Have what is freed inside taken for what is needed next, instead of given back first.
 
     As a rule glibc gives arrays of more than 32 MiB, as layers of a network put out, back at once,
-    and the system clears each page of the next one: a seventh of the time of a ResNet-50. Without
-    it the pass leaves gaps, and takes up to half more memory. See mallopt(3).
+    and the system clears each page of the next one: a tenth of the time of a ResNet-50. Without
+    it the pass leaves gaps: see `give_back`, and mallopt(3).
     """
     if not _has_glibc():
         yield

@@ -14,7 +14,7 @@ import torch
 from heatmaps_ome.extractors.folding import folded
 from heatmaps_ome.extractors.fusing import available, fused
 from heatmaps_ome.extractors.precision import DTYPES
-from heatmaps_ome.memory import reusing
+from heatmaps_ome.memory import give_back, reusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,18 @@ def ready(trunk: nn.Module, device: str, precision: str) -> nn.Module:
         at each pass, gives the same features to the last bit, but for those fusions.
     """
     there = folded(trunk).to(device, DTYPES[precision]).to(memory_format=torch.channels_last)
-    return fused(there) if torch.device(device).type == "cpu" else there
+    if not _is_fused(device, precision):
+        return there
+    there = fused(there)
+    for module in there.modules():
+        if getattr(module, "stride", 1) not in (1, (1, 1)):
+            # From here on maps are smaller: what larger ones have left would stay in pieces.
+            module.register_forward_hook(lambda *_: give_back())
+    return there
+
+
+def _is_fused(device: str, precision: str) -> bool:
+    return torch.device(device).type == "cpu" and available(DTYPES[precision])
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +112,7 @@ class DenseExtractor:
     @property
     def _own_memory(self) -> AbstractContextManager[None]:
         """How a pass takes memory: other trunks than fused ones would need too much more of it."""
-        is_fused = torch.device(self.device).type == "cpu" and available(DTYPES[self.precision])
-        return reusing() if is_fused else nullcontext()
+        return reusing() if _is_fused(self.device, self.precision) else nullcontext()
 
     @cached_property
     def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:

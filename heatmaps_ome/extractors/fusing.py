@@ -22,7 +22,7 @@ class FusedConvolution(nn.Module):
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.conv = conv
-        self.out_channels = conv.out_channels
+        self.out_channels, self.stride = conv.out_channels, conv.stride
 
     def forward(self, images: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
         """Return relu(conv(images) + summand), which is written over the summand."""
