@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import fx, nn
 from trunks import TRUNKS
@@ -10,7 +10,7 @@ from trunks import TRUNKS
 from heatmaps_ome.extractors import fusing
 from heatmaps_ome.extractors.dense import ready
 from heatmaps_ome.extractors.folding import folded
-from heatmaps_ome.extractors.fusing import FusedConvolution, available, fused
+from heatmaps_ome.extractors.fusing import FusedConvolution, PooledInStrips, available, fused
 from heatmaps_ome.extractors.precision import DTYPES
 from heatmaps_ome.extractors.tiny import tiny_trunk
 
@@ -127,3 +127,21 @@ def test_without_the_functions_or_with_other_ones_the_trunk_stays(monkeypatch, f
     trunk = tiny_trunk()
     assert fused(trunk) is trunk
     assert not isinstance(ready(trunk, "cpu", "float32"), fx.GraphModule)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 140), st.integers(1, 20), st.sampled_from([torch.float32, torch.bfloat16]))
+def test_maxima_of_strips_are_those_of_the_whole(height, width, dtype):
+    maps = torch.randn(2, 8, height, width).to(dtype).contiguous(memory_format=torch.channels_last)
+    expected = nn.functional.max_pool2d(maps, 3, 2, 1)
+    assert torch.equal(PooledInStrips()(maps), expected)
+
+
+def test_only_the_very_pooling_is_taken_in_strips():
+    assert PooledInStrips.stands_for(nn.MaxPool2d(3, 2, 1))
+    for other in (
+        nn.MaxPool2d(2, 2), nn.MaxPool2d(3, 2), nn.MaxPool2d(3, 1, 1),
+        nn.MaxPool2d(3, 2, 1, dilation=2), nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+        nn.MaxPool2d(3, 2, 1, return_indices=True),
+    ):  # fmt: skip
+        assert not PooledInStrips.stands_for(other)

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from heatmaps_ome.extractors.folding import folded
-from heatmaps_ome.extractors.fusing import available, fused
+from heatmaps_ome.extractors.fusing import PooledInStrips, available, fused
 from heatmaps_ome.extractors.precision import DTYPES
 from heatmaps_ome.memory import give_back, reusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-
-    from torch import nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -46,7 +45,7 @@ def ready(trunk: nn.Module, device: str, precision: str) -> nn.Module:
         return there
     there = fused(there)
     for module in there.modules():
-        if getattr(module, "stride", 1) not in (1, (1, 1)):
+        if isinstance(module, (nn.Conv2d, PooledInStrips)) and module.stride not in (1, (1, 1)):
             # From here on maps are smaller: what larger ones have left would stay in pieces.
             module.register_forward_hook(lambda *_: give_back())
     return there

@@ -9,6 +9,7 @@ from typing import Any, Final
 import torch
 from torch import fx, nn
 
+_STRIP_ROWS: Final = 64
 _SUMS: Final = (operator.add, operator.iadd, torch.add)
 
 
@@ -22,7 +23,7 @@ class FusedConvolution(nn.Module):
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.conv = conv
-        self.out_channels, self.stride = conv.out_channels, conv.stride
+        self.out_channels = conv.out_channels
 
     def forward(self, images: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
         """Return relu(conv(images) + summand), which is written over the summand."""
@@ -33,6 +34,39 @@ class FusedConvolution(nn.Module):
         return ops._convolution_pointwise_.binary(
             summand, images, *weights, "add", 1.0, "relu", [], None
         )
+
+
+class PooledInStrips(nn.Module):
+    """The maximum of 3 × 3 pixels at every other one, a few rows at a time.
+
+    torch also notes where each maximum was: in large images that is four times the memory of the
+    maxima, and of strips next to nothing.
+    """
+
+    stride = 2
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return (n, channels, ceil(h / 2), ceil(w / 2)) maps, as max_pool2d(maps, 3, 2, 1)."""
+        n, channels, height, width = maps.shape
+        rows, cols = -(-height // 2), -(-width // 2)
+        out = torch.empty(
+            (n, channels, rows, cols), dtype=maps.dtype, memory_format=torch.channels_last
+        )
+        for top in range(0, rows, _STRIP_ROWS):
+            stop = min(top + _STRIP_ROWS, rows)
+            # The row above the first of all, and one below an odd last one, are those of padding.
+            strip = maps[:, :, max(0, 2 * top - 1) : 2 * stop]
+            if 2 * stop > height:
+                strip = nn.functional.pad(strip, (0, 0, 0, 1), value=-torch.inf)
+            pooled = nn.functional.max_pool2d(strip, 3, 2, (int(top == 0), 1))
+            out[:, :, top:stop] = pooled
+        return out
+
+    @staticmethod
+    def stands_for(pool: nn.MaxPool2d) -> bool:
+        """Return whether this is the same as a pooling."""
+        shape = (pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)
+        return shape == (3, 2, 1, 1, False) and not pool.return_indices
 
 
 @cache
@@ -72,6 +106,7 @@ def fused(trunk: nn.Module) -> nn.Module:
     rewriting = _Rewriting(trunk)
     rewriting.drop_identities()
     rewriting.fuse()
+    rewriting.pool_in_strips()
     return rewriting.module()
 
 
@@ -103,6 +138,12 @@ class _Rewriting:
             with self._graph.inserting_before(relu):
                 call = self._graph.call_module(name, (conv.args[0], *summands))
             self._replace(dict.fromkeys((relu, last, conv)), call)
+
+    def pool_in_strips(self) -> None:
+        """Take maxima a few rows at a time."""
+        for node in self._nodes(nn.MaxPool2d):
+            if PooledInStrips.stands_for(self._modules[node.target]):
+                self._modules[node.target] = PooledInStrips()
 
     def _summands(self, total: Any) -> tuple[Any, ...]:
         """Return a sum's convolution and its other summand, if that may be written over."""
