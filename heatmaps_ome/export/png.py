@@ -19,7 +19,7 @@ from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.reading import in_order, read_strips
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from heatmaps_ome.display import DisplayMap
@@ -55,18 +55,19 @@ class PngExporter:
         """Write ``previews/`` into a folder and return the paths of its files."""
         previews = folder / "previews"
         previews.mkdir()
+        parts = _parts(result)
         wanted = {
-            name: part
-            for name, part in _parts(result).items()
+            name
+            for name, part in parts.items()
             if not result.earlier.take(part, folder, f"{previews.name}/{name}")
         }
         # The next page is drawn while one is compressed.
         pages = self._pages(result, wanted) if wanted else iter(())
         for _ in in_order(lambda page: page.save(previews), pages, 1):
             pass
-        return [previews / name for name in _parts(result)]
+        return [previews / name for name in parts]
 
-    def _pages(self, result: SlideResult, wanted: Collection[str]) -> Iterator[_Page]:
+    def _pages(self, result: SlideResult, wanted: set[str]) -> Iterator[_Page]:
         """Draw one picture after the other of those whose names are given."""
         lattice = thumbnail_lattice(result.slide, self.longest_side_px)
         thumbnail = np.concatenate(
@@ -79,7 +80,7 @@ class PngExporter:
         extent = lattice.enlarged(zoom)
         for shown in result.maps:
             overlay, alone = _names(shown.name)
-            if not {overlay, alone} & set(wanted):
+            if wanted.isdisjoint((overlay, alone)):
                 continue
             around = framed(extent, _caption(shown, result), shown)
             page = around.drawn()

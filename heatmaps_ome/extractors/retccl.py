@@ -6,7 +6,6 @@ the user.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import pickle
 from functools import partial
@@ -20,6 +19,7 @@ from torch import nn
 from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.extractors.dense import DenseExtractor
 from heatmaps_ome.extractors.resnet50 import ResNet50
+from heatmaps_ome.provenance import file_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +55,7 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
         raise ExtractorError(f"the extractor retccl needs its weights: {WHERE}")
     if not weights.is_file():
         raise ExtractorError(f"{weights}: there is no such file of weights; {WHERE}")
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(weights)
     if digest != PUBLISHED_SHA256:
         logger.warning("%s is not the published RetCCL file (sha256 %s)", weights.name, digest)
     return DenseExtractor(
