@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from heatmaps_ome.errors import ModelError, UnsafeModelError
 from heatmaps_ome.models.converted import read_stored_converted
 from heatmaps_ome.models.marugoto import Export, read_export
 from heatmaps_ome.models.refusals import Unsafe, naming
+from heatmaps_ome.provenance import file_digest
 
 if TYPE_CHECKING:
     import os
@@ -143,8 +143,8 @@ def describe_model(path: str | os.PathLike[str]) -> ModelDescription:
     kind = _file_kind(path)
     export = _READERS[kind](path)
     model = export.model
-    with naming(path), path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    with naming(path):
+        sha256 = file_digest(path)
     return ModelDescription(
         kind=kind,
         classes=model.classes,
