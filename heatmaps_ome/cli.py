@@ -89,9 +89,9 @@ def create(words: Sequence[str], prog: str = "heatmaps-ome create") -> int:
 def run_create(options: CreateOptions) -> int:
     """Make heatmaps and say where they are."""
     _log(verbose=options.verbose)
-    from heatmaps_ome.memory import importing
+    from heatmaps_ome.memory import starting
 
-    with importing():
+    with starting():
         from heatmaps_ome import pipeline, progress, summary
     shown = progress.for_stream(sys.stderr)
     try:

@@ -16,6 +16,7 @@ from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
+from heatmaps_ome.memory import give_back
 from heatmaps_ome.regions import SHARE, find_regions
 from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.results import PROVENANCE
@@ -123,6 +124,9 @@ def write_formats(
     def write(name: str) -> None:
         with watch(name):
             exporters[name].write(result, folder)
+        # The next reads other places, or at another size.
+        result.slide.forget()
+        give_back()
 
     progress(0, len(exporters))
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:

@@ -36,7 +36,7 @@ class Extraction:
     block_px : int
         Longest side of a block's core in network pixels.
     threads : int
-        Readers at work at once; also the number of blocks that wait in memory.
+        Readers at work at once, and blocks that wait in memory, while tissue is not known yet.
     cache : Path
         Folder of the feature cache.
     """
@@ -98,20 +98,23 @@ def extract(
     )  # fmt: skip
     plan = _Plan(store, BlockPixels(lattice.shape, extractor.stride_px, extractor.halo_px))
     steps = plan.steps(tissue)
+    threads = how.threads
     if isinstance(tissue, np.ndarray):
-        # All is known, so let the time left be right from the first block on.
-        steps = iter(list(steps))
+        # All is known, so let the time left be right from the first block on. The slide has been
+        # read by then, and its copy is read back by one in a fraction of the network's time.
+        steps, threads = iter(list(steps)), 1
     steps, ahead = tee(steps)
     windows = (step.block.pixels for step in ahead)
     done, parts = 0, []
     progress(done, plan.expected_px)
     with (
-        closing(read_in_order(slide, lattice, windows, how.threads)) as images,
+        closing(read_in_order(slide, lattice, windows, threads)) as images,
         _Writer(store) as writer,
     ):
         for (_, image), step in zip(images, steps, strict=True):
-            features = extractor(image)[:, *step.block.keep.slices]
-            parts.append((step.block.cells, store.packed(features)))
+            # No name keeps the whole block's features while the network is at the next.
+            kept = store.packed(extractor(image, step.block.keep))
+            parts.append((step.block.cells, kept))
             if step.completes:
                 writer.write(step.chunk, parts)
                 parts = []

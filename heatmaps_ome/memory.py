@@ -11,17 +11,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
 """Of malloc.h."""
 
 
 @contextmanager
-def importing() -> Iterator[None]:
-    """Import modules inside that stay as long as the process, which is nobody else's.
+def starting() -> Iterator[None]:
+    """Import modules inside, in a process that is this program's alone.
 
     They are not looked through for garbage, neither while they are imported nor later, which takes
     a tenth of the time of importing torch and of a run that needs no network.
+
+    Large arrays go back to the system when they are gone, and all threads take memory from one
+    heap. As a rule glibc keeps arrays of up to 32 MiB, between which large ones do not fit, and
+    the free end of each thread's heap: together 200 MiB of a run.
     """
+    if _has_glibc():
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_ARENA_MAX, 1)
+        mallopt(_MMAP_THRESHOLD, 8 * 2**20)
     gc.disable()
     try:
         yield
@@ -38,29 +46,6 @@ def give_back() -> None:
     """
     if _has_glibc():
         ctypes.CDLL(None).malloc_trim(0)
-
-
-@contextmanager
-def reusing() -> Iterator[None]:
-    """Have what is freed inside taken for what is needed next, instead of given back first.
-
-    As a rule glibc gives arrays of more than 32 MiB, as layers of a network put out, back at once,
-    and the system clears each page of the next one: a tenth of the time of a ResNet-50. Without
-    it the pass leaves gaps: see `give_back`, and mallopt(3).
-    """
-    if not _has_glibc():
-        yield
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-    try:
-        yield
-    finally:
-        # The first is glibc's own; to the others it comes by itself once such arrays were freed.
-        mallopt(_MMAP_MAX, 65536)
-        mallopt(_MMAP_THRESHOLD, 32 * 2**20)
-        mallopt(_TRIM_THRESHOLD, 64 * 2**20)
 
 
 def _has_glibc() -> bool:

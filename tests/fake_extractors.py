@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from heatmaps_ome.extractors.dense import DenseExtractor
 from heatmaps_ome.extractors.tiny import CHANNELS, HALO_PX, TinyTrunk
+
+if TYPE_CHECKING:
+    from heatmaps_ome.geometry import Window
 
 
 def seeded_trunk(seed: int = 0) -> DenseExtractor:
@@ -41,7 +45,7 @@ class MeanColourTiles:
     def prepare(self) -> None:
         pass
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+    def __call__(self, pixels: np.ndarray, keep: Window | None = None) -> np.ndarray:
         rows, cols = (-(-size // self.stride_px) for size in pixels.shape[:2])
         margin = (self.tile_px - self.stride_px) // 2
         after = [
@@ -57,7 +61,7 @@ class MeanColourTiles:
                 top, left = row * self.stride_px, col * self.stride_px
                 tile = padded[top : top + self.tile_px, left : left + self.tile_px]
                 out[:, row, col] = tile.mean(axis=(0, 1)) / 255
-        return out
+        return out if keep is None else out[:, *keep.slices]
 
     def tiles(self, pixels: np.ndarray) -> np.ndarray:
         return np.stack([MeanColourTiles.__call__(self, each).mean((1, 2)) for each in pixels])
@@ -71,9 +75,9 @@ def load_mean_colour(weights, device, precision):
 
     @dataclass(frozen=True)
     class Counting(MeanColourTiles):
-        def __call__(self, pixels):
+        def __call__(self, pixels, keep=None):
             load_mean_colour.calls += 1
-            return super().__call__(pixels)
+            return super().__call__(pixels, keep)
 
         def tiles(self, pixels):
             load_mean_colour.tiles += len(pixels)

@@ -100,7 +100,7 @@ class MeanColour:
     def digest(self):
         return f"position {self.stride_px} {self.centre_px} {self.extent_px}"
 
-    def __call__(self, pixels):
+    def __call__(self, pixels, keep=None):
         reach = 4 * self.stride_px
         padded = np.pad(pixels, [(reach, reach), (reach, reach), (0, 0)], mode="edge")
         rows, cols = (
@@ -114,7 +114,8 @@ class MeanColour:
             for y in range(self.extent_px)
             for x in range(self.extent_px)
         )
-        return np.moveaxis(total / self.extent_px**2 / 255, 2, 0).astype(np.float32)
+        out = np.moveaxis(total / self.extent_px**2 / 255, 2, 0).astype(np.float32)
+        return out if keep is None else out[:, *keep.slices]
 
     def tiles(self, pixels):
         return np.stack([self(each).mean((1, 2)) for each in pixels])

@@ -85,12 +85,12 @@ class Bordered(OwnCell):
 
     digest: str = "bordered"
 
-    def __call__(self, pixels):
+    def __call__(self, pixels, keep=None):
         out = super().__call__(pixels)
         inner = out[:, 1:-1, 1:-1].copy()
         out[:] = 40
         out[:, 1:-1, 1:-1] = inner
-        return out
+        return out if keep is None else out[:, *keep.slices]
 
     def tiles(self, pixels):
         return np.stack([self(each).mean((1, 2)) for each in pixels])

@@ -167,8 +167,8 @@ def test_features_of_bfloat16_are_kept_in_float16_and_too_large_ones_refused(tmp
     np.testing.assert_allclose(store.read(everything), exact.read(everything), rtol=2**-11)
 
     class Huge(MeanColourTiles):
-        def __call__(self, pixels):
-            return super().__call__(pixels) * 1e6
+        def __call__(self, pixels, keep=None):
+            return super().__call__(pixels, keep) * 1e6
 
     with pytest.raises(ExtractorError, match="--precision float32"):
         extract(slide, Huge(digest="huge", precision="bfloat16"), tissue, how(tmp_path), quiet)
@@ -239,6 +239,6 @@ class CountingTiles(MeanColourTiles):
 
     calls = 0
 
-    def __call__(self, pixels):
+    def __call__(self, pixels, keep=None):
         object.__setattr__(self, "calls", self.calls + 1)
-        return super().__call__(pixels)
+        return super().__call__(pixels, keep)

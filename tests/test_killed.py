@@ -23,9 +23,9 @@ sys.path[:0] = {paths!r}
 import fake_extractors
 from heatmaps_ome import cli, extractors
 class Slow(fake_extractors.MeanColourTiles):
-    def __call__(self, pixels):
+    def __call__(self, pixels, keep=None):
         time.sleep(0.3)
-        return super().__call__(pixels)
+        return super().__call__(pixels, keep)
 fake_extractors.load_mean_colour = lambda weights, device, precision: Slow()
 extractors.REGISTRY["mean-colour"] = "fake_extractors:load_mean_colour"
 cli.main({words!r})

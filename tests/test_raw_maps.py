@@ -42,9 +42,9 @@ def recipe_in(folder, mask_threshold):
 
 def made(folder, recipe, rgb, log):
     class Noted(MeanColourTiles):
-        def __call__(self, pixels):
+        def __call__(self, pixels, keep=None):
             log.append("network")
-            return super().__call__(pixels)
+            return super().__call__(pixels, keep)
 
     slide = Logged(rgb, log)
     lattice = network_pixels(slide.shape, slide.mpp, MPP)

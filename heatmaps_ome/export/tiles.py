@@ -95,6 +95,8 @@ class TilesExporter:
         slide = result.slide
         read = in_order(lambda tile: tile_pixels(slide, tile), result.tiles, self.settings.threads)
         for tile, pixels in read:
+            # None of them lies over another.
+            slide.forget()
             yield TilePicture(tile, pixels, _lattice(slide, tile, LONGEST_PX).um_cell)
 
 

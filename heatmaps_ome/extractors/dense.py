@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,13 +12,13 @@ import torch
 from torch import nn
 
 from heatmaps_ome.extractors.folding import folded
-from heatmaps_ome.extractors.fusing import PooledInStrips, available, fused
+from heatmaps_ome.extractors.fusing import fused
 from heatmaps_ome.extractors.precision import DTYPES
-from heatmaps_ome.memory import give_back, reusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
+
+    from heatmaps_ome.geometry import Window
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,23 +40,14 @@ def ready(trunk: nn.Module, device: str, precision: str) -> nn.Module:
         at each pass, gives the same features to the last bit, but for those fusions.
     """
     there = folded(trunk).to(device, DTYPES[precision]).to(memory_format=torch.channels_last)
-    if not _is_fused(device, precision):
-        return there
-    there = fused(there)
-    for module in there.modules():
-        if isinstance(module, (nn.Conv2d, PooledInStrips)) and module.stride not in (1, (1, 1)):
-            # From here on maps are smaller: what larger ones have left would stay in pieces.
-            module.register_forward_hook(lambda *_: give_back())
-    return there
-
-
-def _is_fused(device: str, precision: str) -> bool:
-    return torch.device(device).type == "cpu" and available(DTYPES[precision])
+    return fused(there) if torch.device(device).type == "cpu" else there
 
 
 @dataclass(frozen=True, eq=False)
 class DenseExtractor:
     """A trunk that maps (n, 3, h, w) to (n, channels, ceil(h / stride), ceil(w / stride)).
+
+    It is also told which cells of its map are wanted, a Window, or None for all.
 
     The digest differs between precisions, so that cached features never mix them.
 
@@ -108,11 +98,6 @@ class DenseExtractor:
         halved = 20 + self.float32_bytes_per_px // 2
         return self.float32_bytes_per_px if self.precision == "float32" else halved
 
-    @property
-    def _own_memory(self) -> AbstractContextManager[None]:
-        """How a pass takes memory: other trunks than fused ones would need too much more of it."""
-        return reusing() if _is_fused(self.device, self.precision) else nullcontext()
-
     @cached_property
     def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Factor and summand, (3,) float32, that take 0-255 to ImageNet's mean 0, SD 1."""
@@ -120,15 +105,15 @@ class DenseExtractor:
         std = torch.tensor(IMAGENET_STD, dtype=torch.float64)
         return (1 / (255 * std)).float().to(self.device), (-mean / std).float().to(self.device)
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+    def __call__(self, pixels: np.ndarray, keep: Window | None = None) -> np.ndarray:
         """Return (channels, rows, cols) features; see Extractor."""
-        return self._maps(pixels[None])[0].numpy()
+        return self._maps(pixels[None], keep)[0].numpy()
 
     def tiles(self, pixels: np.ndarray) -> np.ndarray:
         """Return the (n, channels) float32 means of tiles' whole maps; see Extractor."""
         return self._maps(pixels).float().mean((2, 3)).numpy()
 
-    def _maps(self, pixels: np.ndarray) -> torch.Tensor:
+    def _maps(self, pixels: np.ndarray, keep: Window | None = None) -> torch.Tensor:
         """Return the last maps of images, (n, channels, rows, cols) on the CPU.
 
         numpy knows no bfloat16, but float16, which has more digits. As float32 they would be the
@@ -145,10 +130,11 @@ class DenseExtractor:
             images = images.pin_memory()
         # Both are made outside of inference mode, whose tensors know no gradient.
         trunk, normalisation = self.trunk, self._normalisation
-        with torch.inference_mode(), self._own_memory:
+        with torch.inference_mode():
             images = images.to(self.device, non_blocking=True)
-            images = _normalised(images, *normalisation, DTYPES[self.precision])
-            return trunk(images).to(_GIVEN_AS[self.precision]).cpu()
+            # Not called as modules are, which would keep the images until the last layer is done.
+            maps = trunk.forward(_normalised(images, *normalisation, DTYPES[self.precision]), keep)
+            return maps.to(_GIVEN_AS[self.precision]).cpu()
 
 
 def _normalised(

@@ -9,6 +9,8 @@ from typing import Any, Final
 import torch
 from torch import fx, nn
 
+from heatmaps_ome.extractors.narrowing import narrowed
+
 _STRIP_ROWS: Final = 64
 _SUMS: Final = (operator.add, operator.iadd, torch.add)
 
@@ -42,8 +44,6 @@ class PooledInStrips(nn.Module):
     torch also notes where each maximum was: in large images that is four times the memory of the
     maxima, and of strips next to nothing.
     """
-
-    stride = 2
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return (n, channels, ceil(h / 2), ceil(w / 2)) maps, as max_pool2d(maps, 3, 2, 1)."""
@@ -159,12 +159,15 @@ class _Rewriting:
         into nothing else but convolutions before, which keep nothing of it.
         """
         convolutions = (nn.Conv2d, FusedConvolution)
+        maker = node
+        if node.target is narrowed and len(node.args[0].users) == 1:
+            maker = node.args[0]
         # What is added to itself is needed as both.
-        if not self._is(node, *convolutions) or node is conv:
+        if not self._is(maker, *convolutions) or maker is conv:
             return False
         order = {each: index for index, each in enumerate(self._graph.nodes)}
         others = [user for user in node.users if user is not total]
-        channels = {self._modules[each.target].out_channels for each in (node, conv)}
+        channels = {self._modules[each.target].out_channels for each in (maker, conv)}
         return len(channels) == 1 and all(
             self._is(user, *convolutions) and order[user] < order[total] for user in others
         )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
+    from heatmaps_ome.geometry import Window
+
 
 class Extractor(Protocol):
     """A patch encoder applied densely: one feature vector per cell.
@@ -70,16 +72,19 @@ class Extractor(Protocol):
         """
         ...
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+    def __call__(self, pixels: np.ndarray, keep: Window | None = None) -> np.ndarray:
         """Return the features of an image.
 
         Parameters
         ----------
         pixels : (rows, cols, 3) uint8, RGB at the working resolution
+        keep : Window or None
+            The cells that are wanted, among the ceil(rows / stride) × ceil(cols / stride) of the
+            image; None for all. What no cell of them depends on need not be computed.
 
         Returns
         -------
-        (channels, ceil(rows / stride), ceil(cols / stride)) float32 or float16
+        (channels, keep.rows, keep.cols) float32 or float16
             No finer than it computes.
         """
         ...

@@ -7,17 +7,29 @@ they bring the compiler of torch along.
 
 from __future__ import annotations
 
+import math
+from itertools import accumulate
+from operator import mul
 from typing import TYPE_CHECKING, Final
 
-from torch import nn
+from torch import fx, nn
+
+from heatmaps_ome.extractors.narrowing import narrowed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
+
+    from heatmaps_ome.geometry import Window
+
+fx.wrap("narrowed")
 
 _STAGES: Final = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 """Width, number of blocks and stride of each stage."""
 _EXPANSION: Final = 4
 """Channels that a block gives, by its width."""
+_CELL_PX: Final = 32
 
 
 class ResNet50(nn.Module):
@@ -36,12 +48,31 @@ class ResNet50(nn.Module):
             blocks += [_Bottleneck(channels, width, 1) for _ in range(1, n_blocks)]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the last map."""
+    def forward(self, images: torch.Tensor, keep: Window | None = None) -> torch.Tensor:
+        """Return the last map.
+
+        Parameters
+        ----------
+        images : (n, 3, h, w)
+        keep : Window or None
+            The cells of the map that are wanted, if not all.
+
+        Returns
+        -------
+        (n, 2048, ceil(h / 32), ceil(w / 32)), or as many rows and columns as are wanted
+        """
         maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        for number in range(1, 1 + len(_STAGES)):
-            maps = self.get_submodule(f"layer{number}")(maps)
+        left = None
+        for block, stride, halo in _with_halos(self._blocks()):
+            maps = block(maps)
+            if halo != left:
+                maps = narrowed(maps, keep, _CELL_PX // stride, halo, left)
+                left = halo
         return maps
+
+    def _blocks(self) -> list[_Bottleneck]:
+        """Return the blocks of all stages."""
+        return [module for module in self.modules() if isinstance(module, _Bottleneck)]
 
 
 class _Bottleneck(nn.Module):
@@ -58,6 +89,7 @@ class _Bottleneck(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         out = width * _EXPANSION
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -74,7 +106,21 @@ class _Bottleneck(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return (n, 4 · width, …) maps."""
+        inner = self.relu(self.bn1(self.conv1(maps)))
+        inner = self.relu(self.bn2(self.conv2(inner)))
+        # Not before: the first convolution's output is the largest map of all, and gone by now.
         shortcut = maps if self.downsample is None else self.downsample(maps)
-        maps = self.relu(self.bn1(self.conv1(maps)))
-        maps = self.relu(self.bn2(self.conv2(maps)))
-        return self.relu(self.bn3(self.conv3(maps)) + shortcut)
+        return self.relu(self.bn3(self.conv3(inner)) + shortcut)
+
+
+def _with_halos(blocks: list[_Bottleneck]) -> Iterator[tuple[_Bottleneck, int, int]]:
+    """Yield each block, the stride of its maps, and how many cells the blocks after it see.
+
+    A block sees one pixel beyond each side of those that its 3 × 3 convolution is centred on.
+    """
+    strides = list(accumulate((block.stride for block in blocks), mul, initial=4))[1:]
+    seen, halos = 0, []
+    for block, stride in zip(reversed(blocks), reversed(strides), strict=True):
+        halos.append(math.ceil(seen * stride / _CELL_PX))
+        seen = block.stride * seen + 1
+    yield from zip(blocks, strides, reversed(halos), strict=True)

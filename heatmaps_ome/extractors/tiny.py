@@ -5,14 +5,19 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import fx, nn
 
 from heatmaps_ome.errors import ExtractorError
+from heatmaps_ome.extractors.narrowing import narrowed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+
+    from heatmaps_ome.geometry import Window
+
+fx.wrap("narrowed")
 
 WEIGHTS_NAME = "tiny-extractor.safetensors"
 CHANNELS = 96
@@ -61,18 +66,21 @@ class TinyTrunk(nn.Module):
                 layers.append(_convolution(channels_out, channels_out, 1))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixels: torch.Tensor, keep: Window | None = None) -> torch.Tensor:
         """Return the map of features.
 
         Parameters
         ----------
         pixels : (n, 3, h, w) float, ImageNet-normalised RGB at 256/224 µm per pixel
+        keep : Window or None
+            The cells of the map that are wanted, if not all.
 
         Returns
         -------
         (n, channels, ceil(h / 32), ceil(w / 32)) float, not negative
+            Or as many rows and columns as are wanted.
         """
-        return self.layers(pixels)
+        return narrowed(self.layers(pixels), keep, cell_px=1, halo=0, before=None)
 
 
 def tiny_trunk(weights_path: Path | None = None) -> TinyTrunk:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.display import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.geometry import Window
 
 TARGET_MPP = 256 / 224
 MASK_THRESHOLD = 224.0
@@ -56,10 +57,10 @@ def make(folder: str, *names: str) -> None:
 
 def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
     """Run ``create`` from the slide to all files."""
-    from heatmaps_ome.memory import importing
+    from heatmaps_ome.memory import starting
 
     # As the command line does.
-    with importing():
+    with starting():
         from heatmaps_ome import pipeline
     from heatmaps_ome.arguments import OptionsParser
     from heatmaps_ome.options import CreateOptions
@@ -100,7 +101,6 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     from heatmaps_ome.blocks import BlockPixels, plan_blocks
     from heatmaps_ome.extractors.precision import DTYPES
     from heatmaps_ome.features import feature_grid
-    from heatmaps_ome.memory import reusing
     from heatmaps_ome.openslide_reader import OpenSlideReader
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.plain_tiles import batches, spread, tissue_tiles
@@ -115,14 +115,14 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     pixels = BlockPixels(slide_px, extractor.stride_px, extractor.halo_px)
     options = CreateOptions(**NO_FILES)
     side = block_px(options, extractor, "cpu")
-    shapes = [
-        (1, 3, block.pixels.rows, block.pixels.cols)
+    passes = [
+        ((1, 3, block.pixels.rows, block.pixels.cols), block.keep)
         for chunk in tiles_of(grid.shape, side // extractor.stride_px)
         for block in plan_blocks(tissue[chunk.slices], chunk, pixels)
     ]
     n_tiles = len(spread(tissue_tiles(tissue), options.consistency_tiles))
     tile_px = TILE_CELLS * extractor.stride_px
-    shapes += [(size, 3, tile_px, tile_px) for size in batches(n_tiles, extractor, side)]
+    passes += [((size, 3, tile_px, tile_px), None) for size in batches(n_tiles, extractor, side)]
     dtype = DTYPES[extractor.precision]
     if made == "ready":
         trunk = extractor.trunk
@@ -130,14 +130,17 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
         # Random weights take as long as any.
         resnet = timm.create_model("resnet50", num_classes=0).eval()
         resnet.to(dtype=dtype, memory_format=torch.channels_last)
-        trunk = resnet.forward_features
+
+        def trunk(images: torch.Tensor, _: Window | None) -> torch.Tensor:
+            return resnet.forward_features(images)
+
     images = {
         shape: torch.rand(shape).to(dtype).contiguous(memory_format=torch.channels_last)
-        for shape in shapes
+        for shape, _ in passes
     }
-    with clock(), torch.inference_mode(), reusing() if made == "ready" else nullcontext():
-        for shape in shapes:
-            trunk(images[shape])
+    with clock(), torch.inference_mode():
+        for shape, keep in passes:
+            trunk(images[shape], keep)
 
 
 def read(slide: str) -> None:
