@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
-"""Of malloc.h."""
+_ARENA_MAX = -8
+"""M_ARENA_MAX of malloc.h."""
 
 
 @contextmanager
@@ -22,14 +22,11 @@ def starting() -> Iterator[None]:
     They are not looked through for garbage, neither while they are imported nor later, which takes
     a tenth of the time of importing torch and of a run that needs no network.
 
-    Large arrays go back to the system when they are gone, and all threads take memory from one
-    heap. As a rule glibc keeps arrays of up to 32 MiB, between which large ones do not fit, and
-    the free end of each thread's heap: together 200 MiB of a run.
+    All threads take memory from one heap: of those that glibc gives each of them it keeps the free
+    ends, whatever `give_back` asks, by and by 100 MiB.
     """
     if _has_glibc():
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_ARENA_MAX, 1)
-        mallopt(_MMAP_THRESHOLD, 8 * 2**20)
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
     gc.disable()
     try:
         yield

@@ -22,9 +22,9 @@ _REST_BYTES: Final = 512 * 2**20
 are pooled, files that are written."""
 _STEP_CELLS: Final = 8
 """Sizes are multiples of this, so that runs with about the same memory share a cache."""
-_MOST_CELLS: Final = 48
-"""A third larger would spare a thirtieth of the network's time for half more of its memory, and a
-small slide, whose tissue fills no block, would take that much less than a large one."""
+_MOST_CELLS: Final = 40
+"""A fifth larger would spare a thirtieth of the network's time for a third more of its memory, and
+a small slide, whose tissue fills no block, would take that much less than a large one."""
 
 
 def block_px(options: CreateOptions, extractor: Extractor, device: str) -> int:

@@ -37,7 +37,7 @@ def test_blocks_fit_into_the_memory_that_is_given(gib, bytes_per_px, halo_px):
         assume(False)
     assert side % 256 == 0
     assert before + peak(side, extractor) <= gib * GIB
-    if side < 1536:
+    if side < 1280:
         assert before + peak(side + 256, extractor) > (gib - 0.6) * GIB
 
 
@@ -64,7 +64,7 @@ def test_without_a_limit_the_machine_decides(monkeypatch):
         monkeypatch.setattr(psutil, "virtual_memory", lambda gib=gib: Memory(gib * GIB))
         sides.append(block_px(options(), extractor, "cpu"))
     # The largest; what half of the free memory holds; and without any, the smallest there is.
-    assert sides == [1536, 1024, 32]
+    assert sides == [1280, 1024, 32]
 
 
 @pytest.mark.parametrize("wrong", [0, -1.5])

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from heatmaps_ome.extractors.folding import folded
-from heatmaps_ome.extractors.fusing import fused
+from heatmaps_ome.extractors.fusing import PooledInStrips, fused
 from heatmaps_ome.extractors.precision import DTYPES
+from heatmaps_ome.memory import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,14 @@ def ready(trunk: nn.Module, device: str, precision: str) -> nn.Module:
         at each pass, gives the same features to the last bit, but for those fusions.
     """
     there = folded(trunk).to(device, DTYPES[precision]).to(memory_format=torch.channels_last)
-    return fused(there) if torch.device(device).type == "cpu" else there
+    if torch.device(device).type != "cpu":
+        return there
+    there = fused(there)
+    for module in there.modules():
+        if isinstance(module, PooledInStrips):
+            # The largest map of all is gone, and those that follow do not fill what it has left.
+            module.register_forward_hook(lambda *_: give_back())
+    return there
 
 
 @dataclass(frozen=True, eq=False)

@@ -144,7 +144,7 @@ class CreateOptions:
     block_size: Optional[int] = option(
         "network",
         "longest side of the blocks put through the network, in network pixels; changes memory, "
-        "not values (default: up to 1536, as memory allows)",
+        "not values (default: up to 1280, as memory allows)",
         type=int,
         metavar="PX",
     )
