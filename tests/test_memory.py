@@ -1,6 +1,8 @@
 """Freed memory goes back to the system."""
 
 import platform
+import subprocess
+import sys
 
 import numpy as np
 import psutil
@@ -25,6 +27,36 @@ def test_gaps_between_arrays_that_stay_are_given_back():
     freed = full - process.memory_info().rss
     assert freed > 0.7 * 6000 * 60_000
     assert all((array == 1).all() for array in kept)
+
+
+HEAPS = """
+import ctypes, threading
+from heatmaps_ome.memory import starting
+with starting() if {started} else threading.Lock():
+    pass
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+threads = [threading.Thread(target=libc.malloc, args=(100,)) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+@only_glibc
+def test_all_threads_take_memory_from_one_heap():
+    def heaps(started):
+        command = [sys.executable, "-c", HEAPS.format(started=started)]
+        # malloc_info(3): one element for each.
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.count(
+            "<heap nr="
+        )
+
+    assert heaps(started=True) == 1
+    assert heaps(started=False) > 1
 
 
 def test_on_other_systems_nothing_happens(monkeypatch):

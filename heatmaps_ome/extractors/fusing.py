@@ -159,6 +159,7 @@ class _Rewriting:
         into nothing else but convolutions before, which keep nothing of it.
         """
         convolutions = (nn.Conv2d, FusedConvolution)
+        # A cut of an output that is seen by nothing else is as good as the output.
         maker = node
         if node.target is narrowed and len(node.args[0].users) == 1:
             maker = node.args[0]
