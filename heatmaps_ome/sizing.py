@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _GIB: Final = 2**30
 _USUAL_BYTES: Final = 2 * _GIB
 """For the network on a machine with enough memory."""
-_REST_BYTES: Final = 512 * 2**20
+_REST_BYTES: Final = 384 * 2**20
 """For all but the network's pass and what is in memory before it: pixels that wait, features that
 are pooled, files that are written."""
 _STEP_CELLS: Final = 8

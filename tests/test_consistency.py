@@ -215,7 +215,7 @@ def test_batches_take_no_more_memory_than_blocks():
         assert sum(sizes) == n_tiles
         largest = max(224**2, (block_px + 128) ** 2)
         assert all(0 < size * 224**2 <= largest for size in sizes)
-    assert batches(20, extractor, 512) == [8, 8, 4]
+    assert batches(20, extractor, 512) == [6, 6, 6, 2]
     assert batches(2, extractor, 32) == [1, 1]
 
 

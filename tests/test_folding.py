@@ -1,8 +1,13 @@
 """Normalisation folded into convolutions: the same function as the network that was trained."""
 
+import gc
+import weakref
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from fake_extractors import seeded_trunk
 from torch import nn
 from trunks import TRUNKS
 
@@ -77,3 +82,20 @@ def test_only_normalisations_fed_by_one_convolution_alone_are_folded():
     assert isinstance(found.last, nn.Identity)
     expected = features(trunk, torch.float64)
     np.testing.assert_allclose(features(found, torch.float64), expected, rtol=0, atol=1e-12)
+
+
+def test_the_network_that_was_made_ready_leaves_no_memory_behind():
+    before = []
+
+    def build():
+        trunk = tiny_trunk()
+        before.append(weakref.ref(trunk))
+        return trunk
+
+    extractor = replace(seeded_trunk(), build=build)
+    gc.disable()
+    try:
+        extractor.prepare()
+    finally:
+        gc.enable()
+    assert before[0]() is None
