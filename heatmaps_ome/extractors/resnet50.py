@@ -89,7 +89,6 @@ class _Bottleneck(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.stride = stride
         out = width * _EXPANSION
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -103,6 +102,11 @@ class _Bottleneck(nn.Module):
             self.downsample = nn.Sequential(
                 nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
             )
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the input for each of the output."""
+        return self.conv2.stride[0]
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Return (n, 4 · width, …) maps."""
