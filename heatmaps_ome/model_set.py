@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.provenance import digest_of
+from heatmaps_ome.storage.digests import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from heatmaps_ome.provenance import finite
+from heatmaps_ome.storage.digests import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

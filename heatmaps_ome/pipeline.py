@@ -10,7 +10,6 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome import provenance
 from heatmaps_ome.delivery import (
     Look,
     put_in_place,
@@ -36,6 +35,7 @@ from heatmaps_ome.raw_maps import raw_maps
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.run_files import write_run_files
 from heatmaps_ome.stopwatch import Stopwatch
+from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.working_copy import WorkingCopy
 
 if TYPE_CHECKING:

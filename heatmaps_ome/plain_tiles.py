@@ -19,7 +19,7 @@ from heatmaps_ome.features import KEPT_AS, identity
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.pooling import TILE_CELLS
 from heatmaps_ome.reading import read_in_order
-from heatmaps_ome.results import written_whole
+from heatmaps_ome.storage.result_folder import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

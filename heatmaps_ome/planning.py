@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
 from heatmaps_ome.openslide_reader import OpenSlideReader
-from heatmaps_ome.provenance import digest_of, effective_options
-from heatmaps_ome.results import VIEWERS, ResultFolder
+from heatmaps_ome.storage.digests import digest_of, effective_options
+from heatmaps_ome.storage.result_folder import VIEWERS, ResultFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,10 +23,10 @@ from heatmaps_ome.planning import (
     slide_paths,
 )
 from heatmaps_ome.pooling import TILE_CELLS, Pooling
-from heatmaps_ome.provenance import digest_of
 from heatmaps_ome.raw_maps import Recipe
-from heatmaps_ome.results import require_writable
 from heatmaps_ome.sizing import block_px
+from heatmaps_ome.storage.digests import digest_of
+from heatmaps_ome.storage.result_folder import require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ from urllib.parse import quote, unquote
 from heatmaps_ome.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.export.cells import qupath_class
-from heatmaps_ome.provenance import write_json
-from heatmaps_ome.results import VIEWERS
+from heatmaps_ome.storage.digests import write_json
+from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewer_files import copy_viewer_files
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.inference import compute_heatmaps
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.plain_tiles import plain_tiles
-from heatmaps_ome.results import written_whole
+from heatmaps_ome.storage.result_folder import written_whole
 from heatmaps_ome.tissue import TissueCells
 
 if TYPE_CHECKING:

@@ -6,12 +6,13 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from heatmaps_ome import __version__, provenance
+from heatmaps_ome import __version__
 from heatmaps_ome.colour import class_colours
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.outcome import without_places
 from heatmaps_ome.qupath import ProjectSlide
 from heatmaps_ome.report.page import ReportedSlide, RunFacts, write_report
+from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.viewers import write_viewers
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.artefacts import artefact_sentences
 from heatmaps_ome.ensemble import agreement
 from heatmaps_ome.report.page import INDEX
-from heatmaps_ome.results import VIEWERS
+from heatmaps_ome.storage.result_folder import VIEWERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.qupath import ProjectSlide, write_project
-from heatmaps_ome.results import VIEWERS
+from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewer_files import copy_viewer_files
 
 if TYPE_CHECKING:

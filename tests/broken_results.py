@@ -21,7 +21,7 @@ from heatmaps_ome.export.tiff_chain import chain_sub_ifds
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.progress import silent
-from heatmaps_ome.provenance import file_digests
+from heatmaps_ome.storage.digests import file_digests
 
 NAME = "a"
 IMAGE, VALUES = f"{NAME}.ome.zarr", f"{NAME}.values.ome.zarr"

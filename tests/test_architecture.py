@@ -11,6 +11,7 @@ import heatmaps_ome
 PACKAGE = Path(heatmaps_ome.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
+
 def dotted(path: Path) -> str:
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")

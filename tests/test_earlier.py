@@ -13,8 +13,8 @@ from heatmaps_ome.export.earlier import SLIDE, Earlier
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.progress import silent
-from heatmaps_ome.provenance import file_digest, file_digests
-from heatmaps_ome.results import PROVENANCE
+from heatmaps_ome.storage.digests import file_digest, file_digests
+from heatmaps_ome.storage.result_folder import PROVENANCE
 
 CHANGES = (
     {"att_cmap": "viridis"},

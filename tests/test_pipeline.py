@@ -27,7 +27,7 @@ from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.preflight import PreflightError
 from heatmaps_ome.progress import silent
-from heatmaps_ome.provenance import file_digests
+from heatmaps_ome.storage.digests import file_digests
 from heatmaps_ome.summary import of_run
 from heatmaps_ome.validate.result import validate
 

@@ -9,11 +9,11 @@ from make_test_weights import seeded_resnet50
 from measure_reading import DEMO_MODEL, MODEL, Network, maps_of
 from slide_files import speckled
 
-from heatmaps_ome import provenance
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.extractors.precision import resolved
 from heatmaps_ome.models import read_model
 from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.storage import digests as provenance
 
 
 def both(name, weights, model, pixels):

@@ -47,8 +47,8 @@ from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.options import CreateOptions, ValidateOptions, flags_of
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.progress import silent
-from heatmaps_ome.provenance import file_digests, write_json
 from heatmaps_ome.rendering import Style, display_maps
+from heatmaps_ome.storage.digests import file_digests, write_json
 from heatmaps_ome.validate.result import RULES, validate
 
 ROOT = Path(__file__).parents[1]

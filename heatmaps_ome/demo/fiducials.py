@@ -25,10 +25,10 @@ from heatmaps_ome.heatmaps import HeatmapSet
 from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
 from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.provenance import digest_of, effective_options
 from heatmaps_ome.qupath import ProjectSlide
 from heatmaps_ome.rendering import Style
-from heatmaps_ome.results import ResultFolder, require_writable
+from heatmaps_ome.storage.digests import digest_of, effective_options
+from heatmaps_ome.storage.result_folder import ResultFolder, require_writable
 from heatmaps_ome.tissue import tissue_cells
 from heatmaps_ome.viewers import write_viewers
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import heatmaps_ome
 from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.results import require_writable
+from heatmaps_ome.storage.result_folder import require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.provenance import file_digest
+from heatmaps_ome.storage.digests import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome import __version__, provenance
+from heatmaps_ome import __version__
 from heatmaps_ome.cache import folder_of
 from heatmaps_ome.export.cells import plain_field
 from heatmaps_ome.export.png import save_png
@@ -19,7 +19,8 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.reading import in_order
-from heatmaps_ome.results import written_whole
+from heatmaps_ome.storage import digests as provenance
+from heatmaps_ome.storage.result_folder import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

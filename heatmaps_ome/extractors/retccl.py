@@ -19,7 +19,7 @@ from torch import nn
 from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.extractors.dense import DenseExtractor
 from heatmaps_ome.extractors.resnet50 import ResNet50
-from heatmaps_ome.provenance import file_digest
+from heatmaps_ome.storage.digests import file_digest
 
 if TYPE_CHECKING:
     from pathlib import Path

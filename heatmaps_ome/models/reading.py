@@ -11,7 +11,7 @@ from heatmaps_ome.errors import ModelError, UnsafeModelError
 from heatmaps_ome.models.converted import read_stored_converted
 from heatmaps_ome.models.marugoto import Export, read_export
 from heatmaps_ome.models.refusals import Unsafe, naming
-from heatmaps_ome.provenance import file_digest
+from heatmaps_ome.storage.digests import file_digest
 
 if TYPE_CHECKING:
     import os

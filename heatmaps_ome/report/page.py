@@ -11,7 +11,7 @@ from heatmaps_ome.errors import OutputError
 from heatmaps_ome.export.report_part import PART, PART_FORMAT
 from heatmaps_ome.report.assets import page
 from heatmaps_ome.report.fitting import allowance, fitted, text_of
-from heatmaps_ome.results import PROVENANCE
+from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.results import PROVENANCE
+from heatmaps_ome.storage.result_folder import PROVENANCE
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError, ResultError
-from heatmaps_ome.results import PROVENANCE
+from heatmaps_ome.storage.result_folder import PROVENANCE
 from heatmaps_ome.validate.flat import FLAT
 from heatmaps_ome.validate.folder import (
     IMAGE_STORE,

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.manifest import MANIFEST
-from heatmaps_ome.results import PROVENANCE
+from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
     from pathlib import Path
