@@ -16,13 +16,7 @@ import zarr
 from heatmaps_ome.cache import WHOLE_CHUNKS, folder_of
 from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
-from heatmaps_ome.pyramid import (
-    BYTE_CODEC,
-    CHUNK,
-    levels_from_strips,
-    n_levels,
-    write_rgb,
-)
+from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK, levels_from_strips, n_levels, write_rgb
 from heatmaps_ome.reading import read_strips
 from heatmaps_ome.resampling import Resampler
 

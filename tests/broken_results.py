@@ -17,7 +17,7 @@ from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
-from heatmaps_ome.export.tiff_chain import chain_sub_ifds
+from heatmaps_ome.ome.tiff_chain import chain_sub_ifds
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.progress import silent

@@ -11,11 +11,11 @@ from ome_zarr.reader import Reader
 from ome_zarr_models.v04.image import Image
 from ome_zarr_models.v04.image_label import ImageLabel
 
-from heatmaps_ome.export.ngff import json_ready
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, sample
-from heatmaps_ome.pyramid import halved
+from heatmaps_ome.ome.ngff import json_ready
+from heatmaps_ome.ome.pyramid import halved
 from heatmaps_ome.reading import read_in_order, read_strips
 
 SHAPES = [Shape(1, 1), Shape(3, 4), Shape(30, 1030), Shape(1031, 515), Shape(700, 5)]

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import coloured_cells, sampled_strips
 from heatmaps_ome.export.tiff import TiffExporter, overlay_lattice
-from heatmaps_ome.export.tiff_chain import chain_sub_ifds
-from heatmaps_ome.export.tiff_pyramid import padded_shape
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
+from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
+from heatmaps_ome.ome.tiff_chain import chain_sub_ifds
+from heatmaps_ome.ome.tiff_pyramid import padded_shape
 
 MPP = YX(0.5, 0.25)
 

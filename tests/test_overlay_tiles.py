@@ -21,8 +21,8 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import coloured_cells
 from heatmaps_ome.export.repeated_rows import RowCompressor
 from heatmaps_ome.export.tiff import TiffExporter, overlay_lattice
-from heatmaps_ome.export.tiff_pyramid import TILE, padded_shape
 from heatmaps_ome.geometry import YX, Grid, Shape, anchored_pixels, sample
+from heatmaps_ome.ome.tiff_pyramid import TILE, padded_shape
 from heatmaps_ome.options import CreateOptions
 
 MPP = YX(0.5, 0.25)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heatmaps_ome.geometry import Shape
-from heatmaps_ome.pyramid import halved, levels_from_strips, n_levels
+from heatmaps_ome.ome.pyramid import halved, levels_from_strips, n_levels
 
 shapes = st.builds(Shape, st.integers(1, 100_000), st.integers(1, 100_000))
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.export.manifest import slide_facts
-from heatmaps_ome.export.ngff import multiscales, rgb_omero
-from heatmaps_ome.export.ngff_store import create_group, create_rgb_levels
 from heatmaps_ome.export.rasterise import BurntMap
-from heatmaps_ome.pyramid import CHUNK, LevelStream, n_levels, write_rgb
+from heatmaps_ome.ome.ngff import multiscales, rgb_omero
+from heatmaps_ome.ome.ngff_store import create_group, create_rgb_levels
+from heatmaps_ome.ome.pyramid import CHUNK, LevelStream, n_levels, write_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from heatmaps_ome.display import DisplayMap
-    from heatmaps_ome.export.ngff_store import Ngff
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.ome.ngff_store import Ngff
 
 MOST_PX = 4096
 """Bearable side of a picture that is written once per map: the pictures of a slide of a gigapixel

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.colour import class_colours, hex_colours
 from heatmaps_ome.display import ARTEFACTS, MARGIN, WINNER
 from heatmaps_ome.ensemble import all_channel_names, measurements
-from heatmaps_ome.export.ngff import json_ready
 from heatmaps_ome.heatmaps import class_keys
+from heatmaps_ome.ome.ngff import json_ready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

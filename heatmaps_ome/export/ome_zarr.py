@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.display import pictured
 from heatmaps_ome.export.flat import FlatPicture, flat_level
 from heatmaps_ome.export.manifest import slide_facts
-from heatmaps_ome.export.ngff import image_label, multiscales, rgb_omero
-from heatmaps_ome.export.ngff_store import (
+from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.export.rasterise import sampled_strips
+from heatmaps_ome.ome.ngff import image_label, multiscales, rgb_omero
+from heatmaps_ome.ome.ngff_store import (
     LABEL_CHUNK,
     create_array,
     create_group,
@@ -17,10 +19,8 @@ from heatmaps_ome.export.ngff_store import (
     take_levels,
     write_label,
 )
-from heatmaps_ome.export.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
-from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.rasterise import sampled_strips
-from heatmaps_ome.pyramid import CHUNK, levels_from_strips, n_levels, rgb_strips, write_rgb
+from heatmaps_ome.ome.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
+from heatmaps_ome.ome.pyramid import CHUNK, levels_from_strips, n_levels, rgb_strips, write_rgb
 from heatmaps_ome.reading import read_strips
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     import zarr
 
     from heatmaps_ome.display import DisplayMap
-    from heatmaps_ome.export.ngff_store import Ngff
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.ome.ngff_store import Ngff
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display import DisplayMap
     from heatmaps_ome.explain import Faithfulness
-    from heatmaps_ome.export.ngff_store import Ngff
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.ome.ngff_store import Ngff
     from heatmaps_ome.regions import Regions
     from heatmaps_ome.slide import SlideReader
     from heatmaps_ome.top_tiles import PickedTile

@@ -12,7 +12,6 @@ import numpy as np
 from heatmaps_ome.display import TISSUE
 from heatmaps_ome.ensemble import all_channel_names, all_channels
 from heatmaps_ome.export.manifest import grid_facts, slide_facts
-from heatmaps_ome.export.ngff import json_ready
 from heatmaps_ome.export.png import thumbnail_lattice
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.report_cells import (
@@ -25,6 +24,7 @@ from heatmaps_ome.export.report_cells import (
 from heatmaps_ome.export.report_facts import cohort_row, sections
 from heatmaps_ome.export.tiles import tile_pixels
 from heatmaps_ome.heatmaps import class_keys
+from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.reading import read_strips
 
 if TYPE_CHECKING:

@@ -166,9 +166,9 @@ def read_reference(slide: str) -> None:
 
 def image(slide: str) -> None:
     """Write a picture's pyramid as the exporter does."""
-    from heatmaps_ome.export.ngff import multiscales
-    from heatmaps_ome.export.ngff_store import create_group, create_rgb_levels
-    from heatmaps_ome.pyramid import CHUNK, levels_from_strips, n_levels, write_rgb
+    from heatmaps_ome.ome.ngff import multiscales
+    from heatmaps_ome.ome.ngff_store import create_group, create_rgb_levels
+    from heatmaps_ome.ome.pyramid import CHUNK, levels_from_strips, n_levels, write_rgb
 
     pixels = _picture(slide)
     shape = Shape(*pixels.shape[:2])

@@ -1,0 +1,1 @@
+"""The OME standards: OME-Zarr, OME-XML and pyramidal TIFF; knows nothing of heatmaps."""
