@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.artefacts import KINDS
 from heatmaps_ome.colour import N_LEVELS, class_colours, level_colours, level_values, quantised
 from heatmaps_ome.display import ARTEFACTS, MARGIN, WINNER, DisplayMap
 from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.normalise import Range
 from heatmaps_ome.rendering import as_reference_drew, opacity
+from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.winner import maps_left_out, margins, winners
 
 if TYPE_CHECKING:

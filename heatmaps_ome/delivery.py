@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.artefacts import artefact_record
 from heatmaps_ome.categories import category_maps
 from heatmaps_ome.ensemble import prediction_sd, records
 from heatmaps_ome.explain import RANDOM_ORDERS, faithfulness_of, unexplained
@@ -18,6 +17,7 @@ from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.regions import SHARE, find_regions
 from heatmaps_ome.rendering import Style, display_maps
+from heatmaps_ome.slides.artefacts import artefact_record
 from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.storage.result_folder import PROVENANCE
 from heatmaps_ome.top_tiles import picked_tiles
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.normalise import CohortScaling
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
     from heatmaps_ome.storage.result_folder import ResultFolder
 
 FORMAT = "heatmaps-ome result 1"

@@ -14,15 +14,15 @@ from heatmaps_ome.blocks import Block, BlockPixels, plan_blocks
 from heatmaps_ome.cache import FeatureStore, open_store
 from heatmaps_ome.geometry import Grid, Shape, Window, network_pixels
 from heatmaps_ome.memory import give_back
-from heatmaps_ome.reading import read_in_order
+from heatmaps_ome.slides.reading import read_in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from heatmaps_ome.extractors.protocol import Extractor
-    from heatmaps_ome.slide import SlideReader
-    from heatmaps_ome.tissue import TissueCells
+    from heatmaps_ome.slides.reader import SlideReader
+    from heatmaps_ome.slides.tissue import TissueCells
 
 
 @dataclass(frozen=True)

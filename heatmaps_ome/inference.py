@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.plain_tiles import PlainTiles
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
 
 
 def compute_heatmaps(

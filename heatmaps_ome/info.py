@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.slides.openslide import OpenSlideReader
 
 if TYPE_CHECKING:
     from pathlib import Path

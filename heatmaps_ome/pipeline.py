@@ -23,7 +23,6 @@ from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.normalise import Quantiles, ScalingFit
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.outcome import Outcome
 from heatmaps_ome.preflight import (
     SCALING,
@@ -34,9 +33,10 @@ from heatmaps_ome.preflight import (
 from heatmaps_ome.raw_maps import raw_maps
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.run_files import write_run_files
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.stopwatch import Stopwatch
 from heatmaps_ome.storage import digests as provenance
-from heatmaps_ome.working_copy import WorkingCopy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from heatmaps_ome.cache import folder_of, kept
 from heatmaps_ome.features import KEPT_AS, identity
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.pooling import TILE_CELLS
-from heatmaps_ome.reading import read_in_order
+from heatmaps_ome.slides.reading import read_in_order
 from heatmaps_ome.storage.result_folder import written_whole
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.features import Extraction
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
 
 _LAYOUT = 1
 """Raised whenever the meaning of kept features changes, so that old ones are left alone."""

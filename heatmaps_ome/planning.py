@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
-from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.storage.digests import digest_of, effective_options
 from heatmaps_ome.storage.result_folder import VIEWERS, ResultFolder
 

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from heatmaps_ome import __version__
-from heatmaps_ome.artefacts import MEASURES, find_artefacts
 from heatmaps_ome.cache import folder_of
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.values import read_values, write_values
@@ -15,8 +14,9 @@ from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.inference import compute_heatmaps
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.plain_tiles import plain_tiles
+from heatmaps_ome.slides.artefacts import MEASURES, find_artefacts
+from heatmaps_ome.slides.tissue import TissueCells
 from heatmaps_ome.storage.result_folder import written_whole
-from heatmaps_ome.tissue import TissueCells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.plain_tiles import PlainTiles
     from heatmaps_ome.pooling import Pooling
-    from heatmaps_ome.slide import ReadFrom
-    from heatmaps_ome.working_copy import WorkingCopy
+    from heatmaps_ome.slides.reader import ReadFrom
+    from heatmaps_ome.slides.working_copy import WorkingCopy
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from measure_reading import (
 )
 
 from heatmaps_ome.features import feature_grid
-from heatmaps_ome.openslide_reader import OpenSlideReader
-from heatmaps_ome.tissue import tissue_cells
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.tissue import tissue_cells
 
 if TYPE_CHECKING:
     import numpy as np

@@ -28,14 +28,14 @@ from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features import feature_grid
 from heatmaps_ome.geometry import YX, Grid, Window, network_pixels
 from heatmaps_ome.models import read_model
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.pooling import Pooling, pool
-from heatmaps_ome.tissue import tissue_cells
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.tissue import tissue_cells
 
 if TYPE_CHECKING:
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.models.attention_mil import AttentionMIL
-    from heatmaps_ome.slide import ReadFrom
+    from heatmaps_ome.slides.reader import ReadFrom
 
 TARGET_MPP = 256 / 224
 SLIDES = {

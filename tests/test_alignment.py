@@ -12,12 +12,13 @@ from fakes import FakeSlide
 from independent_readers import label, overlay_by_openslide, overlay_by_tifffile, raw_values
 from position_slides import ramp_colours, um_of_attention
 
-from heatmaps_ome import openslide_reader, pipeline, planning, raw_maps
+from heatmaps_ome import pipeline, planning, raw_maps
 from heatmaps_ome.export import values
 from heatmaps_ome.features import feature_grid
 from heatmaps_ome.geometry import YX, Shape, Window
 from heatmaps_ome.models import attention_mil
 from heatmaps_ome.ome import ngff, ome_xml
+from heatmaps_ome.slides import openslide as openslide_reader
 
 CASES = {
     "odd sizes": Case(Shape(1101, 1303), YX(0.5, 0.5)),

@@ -12,7 +12,11 @@ from fakes import FakeSlide, covering_grid, heatmap_set
 from ome_zarr_models.v04.image_label import ImageLabel
 from scipy.ndimage import convolve, gaussian_filter
 
-from heatmaps_ome.artefacts import (
+from heatmaps_ome.errors import ResultError
+from heatmaps_ome.explain import evidence
+from heatmaps_ome.export.values import read_values, write_values
+from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels
+from heatmaps_ome.slides.artefacts import (
     KINDS,
     MEASURES,
     artefact_record,
@@ -20,12 +24,8 @@ from heatmaps_ome.artefacts import (
     evidence_on_artefacts,
     find_artefacts,
 )
-from heatmaps_ome.errors import ResultError
-from heatmaps_ome.explain import evidence
-from heatmaps_ome.export.values import read_values, write_values
-from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels
-from heatmaps_ome.openslide_reader import OpenSlideReader
-from heatmaps_ome.tissue import tissue_cells
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.tissue import tissue_cells
 
 TARGET = 256 / 224
 THRESHOLD = 224

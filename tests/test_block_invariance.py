@@ -14,8 +14,8 @@ from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.inference import compute_heatmaps
 from heatmaps_ome.models import read_model
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.pooling import Pooling
+from heatmaps_ome.slides.openslide import OpenSlideReader
 
 MPP = 256 / 224
 WHOLE = 4096

@@ -16,7 +16,7 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, sample
 from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.ome.pyramid import halved
-from heatmaps_ome.reading import read_in_order, read_strips
+from heatmaps_ome.slides.reading import read_in_order, read_strips
 
 SHAPES = [Shape(1, 1), Shape(3, 4), Shape(30, 1030), Shape(1031, 515), Shape(700, 5)]
 

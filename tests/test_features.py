@@ -11,8 +11,8 @@ from heatmaps_ome.cache import kept
 from heatmaps_ome.errors import ExtractorError, OutputError, SlideError
 from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import YX, Window, network_pixels, tiles_of
-from heatmaps_ome.openslide_reader import OpenSlideReader
-from heatmaps_ome.tissue import TissueCells
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.tissue import TissueCells
 
 MPP = 256 / 224
 

@@ -20,10 +20,10 @@ from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels, sample
 from heatmaps_ome.models import read_model
 from heatmaps_ome.normalise import Quantiles, ScalingFit
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.pooling import Pooling, pool
 from heatmaps_ome.rendering import Style, display_maps
-from heatmaps_ome.tissue import tissue_cells
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.tissue import tissue_cells
 
 MPP = reference.TARGET_MPP
 CELL = reference.CELL_PX

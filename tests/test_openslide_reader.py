@@ -8,7 +8,7 @@ from slide_files import speckled, write_slide
 
 from heatmaps_ome.errors import PixelSizeError, SlideError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
-from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.slides.openslide import OpenSlideReader
 
 
 def lattice_of(slide, l0_pixel):

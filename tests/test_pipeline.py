@@ -18,15 +18,15 @@ from slide_files import speckled, write_slide
 from torch import nn
 
 from heatmaps_ome import extractors
-from heatmaps_ome.artefacts import KINDS, MEASURES, artefact_sentences, evidence_on_artefacts
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.explain import faithfulness
 from heatmaps_ome.export.values import read_values
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.preflight import PreflightError
 from heatmaps_ome.progress import silent
+from heatmaps_ome.slides.artefacts import KINDS, MEASURES, artefact_sentences, evidence_on_artefacts
+from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.storage.digests import file_digests
 from heatmaps_ome.summary import of_run
 from heatmaps_ome.validate.result import validate

@@ -14,7 +14,7 @@ from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.models import read_model
 from heatmaps_ome.pooling import Pooling
 from heatmaps_ome.raw_maps import Recipe, raw_maps
-from heatmaps_ome.working_copy import WorkingCopy
+from heatmaps_ome.slides.working_copy import WorkingCopy
 
 MPP = 256 / 224
 

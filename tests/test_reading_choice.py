@@ -13,10 +13,10 @@ from heatmaps_ome import cli
 from heatmaps_ome.extractors.tiny import CHANNELS
 from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Window, network_pixels
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.progress import silent
+from heatmaps_ome.slides.openslide import OpenSlideReader
 
 MPP = 256 / 224
 

@@ -24,8 +24,8 @@ from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.heatmaps import HeatmapSet
 from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.rendering import Style
+from heatmaps_ome.slides.openslide import OpenSlideReader
 
 SHAPE = Shape(540, 600)
 """At 1 µm per pixel; a cell sees 483 network pixels, 552 µm, so a spot needs so much room."""

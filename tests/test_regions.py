@@ -17,8 +17,8 @@ from heatmaps_ome.explain import evidence
 from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.export.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.regions import LEAST_CELLS, MOST, find_regions
+from heatmaps_ome.slides.openslide import OpenSlideReader
 
 SLIDE = Shape(1000, 1300)
 GRID = covering_grid(SLIDE, YX(32.0, 32.0), YX(-15.5, -15.5))

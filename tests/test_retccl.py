@@ -21,9 +21,9 @@ from heatmaps_ome.features import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.inference import compute_heatmaps
 from heatmaps_ome.models import read_model
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.pooling import Pooling
-from heatmaps_ome.tissue import tissue_cells
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.tissue import tissue_cells
 
 ROOT = Path(__file__).parents[1]
 

@@ -20,9 +20,9 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.export.tiles import LONGEST_PX, TilesExporter, picture_name, tile_pixels
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
-from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.top_tiles import L0Window, PickedTile, picked_tiles
-from heatmaps_ome.working_copy import WorkingCopy
 
 SLIDE = Shape(700, 900)
 NAMING = Naming("slide", "MSIH")

@@ -3,8 +3,8 @@ import pytest
 from fakes import FakeSlide
 
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.openslide_reader import OpenSlideReader
-from heatmaps_ome.tissue import TissueCells, brightness, tissue_cells
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.tissue import TissueCells, brightness, tissue_cells
 
 MPP = YX(0.5, 0.5)
 

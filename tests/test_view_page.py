@@ -12,7 +12,6 @@ from view_page import NARROW, opened
 from view_server import viewing
 from viewer_results import write_results
 
-from heatmaps_ome.artefacts import KINDS
 from heatmaps_ome.cli import main
 from heatmaps_ome.delivery import Look, slide_result, write_formats
 from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP
@@ -23,8 +22,9 @@ from heatmaps_ome.export.values import write_values
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.heatmaps import HeatmapSet
 from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.rendering import Style
+from heatmaps_ome.slides.artefacts import KINDS
+from heatmaps_ome.slides.openslide import OpenSlideReader
 
 pytestmark = pytest.mark.slow
 

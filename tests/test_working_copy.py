@@ -16,8 +16,8 @@ from heatmaps_ome.errors import OutputError, SlideError
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels, raster_pixels
-from heatmaps_ome.openslide_reader import OpenSlideReader
-from heatmaps_ome.working_copy import WorkingCopy
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.working_copy import WorkingCopy
 
 MPP = 256 / 224
 CORNER = YX(0.0, 0.0)

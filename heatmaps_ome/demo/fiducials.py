@@ -23,13 +23,13 @@ from heatmaps_ome.export.values import write_values
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.heatmaps import HeatmapSet
 from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
-from heatmaps_ome.openslide_reader import OpenSlideReader
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.qupath import ProjectSlide
 from heatmaps_ome.rendering import Style
+from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.tissue import tissue_cells
 from heatmaps_ome.storage.digests import digest_of, effective_options
 from heatmaps_ome.storage.result_folder import ResultFolder, require_writable
-from heatmaps_ome.tissue import tissue_cells
 from heatmaps_ome.viewers import write_viewers
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.demo.landmarks import Landmark
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.options import DemoOptions
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
 
 NAME = "fiducials"
 CLASSES = ("elsewhere", "landmark")

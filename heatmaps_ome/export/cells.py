@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.artefacts import KINDS
 from heatmaps_ome.colour import class_colours
 from heatmaps_ome.ensemble import measured, measurements
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.slides.artefacts import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

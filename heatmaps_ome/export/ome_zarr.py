@@ -21,7 +21,7 @@ from heatmaps_ome.ome.ngff_store import (
 )
 from heatmaps_ome.ome.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
 from heatmaps_ome.ome.pyramid import CHUNK, levels_from_strips, n_levels, rgb_strips, write_rgb
-from heatmaps_ome.reading import read_strips
+from heatmaps_ome.slides.reading import read_strips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

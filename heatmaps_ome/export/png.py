@@ -16,7 +16,7 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.heatmaps import class_keys
-from heatmaps_ome.reading import in_order, read_strips
+from heatmaps_ome.slides.reading import in_order, read_strips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.explain import Faithfulness
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
 
 _SLIDE = "slide.png"
 _STRIP_ROWS = 256

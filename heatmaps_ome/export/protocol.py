@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.heatmaps import HeatmapSet
     from heatmaps_ome.ome.ngff_store import Ngff
     from heatmaps_ome.regions import Regions
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
     from heatmaps_ome.top_tiles import PickedTile
 
 

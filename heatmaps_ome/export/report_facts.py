@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.artefacts import KINDS, WARNED_FROM, evidence_on_artefacts
 from heatmaps_ome.colour import class_colours
 from heatmaps_ome.explain import RANDOM_ORDERS, unexplained
+from heatmaps_ome.slides.artefacts import KINDS, WARNED_FROM, evidence_on_artefacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

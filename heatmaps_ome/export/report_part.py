@@ -25,7 +25,7 @@ from heatmaps_ome.export.report_facts import cohort_row, sections
 from heatmaps_ome.export.tiles import tile_pixels
 from heatmaps_ome.heatmaps import class_keys
 from heatmaps_ome.ome.ngff import json_ready
-from heatmaps_ome.reading import read_strips
+from heatmaps_ome.slides.reading import read_strips
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.display import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.heatmaps import HeatmapSet
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
 
 PART: Final = ".report.json"
 """How the file's name ends."""

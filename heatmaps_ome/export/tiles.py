@@ -18,7 +18,7 @@ from heatmaps_ome.export.png import save_png
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
-from heatmaps_ome.reading import in_order
+from heatmaps_ome.slides.reading import in_order
 from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.storage.result_folder import written_whole
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.export.protocol import SlideResult
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
     from heatmaps_ome.top_tiles import PickedTile
 
 CSV_ENDING = ".tiles.csv"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome import __version__
-from heatmaps_ome.artefacts import KINDS
 from heatmaps_ome.categories import artefact_map
 from heatmaps_ome.consistency import Consistency
 from heatmaps_ome.display import ARTEFACTS
@@ -21,6 +20,7 @@ from heatmaps_ome.heatmaps import HeatmapSet, Member
 from heatmaps_ome.ome.ngff import PIXEL_ORIGIN, image_label, json_ready, multiscales, omero
 from heatmaps_ome.ome.ngff_store import create_array, create_group, write_label
 from heatmaps_ome.ome.ome_xml import OmeImage
+from heatmaps_ome.slides.artefacts import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ import openslide
 from PIL import Image
 
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.openslide_reader import OpenSlideReader
+from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.validate.levels import spread
 from heatmaps_ome.validate.problems import Rule
 

@@ -101,12 +101,12 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     from heatmaps_ome.blocks import BlockPixels, plan_blocks
     from heatmaps_ome.extractors.precision import DTYPES
     from heatmaps_ome.features import feature_grid
-    from heatmaps_ome.openslide_reader import OpenSlideReader
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.plain_tiles import batches, spread, tissue_tiles
     from heatmaps_ome.pooling import TILE_CELLS
     from heatmaps_ome.sizing import block_px
-    from heatmaps_ome.tissue import tissue_cells
+    from heatmaps_ome.slides.openslide import OpenSlideReader
+    from heatmaps_ome.slides.tissue import tissue_cells
 
     extractor, opened = _extractor(weights, precision), OpenSlideReader(Path(slide))
     grid = feature_grid(opened, extractor, TARGET_MPP)
@@ -145,8 +145,8 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
 
 def read(slide: str) -> None:
     """Read all of a slide at the network's resolution as the pipeline does."""
-    from heatmaps_ome.openslide_reader import OpenSlideReader
-    from heatmaps_ome.reading import read_strips
+    from heatmaps_ome.slides.openslide import OpenSlideReader
+    from heatmaps_ome.slides.reading import read_strips
 
     opened = OpenSlideReader(Path(slide))
     lattice = network_pixels(opened.shape, opened.mpp, TARGET_MPP)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
 
 _Item = TypeVar("_Item")
 _Read = TypeVar("_Read")

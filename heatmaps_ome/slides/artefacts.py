@@ -24,15 +24,15 @@ import numpy as np
 
 from heatmaps_ome.explain import evidence
 from heatmaps_ome.geometry import Shape, Window, tiles_of
-from heatmaps_ome.reading import in_order
-from heatmaps_ome.tissue import LUMA, cell_samples
+from heatmaps_ome.slides.reading import in_order
+from heatmaps_ome.slides.tissue import LUMA, cell_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.heatmaps import HeatmapSet
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
 
 KINDS: Final = ("pen", "dark", "blurred", "empty")
 """Kind k is number k + 1 in maps of artefacts; 0 is none."""

@@ -17,14 +17,14 @@ from heatmaps_ome.cache import WHOLE_CHUNKS, folder_of
 from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK, levels_from_strips, n_levels, write_rgb
-from heatmaps_ome.reading import read_strips
-from heatmaps_ome.resampling import Resampler
+from heatmaps_ome.slides.reading import read_strips
+from heatmaps_ome.slides.resampling import Resampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from heatmaps_ome.slide import ReadFrom, SlideReader
+    from heatmaps_ome.slides.reader import ReadFrom, SlideReader
 
 _LAYOUT = 1
 """Raised whenever the meaning of copies changes, so that old ones are left alone."""

@@ -14,13 +14,13 @@ from PIL import Image
 
 from heatmaps_ome.errors import PixelSizeError, SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
-from heatmaps_ome.resampling import Resampler
+from heatmaps_ome.slides.resampling import Resampler
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.slide import ReadFrom
+    from heatmaps_ome.slides.reader import ReadFrom
 
 logger = logging.getLogger(__name__)
 

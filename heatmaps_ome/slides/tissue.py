@@ -9,7 +9,7 @@ import numpy as np
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 
 if TYPE_CHECKING:
-    from heatmaps_ome.slide import SlideReader
+    from heatmaps_ome.slides.reader import SlideReader
 
 PER_CELL = 8
 """Brightness samples along a cell's side; the mean over them is the cell's brightness."""

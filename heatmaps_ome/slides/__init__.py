@@ -1,0 +1,1 @@
+"""Slides: opening and reading them, and finding their tissue and artefacts."""
