@@ -12,7 +12,7 @@ from torch import nn
 from trunks import TRUNKS
 
 from heatmaps_ome.extractors.dense import ready
-from heatmaps_ome.extractors.folding import folded
+from heatmaps_ome.extractors.speed.folding import folded
 from heatmaps_ome.extractors.tiny import tiny_trunk
 
 

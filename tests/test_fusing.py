@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from torch import fx, nn
 from trunks import TRUNKS
 
-from heatmaps_ome.extractors import fusing
 from heatmaps_ome.extractors.dense import ready
-from heatmaps_ome.extractors.folding import folded
-from heatmaps_ome.extractors.fusing import FusedConvolution, PooledInStrips, available, fused
 from heatmaps_ome.extractors.precision import DTYPES
+from heatmaps_ome.extractors.speed import fusing
+from heatmaps_ome.extractors.speed.folding import folded
+from heatmaps_ome.extractors.speed.fusing import FusedConvolution, PooledInStrips, available, fused
 from heatmaps_ome.extractors.tiny import tiny_trunk
 
 CHANNELS = 4

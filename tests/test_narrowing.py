@@ -12,9 +12,9 @@ from make_test_weights import seeded_resnet50
 from torch import nn
 
 from heatmaps_ome.extractors.dense import ready
-from heatmaps_ome.extractors.fusing import FusedConvolution, available
-from heatmaps_ome.extractors.narrowing import narrowed
 from heatmaps_ome.extractors.resnet50 import ResNet50
+from heatmaps_ome.extractors.speed.fusing import FusedConvolution, available
+from heatmaps_ome.extractors.speed.narrowing import narrowed
 from heatmaps_ome.extractors.tiny import tiny_trunk
 from heatmaps_ome.geometry import Window
 

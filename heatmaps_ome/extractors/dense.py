@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from heatmaps_ome.extractors.folding import folded
-from heatmaps_ome.extractors.fusing import PooledInStrips, fused
 from heatmaps_ome.extractors.precision import DTYPES
+from heatmaps_ome.extractors.speed.folding import folded
+from heatmaps_ome.extractors.speed.fusing import PooledInStrips, fused
 from heatmaps_ome.memory import give_back
 
 if TYPE_CHECKING:

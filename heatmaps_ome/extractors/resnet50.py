@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from torch import fx, nn
 
-from heatmaps_ome.extractors.narrowing import narrowed
+from heatmaps_ome.extractors.speed.narrowing import narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

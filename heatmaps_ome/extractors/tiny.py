@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import fx, nn
 
 from heatmaps_ome.errors import ExtractorError
-from heatmaps_ome.extractors.narrowing import narrowed
+from heatmaps_ome.extractors.speed.narrowing import narrowed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import fx, nn
 
-from heatmaps_ome.extractors.narrowing import narrowed
+from heatmaps_ome.extractors.speed.narrowing import narrowed
 
 _STRIP_ROWS: Final = 64
 _SUMS: Final = (operator.add, operator.iadd, torch.add)

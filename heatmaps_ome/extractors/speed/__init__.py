@@ -1,0 +1,1 @@
+"""Networks made faster without changing what they compute."""
