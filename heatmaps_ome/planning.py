@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.extractors.protocol import Extractor
-    from heatmaps_ome.model_set import ModelSet
+    from heatmaps_ome.models.model_set import ModelSet
     from heatmaps_ome.options import CreateOptions
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from heatmaps_ome.export import load_exporters
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features import Extraction
-from heatmaps_ome.model_set import ModelSet, model_files
 from heatmaps_ome.models import read_model
+from heatmaps_ome.models.model_set import ModelSet, model_files
 from heatmaps_ome.normalise import CohortScaling
 from heatmaps_ome.planning import (
     PlannedSlide,

@@ -18,9 +18,9 @@ from model_files import altered_copy, calls, pickle_of, write_archive, write_exp
 
 from heatmaps_ome.errors import ModelError, UnsafeModelError
 from heatmaps_ome.models import describe_model
-from heatmaps_ome.models.inert_pickle import MAX_INSTRUCTIONS, interpret
-from heatmaps_ome.models.inert_values import ArrayRef, Global, Node, OpaqueKey
 from heatmaps_ome.models.refusals import Unsafe, Unusable
+from heatmaps_ome.models.safe_pickle.inert_pickle import MAX_INSTRUCTIONS, interpret
+from heatmaps_ome.models.safe_pickle.inert_values import ArrayRef, Global, Node, OpaqueKey
 
 SECONDS = 20
 MEGABYTES = 50

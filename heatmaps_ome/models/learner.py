@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.models.covariates import Covariate
-from heatmaps_ome.models.inert_values import ArrayRef, Node
 from heatmaps_ome.models.layers import (
     MAX_LAYERS,
     Layer,
@@ -22,6 +21,7 @@ from heatmaps_ome.models.layers import (
     tensor_names,
 )
 from heatmaps_ome.models.refusals import Unsafe, Unusable
+from heatmaps_ome.models.safe_pickle.inert_values import ArrayRef, Node
 from heatmaps_ome.models.stored import MAX_CLASSES, PARTS
 
 if TYPE_CHECKING:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.models.inert_values import Node, TensorRef
-from heatmaps_ome.models.known_globals import suspicious_names
 from heatmaps_ome.models.learner import (
     class_names,
     count_bags,
@@ -17,8 +15,10 @@ from heatmaps_ome.models.learner import (
     target_label,
 )
 from heatmaps_ome.models.refusals import Unusable, naming
+from heatmaps_ome.models.safe_pickle.inert_values import Node, TensorRef
+from heatmaps_ome.models.safe_pickle.known_globals import suspicious_names
+from heatmaps_ome.models.safe_pickle.torch_archive import TorchArchive, open_torch_archive
 from heatmaps_ome.models.stored import StoredModel
-from heatmaps_ome.models.torch_archive import TorchArchive, open_torch_archive
 
 if TYPE_CHECKING:
     from pathlib import Path

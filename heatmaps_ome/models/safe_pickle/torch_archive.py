@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.models.inert_pickle import InertPickle, interpret
-from heatmaps_ome.models.inert_values import Global, StorageRef, TensorRef
 from heatmaps_ome.models.refusals import Unusable
+from heatmaps_ome.models.safe_pickle.inert_pickle import InertPickle, interpret
+from heatmaps_ome.models.safe_pickle.inert_values import Global, StorageRef, TensorRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,8 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.models.inert_values import (
+from heatmaps_ome.models.refusals import Unsafe, Unusable
+from heatmaps_ome.models.safe_pickle.inert_values import (
     CONSTRUCTORS,
     ArrayRef,
     DTypeRef,
@@ -26,7 +27,6 @@ from heatmaps_ome.models.inert_values import (
     StorageRef,
     inert_key,
 )
-from heatmaps_ome.models.refusals import Unsafe, Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,0 +1,1 @@
+"""Reads pickles from strangers without running code from them."""
