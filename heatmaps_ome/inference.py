@@ -9,18 +9,18 @@ import numpy as np
 import torch
 
 from heatmaps_ome.consistency import Consistency
+from heatmaps_ome.features.plain_tiles import stand_ins
+from heatmaps_ome.features.pooling import Pooling, pool
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.heatmaps import HeatmapSet
-from heatmaps_ome.plain_tiles import stand_ins
-from heatmaps_ome.pooling import Pooling, pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from heatmaps_ome.cache import FeatureStore
+    from heatmaps_ome.features.plain_tiles import PlainTiles
+    from heatmaps_ome.features.store import FeatureStore
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.models.attention_mil import AttentionMIL
-    from heatmaps_ome.plain_tiles import PlainTiles
     from heatmaps_ome.slides.reader import SlideReader
 
 

@@ -19,7 +19,7 @@ from measure_reading import (
     read_bicubic,
 )
 
-from heatmaps_ome.features import feature_grid
+from heatmaps_ome.features.dense import feature_grid
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.tissue import tissue_cells
 

@@ -25,10 +25,10 @@ from PIL import Image
 
 import heatmaps_ome
 from heatmaps_ome.extractors import load_extractor
-from heatmaps_ome.features import feature_grid
+from heatmaps_ome.features.dense import feature_grid
+from heatmaps_ome.features.pooling import Pooling, pool
 from heatmaps_ome.geometry import YX, Grid, Window, network_pixels
 from heatmaps_ome.models import read_model
-from heatmaps_ome.pooling import Pooling, pool
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.tissue import tissue_cells
 

@@ -14,7 +14,7 @@ from position_slides import ramp_colours, um_of_attention
 
 from heatmaps_ome import pipeline, planning, raw_maps
 from heatmaps_ome.export import values
-from heatmaps_ome.features import feature_grid
+from heatmaps_ome.features.dense import feature_grid
 from heatmaps_ome.geometry import YX, Shape, Window
 from heatmaps_ome.models import attention_mil
 from heatmaps_ome.ome import ngff, ome_xml

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from heatmaps_ome.blocks import BlockPixels, plan_blocks
+from heatmaps_ome.features.blocks import BlockPixels, plan_blocks
 from heatmaps_ome.geometry import Shape, Window, tiles_of
 
 

@@ -20,13 +20,8 @@ from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.extractors.tiny import tiny_trunk
-from heatmaps_ome.features import Extraction, extract, feature_grid
-from heatmaps_ome.geometry import YX, Shape, Window, network_pixels
-from heatmaps_ome.inference import compute_heatmaps
-from heatmaps_ome.models import read_model
-from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.plain_tiles import (
+from heatmaps_ome.features.dense import Extraction, extract, feature_grid
+from heatmaps_ome.features.plain_tiles import (
     PlainTiles,
     batches,
     plain_tiles,
@@ -34,7 +29,12 @@ from heatmaps_ome.plain_tiles import (
     stand_ins,
     tissue_tiles,
 )
-from heatmaps_ome.pooling import Pooling
+from heatmaps_ome.features.pooling import Pooling
+from heatmaps_ome.geometry import YX, Shape, Window, network_pixels
+from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.models import read_model
+from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.pipeline import create
 from heatmaps_ome.progress import silent
 from heatmaps_ome.summary import of_run
 

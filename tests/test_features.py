@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slide_files import speckled, write_slide
 
-from heatmaps_ome.blocks import BlockPixels
-from heatmaps_ome.cache import kept
 from heatmaps_ome.errors import ExtractorError, OutputError, SlideError
-from heatmaps_ome.features import Extraction, extract, feature_grid
+from heatmaps_ome.features.blocks import BlockPixels
+from heatmaps_ome.features.dense import Extraction, extract, feature_grid
+from heatmaps_ome.features.store import kept
 from heatmaps_ome.geometry import YX, Window, network_pixels, tiles_of
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.tissue import TissueCells

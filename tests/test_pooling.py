@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heatmaps_ome.pooling import Pooling, pool
+from heatmaps_ome.features.pooling import Pooling, pool
 
 CELLS_LAST, CHANNELS_LAST = (2, 0, 1), (1, 2, 0)
 

@@ -9,10 +9,10 @@ from fakes import FakeSlide
 from model_files import make_parts, write_export
 from slide_files import speckled
 
-from heatmaps_ome.features import Extraction
+from heatmaps_ome.features.dense import Extraction
+from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.models import read_model
-from heatmaps_ome.pooling import Pooling
 from heatmaps_ome.raw_maps import Recipe, raw_maps
 from heatmaps_ome.slides.working_copy import WorkingCopy
 

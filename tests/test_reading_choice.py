@@ -11,7 +11,7 @@ from slide_files import speckled, write_slide
 
 from heatmaps_ome import cli
 from heatmaps_ome.extractors.tiny import CHANNELS
-from heatmaps_ome.features import Extraction, extract, feature_grid
+from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create

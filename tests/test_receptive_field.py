@@ -20,7 +20,7 @@ from heatmaps_ome.export import load_exporters
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.values import write_values
 from heatmaps_ome.extractors import retccl
-from heatmaps_ome.features import Extraction, extract, feature_grid
+from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.heatmaps import HeatmapSet
 from heatmaps_ome.normalise import CohortScaling, Quantiles, Range

@@ -17,11 +17,11 @@ from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.extractors.dense import IMAGENET_MEAN, IMAGENET_STD
 from heatmaps_ome.extractors.resnet50 import ResNet50
-from heatmaps_ome.features import Extraction, extract, feature_grid
+from heatmaps_ome.features.dense import Extraction, extract, feature_grid
+from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.inference import compute_heatmaps
 from heatmaps_ome.models import read_model
-from heatmaps_ome.pooling import Pooling
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.tissue import tissue_cells
 

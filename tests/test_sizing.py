@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from heatmaps_ome.errors import OptionError
+from heatmaps_ome.features.block_size import block_px
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.sizing import block_px
 
 GIB = 2**30
 

@@ -98,13 +98,13 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     import timm
     import torch
 
-    from heatmaps_ome.blocks import BlockPixels, plan_blocks
     from heatmaps_ome.extractors.precision import DTYPES
-    from heatmaps_ome.features import feature_grid
+    from heatmaps_ome.features.block_size import block_px
+    from heatmaps_ome.features.blocks import BlockPixels, plan_blocks
+    from heatmaps_ome.features.dense import feature_grid
+    from heatmaps_ome.features.plain_tiles import batches, spread, tissue_tiles
+    from heatmaps_ome.features.pooling import TILE_CELLS
     from heatmaps_ome.options import CreateOptions
-    from heatmaps_ome.plain_tiles import batches, spread, tissue_tiles
-    from heatmaps_ome.pooling import TILE_CELLS
-    from heatmaps_ome.sizing import block_px
     from heatmaps_ome.slides.openslide import OpenSlideReader
     from heatmaps_ome.slides.tissue import tissue_cells
 

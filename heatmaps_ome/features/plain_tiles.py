@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.cache import folder_of, kept
-from heatmaps_ome.features import KEPT_AS, identity
+from heatmaps_ome.features.dense import KEPT_AS, identity
+from heatmaps_ome.features.pooling import TILE_CELLS
+from heatmaps_ome.features.store import folder_of, kept
 from heatmaps_ome.geometry import Window, network_pixels
-from heatmaps_ome.pooling import TILE_CELLS
 from heatmaps_ome.slides.reading import read_in_order
 from heatmaps_ome.storage.result_folder import written_whole
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.extractors.protocol import Extractor
-    from heatmaps_ome.features import Extraction
+    from heatmaps_ome.features.dense import Extraction
     from heatmaps_ome.slides.reader import SlideReader
 
 _LAYOUT = 1

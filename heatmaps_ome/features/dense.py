@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from heatmaps_ome.blocks import Block, BlockPixels, plan_blocks
-from heatmaps_ome.cache import FeatureStore, open_store
+from heatmaps_ome.features.blocks import Block, BlockPixels, plan_blocks
+from heatmaps_ome.features.store import FeatureStore, open_store
 from heatmaps_ome.geometry import Grid, Shape, Window, network_pixels
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.slides.reading import read_in_order
