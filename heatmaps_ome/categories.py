@@ -9,16 +9,16 @@ import numpy as np
 
 from heatmaps_ome.colour import N_LEVELS, class_colours, level_colours, level_values, quantised
 from heatmaps_ome.display import ARTEFACTS, MARGIN, WINNER, DisplayMap
-from heatmaps_ome.heatmaps import class_keys
+from heatmaps_ome.maps.heatmap_set import class_keys
+from heatmaps_ome.maps.winner import maps_left_out, margins, winners
 from heatmaps_ome.normalise import Range
 from heatmaps_ome.rendering import as_reference_drew, opacity
 from heatmaps_ome.slides.artefacts import KINDS
-from heatmaps_ome.winner import maps_left_out, margins, winners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.normalise import CohortScaling
     from heatmaps_ome.rendering import Style
 

@@ -8,20 +8,20 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.categories import category_maps
-from heatmaps_ome.ensemble import prediction_sd, records
-from heatmaps_ome.explain import RANDOM_ORDERS, faithfulness_of, unexplained
 from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
+from heatmaps_ome.maps.ensemble import prediction_sd, records
+from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of, unexplained
+from heatmaps_ome.maps.regions import SHARE, find_regions
+from heatmaps_ome.maps.top_tiles import picked_tiles
+from heatmaps_ome.maps.winner import maps_left_out
 from heatmaps_ome.memory import give_back
-from heatmaps_ome.regions import SHARE, find_regions
 from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.slides.artefacts import artefact_record
 from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.storage.result_folder import PROVENANCE
-from heatmaps_ome.top_tiles import picked_tiles
-from heatmaps_ome.winner import maps_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.export.protocol import Exporter
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.normalise import CohortScaling
     from heatmaps_ome.slides.reader import SlideReader
     from heatmaps_ome.storage.result_folder import ResultFolder

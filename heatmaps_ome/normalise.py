@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.ensemble import score_spread
 from heatmaps_ome.errors import ScalingError
-from heatmaps_ome.winner import maps_left_out, margins
+from heatmaps_ome.maps.ensemble import score_spread
+from heatmaps_ome.maps.winner import maps_left_out, margins
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 
 @dataclass(frozen=True)

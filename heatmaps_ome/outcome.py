@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from heatmaps_ome.consistency import Consistency
+    from heatmaps_ome.maps.consistency import Consistency
 
 
 @dataclass

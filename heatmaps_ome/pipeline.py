@@ -17,11 +17,12 @@ from heatmaps_ome.delivery import (
     slide_result,
     write_formats,
 )
-from heatmaps_ome.ensemble import combined, in_class_order, records
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.export.earlier import Earlier
-from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import network_pixels
+from heatmaps_ome.maps.ensemble import combined, in_class_order, records
+from heatmaps_ome.maps.raw_maps import raw_maps
+from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.outcome import Outcome
 from heatmaps_ome.preflight import (
@@ -30,7 +31,6 @@ from heatmaps_ome.preflight import (
     PlannedSlide,
     prepare,
 )
-from heatmaps_ome.raw_maps import raw_maps
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.run_files import write_run_files
 from heatmaps_ome.slides.openslide import OpenSlideReader
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.export.protocol import Exporter
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.normalise import CohortScaling
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.progress import Progress

@@ -14,6 +14,7 @@ from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features.block_size import block_px
 from heatmaps_ome.features.dense import Extraction
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
+from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.model_set import ModelSet, model_files
 from heatmaps_ome.normalise import CohortScaling
@@ -24,7 +25,6 @@ from heatmaps_ome.planning import (
     shared_facts,
     slide_paths,
 )
-from heatmaps_ome.raw_maps import Recipe
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.result_folder import require_writable
 

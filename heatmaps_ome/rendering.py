@@ -9,15 +9,15 @@ import numpy as np
 
 from heatmaps_ome.colour import N_LEVELS, level_colours, level_values, quantised
 from heatmaps_ome.display import TISSUE, DisplayMap
-from heatmaps_ome.ensemble import SPREAD, score_spread
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.heatmaps import class_keys
+from heatmaps_ome.maps.ensemble import SPREAD, score_spread
+from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.normalise import CohortScaling, Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 
 @dataclass(frozen=True)

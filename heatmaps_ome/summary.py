@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.ensemble import agreement
+from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.report.page import INDEX
 from heatmaps_ome.slides.artefacts import artefact_sentences
 from heatmaps_ome.storage.result_folder import VIEWERS

@@ -11,7 +11,7 @@ import numpy as np
 from heatmaps_ome.display import DisplayMap
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, raster_pixels
-from heatmaps_ome.heatmaps import HeatmapSet
+from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 MPP = YX(0.5, 0.5)
 CELL = YX(32.0, 32.0)

@@ -20,8 +20,8 @@ from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.export.regions import RegionsExporter
 from heatmaps_ome.export.tiff import TiffExporter
 from heatmaps_ome.geometry import YX, Shape, Window, raster_pixels
-from heatmaps_ome.heatmaps import class_keys
-from heatmaps_ome.regions import find_regions
+from heatmaps_ome.maps.heatmap_set import class_keys
+from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.viewer_files import viewer_files
 

@@ -11,17 +11,17 @@ from scipy.ndimage import gaussian_filter
 from shapely.geometry import Polygon
 
 from heatmaps_ome.colour import class_colours
-from heatmaps_ome.consistency import Consistency
 from heatmaps_ome.delivery import Look, slide_result
 from heatmaps_ome.export.report_part import ReportExporter
-from heatmaps_ome.export.values import write_values
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import HeatmapSet, Member, stacked
+from heatmaps_ome.maps.consistency import Consistency
+from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member, stacked
+from heatmaps_ome.maps.regions import Region, Regions
+from heatmaps_ome.maps.store import write_values
+from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
 from heatmaps_ome.normalise import Quantiles, ScalingFit
-from heatmaps_ome.regions import Region, Regions
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.report.page import ReportedSlide, RunFacts
-from heatmaps_ome.top_tiles import L0Window, PickedTile
 
 CLASSES = ("MSIH", "nonMSIH")
 MPP = YX(0.5, 0.5)

@@ -13,9 +13,9 @@ from ome_zarr_models.v04.image_label import ImageLabel
 from scipy.ndimage import convolve, gaussian_filter
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.explain import evidence
-from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels
+from heatmaps_ome.maps.faithfulness import evidence
+from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.slides.artefacts import (
     KINDS,
     MEASURES,

@@ -10,7 +10,7 @@ from viewer_results import write_results
 
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import channel_names
+from heatmaps_ome.maps.heatmap_set import channel_names
 
 pytestmark = [pytest.mark.slow, *bioformats.needed]
 

@@ -13,7 +13,7 @@ import heatmaps_ome
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.pooling import Pooling
-from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.models import read_model
 from heatmaps_ome.slides.openslide import OpenSlideReader
 

@@ -10,10 +10,10 @@ import pytest
 from fakes import FakeSlide, covering_grid, heatmap_set, slide_result
 
 from heatmaps_ome.colour import class_colours
-from heatmaps_ome.explain import leave_one_out
 from heatmaps_ome.export.cells import CellsExporter
 from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.maps.faithfulness import leave_one_out
 
 HOSTILE = (
     '=HYPERLINK("http://x")',

@@ -15,9 +15,7 @@ from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
-from heatmaps_ome.consistency import WIDE_GAP, Consistency, mean_consistency
 from heatmaps_ome.errors import ExtractorError
-from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.extractors.tiny import tiny_trunk
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
@@ -31,7 +29,9 @@ from heatmaps_ome.features.plain_tiles import (
 )
 from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import YX, Shape, Window, network_pixels
-from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.maps.consistency import WIDE_GAP, Consistency, mean_consistency
+from heatmaps_ome.maps.inference import compute_heatmaps
+from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.models import read_model
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create

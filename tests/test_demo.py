@@ -6,8 +6,8 @@ from sklearn.metrics import roc_auc_score
 
 import heatmaps_ome.demo.job as demo
 from heatmaps_ome.demo.slide import write_demo_slide
-from heatmaps_ome.explain import faithfulness
-from heatmaps_ome.export.values import read_values
+from heatmaps_ome.maps.faithfulness import faithfulness
+from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import CreateOptions, DemoOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.progress import silent

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from fakes import covering_grid, heatmap_set
 
-from heatmaps_ome.ensemble import (
+from heatmaps_ome.errors import ScalingError
+from heatmaps_ome.export.captions import prediction_text
+from heatmaps_ome.geometry import Shape
+from heatmaps_ome.maps.ensemble import (
     agreement,
     all_channel_names,
     all_channels,
@@ -19,12 +22,9 @@ from heatmaps_ome.ensemble import (
     relative_attention,
     score_spread,
 )
-from heatmaps_ome.errors import ScalingError
-from heatmaps_ome.explain import aupc, faithfulness_of, flipping_curve, leave_one_out
-from heatmaps_ome.export.captions import prediction_text
-from heatmaps_ome.export.values import read_values, write_values
-from heatmaps_ome.geometry import Shape
-from heatmaps_ome.heatmaps import class_keys, stacked
+from heatmaps_ome.maps.faithfulness import aupc, faithfulness_of, flipping_curve, leave_one_out
+from heatmaps_ome.maps.heatmap_set import class_keys, stacked
+from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.normalise import CohortScaling, Quantiles, ScalingFit
 from heatmaps_ome.rendering import Style, display_maps
 

@@ -16,9 +16,9 @@ from slide_files import speckled, write_slide
 from torch import nn
 
 from heatmaps_ome import arguments, cli, extractors
-from heatmaps_ome.ensemble import in_class_order
-from heatmaps_ome.explain import faithfulness_of
-from heatmaps_ome.export.values import read_values
+from heatmaps_ome.maps.ensemble import in_class_order
+from heatmaps_ome.maps.faithfulness import faithfulness_of
+from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.models.model_set import model_files
 from heatmaps_ome.options import FORMATS, CreateOptions
 from heatmaps_ome.pipeline import create

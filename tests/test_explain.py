@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_files import REAL_EXPORTS
 
-from heatmaps_ome.explain import (
+from heatmaps_ome.geometry import Shape
+from heatmaps_ome.maps.faithfulness import (
     aupc,
     faithfulness,
     flipping_curve,
     leave_one_out,
     unexplained,
 )
-from heatmaps_ome.geometry import Shape
 from heatmaps_ome.models import read_model
 
 SLIDE = Shape(640, 480)

@@ -7,7 +7,6 @@ from fakes import MPP, FakeSlide, covering_grid, display_map, noise_rgb, slide_r
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from heatmaps_ome.explain import Faithfulness
 from heatmaps_ome.export.captions import (
     drawable,
     number,
@@ -22,6 +21,7 @@ from heatmaps_ome.export.framed import Caption, framed
 from heatmaps_ome.export.png import PngExporter, thumbnail_lattice
 from heatmaps_ome.export.rasterise import BurntMap
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
+from heatmaps_ome.maps.faithfulness import Faithfulness
 
 SHAPES = [Shape(1, 1), Shape(5, 7), Shape(60, 900), Shape(900, 40), Shape(300, 400)]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from heatmaps_ome.export.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import YX, Grid, Shape, raster_pixels, sample
-from heatmaps_ome.heatmaps import channel_names, stacked
+from heatmaps_ome.maps.heatmap_set import channel_names, stacked
 from heatmaps_ome.ome import tiff_pyramid
 from heatmaps_ome.ome.tiff_pyramid import TILE, lazy_raster
 

@@ -9,9 +9,9 @@ from fakes import covering_grid, heatmap_set
 from ome_zarr_models.v04.image import Image
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import channel_names
+from heatmaps_ome.maps.heatmap_set import channel_names
+from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.validate.result import validate
 
 SLIDE = Shape(1000, 1500)

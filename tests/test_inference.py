@@ -8,11 +8,11 @@ from fake_extractors import seeded_trunk
 from fakes import FakeSlide, noise_rgb
 from torch import nn
 
-from heatmaps_ome import inference
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.pooling import Pooling, pool
 from heatmaps_ome.geometry import Shape, Window
-from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.maps import inference
+from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.models.attention_mil import AttentionMIL
 
 CLASSES = ("A", "B", "C")

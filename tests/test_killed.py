@@ -12,7 +12,7 @@ from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
-from heatmaps_ome.export.values import read_values
+from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.progress import silent

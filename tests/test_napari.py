@@ -8,7 +8,7 @@ from viewer_results import write_results
 
 from heatmaps_ome.export.manifest import MANIFEST
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import stacked
+from heatmaps_ome.maps.heatmap_set import stacked
 from heatmaps_ome.viewer_files import viewer_files
 
 pytestmark = [

@@ -13,8 +13,8 @@ from ome_zarr_models.v05.image_label import ImageLabel
 
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.ome import ngff_store
 
 SHAPES = [Shape(1, 1), Shape(3, 4), Shape(30, 1030), Shape(1031, 515)]

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.outlines import outlines
+from heatmaps_ome.maps.outlines import outlines
 
 MPP = YX(0.5, 0.5)
 CELL, CORNER = YX(10.0, 10.0), YX(0.0, 0.0)

@@ -19,8 +19,8 @@ from torch import nn
 
 from heatmaps_ome import extractors
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.explain import faithfulness
-from heatmaps_ome.export.values import read_values
+from heatmaps_ome.maps.faithfulness import faithfulness
+from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.preflight import PreflightError

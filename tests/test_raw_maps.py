@@ -12,8 +12,8 @@ from slide_files import speckled
 from heatmaps_ome.features.dense import Extraction
 from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import network_pixels
+from heatmaps_ome.maps.raw_maps import Recipe, raw_maps
 from heatmaps_ome.models import read_model
-from heatmaps_ome.raw_maps import Recipe, raw_maps
 from heatmaps_ome.slides.working_copy import WorkingCopy
 
 MPP = 256 / 224

@@ -18,11 +18,11 @@ from slide_files import write_slide
 from heatmaps_ome.delivery import Look, slide_result, write_formats
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.values import write_values
 from heatmaps_ome.extractors import retccl
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window
-from heatmaps_ome.heatmaps import HeatmapSet
+from heatmaps_ome.maps.heatmap_set import HeatmapSet
+from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.slides.openslide import OpenSlideReader

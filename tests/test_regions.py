@@ -13,11 +13,11 @@ from fakes import FakeSlide, covering_grid, heatmap_set, slide_result
 from scipy import ndimage
 
 from heatmaps_ome.colour import class_colours
-from heatmaps_ome.explain import evidence
 from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.export.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape
-from heatmaps_ome.regions import LEAST_CELLS, MOST, find_regions
+from heatmaps_ome.maps.faithfulness import evidence
+from heatmaps_ome.maps.regions import LEAST_CELLS, MOST, find_regions
 from heatmaps_ome.slides.openslide import OpenSlideReader
 
 SLIDE = Shape(1000, 1300)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from heatmaps_ome.colour import level_values, quantised, require_colour_map
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.explain import leave_one_out
 from heatmaps_ome.geometry import Shape
+from heatmaps_ome.maps.faithfulness import leave_one_out
 from heatmaps_ome.normalise import Quantiles, Range, ScalingFit
 from heatmaps_ome.rendering import Style, display_maps
 

@@ -40,11 +40,11 @@ from heatmaps_ome.export.report_cells import (
 )
 from heatmaps_ome.export.report_part import ReportExporter, tile_pixels
 from heatmaps_ome.geometry import YX, Shape
-from heatmaps_ome.heatmaps import channel_names, stacked
+from heatmaps_ome.maps.heatmap_set import channel_names, stacked
+from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
 from heatmaps_ome.report.assets import page
 from heatmaps_ome.report.fitting import allowance, fitted, text_of
 from heatmaps_ome.report.page import ReportedSlide, write_report
-from heatmaps_ome.top_tiles import L0Window, PickedTile
 from heatmaps_ome.viewer_files import viewer_files
 
 

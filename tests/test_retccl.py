@@ -20,7 +20,7 @@ from heatmaps_ome.extractors.resnet50 import ResNet50
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import Window, network_pixels
-from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.models import read_model
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.tissue import tissue_cells

@@ -12,7 +12,6 @@ from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
 from PIL import Image
 from slide_files import speckled, write_slide
 
-from heatmaps_ome.explain import evidence
 from heatmaps_ome.export.captions import scale_bar
 from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.export.pages import Page
@@ -20,9 +19,10 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.export.tiles import LONGEST_PX, TilesExporter, picture_name, tile_pixels
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
+from heatmaps_ome.maps.faithfulness import evidence
+from heatmaps_ome.maps.top_tiles import L0Window, PickedTile, picked_tiles
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.working_copy import WorkingCopy
-from heatmaps_ome.top_tiles import L0Window, PickedTile, picked_tiles
 
 SLIDE = Shape(700, 900)
 NAMING = Naming("slide", "MSIH")

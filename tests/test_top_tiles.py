@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from fakes import covering_grid, heatmap_set
 
-from heatmaps_ome.explain import evidence
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import TILE_CELLS
-from heatmaps_ome.top_tiles import picked_tiles
+from heatmaps_ome.maps.faithfulness import evidence
+from heatmaps_ome.maps.heatmap_set import TILE_CELLS
+from heatmaps_ome.maps.top_tiles import picked_tiles
 
 SLIDE = Shape(1500, 1900)
 CLASSES = ("MSIH", "nonMSIH", "other")

@@ -41,8 +41,8 @@ from heatmaps_ome import cli
 from heatmaps_ome.errors import OptionError, ResultError
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.tiff import TiffExporter
-from heatmaps_ome.export.values import write_values
 from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.options import CreateOptions, ValidateOptions, flags_of
 from heatmaps_ome.pipeline import create

@@ -10,7 +10,7 @@ from broken_results import FLAT, IMAGE, LABEL, VALUES, edited, rehash, shared_go
 from zarr.codecs import ZstdCodec
 
 from heatmaps_ome import cli
-from heatmaps_ome.export.values import read_values
+from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.validate.result import RULES, validate
 
 

@@ -18,9 +18,9 @@ from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP
 from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.values import write_values
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import HeatmapSet
+from heatmaps_ome.maps.heatmap_set import HeatmapSet
+from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
 from heatmaps_ome.rendering import Style
 from heatmaps_ome.slides.artefacts import KINDS

@@ -20,11 +20,11 @@ from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.png import PngExporter
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.tiff import TiffExporter
-from heatmaps_ome.export.values import write_values
 from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.maps.store import write_values
+from heatmaps_ome.maps.winner import LEAST_OF_MARGINS, MOST_CLASSES, maps_left_out, margins, winners
 from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.rendering import Style
-from heatmaps_ome.winner import LEAST_OF_MARGINS, MOST_CLASSES, maps_left_out, margins, winners
 
 SLIDE = Shape(640, 900)
 GRID = covering_grid(SLIDE)

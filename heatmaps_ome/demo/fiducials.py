@@ -19,9 +19,9 @@ from heatmaps_ome.demo.slide import write_pyramid
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.export import REGISTRY, load_exporters
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.values import write_values
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.heatmaps import HeatmapSet
+from heatmaps_ome.maps.heatmap_set import HeatmapSet
+from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.qupath import ProjectSlide

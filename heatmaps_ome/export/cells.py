@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.colour import class_colours
-from heatmaps_ome.ensemble import measured, measurements
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.maps.ensemble import measured, measurements
 from heatmaps_ome.slides.artefacts import KINDS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.export.protocol import SlideResult
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 ARTEFACT: Final = "artefact"
 """The last column, the only one of words after the class."""

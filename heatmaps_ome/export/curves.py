@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from heatmaps_ome.explain import Faithfulness
+    from heatmaps_ome.maps.faithfulness import Faithfulness
 
 _SIZE_PX = (960, 640)
 _TEXT_PX, _TITLE_PX = 15, 18

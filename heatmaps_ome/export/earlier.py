@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from heatmaps_ome.display import DisplayMap
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 SLIDE: Final = "slide"
 """The part of a slide's results that shows no map, or raw values; others have their map's name."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.colour import class_colours, hex_colours
 from heatmaps_ome.display import ARTEFACTS, MARGIN, WINNER
-from heatmaps_ome.ensemble import all_channel_names, measurements
-from heatmaps_ome.heatmaps import class_keys
+from heatmaps_ome.maps.ensemble import all_channel_names, measurements
+from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.ome.ngff import json_ready
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.display import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 MANIFEST = "maps.json"
 _FORMAT = "heatmaps-ome maps 1"

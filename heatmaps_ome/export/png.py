@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.ensemble import prediction_sd
 from heatmaps_ome.export.captions import prediction_text
 from heatmaps_ome.export.curves import drawn_curves
 from heatmaps_ome.export.earlier import SLIDE
@@ -15,7 +14,8 @@ from heatmaps_ome.export.framed import DPI, Caption, framed
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.geometry import network_pixels
-from heatmaps_ome.heatmaps import class_keys
+from heatmaps_ome.maps.ensemble import prediction_sd
+from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.slides.reading import in_order, read_strips
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display import DisplayMap
-    from heatmaps_ome.explain import Faithfulness
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.maps.faithfulness import Faithfulness
     from heatmaps_ome.slides.reader import SlideReader
 
 _SLIDE = "slide.png"

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display import DisplayMap
-    from heatmaps_ome.explain import Faithfulness
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.faithfulness import Faithfulness
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.maps.regions import Regions
+    from heatmaps_ome.maps.top_tiles import PickedTile
     from heatmaps_ome.ome.ngff_store import Ngff
-    from heatmaps_ome.regions import Regions
     from heatmaps_ome.slides.reader import SlideReader
-    from heatmaps_ome.top_tiles import PickedTile
 
 
 @dataclass(frozen=True)

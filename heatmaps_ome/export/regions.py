@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.colour import class_colours
 from heatmaps_ome.export.cells import plain_field, qupath_class
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.regions import find_regions
+from heatmaps_ome.maps.regions import find_regions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import YX
-    from heatmaps_ome.regions import Kind, Region, Regions
+    from heatmaps_ome.maps.regions import Kind, Region, Regions
 
 CSV_ENDING, GEOJSON_ENDING = ".regions.csv", ".regions.geojson"
 _UNNAMED_COLOUR = "#808080"

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.colour import class_colours
-from heatmaps_ome.explain import RANDOM_ORDERS, unexplained
+from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, unexplained
 from heatmaps_ome.slides.artefacts import KINDS, WARNED_FROM, evidence_on_artefacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from heatmaps_ome.export.protocol import SlideResult
-    from heatmaps_ome.heatmaps import HeatmapSet
-    from heatmaps_ome.regions import Region
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.maps.regions import Region
 
 _LITTLE_TO_LOSE: Final = 0.05
 """Probability of a class below which no map can show by its fall that it is faithful."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.display import TISSUE
-from heatmaps_ome.ensemble import all_channel_names, all_channels
 from heatmaps_ome.export.manifest import grid_facts, slide_facts
 from heatmaps_ome.export.png import thumbnail_lattice
 from heatmaps_ome.export.protocol import Settings
@@ -23,7 +22,8 @@ from heatmaps_ome.export.report_cells import (
 )
 from heatmaps_ome.export.report_facts import cohort_row, sections
 from heatmaps_ome.export.tiles import tile_pixels
-from heatmaps_ome.heatmaps import class_keys
+from heatmaps_ome.maps.ensemble import all_channel_names, all_channels
+from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.slides.reading import read_strips
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.slides.reader import SlideReader
 
 PART: Final = ".report.json"

@@ -15,7 +15,7 @@ from heatmaps_ome.geometry import YX, Shape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatmaps_ome.top_tiles import Kind, PickedTile
+    from heatmaps_ome.maps.top_tiles import Kind, PickedTile
 
 THUMBNAIL_PX = 224
 """Longer side of a tile on the sheet."""

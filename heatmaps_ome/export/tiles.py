@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.maps.top_tiles import PickedTile
     from heatmaps_ome.slides.reader import SlideReader
-    from heatmaps_ome.top_tiles import PickedTile
 
 CSV_ENDING = ".tiles.csv"
 FOLDER = "tiles"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.ensemble import all_channel_names, all_channels
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.geometry import Grid, raster_pixels
+from heatmaps_ome.maps.ensemble import all_channel_names, all_channels
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.ome.tiff_pyramid import lazy_raster, padded_shape, save_pyramid
 

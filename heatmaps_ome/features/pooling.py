@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from heatmaps_ome.heatmaps import TILE_CELLS
+from heatmaps_ome.maps.heatmap_set import TILE_CELLS
 
 
 @dataclass(frozen=True)

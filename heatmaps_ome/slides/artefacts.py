@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.explain import evidence
 from heatmaps_ome.geometry import Shape, Window, tiles_of
+from heatmaps_ome.maps.faithfulness import evidence
 from heatmaps_ome.slides.reading import in_order
 from heatmaps_ome.slides.tissue import LUMA, cell_samples
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.slides.reader import SlideReader
 
 KINDS: Final = ("pen", "dark", "blurred", "empty")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome import __version__
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.values import read_values, write_values
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.plain_tiles import plain_tiles
 from heatmaps_ome.features.store import folder_of
 from heatmaps_ome.geometry import network_pixels
-from heatmaps_ome.inference import compute_heatmaps
+from heatmaps_ome.maps.inference import compute_heatmaps
+from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.slides.artefacts import MEASURES, find_artefacts
 from heatmaps_ome.slides.tissue import TissueCells
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.pooling import Pooling
     from heatmaps_ome.features.store import FeatureStore
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.slides.reader import ReadFrom
     from heatmaps_ome.slides.working_copy import WorkingCopy

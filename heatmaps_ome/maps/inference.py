@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from heatmaps_ome.consistency import Consistency
 from heatmaps_ome.features.plain_tiles import stand_ins
 from heatmaps_ome.features.pooling import Pooling, pool
 from heatmaps_ome.geometry import Shape, Window
-from heatmaps_ome.heatmaps import HeatmapSet
+from heatmaps_ome.maps.consistency import Consistency
+from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from heatmaps_ome.explain import evidence
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.heatmaps import TILE_CELLS
+from heatmaps_ome.maps.faithfulness import evidence
+from heatmaps_ome.maps.heatmap_set import TILE_CELLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 Kind = Literal["top", "bottom"]
 """Whether a tile speaks for the class or against it."""

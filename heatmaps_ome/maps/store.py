@@ -10,13 +10,13 @@ import numpy as np
 
 from heatmaps_ome import __version__
 from heatmaps_ome.categories import artefact_map
-from heatmaps_ome.consistency import Consistency
 from heatmaps_ome.display import ARTEFACTS
-from heatmaps_ome.ensemble import all_channel_names, all_channels, records
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.ome_zarr import write_ome_xml
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.heatmaps import HeatmapSet, Member
+from heatmaps_ome.maps.consistency import Consistency
+from heatmaps_ome.maps.ensemble import all_channel_names, all_channels, records
+from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member
 from heatmaps_ome.ome.ngff import PIXEL_ORIGIN, image_label, json_ready, multiscales, omero
 from heatmaps_ome.ome.ngff_store import create_array, create_group, write_label
 from heatmaps_ome.ome.ome_xml import OmeImage

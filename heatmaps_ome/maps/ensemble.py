@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.consistency import mean_consistency
-from heatmaps_ome.heatmaps import (
+from heatmaps_ome.maps.consistency import mean_consistency
+from heatmaps_ome.maps.heatmap_set import (
     HeatmapSet,
     Member,
     channel_names,

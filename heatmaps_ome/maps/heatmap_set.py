@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.explain import leave_one_out
+from heatmaps_ome.maps.faithfulness import leave_one_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatmaps_ome.consistency import Consistency
     from heatmaps_ome.geometry import Grid, Shape
+    from heatmaps_ome.maps.consistency import Consistency
 
 TILE_CELLS = 7
 """Cells along a 224-px tile at 32 px per cell: what a model's training features average."""

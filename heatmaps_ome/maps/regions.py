@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from heatmaps_ome.explain import evidence, unexplained
-from heatmaps_ome.outlines import outlines
+from heatmaps_ome.maps.faithfulness import evidence, unexplained
+from heatmaps_ome.maps.outlines import outlines
 
 if TYPE_CHECKING:
     from shapely import Polygon
 
-    from heatmaps_ome.heatmaps import HeatmapSet
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 Kind = Literal["hot", "cold"]
 KINDS: tuple[Kind, Kind] = ("hot", "cold")

@@ -1,0 +1,1 @@
+"""Raw maps: what the model computes of each cell, and what follows from it; no colours."""
