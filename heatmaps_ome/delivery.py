@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.categories import category_maps
+from heatmaps_ome.display.categories import category_maps
+from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
@@ -18,7 +19,6 @@ from heatmaps_ome.maps.regions import SHARE, find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
 from heatmaps_ome.maps.winner import maps_left_out
 from heatmaps_ome.memory import give_back
-from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.slides.artefacts import artefact_record
 from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.storage.result_folder import PROVENANCE
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
-    from heatmaps_ome.normalise import CohortScaling
     from heatmaps_ome.slides.reader import SlideReader
     from heatmaps_ome.storage.result_folder import ResultFolder
 

@@ -17,13 +17,14 @@ from heatmaps_ome.delivery import (
     slide_result,
     write_formats,
 )
+from heatmaps_ome.display.rendering import Style
+from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order, records
 from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.maps.store import read_values, write_values
-from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.outcome import Outcome
 from heatmaps_ome.preflight import (
     SCALING,
@@ -31,7 +32,6 @@ from heatmaps_ome.preflight import (
     PlannedSlide,
     prepare,
 )
-from heatmaps_ome.rendering import Style
 from heatmaps_ome.run_files import write_run_files
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.working_copy import WorkingCopy
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
-    from heatmaps_ome.normalise import CohortScaling
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.progress import Progress
 

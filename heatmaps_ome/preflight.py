@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from heatmaps_ome.colour import require_colour_map
+from heatmaps_ome.display.colour import require_colour_map
+from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.export.protocol import Settings
@@ -17,7 +18,6 @@ from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.model_set import ModelSet, model_files
-from heatmaps_ome.normalise import CohortScaling
 from heatmaps_ome.planning import (
     PlannedSlide,
     fingerprints,

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome import __version__
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.outcome import without_places
 from heatmaps_ome.qupath import ProjectSlide

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fakes import FakeSlide, covering_grid, heatmap_set, slide_result
 
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.cells import CellsExporter
 from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.geometry import YX, Shape

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from fakes import covering_grid, heatmap_set
 
+from heatmaps_ome.display.rendering import Style, display_maps
+from heatmaps_ome.display.scaling import CohortScaling, Quantiles, ScalingFit
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.export.captions import prediction_text
 from heatmaps_ome.geometry import Shape
@@ -25,8 +27,6 @@ from heatmaps_ome.maps.ensemble import (
 from heatmaps_ome.maps.faithfulness import aupc, faithfulness_of, flipping_curve, leave_one_out
 from heatmaps_ome.maps.heatmap_set import class_keys, stacked
 from heatmaps_ome.maps.store import read_values, write_values
-from heatmaps_ome.normalise import CohortScaling, Quantiles, ScalingFit
-from heatmaps_ome.rendering import Style, display_maps
 
 SLIDE = Shape(320, 256)
 GRID = covering_grid(SLIDE)

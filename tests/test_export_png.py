@@ -7,6 +7,7 @@ from fakes import MPP, FakeSlide, covering_grid, display_map, noise_rgb, slide_r
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from heatmaps_ome.display.rasterise import BurntMap
 from heatmaps_ome.export.captions import (
     drawable,
     number,
@@ -19,7 +20,6 @@ from heatmaps_ome.export.captions import (
 from heatmaps_ome.export.curves import curves_figure, drawn_curves
 from heatmaps_ome.export.framed import Caption, framed
 from heatmaps_ome.export.png import PngExporter, thumbnail_lattice
-from heatmaps_ome.export.rasterise import BurntMap
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
 from heatmaps_ome.maps.faithfulness import Faithfulness
 

@@ -9,9 +9,9 @@ from fakes import FakeSlide, covering_grid, display_map, noise_rgb, slide_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heatmaps_ome.display.rasterise import coloured_cells, sampled_strips
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.rasterise import coloured_cells, sampled_strips
 from heatmaps_ome.export.tiff import TiffExporter, overlay_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml

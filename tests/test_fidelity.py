@@ -16,12 +16,12 @@ from model_files import REAL_EXPORTS, REAL_MODELS, make_parts, random_features, 
 from PIL import Image
 from slide_files import write_slide
 
+from heatmaps_ome.display.rendering import Style, display_maps
+from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.pooling import Pooling, pool
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels, sample
 from heatmaps_ome.models import read_model
-from heatmaps_ome.normalise import Quantiles, ScalingFit
-from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.tissue import tissue_cells
 

@@ -7,10 +7,10 @@ from fakes import covering_grid, heatmap_set
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range, ScalingFit
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.maps.faithfulness import leave_one_out
-from heatmaps_ome.normalise import CohortScaling, Quantiles, Range, ScalingFit
 
 SLIDE = Shape(640, 480)
 GRID = covering_grid(SLIDE)

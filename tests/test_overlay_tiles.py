@@ -13,12 +13,12 @@ from fakes import FakeSlide, covering_grid, display_map, noise_rgb, slide_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heatmaps_ome.display.patchwork import drawn
+from heatmaps_ome.display.rasterise import coloured_cells
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.export import tiff
 from heatmaps_ome.export.overlay_tiles import TileEncoder
-from heatmaps_ome.export.patchwork import drawn
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.rasterise import coloured_cells
 from heatmaps_ome.export.repeated_rows import RowCompressor
 from heatmaps_ome.export.tiff import TiffExporter, overlay_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, anchored_pixels, sample

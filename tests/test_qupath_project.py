@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.qupath import ProjectSlide, signed_argb, write_project
 from heatmaps_ome.viewer_files import viewer_files

@@ -24,7 +24,7 @@ from qupath_world import (
     write_results,
 )
 
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.cells import NAME, qupath_class
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.viewer_files import viewer_files

@@ -12,7 +12,7 @@ import shapely
 from fakes import FakeSlide, covering_grid, heatmap_set, slide_result
 from scipy import ndimage
 
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.export.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape

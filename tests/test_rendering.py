@@ -7,12 +7,12 @@ from fakes import covering_grid, heatmap_set
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heatmaps_ome.colour import level_values, quantised, require_colour_map
+from heatmaps_ome.display.colour import level_values, quantised, require_colour_map
+from heatmaps_ome.display.rendering import Style, display_maps
+from heatmaps_ome.display.scaling import Quantiles, Range, ScalingFit
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.maps.faithfulness import leave_one_out
-from heatmaps_ome.normalise import Quantiles, Range, ScalingFit
-from heatmaps_ome.rendering import Style, display_maps
 
 SLIDE = Shape(640, 480)
 GRID = covering_grid(SLIDE)

@@ -38,16 +38,16 @@ from slide_files import speckled, write_slide
 from viewer_results import write_results
 
 from heatmaps_ome import cli
+from heatmaps_ome.display.rendering import Style, display_maps
+from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.errors import OptionError, ResultError
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.tiff import TiffExporter
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.store import write_values
-from heatmaps_ome.normalise import Quantiles, ScalingFit
 from heatmaps_ome.options import CreateOptions, ValidateOptions, flags_of
 from heatmaps_ome.pipeline import create
 from heatmaps_ome.progress import silent
-from heatmaps_ome.rendering import Style, display_maps
 from heatmaps_ome.storage.digests import file_digests, write_json
 from heatmaps_ome.validate.result import RULES, validate
 

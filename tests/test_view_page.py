@@ -16,13 +16,13 @@ from heatmaps_ome.cli import main
 from heatmaps_ome.delivery import Look, slide_result, write_formats
 from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP
 from heatmaps_ome.demo.slide import write_demo_slide
+from heatmaps_ome.display.rendering import Style
+from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
-from heatmaps_ome.normalise import CohortScaling, Quantiles, Range
-from heatmaps_ome.rendering import Style
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.openslide import OpenSlideReader
 

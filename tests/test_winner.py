@@ -10,8 +10,10 @@ from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
-from heatmaps_ome.categories import ARTEFACT_COLOURS, category_maps
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.display.categories import ARTEFACT_COLOURS, category_maps
+from heatmaps_ome.display.colour import class_colours
+from heatmaps_ome.display.rendering import Style
+from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.export.captions import width_px
 from heatmaps_ome.export.framed import Caption, framed
 from heatmaps_ome.export.legend import MOST_NAMED, SWATCH, legend
@@ -23,8 +25,6 @@ from heatmaps_ome.export.tiff import TiffExporter
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.maps.winner import LEAST_OF_MARGINS, MOST_CLASSES, maps_left_out, margins, winners
-from heatmaps_ome.normalise import Quantiles, ScalingFit
-from heatmaps_ome.rendering import Style
 
 SLIDE = Shape(640, 900)
 GRID = covering_grid(SLIDE)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.maps.ensemble import measured, measurements

@@ -19,7 +19,7 @@ from heatmaps_ome.storage.digests import file_digest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 SLIDE: Final = "slide"

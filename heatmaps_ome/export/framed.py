@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.colour import hex_colours
+from heatmaps_ome.display.colour import hex_colours
 from heatmaps_ome.export.captions import (
     drawable,
     font,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.geometry import Grid
 
 DPI = 72

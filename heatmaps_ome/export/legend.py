@@ -10,7 +10,7 @@ import numpy as np
 from heatmaps_ome.export.captions import drawable, shortened, width_px
 
 if TYPE_CHECKING:
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
 
 MOST_NAMED = 24
 """Colours that a legend names: more of them nobody tells apart."""

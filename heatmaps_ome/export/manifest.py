@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.colour import class_colours, hex_colours
-from heatmaps_ome.display import ARTEFACTS, MARGIN, WINNER
+from heatmaps_ome.display.colour import class_colours, hex_colours
+from heatmaps_ome.display.display_map import ARTEFACTS, MARGIN, WINNER
 from heatmaps_ome.maps.ensemble import all_channel_names, measurements
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.ome.ngff import json_ready
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.maps.heatmap_set import HeatmapSet

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.display import pictured
+from heatmaps_ome.display.display_map import pictured
+from heatmaps_ome.display.rasterise import sampled_strips
 from heatmaps_ome.export.flat import FlatPicture, flat_level
 from heatmaps_ome.export.manifest import slide_facts
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.rasterise import sampled_strips
 from heatmaps_ome.ome.ngff import image_label, multiscales, rgb_omero
 from heatmaps_ome.ome.ngff_store import (
     LABEL_CHUNK,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import zarr
 
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.ome.ngff_store import Ngff

@@ -12,7 +12,7 @@ from heatmaps_ome.export.repeated_rows import Row, RowCompressor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from heatmaps_ome.export.patchwork import Patchwork
+    from heatmaps_ome.display.patchwork import Patchwork
 
 _WORTHWHILE = 6
 """Times that a row must come, on average, for rows one by one to cost less time and space."""

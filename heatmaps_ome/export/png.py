@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.export.captions import prediction_text
 from heatmaps_ome.export.curves import drawn_curves
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.export.framed import DPI, Caption, framed
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import prediction_sd
 from heatmaps_ome.maps.heatmap_set import class_keys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.maps.faithfulness import Faithfulness

@@ -10,7 +10,7 @@ from heatmaps_ome.export.earlier import Earlier
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.maps.faithfulness import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet

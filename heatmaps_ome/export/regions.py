@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.cells import plain_field, qupath_class
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.maps.regions import find_regions

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.colour import class_colours
+from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, unexplained
 from heatmaps_ome.slides.artefacts import KINDS, WARNED_FROM, evidence_on_artefacts
 

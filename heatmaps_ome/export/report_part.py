@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.display import TISSUE
+from heatmaps_ome.display.display_map import TISSUE
 from heatmaps_ome.export.manifest import grid_facts, slide_facts
 from heatmaps_ome.export.png import thumbnail_lattice
 from heatmaps_ome.export.protocol import Settings
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.slides.reader import SlideReader

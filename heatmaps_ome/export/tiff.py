@@ -14,12 +14,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.display import pictured
+from heatmaps_ome.display.display_map import pictured
+from heatmaps_ome.display.patchwork import drawn
+from heatmaps_ome.display.rasterise import coloured_cells
 from heatmaps_ome.export.bigtiff import Level, write_pyramid
 from heatmaps_ome.export.overlay_tiles import TileEncoder
-from heatmaps_ome.export.patchwork import drawn
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.rasterise import coloured_cells
 from heatmaps_ome.export.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import anchored_pixels
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from heatmaps_ome.display import DisplayMap
-    from heatmaps_ome.export.patchwork import Patchwork
+    from heatmaps_ome.display.display_map import DisplayMap
+    from heatmaps_ome.display.patchwork import Patchwork
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid, Shape
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome import __version__
-from heatmaps_ome.categories import artefact_map
-from heatmaps_ome.display import ARTEFACTS
+from heatmaps_ome.display.categories import artefact_map
+from heatmaps_ome.display.display_map import ARTEFACTS
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.ome_zarr import write_ome_xml
 from heatmaps_ome.geometry import YX, Grid, Shape

@@ -17,7 +17,7 @@ from heatmaps_ome import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.geometry import YX
 
 VERSION = "0.4"

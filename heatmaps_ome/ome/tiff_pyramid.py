@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from heatmaps_ome.display.rasterise import expanded
 from heatmaps_ome.errors import OutputError
-from heatmaps_ome.export.rasterise import expanded
 from heatmaps_ome.geometry import Shape
 
 if TYPE_CHECKING:

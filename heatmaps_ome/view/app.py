@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.status import HTTP_204_NO_CONTENT, HTTP_404_NOT_FOUND
 
-from heatmaps_ome.colour import palette
+from heatmaps_ome.display.colour import palette
 from heatmaps_ome.view.links import ORIGINS, Linker
 
 if TYPE_CHECKING:

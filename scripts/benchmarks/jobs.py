@@ -17,7 +17,7 @@ from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels, tiles_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from heatmaps_ome.display import DisplayMap
+    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.geometry import Window
@@ -218,7 +218,7 @@ def overlay_upsampled() -> None:
     """Write the same overlay at full resolution, enlarged by libvips as it comes."""
     import pyvips
 
-    from heatmaps_ome.export.rasterise import coloured_cells
+    from heatmaps_ome.display.rasterise import coloured_cells
 
     shown, _ = _map()
     with TemporaryDirectory() as scratch, clock():

@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.colour import N_LEVELS, class_colours, level_colours, level_values, quantised
-from heatmaps_ome.display import ARTEFACTS, MARGIN, WINNER, DisplayMap
+from heatmaps_ome.display.colour import (
+    N_LEVELS,
+    class_colours,
+    level_colours,
+    level_values,
+    quantised,
+)
+from heatmaps_ome.display.display_map import ARTEFACTS, MARGIN, WINNER, DisplayMap
+from heatmaps_ome.display.rendering import as_reference_drew, opacity
+from heatmaps_ome.display.scaling import Range
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.maps.winner import maps_left_out, margins, winners
-from heatmaps_ome.normalise import Range
-from heatmaps_ome.rendering import as_reference_drew, opacity
 from heatmaps_ome.slides.artefacts import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from heatmaps_ome.display.rendering import Style
+    from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
-    from heatmaps_ome.normalise import CohortScaling
-    from heatmaps_ome.rendering import Style
 
 ARTEFACT_COLOURS = ("#009e73", "#d55e00", "#56b4e9", "#f0e442")
 """Of the kinds, in their order: Okabe and Ito's that stained tissue has none of."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.colour import N_LEVELS, level_colours, level_values, quantised
-from heatmaps_ome.display import TISSUE, DisplayMap
+from heatmaps_ome.display.colour import N_LEVELS, level_colours, level_values, quantised
+from heatmaps_ome.display.display_map import TISSUE, DisplayMap
+from heatmaps_ome.display.scaling import CohortScaling, Range
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.ensemble import SPREAD, score_spread
 from heatmaps_ome.maps.heatmap_set import class_keys
-from heatmaps_ome.normalise import CohortScaling, Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from heatmaps_ome.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatmaps_ome.normalise import Range
+    from heatmaps_ome.display.scaling import Range
 
 N_LEVELS = 255
 """Levels 1..255 hold values; level 0 is "no value"."""

@@ -1,0 +1,1 @@
+"""Raw maps made ready to be seen: scaling, colours and rasters."""
