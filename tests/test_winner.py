@@ -14,9 +14,9 @@ from heatmaps_ome.display.categories import ARTEFACT_COLOURS, category_maps
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
-from heatmaps_ome.export.captions import width_px
-from heatmaps_ome.export.framed import Caption, framed
-from heatmaps_ome.export.legend import MOST_NAMED, SWATCH, legend
+from heatmaps_ome.export.figures.captions import width_px
+from heatmaps_ome.export.figures.framed import Caption, framed
+from heatmaps_ome.export.figures.legend import MOST_NAMED, SWATCH, legend
 from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.png import PngExporter

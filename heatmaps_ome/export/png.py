@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
-from heatmaps_ome.export.captions import prediction_text
-from heatmaps_ome.export.curves import drawn_curves
 from heatmaps_ome.export.earlier import SLIDE
-from heatmaps_ome.export.framed import DPI, Caption, framed
+from heatmaps_ome.export.figures.captions import prediction_text
+from heatmaps_ome.export.figures.curves import drawn_curves
+from heatmaps_ome.export.figures.framed import DPI, Caption, framed
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import prediction_sd

@@ -13,9 +13,9 @@ import numpy as np
 
 from heatmaps_ome import __version__
 from heatmaps_ome.export.cells import plain_field
+from heatmaps_ome.export.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.export.png import save_png
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.features.store import folder_of
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.slides.reading import in_order

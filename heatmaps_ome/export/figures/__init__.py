@@ -1,0 +1,1 @@
+"""Pictures with captions, legends and scale bars."""
