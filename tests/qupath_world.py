@@ -23,7 +23,7 @@ from heatmaps_ome.geometry import YX, Shape, Window, raster_pixels
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.storage.digests import write_json
-from heatmaps_ome.viewer_files import viewer_files
+from heatmaps_ome.viewers.files import viewer_files
 
 SHAPE = Shape(7001, 9003)
 # No multiple of any pixel's size, to either side.

@@ -9,7 +9,7 @@ from viewer_results import write_results
 from heatmaps_ome.export.manifest import MANIFEST
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.heatmap_set import stacked
-from heatmaps_ome.viewer_files import viewer_files
+from heatmaps_ome.viewers.files import viewer_files
 
 pytestmark = [
     # What napari and its dependencies warn of is not ours to mend.

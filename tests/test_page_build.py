@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from heatmaps_ome.viewer_files import viewer_files
+from heatmaps_ome.viewers.files import viewer_files
 
 PAGE = viewer_files() / "page"
 MOST_BYTES = 1_000_000

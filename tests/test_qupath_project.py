@@ -15,8 +15,8 @@ from PIL import Image
 
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
-from heatmaps_ome.qupath import ProjectSlide, signed_argb, write_project
-from heatmaps_ome.viewer_files import viewer_files
+from heatmaps_ome.viewers.files import viewer_files
+from heatmaps_ome.viewers.qupath_project import ProjectSlide, signed_argb, write_project
 
 CLASSES = ("MSIH", "nonMSIH")
 NOW = 1_700_000_000_000

@@ -27,7 +27,7 @@ from qupath_world import (
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.cells import NAME, qupath_class
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.viewer_files import viewer_files
+from heatmaps_ome.viewers.files import viewer_files
 
 HOSTILE = ('=1+1, "x"', "two\nlines", "'s", "MSI: high", "Grün  ")
 FULL = {"width": SHAPE.cols, "height": SHAPE.rows}

@@ -45,7 +45,7 @@ from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
 from heatmaps_ome.report.assets import page
 from heatmaps_ome.report.fitting import allowance, fitted, text_of
 from heatmaps_ome.report.page import ReportedSlide, write_report
-from heatmaps_ome.viewer_files import viewer_files
+from heatmaps_ome.viewers.files import viewer_files
 
 
 def part_of(result, folder):

@@ -25,12 +25,12 @@ from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.qupath import ProjectSlide
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.tissue import tissue_cells
 from heatmaps_ome.storage.digests import digest_of, effective_options
 from heatmaps_ome.storage.result_folder import ResultFolder, require_writable
-from heatmaps_ome.viewers import write_viewers
+from heatmaps_ome.viewers.desktop import write_viewers
+from heatmaps_ome.viewers.qupath_project import ProjectSlide
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from heatmaps_ome.viewer_files import viewer_files
+from heatmaps_ome.viewers.files import viewer_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from heatmaps_ome.errors import OptionError
 from heatmaps_ome.view.app import LOOPBACK, application
 from heatmaps_ome.view.links import PERMISSION, Linker
 from heatmaps_ome.view.served import Served, served
-from heatmaps_ome.viewer_files import viewer_files
+from heatmaps_ome.viewers.files import viewer_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

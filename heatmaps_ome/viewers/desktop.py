@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import OutputError
-from heatmaps_ome.qupath import ProjectSlide, write_project
 from heatmaps_ome.storage.result_folder import VIEWERS
-from heatmaps_ome.viewer_files import copy_viewer_files
+from heatmaps_ome.viewers.files import copy_viewer_files
+from heatmaps_ome.viewers.qupath_project import ProjectSlide, write_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.export.cells import qupath_class
 from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.storage.result_folder import VIEWERS
-from heatmaps_ome.viewer_files import copy_viewer_files
+from heatmaps_ome.viewers.files import copy_viewer_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

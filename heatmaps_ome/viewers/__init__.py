@@ -1,0 +1,1 @@
+"""Files and pages with which viewers open the results."""
