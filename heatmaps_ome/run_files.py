@@ -10,10 +10,10 @@ from heatmaps_ome import __version__
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.outcome import without_places
-from heatmaps_ome.report.page import ReportedSlide, RunFacts, write_report
 from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide
+from heatmaps_ome.viewers.report.page import ReportedSlide, RunFacts, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

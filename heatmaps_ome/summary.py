@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.maps.ensemble import agreement
-from heatmaps_ome.report.page import INDEX
 from heatmaps_ome.slides.artefacts import artefact_sentences
 from heatmaps_ome.storage.result_folder import VIEWERS
+from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

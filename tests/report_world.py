@@ -14,14 +14,14 @@ from heatmaps_ome.delivery import Look, slide_result
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
-from heatmaps_ome.export.report_part import ReportExporter
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.consistency import Consistency
 from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member, stacked
 from heatmaps_ome.maps.regions import Region, Regions
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
-from heatmaps_ome.report.page import ReportedSlide, RunFacts
+from heatmaps_ome.viewers.report.page import ReportedSlide, RunFacts
+from heatmaps_ome.viewers.report.part import ReportExporter
 
 CLASSES = ("MSIH", "nonMSIH")
 MPP = YX(0.5, 0.5)

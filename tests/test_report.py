@@ -28,7 +28,13 @@ from report_world import (
 )
 
 from heatmaps_ome.errors import OutputError
-from heatmaps_ome.export.report_cells import (
+from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.maps.heatmap_set import channel_names, stacked
+from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
+from heatmaps_ome.viewers.files import viewer_files
+from heatmaps_ome.viewers.report.assets import page
+from heatmaps_ome.viewers.report.fitting import allowance, fitted, text_of
+from heatmaps_ome.viewers.report.packing import (
     FINE,
     PLAIN,
     packed_levels,
@@ -38,14 +44,8 @@ from heatmaps_ome.export.report_cells import (
     unpacked_mask,
     unpacked_values,
 )
-from heatmaps_ome.export.report_part import ReportExporter, tile_pixels
-from heatmaps_ome.geometry import YX, Shape
-from heatmaps_ome.maps.heatmap_set import channel_names, stacked
-from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
-from heatmaps_ome.report.assets import page
-from heatmaps_ome.report.fitting import allowance, fitted, text_of
-from heatmaps_ome.report.page import ReportedSlide, write_report
-from heatmaps_ome.viewers.files import viewer_files
+from heatmaps_ome.viewers.report.page import ReportedSlide, write_report
+from heatmaps_ome.viewers.report.part import ReportExporter, tile_pixels
 
 
 def part_of(result, folder):
@@ -308,7 +308,7 @@ def test_a_full_disk_leaves_the_page_that_was_there(full, tmp_path, monkeypatch)
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("heatmaps_ome.report.page._write", full_disk)
+    monkeypatch.setattr("heatmaps_ome.viewers.report.page._write", full_disk)
     with pytest.raises(OutputError, match=r"No space left.*only the report is missing"):
         write_report(tmp_path, slides, run_facts())
     assert (tmp_path / "index.html").read_bytes() == before
@@ -374,7 +374,7 @@ def test_a_smaller_picture_covers_the_same_of_the_slide(full, tmp_path):
 
 
 def test_joined_cells_are_the_means_of_tissue(part):
-    from heatmaps_ome.report.fitting import _joined_cells
+    from heatmaps_ome.viewers.report.fitting import _joined_cells
 
     joined = _joined_cells(part)
     rows, cols = part["grid"]["shape"].values()

@@ -21,8 +21,8 @@ from report_world import (
 
 from heatmaps_ome.cli import main
 from heatmaps_ome.geometry import YX, Shape
-from heatmaps_ome.report.fitting import fitted, text_of
-from heatmaps_ome.report.page import ReportedSlide, write_report
+from heatmaps_ome.viewers.report.fitting import fitted, text_of
+from heatmaps_ome.viewers.report.page import ReportedSlide, write_report
 
 pytestmark = pytest.mark.slow
 

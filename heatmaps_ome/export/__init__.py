@@ -19,7 +19,7 @@ REGISTRY: Final = {
     "cells": "heatmaps_ome.export.cells:CellsExporter",
     "regions": "heatmaps_ome.export.regions:RegionsExporter",
     "tiles": "heatmaps_ome.export.tiles:TilesExporter",
-    "report": "heatmaps_ome.export.report_part:ReportExporter",
+    "report": "heatmaps_ome.viewers.report.part:ReportExporter",
 }
 """Format → ``module:class`` of its exporter."""
 

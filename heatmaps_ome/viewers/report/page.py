@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.errors import OutputError
-from heatmaps_ome.export.report_part import PART, PART_FORMAT
-from heatmaps_ome.report.assets import page
-from heatmaps_ome.report.fitting import allowance, fitted, text_of
 from heatmaps_ome.storage.result_folder import PROVENANCE
+from heatmaps_ome.viewers.report.assets import page
+from heatmaps_ome.viewers.report.fitting import allowance, fitted, text_of
+from heatmaps_ome.viewers.report.part import PART, PART_FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

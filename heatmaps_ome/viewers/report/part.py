@@ -13,19 +13,19 @@ from heatmaps_ome.display.display_map import TISSUE
 from heatmaps_ome.export.manifest import grid_facts, slide_facts
 from heatmaps_ome.export.png import thumbnail_lattice
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.report_cells import (
+from heatmaps_ome.export.tiles import tile_pixels
+from heatmaps_ome.maps.ensemble import all_channel_names, all_channels
+from heatmaps_ome.maps.heatmap_set import class_keys
+from heatmaps_ome.ome.ngff import json_ready
+from heatmaps_ome.slides.reading import read_strips
+from heatmaps_ome.viewers.report.facts import cohort_row, sections
+from heatmaps_ome.viewers.report.packing import (
     FINE,
     PLAIN,
     packed_levels,
     packed_mask,
     packed_values,
 )
-from heatmaps_ome.export.report_facts import cohort_row, sections
-from heatmaps_ome.export.tiles import tile_pixels
-from heatmaps_ome.maps.ensemble import all_channel_names, all_channels
-from heatmaps_ome.maps.heatmap_set import class_keys
-from heatmaps_ome.ome.ngff import json_ready
-from heatmaps_ome.slides.reading import read_strips
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.export.report_cells import (
+from heatmaps_ome.viewers.report.packing import (
     packed_levels,
     packed_mask,
     packed_values,
