@@ -131,7 +131,7 @@ def view(words: Sequence[str]) -> int:
     )
     options = parser.parse_args(words)
     _log(verbose=False)
-    from heatmaps_ome.view.server import view as serve
+    from heatmaps_ome.viewers.server.server import view as serve
 
     def say(text: str) -> None:
         sys.stdout.write(text)

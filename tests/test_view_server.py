@@ -13,8 +13,8 @@ import pytest
 from view_server import viewing
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.view.served import served
-from heatmaps_ome.view.server import Address
+from heatmaps_ome.viewers.server.served import served
+from heatmaps_ome.viewers.server.server import Address
 
 SECRET = b"Erika Mustermann, born 1957"
 CHUNKS = 4 << 20

@@ -18,7 +18,7 @@ from heatmaps_ome.storage.result_folder import PROVENANCE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from heatmaps_ome.view.links import Linker
+    from heatmaps_ome.viewers.server.links import Linker
 
 FILES = "files/"
 """Where the files are served."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.view.app import LOOPBACK, application
-from heatmaps_ome.view.links import PERMISSION, Linker
-from heatmaps_ome.view.served import Served, served
 from heatmaps_ome.viewers.files import viewer_files
+from heatmaps_ome.viewers.server.app import LOOPBACK, application
+from heatmaps_ome.viewers.server.links import PERMISSION, Linker
+from heatmaps_ome.viewers.server.served import Served, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.status import HTTP_204_NO_CONTENT, HTTP_404_NOT_FOUND
 
 from heatmaps_ome.display.colour import palette
-from heatmaps_ome.view.links import ORIGINS, Linker
+from heatmaps_ome.viewers.server.links import ORIGINS, Linker
 
 if TYPE_CHECKING:
     import os
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from heatmaps_ome.view.served import Served
+    from heatmaps_ome.viewers.server.served import Served
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 _LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?"
