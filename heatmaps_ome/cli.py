@@ -92,7 +92,8 @@ def run_create(options: CreateOptions) -> int:
     from heatmaps_ome.memory import starting
 
     with starting():
-        from heatmaps_ome import pipeline, progress, summary
+        from heatmaps_ome import summary
+        from heatmaps_ome.run import pipeline, progress
     shown = progress.for_stream(sys.stderr)
     try:
         outcomes = pipeline.create(options, shown)

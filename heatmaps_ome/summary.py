@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from heatmaps_ome.outcome import Outcome
+    from heatmaps_ome.run.outcome import Outcome
 
 HOW_TO_OPEN = (
     (".png", "any picture viewer"),

@@ -25,8 +25,8 @@ from position_slides import (
 from heatmaps_ome import extractors
 from heatmaps_ome.geometry import YX, Shape, Window
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.progress import silent
 
 if TYPE_CHECKING:
     from pathlib import Path

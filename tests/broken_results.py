@@ -19,8 +19,8 @@ from slide_files import speckled, write_slide
 from heatmaps_ome import extractors
 from heatmaps_ome.ome.tiff_chain import chain_sub_ifds
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.progress import silent
 from heatmaps_ome.storage.digests import file_digests
 
 NAME = "a"

@@ -10,7 +10,6 @@ from fakes import FakeSlide
 from scipy.ndimage import gaussian_filter
 from shapely.geometry import Polygon
 
-from heatmaps_ome.delivery import Look, slide_result
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
@@ -20,6 +19,7 @@ from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member, stacked
 from heatmaps_ome.maps.regions import Region, Regions
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
+from heatmaps_ome.run.delivery import Look, slide_result
 from heatmaps_ome.viewers.report.page import ReportedSlide, RunFacts
 from heatmaps_ome.viewers.report.part import ReportExporter
 

@@ -12,13 +12,13 @@ from fakes import FakeSlide
 from independent_readers import label, overlay_by_openslide, overlay_by_tifffile, raw_values
 from position_slides import ramp_colours, um_of_attention
 
-from heatmaps_ome import pipeline, planning
 from heatmaps_ome.features.dense import feature_grid
 from heatmaps_ome.geometry import YX, Shape, Window
 from heatmaps_ome.maps import raw_maps
 from heatmaps_ome.maps import store as values
 from heatmaps_ome.models import attention_mil
 from heatmaps_ome.ome import ngff, ome_xml
+from heatmaps_ome.run import pipeline, planning
 from heatmaps_ome.slides import openslide as openslide_reader
 
 CASES = {

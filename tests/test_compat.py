@@ -16,8 +16,8 @@ from heatmaps_ome.export.figures.framed import Caption, framed
 from heatmaps_ome.extractors.tiny import CHANNELS
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.progress import silent
 
 CLASSES = ("A", "B", "C")
 MPP = 0.5

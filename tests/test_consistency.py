@@ -34,8 +34,8 @@ from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.models import read_model
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.progress import silent
 from heatmaps_ome.summary import of_run
 
 MPP = 256 / 224

@@ -9,8 +9,8 @@ from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.maps.faithfulness import faithfulness
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import CreateOptions, DemoOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.progress import silent
 
 # Seeds that the training (scripts/train_demo.py) never saw.
 UNSEEN = (0, 1, 2)

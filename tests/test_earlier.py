@@ -11,8 +11,8 @@ from slide_files import speckled, write_slide
 from heatmaps_ome import extractors
 from heatmaps_ome.export.earlier import SLIDE, Earlier
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.progress import silent
 from heatmaps_ome.storage.digests import file_digest, file_digests
 from heatmaps_ome.storage.result_folder import PROVENANCE
 

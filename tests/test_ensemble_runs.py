@@ -21,9 +21,9 @@ from heatmaps_ome.maps.faithfulness import faithfulness_of
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.models.model_set import model_files
 from heatmaps_ome.options import FORMATS, CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.preflight import PreflightError
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.preflight import PreflightError
+from heatmaps_ome.run.progress import silent
 from heatmaps_ome.summary import of_run
 from heatmaps_ome.validate.result import validate
 
@@ -227,7 +227,7 @@ def test_other_colours_read_the_models_maps_from_the_cache(here):
 
 
 def test_maps_that_the_cache_loses_between_the_halves_are_made_again(here, monkeypatch):
-    from heatmaps_ome import pipeline
+    from heatmaps_ome.run import pipeline
 
     kept = pipeline._Run.shared_scaling
 

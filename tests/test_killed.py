@@ -14,8 +14,8 @@ from slide_files import speckled, write_slide
 from heatmaps_ome import extractors
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.progress import silent
 
 CHILD = """
 import sys, time

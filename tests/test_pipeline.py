@@ -22,9 +22,9 @@ from heatmaps_ome.errors import OptionError
 from heatmaps_ome.maps.faithfulness import faithfulness
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.preflight import PreflightError
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.preflight import PreflightError
+from heatmaps_ome.run.progress import silent
 from heatmaps_ome.slides.artefacts import KINDS, MEASURES, artefact_sentences, evidence_on_artefacts
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.storage.digests import file_digests

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from heatmaps_ome.progress import Bars, Lines, for_stream
+from heatmaps_ome.run.progress import Bars, Lines, for_stream
 
 BETWEEN_DRAWINGS_S = 0.12
 """tqdm draws ten times a second at most."""
@@ -48,7 +48,7 @@ def test_anything_else_gets_plain_lines():
 
 def test_the_time_left_counts_only_what_this_run_did(monkeypatch):
     clock = iter([0.0, 40.0, 80.0])
-    monkeypatch.setattr("heatmaps_ome.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("heatmaps_ome.run.progress.time.monotonic", lambda: next(clock))
     stream = io.StringIO()
     shown = Lines(stream, every_s=30)
     shown("a", "features", 90, 100)  # found in the cache
@@ -58,7 +58,7 @@ def test_the_time_left_counts_only_what_this_run_did(monkeypatch):
 
 def test_lines_are_rare_between_beginning_and_end(monkeypatch):
     times = iter(float(second) for second in range(1000))
-    monkeypatch.setattr("heatmaps_ome.progress.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("heatmaps_ome.run.progress.time.monotonic", lambda: next(times))
     stream = io.StringIO()
     shown = Lines(stream, every_s=30)
     for done in range(101):

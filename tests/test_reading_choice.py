@@ -14,8 +14,8 @@ from heatmaps_ome.extractors.tiny import CHANNELS
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.progress import silent
 from heatmaps_ome.slides.openslide import OpenSlideReader
 
 MPP = 256 / 224

@@ -15,7 +15,6 @@ from independent_readers import label, overlay_by_openslide, overlay_by_tifffile
 from make_test_weights import seeded_resnet50
 from slide_files import write_slide
 
-from heatmaps_ome.delivery import Look, slide_result, write_formats
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
 from heatmaps_ome.export import load_exporters
@@ -25,6 +24,7 @@ from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
+from heatmaps_ome.run.delivery import Look, slide_result, write_formats
 from heatmaps_ome.slides.openslide import OpenSlideReader
 
 SHAPE = Shape(540, 600)

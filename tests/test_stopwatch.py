@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from heatmaps_ome.stopwatch import Stopwatch
+from heatmaps_ome.run.stopwatch import Stopwatch
 
 
 def test_seconds_and_bytes_of_a_stage_add_up(tmp_path):

@@ -46,8 +46,8 @@ from heatmaps_ome.export.tiff import TiffExporter
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.options import CreateOptions, ValidateOptions, flags_of
-from heatmaps_ome.pipeline import create
-from heatmaps_ome.progress import silent
+from heatmaps_ome.run.pipeline import create
+from heatmaps_ome.run.progress import silent
 from heatmaps_ome.storage.digests import file_digests, write_json
 from heatmaps_ome.validate.result import RULES, validate
 

@@ -13,7 +13,6 @@ from view_server import viewing
 from viewer_results import write_results
 
 from heatmaps_ome.cli import main
-from heatmaps_ome.delivery import Look, slide_result, write_formats
 from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP
 from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.display.rendering import Style
@@ -23,6 +22,7 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
+from heatmaps_ome.run.delivery import Look, slide_result, write_formats
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.openslide import OpenSlideReader
 

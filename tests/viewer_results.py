@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 from fakes import FakeSlide, heatmap_set, noise_rgb
 
-from heatmaps_ome.delivery import Look, slide_result, write_formats
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.maps.store import write_values
+from heatmaps_ome.run.delivery import Look, slide_result, write_formats
 
 CLASSES = ("MSIH", "nonMSIH")
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.delivery import Look, put_in_place, slide_record, slide_result, write_formats
 from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP, slide_pixels
 from heatmaps_ome.demo.slide import write_pyramid
 from heatmaps_ome.display.rendering import Style
@@ -25,6 +24,7 @@ from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.run.delivery import Look, put_in_place, slide_record, slide_result, write_formats
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.tissue import tissue_cells
 from heatmaps_ome.storage.digests import digest_of, effective_options

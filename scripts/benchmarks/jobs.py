@@ -61,7 +61,7 @@ def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
 
     # As the command line does.
     with starting():
-        from heatmaps_ome import pipeline
+        from heatmaps_ome.run import pipeline
     from heatmaps_ome.arguments import OptionsParser
     from heatmaps_ome.options import CreateOptions
 

@@ -18,7 +18,7 @@ from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.model_set import ModelSet, model_files
-from heatmaps_ome.planning import (
+from heatmaps_ome.run.planning import (
     PlannedSlide,
     fingerprints,
     planned_slides,

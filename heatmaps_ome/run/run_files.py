@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from heatmaps_ome import __version__
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import HeatmapsError
-from heatmaps_ome.outcome import without_places
+from heatmaps_ome.run.outcome import without_places
 from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.options import CreateOptions
-    from heatmaps_ome.outcome import Outcome
-    from heatmaps_ome.preflight import Plan
+    from heatmaps_ome.run.outcome import Outcome
+    from heatmaps_ome.run.preflight import Plan
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,6 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.delivery import (
-    Look,
-    put_in_place,
-    slide_record,
-    slide_result,
-    write_formats,
-)
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.errors import HeatmapsError
@@ -25,17 +18,13 @@ from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order, records
 from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.maps.store import read_values, write_values
-from heatmaps_ome.outcome import Outcome
-from heatmaps_ome.preflight import (
-    SCALING,
-    Plan,
-    PlannedSlide,
-    prepare,
-)
-from heatmaps_ome.run_files import write_run_files
+from heatmaps_ome.run.delivery import Look, put_in_place, slide_record, slide_result, write_formats
+from heatmaps_ome.run.outcome import Outcome
+from heatmaps_ome.run.preflight import SCALING, Plan, PlannedSlide, prepare
+from heatmaps_ome.run.run_files import write_run_files
+from heatmaps_ome.run.stopwatch import Stopwatch
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.working_copy import WorkingCopy
-from heatmaps_ome.stopwatch import Stopwatch
 from heatmaps_ome.storage import digests as provenance
 
 if TYPE_CHECKING:
@@ -46,7 +35,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.options import CreateOptions
-    from heatmaps_ome.progress import Progress
+    from heatmaps_ome.run.progress import Progress
 
 logger = logging.getLogger(__name__)
 
