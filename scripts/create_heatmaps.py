@@ -56,7 +56,7 @@ def translated(words: list[str]) -> list[str]:
 def main() -> int:
     """Run the command."""
     try:
-        from heatmaps_ome import cli
+        from heatmaps_ome.cli import main as cli
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"create_heatmaps.py: {error.name} is not installed for this Python; run "

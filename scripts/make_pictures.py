@@ -49,7 +49,7 @@ CHROMIUM = [
 @contextmanager
 def served(run: Path) -> Iterator[str]:
     """Serve a run with `view`, and give the page's address."""
-    words = [sys.executable, "-m", "heatmaps_ome.cli", "view", str(run), "--no-browser"]
+    words = [sys.executable, "-m", "heatmaps_ome.cli.main", "view", str(run), "--no-browser"]
     with subprocess.Popen([*words, "--port=0"], stdout=subprocess.PIPE, text=True) as server:
         said = ""
         while "Ctrl-C" not in said:

@@ -10,7 +10,8 @@ from fake_extractors import CLASSES
 from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
-from heatmaps_ome import cli, extractors
+from heatmaps_ome import extractors
+from heatmaps_ome.cli import main as cli
 from heatmaps_ome.options import ConvertOptions, CreateOptions, DemoOptions, InfoOptions, flags_of
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +97,7 @@ def test_a_wrong_command_line_gives_2_and_one_sentence(here, capsys, words, said
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_help_is_quick_to_import(command):
     code = (
-        "import sys\nfrom heatmaps_ome.cli import main\n"
+        "import sys\nfrom heatmaps_ome.cli.main import main\n"
         f"try: main([{command!r}, '--help'])\nexcept SystemExit as stop: assert stop.code == 0\n"
         "heavy = {'torch', 'fastai', 'timm', 'zarr', 'matplotlib', 'pyvips', 'numpy'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
@@ -108,7 +109,7 @@ def test_help_is_quick_to_import(command):
 
 def test_info_needs_no_torch(here):
     code = (
-        "import sys\nfrom heatmaps_ome.cli import main\n"
+        "import sys\nfrom heatmaps_ome.cli.main import main\n"
         "assert main(['info', 'a.svs', 'export.pkl']) == 0\n"
         "assert not {'torch', 'fastai', 'timm'} & set(sys.modules)"
     )

@@ -10,7 +10,7 @@ import zarr
 from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
-from heatmaps_ome.arguments import OptionsParser
+from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.display.display_map import DisplayMap
 from heatmaps_ome.export.figures.framed import Caption, framed
 from heatmaps_ome.extractors.tiny import CHANNELS

@@ -15,6 +15,7 @@ from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
+from heatmaps_ome.cli.summary import of_run
 from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.extractors.tiny import tiny_trunk
@@ -36,7 +37,6 @@ from heatmaps_ome.models import read_model
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.progress import silent
-from heatmaps_ome.summary import of_run
 
 MPP = 256 / 224
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import options_table
 import pytest
 
-from heatmaps_ome import cli
+from heatmaps_ome.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,7 +15,10 @@ from model_files import REAL_MODELS, make_parts, write_export
 from slide_files import speckled, write_slide
 from torch import nn
 
-from heatmaps_ome import arguments, cli, extractors
+from heatmaps_ome import extractors
+from heatmaps_ome.cli import arguments
+from heatmaps_ome.cli import main as cli
+from heatmaps_ome.cli.summary import of_run
 from heatmaps_ome.maps.ensemble import in_class_order
 from heatmaps_ome.maps.faithfulness import faithfulness_of
 from heatmaps_ome.maps.store import read_values
@@ -24,7 +27,6 @@ from heatmaps_ome.options import FORMATS, CreateOptions
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
-from heatmaps_ome.summary import of_run
 from heatmaps_ome.validate.result import validate
 
 ROOT = Path(__file__).parents[1]

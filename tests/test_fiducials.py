@@ -10,7 +10,7 @@ import tifffile
 import zarr
 from independent_readers import label, overlay_by_tifffile, raw_values, slide_image
 
-from heatmaps_ome import cli
+from heatmaps_ome.cli import main as cli
 from heatmaps_ome.demo.fiducials import make_fiducials
 from heatmaps_ome.demo.landmarks import LANDMARKS, MPP, SHAPE
 from heatmaps_ome.errors import OutputError

@@ -18,6 +18,7 @@ from slide_files import speckled, write_slide
 from torch import nn
 
 from heatmaps_ome import extractors
+from heatmaps_ome.cli.summary import of_run
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.maps.faithfulness import faithfulness
 from heatmaps_ome.maps.store import read_values
@@ -28,7 +29,6 @@ from heatmaps_ome.run.progress import silent
 from heatmaps_ome.slides.artefacts import KINDS, MEASURES, artefact_sentences, evidence_on_artefacts
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.storage.digests import file_digests
-from heatmaps_ome.summary import of_run
 from heatmaps_ome.validate.result import validate
 
 

@@ -9,7 +9,7 @@ from model_files import make_parts, write_export
 from PIL import Image, ImageFilter
 from slide_files import speckled, write_slide
 
-from heatmaps_ome import cli
+from heatmaps_ome.cli import main as cli
 from heatmaps_ome.extractors.tiny import CHANNELS
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Window, network_pixels

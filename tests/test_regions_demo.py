@@ -9,11 +9,11 @@ import shapely
 from shapely.affinity import translate
 
 import heatmaps_ome
+from heatmaps_ome.cli.summary import of_run
 from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.progress import silent
-from heatmaps_ome.summary import of_run
 
 # Seeds that the training (scripts/train_demo.py) never saw; other sizes, numbers and µm per pixel.
 SLIDES = {

@@ -19,7 +19,7 @@ from report_world import (
     write_slide_folder,
 )
 
-from heatmaps_ome.cli import main
+from heatmaps_ome.cli.main import main
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.viewers.report.fitting import fitted, text_of
 from heatmaps_ome.viewers.report.page import ReportedSlide, write_report

@@ -37,7 +37,7 @@ from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
 from slide_files import speckled, write_slide
 from viewer_results import write_results
 
-from heatmaps_ome import cli
+from heatmaps_ome.cli import main as cli
 from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.errors import OptionError, ResultError
@@ -414,7 +414,7 @@ def test_no_two_options_share_a_flag():
 
 def test_validate_needs_no_torch(good):
     code = (
-        "import sys\nfrom heatmaps_ome.cli import main\n"
+        "import sys\nfrom heatmaps_ome.cli.main import main\n"
         "assert main(['validate', 'out/a', '--slide', 'a.svs']) == 0\n"
         "assert not {'torch', 'fastai', 'timm', 'pyvips', 'matplotlib'} & set(sys.modules)"
     )

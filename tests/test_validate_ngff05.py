@@ -9,7 +9,7 @@ import zarr
 from broken_results import FLAT, IMAGE, LABEL, VALUES, edited, rehash, shared_good_run
 from zarr.codecs import ZstdCodec
 
-from heatmaps_ome import cli
+from heatmaps_ome.cli import main as cli
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.validate.result import RULES, validate
 

@@ -12,7 +12,7 @@ from view_page import NARROW, opened
 from view_server import viewing
 from viewer_results import write_results
 
-from heatmaps_ome.cli import main
+from heatmaps_ome.cli.main import main
 from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP
 from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.display.rendering import Style

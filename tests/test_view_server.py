@@ -311,7 +311,7 @@ def test_a_port_that_is_taken_is_told(out):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-m", "heatmaps_ome.cli", "view", str(out), "--port", str(port)],
+            [sys.executable, "-m", "heatmaps_ome.cli.main", "view", str(out), "--port", str(port)],
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert done.returncode == 2

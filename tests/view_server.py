@@ -66,7 +66,7 @@ class Running:
 @contextmanager
 def viewing(folder: Path, *options: str):
     """Run the command on a folder until the block ends; it ends by Ctrl-C, with exit code 0."""
-    words = [sys.executable, "-m", "heatmaps_ome.cli", "view", str(folder), "--no-browser"]
+    words = [sys.executable, "-m", "heatmaps_ome.cli.main", "view", str(folder), "--no-browser"]
     process = subprocess.Popen(
         [*words, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -62,7 +62,7 @@ def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
     # As the command line does.
     with starting():
         from heatmaps_ome.run import pipeline
-    from heatmaps_ome.arguments import OptionsParser
+    from heatmaps_ome.cli.arguments import OptionsParser
     from heatmaps_ome.options import CreateOptions
 
     words = [slide, "-m", model, "-o", out, "-t", "MSIH", "--extractor-weights", weights, *more]

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import heatmaps_ome
-from heatmaps_ome.arguments import OptionsParser
+from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.errors import HeatmapsError, OptionError
 from heatmaps_ome.options import (
     ConvertOptions,
@@ -92,7 +92,7 @@ def run_create(options: CreateOptions) -> int:
     from heatmaps_ome.memory import starting
 
     with starting():
-        from heatmaps_ome import summary
+        from heatmaps_ome.cli import summary
         from heatmaps_ome.run import pipeline, progress
     shown = progress.for_stream(sys.stderr)
     try:
@@ -149,7 +149,7 @@ def info(words: Sequence[str]) -> int:
     )
     options = parser.parse_args(words)
     _log(verbose=False)
-    from heatmaps_ome.info import describe
+    from heatmaps_ome.cli.info import describe
 
     failed = False
     for path in options.paths:
