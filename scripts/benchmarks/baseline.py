@@ -2,7 +2,7 @@
 
 KatherLab's create_heatmaps.py (lines are its): all of the slide from level 0 into memory, all of
 it through the network in a few wide slices, its float copy beside it, JPEG of the slide, overlays
-enlarged to the picture by nearest neighbour. ``tests/reference.py`` has the formulas.
+enlarged to the picture by nearest neighbour. ``tests/support/reference.py`` has the formulas.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from heatmaps_ome import extractors
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.options import ConvertOptions, CreateOptions, DemoOptions, InfoOptions, flags_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 REFERENCE_FLAGS = {
     # README of KatherLab/highres-WSI-heatmaps and its last create_heatmaps.py:25-137.
     "-m", "--model-path", "-o", "--output-path", "-t", "--true-class", "--from-file", "--no-pool",

@@ -51,7 +51,7 @@ from heatmaps_ome.run.progress import silent
 from heatmaps_ome.storage.digests import file_digests, write_json
 from heatmaps_ome.validate.result import RULES, validate
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "heatmaps_ome"
 
 

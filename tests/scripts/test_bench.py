@@ -18,13 +18,13 @@ from trunks import Resnet
 
 from heatmaps_ome.demo.slide import write_demo_slide
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     """Let the jobs' own processes find the benchmarks, as scripts/bench does."""
-    folders = [str(ROOT / "scripts"), str(ROOT / "tests")]
+    folders = [str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
 
 

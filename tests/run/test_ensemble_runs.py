@@ -29,7 +29,7 @@ from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.validate.result import validate
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDS = ("fold-0.pkl", "fold-1.pkl", "fold-2.pkl")
 
 

@@ -21,7 +21,8 @@ CHILD = """
 import sys, time
 sys.path[:0] = {paths!r}
 import fake_extractors
-from heatmaps_ome import cli, extractors
+from heatmaps_ome import extractors
+from heatmaps_ome.cli import main as cli
 class Slow(fake_extractors.MeanColourTiles):
     def __call__(self, pixels, keep=None):
         time.sleep(0.3)
@@ -40,8 +41,8 @@ def test_a_killed_run_resumes_with_the_blocks_it_has(tmp_path, monkeypatch):
         "create", str(slide), "-m", str(tmp_path / "export.pkl"), "-o", str(tmp_path / "out"),
         "-t", CLASSES[0], "--extractor", "mean-colour", "--block-size", "128",
     ]  # fmt: skip
-    here = Path(__file__).parent
-    code = CHILD.format(paths=[str(here), str(here.parent)], words=words)
+    root = Path(__file__).parents[2]
+    code = CHILD.format(paths=[str(root / "tests" / "support"), str(root)], words=words)
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     kept = _wait_for_blocks(tmp_path / "out" / ".cache", child)
     child.send_signal(signal.SIGKILL)

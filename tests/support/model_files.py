@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import nn
 
-REAL_MODELS = Path(__file__).parents[2] / "shared" / "data" / "models"
+REAL_MODELS = Path(__file__).parents[3] / "shared" / "data" / "models"
 REAL_EXPORTS = (
     "katherlab-crc2022-isMSIH-export-0.pkl",
     "katherlab-crc2022-isMSIH-export-1.pkl",
