@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the pictures in viewer_configs/README.md from the demo's results.
+"""Make the pictures of the READMEs from the demo's results.
 
     .venv/bin/python scripts/make_pictures.py demo-output
     .venv/bin/python scripts/make_pictures.py demo-output --web vizarr-labels=http://localhost:3000/
@@ -28,13 +28,19 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import openslide
 import tifffile
+from matplotlib.colors import to_rgba_array
+from matplotlib.figure import Figure
 from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from matplotlib.axes import Axes
+
 PICTURES = Path(__file__).parents[1] / "viewer_configs" / "pictures"
 SIZE = (1000, 650)
+PANEL = 400
+"""Pixels across one of the pictures at the top of the README."""
 WAIT_MS = 12_000
 OPEN_PY = Path(__file__).parents[1] / "viewer_configs" / "napari" / "open.py"
 WEB = {"vizarr-labels": "Vizarr (BioNGFF)", "vizarr": "Vizarr", "avivator": "Avivator"}
@@ -140,25 +146,95 @@ def of_napari(folder: Path) -> Image.Image:
 def of_qupath(slide: Path, folder: Path) -> Image.Image:
     """Return a part of the slide with the overlay on it, each placed by its own pixel size."""
     facts = json.loads((folder / "maps.json").read_text(encoding="utf-8"))
-    shown = next(each for each in facts["maps"] if each["name"] == f"score-{facts['true_class']}")
-    with openslide.OpenSlide(slide) as opened, tifffile.TiffFile(folder / shown["overlay"]) as tiff:
+    score = next(row for row in facts["maps"] if row["name"] == f"score-{facts['true_class']}")
+    return Image.fromarray(laid_over(slide, folder / score["overlay"], (0.3, 0.3), 3.0, 0.6))
+
+
+def laid_over(
+    slide: Path,
+    overlay: Path,
+    corner: tuple[float, float],
+    zoom: float,
+    opacity: float,
+    size: tuple[int, int] = SIZE,
+) -> np.ndarray:
+    """Return a window of the slide under an overlay, each placed by its own pixel size.
+
+    Parameters
+    ----------
+    corner : tuple of float
+        The window's upper left corner, x and y, as shares of the slide's sides.
+    zoom : float
+        Level-0 pixels per pixel of the picture.
+    opacity : float
+        Factor in [0, 1] on the overlay's own opacity; 0 leaves the slide alone.
+    size : tuple of int
+        Columns and rows of the picture.
+
+    Returns
+    -------
+    (rows, cols, 3) uint8, RGB
+    """
+    width, height = size
+    with openslide.OpenSlide(slide) as opened, tifffile.TiffFile(overlay) as tiff:
         um_slide = float(opened.properties[openslide.PROPERTY_NAME_MPP_X])
         um_overlay = float(re.search(r'PhysicalSizeX="([\d.e+-]+)"', tiff.ome_metadata)[1])
-        overlay = tiff.series[0].levels[0].asarray()
-        width, height = SIZE
-        zoom = 3.0
-        left, top = (int(0.3 * side) for side in opened.dimensions)
+        colours = tiff.series[0].levels[0].asarray()
+        left, top = (int(a * side) for a, side in zip(corner, opened.dimensions, strict=True))
         region = opened.read_region((left, top), 0, (int(width * zoom), int(height * zoom)))
-    pixels = np.asarray(region.convert("RGB").resize(SIZE, Image.Resampling.LANCZOS), float)
+    pixels = np.asarray(region.convert("RGB").resize(size, Image.Resampling.LANCZOS), float)
     x = ((left + (np.arange(width) + 0.5) * zoom) * um_slide / um_overlay).astype(int)
     y = ((top + (np.arange(height) + 0.5) * zoom) * um_slide / um_overlay).astype(int)
-    rgba = overlay[np.ix_(y.clip(0, overlay.shape[0] - 1), x.clip(0, overlay.shape[1] - 1))]
-    alpha = 0.6 * rgba[..., 3:] / 255
-    return Image.fromarray(np.rint(pixels * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8))
+    rgba = colours[np.ix_(y.clip(0, colours.shape[0] - 1), x.clip(0, colours.shape[1] - 1))]
+    alpha = opacity * rgba[..., 3:] / 255
+    return np.rint(pixels * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8)
+
+
+def at_a_glance(slide: Path, folder: Path) -> Image.Image:
+    """Return the slide, two of its maps and a close-up side by side, with their colours."""
+    facts = json.loads((folder / "maps.json").read_text(encoding="utf-8"))
+    maps = {row["name"]: row for row in facts["maps"]}
+    attention, score = maps["attention"], maps[f"score-{facts['true_class']}"]
+    cols, rows = facts["slide"]["cols"], facts["slide"]["rows"]
+    size = (PANEL, round(PANEL * rows / cols))
+    whole = ((0.0, 0.0), cols / PANEL)
+    panels = [
+        ("Slide", attention, *whole, 0.0),
+        ("Attention", attention, *whole, 1.0),
+        (score["title"], score, *whole, 0.8),
+        ("Closer", score, (0.32, 0.36), cols / PANEL / 4, 0.6),
+    ]
+    figure = Figure(figsize=(13, 3.5), dpi=100)
+    for number, (title, row, corner, zoom, opacity) in enumerate(panels):
+        axes = figure.add_axes((0.006 + 0.25 * number, 0.21, 0.238, 0.7))
+        axes.imshow(laid_over(slide, folder / row["overlay"], corner, zoom, opacity, size))
+        axes.set_title(title, fontsize=15)
+        axes.set_axis_off()
+        if opacity:
+            _add_colours(axes, row)
+        else:
+            true_class = facts["true_class"]
+            text = f"prediction: {true_class} {facts['prediction'][true_class]:.3f}"
+            axes.text(0.5, -0.08, text, transform=axes.transAxes, fontsize=13, ha="center")
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return Image.open(file)
+
+
+def _add_colours(axes: Axes, row: dict[str, Any]) -> None:
+    """Draw the colour bar of a map, a row of maps.json, below a panel."""
+    bar = axes.inset_axes((0.05, -0.09, 0.9, 0.05))
+    ends = (row["lower"], row["upper"], 0.0, 1.0)
+    bar.imshow(to_rgba_array(row["colours"])[None], aspect="auto", extent=ends)
+    bar.set_yticks([])
+    ticks = np.linspace(row["lower"], row["upper"], 3)
+    # Adding zero turns "-0" into "0".
+    bar.set_xticks(ticks, [f"{round(tick, 1) + 0.0:g}" for tick in ticks])
+    bar.set_xlabel(row["quantity"], fontsize=13, labelpad=1)
 
 
 def keep(name: str, picture: Image.Image) -> None:
-    """Write a picture where the README shows it."""
+    """Write a picture where the READMEs look for it."""
     PICTURES.mkdir(exist_ok=True)
     path = PICTURES / f"{name}.jpg"
     picture.convert("RGB").save(path, quality=85, optimize=True)
@@ -174,6 +250,7 @@ def main() -> None:
     options = parser.parse_args()
     [slide] = sorted(options.run.glob("demo-slide-*.svs"))
     folder = options.run / slide.stem
+    keep("maps", at_a_glance(slide, folder))
     keep("report", of_the_report(options.run, slide.stem))
     keep("qupath", of_qupath(slide, folder))
     with served(options.run) as base:
