@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure what bfloat16 does to features and maps, against float32, and print it as Markdown.
 
-README, "Numbers", holds what this prints.
+The output is in scripts/benchmarks/README.md.
 """
 
 from __future__ import annotations

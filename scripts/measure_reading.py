@@ -5,7 +5,7 @@ The network's pixels can come from level 0 or from the coarsest level that is fi
 resampled by Pillow's bicubic filter with antialiasing (as the tiles that marugoto's models were
 trained on) or by exact area. Deviations are means over pixels or tissue cells, "SD" the standard
 deviation of the map itself; "a / b" is a ResNet-50 with weights of a seed (or those given) / the
-demo's small trained network. README, "Numbers", holds what this prints.
+demo's small trained network. The output is in scripts/benchmarks/README.md.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print the options of a command as the Markdown table that README holds.
+"""Print the options of a command as the Markdown table in heatmaps_ome/options/README.md.
 
 ``scripts/options_table.py --write`` puts it there.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from heatmaps_ome.options import GROUPS, CreateOptions
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[1] / "heatmaps_ome" / "options" / "README.md"
 BEGIN, END = "<!-- options: begin -->", "<!-- options: end -->"
 
 
@@ -20,7 +20,7 @@ def table() -> str:
     """Return the table of ``heatmaps-ome create``."""
     lines = []
     for group, title in GROUPS.items():
-        rows = [_row(each) for each in fields(CreateOptions) if each.metadata["group"] == group]
+        rows = [_row(field) for field in fields(CreateOptions) if field.metadata["group"] == group]
         if rows:
             lines += ["", f"**{group}**: {title}", "", "| option | meaning |", "|---|---|", *rows]
     return "\n".join(lines).strip()
@@ -28,17 +28,17 @@ def table() -> str:
 
 def _row(field: Field) -> str:
     """Return an option's row."""
-    said = field.metadata
-    flags = said.get("args", [f"--{field.name.replace('_', '-')}"])
-    takes = "" if field.type is bool else " " + said.get("metavar", field.name.upper())
+    metadata = field.metadata
+    flags = metadata.get("args", [f"--{field.name.replace('_', '-')}"])
+    value = "" if field.type is bool else " " + metadata.get("metavar", field.name.upper())
     if not flags[0].startswith("-"):
-        flags, takes = [said["metavar"] + " …"], ""
-    shown = ", ".join(f"`{flag}{takes}`" for flag in flags)
-    return f"| {shown} | {said['help'].replace('%%', '%')}{_default(field)} |"
+        flags, value = [metadata["metavar"] + " …"], ""
+    names = ", ".join(f"`{flag}{value}`" for flag in flags)
+    return f"| {names} | {metadata['help'].replace('%%', '%')}{_default(field)} |"
 
 
 def _default(field: Field) -> str:
-    """Return the default if it says something."""
+    """Return a note of the default, or "" if there is none or the help has it."""
     if field.default in (None, MISSING, False, ()) or "(default" in field.metadata["help"]:
         return ""
     value = field.default
@@ -46,7 +46,7 @@ def _default(field: Field) -> str:
 
 
 def main() -> None:
-    """Print the table, or write it into README."""
+    """Print the table, or write it into the README of the options."""
     if sys.argv[1:] != ["--write"]:
         print(table())
         return

@@ -1,49 +1,98 @@
-"""README and Dockerfile say what is true."""
+"""READMEs, CONTRIBUTING and Dockerfile are true."""
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import options_table
 import pytest
 
+from heatmaps_ome import options
 from heatmaps_ome.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "heatmaps_ome/**/*.md", "scripts/**/*.md", "viewer_configs/**/*.md")
+    for path in ROOT.glob(pattern)
+    if "node_modules" not in path.parts
+)
+"""Every text of the repository."""
+OPTIONS = {
+    "create": options.CreateOptions,
+    "convert-model": options.ConvertOptions,
+    "demo": options.DemoOptions,
+    "info": options.InfoOptions,
+    "validate": options.ValidateOptions,
+    "view": options.ViewOptions,
+}
+MOST_BYTES_OF_README = 10_240
 
 
-def shell_blocks():
-    return re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+def page_name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
-def commands():
-    joined = "\n".join(shell_blocks()).replace("\\\n", " ")
+def commands(page: Path = ROOT / "README.md"):
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    joined = "\n".join(blocks).replace("\\\n", " ")
     return [line.strip() for line in joined.splitlines() if line.strip()]
 
 
+ALL_COMMANDS = [(page_name(page), line) for page in PAGES for line in commands(page)]
+
+
+def test_the_texts_are_found():
+    names = {page_name(page) for page in PAGES}
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "viewer_configs/README.md"} <= names
+    assert {f"heatmaps_ome/{room}/README.md" for room in ("maps", "models", "options")} <= names
+
+
+def test_the_readme_is_short():
+    assert len(README.encode()) <= MOST_BYTES_OF_README
+
+
+def test_the_first_screen_of_readme_has_a_picture():
+    picture = re.search(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert picture is not None
+    assert README[: picture.start()].count("\n") < 10
+
+
 def test_the_option_table_is_that_of_the_options():
-    begin, end = README.index(options_table.BEGIN), README.index(options_table.END)
-    assert README[begin + len(options_table.BEGIN) : end].strip() == options_table.table(), (
+    text = options_table.README.read_text(encoding="utf-8")
+    begin, end = text.index(options_table.BEGIN), text.index(options_table.END)
+    assert text[begin + len(options_table.BEGIN) : end].strip() == options_table.table(), (
         "run scripts/options_table.py --write"
     )
 
 
-def test_every_command_of_readme_exists_and_its_options_parse():
-    for line in commands():
-        program, *words = line.split()
-        if program.startswith("scripts/"):
-            assert (ROOT / program).is_file()
-        elif program == "heatmaps-ome":
-            assert words[0] in cli.COMMANDS
-            if words[0] == "create":
-                options = cli.OptionsParser(cli.CreateOptions, "x", "").parse_args(words[1:])
-                assert options.true_class == "MSIH"
-        elif program.endswith("python"):
-            assert (ROOT / words[0]).is_file()
+def test_every_command_of_the_program_has_its_options_here():
+    assert set(OPTIONS) == set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize(("page", "line"), ALL_COMMANDS, ids=lambda text: str(text)[:60])
+def test_every_command_of_the_texts_exists_and_its_options_parse(page, line):
+    program, *words = line.split()
+    if program.startswith("scripts/"):
+        assert (ROOT / program).is_file()
+    elif program == "heatmaps-ome":
+        parser = cli.OptionsParser(OPTIONS[words[0]], "x", "")
+        parsed = parser.parse_args(words[1:])
+        if words[0] == "create":
+            assert parsed.true_class == "MSIH"
+    elif program.endswith("python"):
+        if words[:2] == ["-m", "pytest"]:
+            assert all((ROOT / word).exists() for word in words[2:])
         else:
-            assert program in ("pip", "docker"), line
+            # The scripts for viewers lie in the results, as they are in viewer_configs.
+            assert (ROOT / words[0].replace("OUT/viewers/", "viewer_configs/")).is_file()
+    elif program == "source":
+        assert words == [".venv/bin/activate"]
+    else:
+        assert program in ("pip", "docker"), line
 
 
 @pytest.mark.parametrize("script", ["install", "demo", "test", "check"])
@@ -58,9 +107,39 @@ def test_ci_runs_the_command_that_readme_gives():
     assert "scripts/test" in commands()
 
 
-def test_links_of_readme_lead_somewhere():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_python_blocks_parse(page):
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        compile(block, page, "exec")
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def test_every_readme_is_reached_from_the_first_one():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            linked = (page.parent / target).resolve()
+            if linked.suffix == ".md" and linked not in reached:
+                waiting.append(linked)
+    assert {page for page in PAGES if page.name == "README.md"} <= reached
 
 
 def docker_lines():
@@ -77,7 +156,7 @@ def test_docker_copies_only_files_that_exist():
 
 def test_docker_installs_as_readme_says():
     assert "RUN pip install ." in docker_lines()
-    assert "pip install ." in commands()
+    assert "`pip install .`" in README
 
 
 def test_docker_has_both_targets_and_the_references_entry_point():

@@ -14,8 +14,8 @@ WIDE_GAP = 0.1
 """Difference in a class's probability from which on a slide is warned of.
 
 What else may differ from the training (the level that is read, the precision) moves scores by 0.02
-at most: see Numbers in the README. A tenth is far beyond that, and enough to take a slide across
-a threshold of decision that it was not close to.
+at most: see scripts/benchmarks/README.md. A tenth is far beyond that, and enough to take a slide
+across a threshold of decision that it was not close to.
 """
 
 

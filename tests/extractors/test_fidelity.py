@@ -356,6 +356,7 @@ DIFFERENCES = {
 
 
 def test_readme_names_every_difference_that_a_test_holds_and_no_other():
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    page = Path(__file__).parents[2] / "scripts" / "README.md"
+    text = page.read_text(encoding="utf-8")
     section = text.split("## `create_heatmaps.py`")[1].split("\n## ")[0]
     assert re.findall(r"^- \*\*(.+?)\.\*\*", section, re.MULTILINE) == list(DIFFERENCES)
