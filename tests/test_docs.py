@@ -107,6 +107,15 @@ def test_ci_runs_the_command_that_readme_gives():
     assert "scripts/test" in commands()
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name in ("README.md", "CONTRIBUTING.md")], ids=page_name
+)
+def test_texts_are_in_plain_english(page):
+    text = page.read_text(encoding="utf-8")
+    stilted = r"(?:^|[.:;] )Of [a-z0-9]|\b(?:[Ss]aid|[Tt]old)\b|by the piece that|[Oo]ne sees"
+    assert re.findall(stilted, text, re.MULTILINE) == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_python_blocks_parse(page):
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
