@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.ensemble import agreement
-from heatmaps_ome.slides.artefacts import artefact_sentences
 from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewers.report.page import INDEX
 

@@ -22,6 +22,7 @@ from heatmaps_ome.export import REGISTRY, load_exporters
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
+from heatmaps_ome.maps.kinds import ATTENTION, SCORE
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.delivery import Look, put_in_place, slide_record, slide_result, write_formats
@@ -113,9 +114,7 @@ def marked_maps(slide: SlideReader) -> HeatmapSet:
         grid=GRID,
         classes=CLASSES,
         tissue=tissue,
-        attention=attention,
-        scores=scores,
-        contributions=None,
+        maps={ATTENTION: attention, SCORE: scores},
         logits=np.zeros(len(CLASSES)),
         prediction=np.full(len(CLASSES), 1 / len(CLASSES)),
     )
@@ -209,9 +208,7 @@ def _scaling(origin: dict[str, Any]) -> CohortScaling:
         extractor_digest=digest,
         quantiles=Quantiles(),
         classes=CLASSES,
-        attention=Range(0.0, 1.0),
-        scores=(Range(0.0, 1.0),) * len(CLASSES),
-        contributions=(),
+        ranges={ATTENTION: (Range(0.0, 1.0),), SCORE: (Range(0.0, 1.0),) * len(CLASSES)},
         slides=1,
         cells=len(LANDMARKS),
     )

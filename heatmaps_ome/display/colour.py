@@ -52,6 +52,11 @@ def quantised(values: np.ndarray, shown: Range) -> np.ndarray:
     return np.where(np.isnan(position), 0, levels).astype(np.uint8)
 
 
+def opacity(alpha: np.ndarray) -> np.ndarray:
+    """Return alpha in [0, 1] as uint8."""
+    return np.rint(alpha * 255).astype(np.uint8)
+
+
 def level_values(shown: Range) -> np.ndarray:
     """Return the value that each level stands for: (256,) float32, NaN for level 0."""
     steps = np.linspace(shown.lower, shown.upper, N_LEVELS, dtype=np.float64)

@@ -5,21 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.maps.kinds import KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import numpy as np
 
     from heatmaps_ome.geometry import Grid
-
-TISSUE = "tissue"
-"""Name of the map of the foreground, which is a label only: every other map shows it too."""
-WINNER = "winner"
-"""Name of the map of the class with the highest score."""
-MARGIN = "margin"
-"""Begin of the name of the map of how far a class is ahead: "margin-MSIH"."""
-ARTEFACTS = "artefacts"
-"""Name of the map of artefacts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +22,18 @@ class DisplayMap:
     Attributes
     ----------
     name : str
-        Names the files and labels: "attention", "score-MSIH", "contribution-MSIH",
-        "leave-one-out-MSIH", "winner", "margin-MSIH", "tissue", "artefacts".
+        Names the files and labels: "attention", "score-MSIH"; not to be parsed, as classes may
+        have any names.
+    kind : str
+        Key of the map's kind (see `kinds`): "score".
+    class_name : str or None
+        The class that it is of; None for a map of all classes.
     title : str
         For people: "Attention", "Score of MSIH".
     quantity : str
         What the numbers are, with their unit: "attention (logit)", "probability of MSIH".
+    unit : str
+        Of the values: "logit", "probability"; empty for categories.
     grid : Grid
         Where the cells lie.
     levels : (rows, cols) uint8
@@ -66,8 +65,11 @@ class DisplayMap:
     """
 
     name: str
+    kind: str
+    class_name: str | None
     title: str
     quantity: str
+    unit: str
     grid: Grid
     levels: np.ndarray
     values: np.ndarray
@@ -83,11 +85,19 @@ class DisplayMap:
     note: str = ""
     categories: tuple[str, ...] = ()
 
-    def facts(self) -> dict[str, Any]:
-        """Return what one must know to read the map's colours, for the files that show it."""
+    @property
+    def kind_title(self) -> str:
+        """The kind's title, by which viewers group maps."""
+        return KINDS[self.kind].title
+
+    def label_facts(self) -> dict[str, Any]:
+        """Return what one must know to read the map's colours, for the label that shows it."""
         return {
+            "kind": self.kind,
+            "class": self.class_name,
             "title": self.title,
             "quantity": self.quantity,
+            "unit": self.unit,
             "colour_map": self.colour_map,
             "lower": self.lower,
             "upper": self.upper,
@@ -95,7 +105,35 @@ class DisplayMap:
             "categories": list(self.categories),
         }
 
+    def facts(self) -> dict[str, Any]:
+        """Return what the map is and how it is drawn, for viewers; all but colours and opacity.
+
+        ``levels`` are the values of the first and the last colour, between which the others lie
+        evenly, None for categories; ``range`` has the values at the ends of the colour bar.
+        """
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "kind_title": self.kind_title,
+            "class": self.class_name,
+            "title": self.title,
+            "quantity": self.quantity,
+            "unit": self.unit,
+            "colour_map": self.colour_map,
+            "levels": None
+            if KINDS[self.kind].scale == "categories"
+            else {"lower": self.values[1], "upper": self.values[-1]},
+            "range": {
+                "lower": self.lower,
+                "upper": self.upper,
+                "middle": self.middle,
+                "ends": list(self.ends),
+            },
+            "categories": list(self.categories),
+            "note": self.note,
+        }
+
 
 def pictured(maps: Iterable[DisplayMap]) -> list[DisplayMap]:
-    """Return the maps that overlays and pictures are made of: all but tissue and artefacts."""
-    return [shown for shown in maps if shown.name not in (TISSUE, ARTEFACTS)]
+    """Return the maps that overlays and pictures are made of."""
+    return [shown for shown in maps if KINDS[shown.kind].pictured]

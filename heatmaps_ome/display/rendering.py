@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.display.colour import N_LEVELS, level_colours, level_values, quantised
-from heatmaps_ome.display.display_map import TISSUE, DisplayMap
+from heatmaps_ome.display.categories import category_map
+from heatmaps_ome.display.colour import N_LEVELS, level_colours, level_values, opacity, quantised
+from heatmaps_ome.display.display_map import DisplayMap
 from heatmaps_ome.display.scaling import CohortScaling, Range
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.maps.ensemble import SPREAD, score_spread
-from heatmaps_ome.maps.heatmap_set import class_keys
+from heatmaps_ome.maps.channels import unit_of
+from heatmaps_ome.maps.heatmap_set import map_name
+from heatmaps_ome.maps.kinds import KINDS, MapKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
@@ -49,42 +51,65 @@ class Style:
     like_reference: bool = False
     leave_one_out: bool = False
 
+    def colour_map(self, kind: MapKind) -> str:
+        """Return the matplotlib colour map of a kind of quantity."""
+        return {
+            "attention": self.attention_map,
+            "score": self.score_map,
+            "contribution": self.contribution_map,
+            "spread": self.spread_map,
+        }[kind.palette]
+
+    def alpha(self, kind: MapKind) -> float:
+        """Return the greatest opacity of a kind's maps, in [0, 1]."""
+        return self.score_alpha if kind.fades else self.attention_alpha
+
 
 def display_maps(
-    heatmaps: HeatmapSet, scaling: CohortScaling, style: Style, classes: Sequence[str]
+    heatmaps: HeatmapSet,
+    scaling: CohortScaling,
+    style: Style,
+    classes: Sequence[str],
+    true_class: str,
 ) -> tuple[DisplayMap, ...]:
-    """Return the maps of a slide made ready for viewers.
+    """Return the maps of a slide made ready for viewers, in the order in which they are listed.
 
-    The attention map has one opacity throughout; all others are as opaque as the attention is high
-    (create_heatmaps.py:443), so that only what counts is seen.
+    The attention map has one opacity throughout; most others are as opaque as the attention is
+    high (create_heatmaps.py:443), so that only what counts is seen.
 
     Parameters
     ----------
     classes : sequence of str
         The classes to draw, a part of the model's.
+    true_class : str
+        The one drawn hot.
     """
-    attended = np.nan_to_num(scaling.attention.position(heatmaps.attention))
-    fall = heatmaps.falls if style.leave_one_out else None
-    spread = score_spread(heatmaps)
-    maps = [_attention(heatmaps, scaling, style)]
-    for name in classes:
-        index = heatmaps.classes.index(name)
-        maps.append(_score(heatmaps, scaling, style, index, attended))
-        if heatmaps.contributions is not None:
-            shown, values = scaling.contributions[index], heatmaps.contributions[index]
-            signed = _signed(heatmaps, values, shown, style, attended)
-            maps.append(_contribution(signed, heatmaps.classes, index))
-        if fall is not None:
-            signed = _signed(heatmaps, fall[index], scaling.leave_one_out[index], style, attended)
-            maps.append(_leave_one_out(signed, heatmaps.classes, index))
-        if spread is not None:
-            maps.append(_spread(heatmaps, spread[index], scaling, style, attended, index))
-    maps = [_of_several(each, heatmaps) for each in maps]
-    maps.append(_tissue(heatmaps))
-    return tuple(as_reference_drew(each) for each in maps) if style.like_reference else tuple(maps)
+    drawing = _Drawing(heatmaps, scaling, style)
+    maps = [
+        shown
+        for kind, class_name in _wanted(style, classes, true_class)
+        if (shown := drawing.drawn(kind, class_name)) is not None
+    ]
+    return tuple(map(as_reference_drew, maps)) if style.like_reference else tuple(maps)
 
 
-_TISSUE_ALPHA = 0.5
+def _wanted(
+    style: Style, classes: Sequence[str], true_class: str
+) -> Iterator[tuple[MapKind, str | None]]:
+    """Yield what to draw in the table's order, but class by class for kinds of every class."""
+    kinds = list(KINDS.values())
+    asked = ("every class", "on request") if style.leave_one_out else ("every class",)
+    classwise = [kind for kind in kinds if kind.drawn in asked]
+    first = kinds.index(classwise[0])
+    yield from ((kind, None) for kind in kinds[:first])
+    yield from ((kind, name) for name in classes for kind in classwise)
+    for kind in kinds[first:]:
+        if kind.drawn == "once":
+            yield kind, None
+        elif kind.drawn == "true class":
+            yield kind, true_class
+
+
 _AS_REFERENCE = "as create_heatmaps.py drew it, down-right of its true place"
 
 
@@ -106,160 +131,95 @@ def reference_score_range(shown: Range, n_classes: int) -> Range:
     return Range(chance - 2 * reach * chance, chance + 2 * reach * (1 - chance))
 
 
-def _attention(heatmaps: HeatmapSet, scaling: CohortScaling, style: Style) -> DisplayMap:
-    """Return the attention map between the cohort's quantiles."""
-    shown = scaling.attention
-    return DisplayMap(
-        name="attention",
-        title="Attention",
-        quantity="attention (logit)",
-        grid=heatmaps.grid,
-        levels=quantised(heatmaps.attention, shown),
-        values=level_values(shown),
-        colours=level_colours(np.linspace(0, 1, N_LEVELS), style.attention_map),
-        opacity=opacity(heatmaps.tissue * style.attention_alpha),
-        colour_map=style.attention_map,
-        lower=shown.lower,
-        upper=shown.upper,
-        alpha=style.attention_alpha,
-    )
+class _Drawing:
+    """Draws the maps of a slide one by one."""
+
+    def __init__(self, heatmaps: HeatmapSet, scaling: CohortScaling, style: Style) -> None:
+        self._heatmaps, self._scaling, self._style = heatmaps, scaling, style
+        self._attended = np.nan_to_num(scaling.attention.position(heatmaps.attention))
+
+    def drawn(self, kind: MapKind, class_name: str | None) -> DisplayMap | None:
+        """Return a map, or None if the slide has none or the scaling no range for it."""
+        values = self._heatmaps.map(kind.key, class_name)
+        if values is None:
+            return None
+        if kind.scale == "categories":
+            return category_map(self._heatmaps, kind, values, self._style.alpha(kind))
+        cohort, whole = self._scaling.range_of(kind.key, class_name), None
+        if kind.levels is not None:
+            whole = Range(*kind.levels)
+        shown = cohort or whole
+        if shown is None:
+            return None
+        if self._style.like_reference and kind.scale == "around chance":
+            shown = reference_score_range(shown, len(self._heatmaps.classes))
+        return self._quantity(kind, class_name, values, (shown, whole or shown))
+
+    def _quantity(
+        self,
+        kind: MapKind,
+        class_name: str | None,
+        values: np.ndarray,
+        ranges: tuple[Range, Range],
+    ) -> DisplayMap:
+        """Return a map of numbers.
+
+        Parameters
+        ----------
+        values : (rows, cols) float32
+        ranges : tuple of two Range
+            At the ends of the colour map, and of the first and last level.
+        """
+        heatmaps, style = self._heatmaps, self._style
+        shown, whole = ranges
+        steps = level_values(whole)
+        positions = np.linspace(0, 1, N_LEVELS) if shown == whole else shown.position(steps[1:])
+        index = 0 if class_name is None else heatmaps.classes.index(class_name)
+        words = self._words(class_name)
+        alpha = style.alpha(kind)
+        return DisplayMap(
+            name=map_name(kind.key, heatmaps.classes, index),
+            kind=kind.key,
+            class_name=class_name,
+            title=kind.map_title.format_map(words),
+            quantity=self._quantity_text(kind).format_map(words),
+            unit=unit_of(kind, heatmaps),
+            grid=heatmaps.grid,
+            levels=quantised(values, whole),
+            values=steps,
+            colours=level_colours(positions, style.colour_map(kind)),
+            opacity=opacity((self._attended if kind.fades else heatmaps.tissue) * alpha),
+            colour_map=style.colour_map(kind),
+            lower=shown.lower,
+            upper=shown.upper,
+            middle=self._middle(kind),
+            ends=(kind.ends[0].format_map(words), kind.ends[1].format_map(words)),
+            alpha=alpha,
+            fades=kind.fades,
+        )
+
+    def _words(self, class_name: str | None) -> dict[str, str]:
+        """Return what the texts of a kind may name."""
+        rivals = [name for name in self._heatmaps.classes if name != class_name]
+        return {
+            "name": class_name or "",
+            "rivals": " or ".join(rivals) if len(rivals) <= _MOST_NAMED else "another class",
+        }
+
+    def _quantity_text(self, kind: MapKind) -> str:
+        """Return a kind's quantity, with the number of models where it is taken over several."""
+        n_models = len(self._heatmaps.members)
+        if not n_models or not (kind.stored or kind.spread_of):
+            return kind.quantity
+        over = " over" if kind.spread_of else ", mean of"
+        return f"{kind.means[0] or kind.quantity}{over} {n_models} models"
+
+    def _middle(self, kind: MapKind) -> float | None:
+        """Return the value to mark on a diverging colour map."""
+        if kind.scale == "around chance":
+            return 1 / len(self._heatmaps.classes)
+        return 0.0 if kind.scale == "around zero" else None
 
 
-def _score(
-    heatmaps: HeatmapSet, scaling: CohortScaling, style: Style, index: int, attended: np.ndarray
-) -> DisplayMap:
-    """Return a class's score map: levels over [0, 1], colours over the cohort's range."""
-    name, shown, whole = heatmaps.classes[index], scaling.scores[index], Range(0.0, 1.0)
-    if style.like_reference:
-        shown = reference_score_range(shown, len(heatmaps.classes))
-    values = level_values(whole)
-    return DisplayMap(
-        name=f"score-{class_keys(heatmaps.classes)[index]}",
-        title=f"Score of {name}",
-        quantity=f"probability of {name}",
-        grid=heatmaps.grid,
-        levels=quantised(heatmaps.scores[index], whole),
-        values=values,
-        colours=level_colours(shown.position(values[1:]), style.score_map),
-        opacity=opacity(attended * style.score_alpha),
-        colour_map=style.score_map,
-        lower=shown.lower,
-        upper=shown.upper,
-        middle=1 / len(heatmaps.classes),
-        alpha=style.score_alpha,
-        fades=True,
-    )
-
-
-def _contribution(signed: DisplayMap, classes: Sequence[str], index: int) -> DisplayMap:
-    """Return a class's contribution map."""
-    return replace(
-        signed,
-        name=f"contribution-{class_keys(classes)[index]}",
-        title=f"Contribution to {classes[index]}",
-        quantity=f"share of the slide's {classes[index]} logit",
-        ends=_for_and_against(classes[index]),
-    )
-
-
-def _leave_one_out(signed: DisplayMap, classes: Sequence[str], index: int) -> DisplayMap:
-    """Return a class's leave-one-out map."""
-    return replace(
-        signed,
-        name=f"leave-one-out-{class_keys(classes)[index]}",
-        title=f"Leave-one-out of {classes[index]}",
-        quantity=f"fall of the slide's {classes[index]} probability without the cell",
-        ends=_for_and_against(classes[index]),
-    )
-
-
-def _for_and_against(name: str) -> tuple[str, str]:
-    """Return what cells below and above zero speak for."""
-    return f"against {name}", f"for {name}"
-
-
-def _signed(
-    heatmaps: HeatmapSet, values: np.ndarray, shown: Range, style: Style, attended: np.ndarray
-) -> DisplayMap:
-    """Return a map around zero that has no name yet."""
-    return DisplayMap(
-        name="",
-        title="",
-        quantity="",
-        grid=heatmaps.grid,
-        levels=quantised(values, shown),
-        values=level_values(shown),
-        colours=level_colours(np.linspace(0, 1, N_LEVELS), style.contribution_map),
-        opacity=opacity(attended * style.score_alpha),
-        colour_map=style.contribution_map,
-        lower=shown.lower,
-        upper=shown.upper,
-        middle=0.0,
-        alpha=style.score_alpha,
-        fades=True,
-    )
-
-
-def _spread(
-    heatmaps: HeatmapSet,
-    values: np.ndarray,
-    scaling: CohortScaling,
-    style: Style,
-    attended: np.ndarray,
-    index: int,
-) -> DisplayMap:
-    """Return how far several models' scores of a class spread: from none to the cohort's bound."""
-    name, shown = heatmaps.classes[index], scaling.spread[index]
-    return DisplayMap(
-        name=f"{SPREAD}score-{class_keys(heatmaps.classes)[index]}",
-        title=f"Spread of score of {name}",
-        quantity=f"standard deviation of the probability of {name}",
-        grid=heatmaps.grid,
-        levels=quantised(values, shown),
-        values=level_values(shown),
-        colours=level_colours(np.linspace(0, 1, N_LEVELS), style.spread_map),
-        opacity=opacity(attended * style.score_alpha),
-        colour_map=style.spread_map,
-        lower=shown.lower,
-        upper=shown.upper,
-        alpha=style.score_alpha,
-        fades=True,
-    )
-
-
-def _of_several(shown: DisplayMap, heatmaps: HeatmapSet) -> DisplayMap:
-    """Return a map whose quantity says over how many models it is taken, if over several."""
-    if not heatmaps.members:
-        return shown
-    quantity = shown.quantity
-    if shown.name == "attention":
-        quantity = "attention (log of weight over mean weight)"
-    over = " over" if shown.name.startswith(SPREAD) else ", mean of"
-    return replace(shown, quantity=f"{quantity}{over} {len(heatmaps.members)} models")
-
-
-def _tissue(heatmaps: HeatmapSet) -> DisplayMap:
-    """Return the foreground as a map with one level."""
-    colours = np.zeros((N_LEVELS + 1, 4), np.uint8)
-    colours[1] = (0, 158, 115, 255)
-    values = np.full(N_LEVELS + 1, np.nan, np.float32)
-    values[1] = 1
-    return DisplayMap(
-        name=TISSUE,
-        title="Tissue",
-        quantity="tissue",
-        grid=heatmaps.grid,
-        levels=heatmaps.tissue.astype(np.uint8),
-        values=values,
-        colours=colours,
-        opacity=opacity(heatmaps.tissue * _TISSUE_ALPHA),
-        colour_map="tissue",
-        lower=0.0,
-        upper=1.0,
-        alpha=_TISSUE_ALPHA,
-    )
-
-
-def opacity(alpha: np.ndarray) -> np.ndarray:
-    """Return alpha in [0, 1] as uint8."""
-    return np.rint(alpha * 255).astype(np.uint8)
+_MOST_NAMED = 2
+"""Rivals of a class that are named; more are "another class"."""

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.errors import ScalingError
-from heatmaps_ome.maps.ensemble import score_spread
-from heatmaps_ome.maps.winner import maps_left_out, margins
+from heatmaps_ome.maps.kinds import ATTENTION, KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.maps.kinds import MapKind
 
 
 @dataclass(frozen=True)
@@ -89,24 +90,12 @@ class CohortScaling:
     quantiles : Quantiles
         What the ranges were fitted to.
     classes : tuple of str
-        The model's classes, in the order of ``scores``.
-    attention : Range
-        Of the attention logit.
-    scores : tuple of Range
-        Of each class's score, around chance.
-    contributions : tuple of Range
-        Of each class's contribution, around zero; empty where there are none.
+        The model's classes.
+    ranges : mapping of kind → tuple of Range
+        Of each kind of quantity that the slides have (see `kinds`): one per class, in the order of
+        ``classes``, or a single one. Files of earlier versions lack kinds that came later.
     slides, cells : int
         How many were fitted to.
-    leave_one_out : tuple of Range
-        Of the fall of each class's probability without a cell, around zero; empty where there are
-        none, and in files of format 1.
-    spread : tuple of Range
-        Of the standard deviation over several models of each class's score, from zero; empty for a
-        single model.
-    margins : tuple of Range
-        Of how far each class's score is above that of its strongest rival, around zero; empty where
-        no margin is drawn, and in files of formats 1 and 2.
     """
 
     cohort: str
@@ -114,25 +103,25 @@ class CohortScaling:
     extractor_digest: str
     quantiles: Quantiles
     classes: tuple[str, ...]
-    attention: Range
-    scores: tuple[Range, ...]
-    contributions: tuple[Range, ...]
+    ranges: Mapping[str, tuple[Range, ...]]
     slides: int
     cells: int
-    leave_one_out: tuple[Range, ...] = ()
-    spread: tuple[Range, ...] = ()
-    margins: tuple[Range, ...] = ()
 
-    def score(self, class_name: str) -> Range:
-        """Return the range of a class's score."""
-        return self.scores[self.classes.index(class_name)]
+    @property
+    def attention(self) -> Range:
+        """The range of the attention, over which other maps fade."""
+        return self.ranges[ATTENTION][0]
+
+    def range_of(self, kind: str, class_name: str | None = None) -> Range | None:
+        """Return the range of a kind's map of a class, or of all classes; None if unknown."""
+        found = self.ranges.get(kind)
+        if not found:
+            return None
+        return found[0 if class_name is None else self.classes.index(class_name)]
 
     def record(self) -> dict[str, Any]:
-        """Return all of it as plain JSON values; of a single model nothing is said of a spread."""
-        said = asdict(self)
-        if not self.spread:
-            del said["spread"]
-        return said
+        """Return all of it as plain JSON values."""
+        return asdict(self)
 
     def save(self, path: Path) -> None:
         """Write the scaling as JSON, replacing the file as a whole."""
@@ -180,26 +169,37 @@ class CohortScaling:
                 )
 
 
-_FORMAT = "heatmaps-ome scaling 3"
-_FORMATS = ("heatmaps-ome scaling 1", "heatmaps-ome scaling 2", _FORMAT)
-"""The first has no ranges of leave-one-out, the first two none of margins and of a spread."""
+_FORMAT = "heatmaps-ome scaling 4"
+_EARLIER_FORMATS = tuple(f"heatmaps-ome scaling {number}" for number in (1, 2, 3))
+_EARLIER_KEYS = {
+    "attention": "attention",
+    "scores": "score",
+    "contributions": "contribution",
+    "leave_one_out": "leave-one-out",
+    "spread": "sd-score",
+    "margins": "margin",
+}
+"""Where formats 1 to 3 had the ranges of a kind; the first lacked leave-one-out, the first two
+margins and the spread."""
 
 
 def _from_json(found: dict[str, Any]) -> CohortScaling:
     """Return the scaling that JSON describes; any misfit is a ValueError, KeyError or TypeError."""
-    if found.pop("format") not in _FORMATS:
+    form = found.pop("format")
+    if form in _EARLIER_FORMATS:
+        ranges = {kind: found.pop(key, ()) for key, kind in _EARLIER_KEYS.items()}
+        ranges[ATTENTION] = [ranges[ATTENTION]]
+    elif form == _FORMAT:
+        ranges = found.pop("ranges")
+    else:
         raise ValueError("another format")
+    read = {kind: tuple(Range(**one) for one in several) for kind, several in ranges.items()}
     return CohortScaling(
         **{
             **found,
             "quantiles": Quantiles(**found["quantiles"]),
             "classes": tuple(found["classes"]),
-            "attention": Range(**found["attention"]),
-            "scores": tuple(Range(**each) for each in found["scores"]),
-            "contributions": tuple(Range(**each) for each in found["contributions"]),
-            "leave_one_out": tuple(Range(**each) for each in found.get("leave_one_out", ())),
-            "spread": tuple(Range(**each) for each in found.get("spread", ())),
-            "margins": tuple(Range(**each) for each in found.get("margins", ())),
+            "ranges": {kind: several for kind, several in read.items() if several},
         }
     )
 
@@ -209,28 +209,18 @@ class ScalingFit:
 
     def __init__(self, quantiles: Quantiles) -> None:
         self._quantiles = quantiles
-        self._attention: list[np.ndarray] = []
-        self._scores: list[np.ndarray] = []
-        self._contributions: list[np.ndarray] = []
-        self._falls: list[np.ndarray] = []
-        self._spread: list[np.ndarray] = []
-        self._margins: list[np.ndarray] = []
+        self._cells: dict[str, list[np.ndarray]] = {
+            key: [] for key, kind in KINDS.items() if kind.scale != "categories"
+        }
         self._classes: tuple[str, ...] = ()
 
     def add(self, heatmaps: HeatmapSet) -> None:
         """Take a slide's tissue cells in."""
         self._classes = heatmaps.classes
-        self._attention.append(heatmaps.attention[heatmaps.tissue])
-        self._scores.append(heatmaps.scores[:, heatmaps.tissue])
-        if heatmaps.contributions is not None:
-            self._contributions.append(heatmaps.contributions[:, heatmaps.tissue])
-        if heatmaps.falls is not None:
-            self._falls.append(heatmaps.falls[:, heatmaps.tissue])
-        spread = score_spread(heatmaps)
-        if spread is not None:
-            self._spread.append(spread[:, heatmaps.tissue])
-        if "margin" not in maps_left_out(heatmaps.classes):
-            self._margins.append(margins(heatmaps.scores[:, heatmaps.tissue]))
+        for key, parts in self._cells.items():
+            values = heatmaps.values(key)
+            if values is not None:
+                parts.append(values[..., heatmaps.tissue])
 
     def fit(self, cohort: str, model_digest: str, extractor_digest: str) -> CohortScaling:
         """Return the scaling of all cells so far.
@@ -238,37 +228,39 @@ class ScalingFit:
         Cells that are not finite are left out; no cells at all, or cells that are all alike,
         give a range around them that is wide enough to divide by.
         """
-        attention = np.concatenate([*self._attention, np.empty(0, np.float32)])
-        chance = 1 / max(1, len(self._classes))
+        attention = self._cells[ATTENTION]
+        ranges = {key: tuple(self._ranges(KINDS[key], parts)) for key, parts in self._cells.items()}
         return CohortScaling(
             cohort=cohort,
             model_digest=model_digest,
             extractor_digest=extractor_digest,
             quantiles=self._quantiles,
             classes=self._classes,
-            attention=_between(
-                attention, self._quantiles.attention_lower, self._quantiles.attention_upper
-            ),
-            scores=tuple(
-                _around(each, chance, self._quantiles.score) for each in _joined(self._scores)
-            ),
-            contributions=self._around_zero(self._contributions),
-            slides=len(self._attention),
-            cells=attention.size,
-            leave_one_out=self._around_zero(self._falls),
-            # No deviation is below zero: the upper half of a range around it is that from it.
-            spread=tuple(Range(0.0, each.upper) for each in self._around_zero(self._spread)),
-            margins=self._around_zero(self._margins),
+            ranges={key: found for key, found in ranges.items() if found},
+            slides=len(attention),
+            cells=sum(part.size for part in attention),
         )
 
-    def _around_zero(self, parts: list[np.ndarray]) -> tuple[Range, ...]:
-        """Return the range of each class's values around zero."""
-        return tuple(_around(each, 0.0, self._quantiles.score) for each in _joined(parts))
+    def _ranges(self, kind: MapKind, parts: list[np.ndarray]) -> Iterator[Range]:
+        """Yield the range of each class's values, or of the one map of all classes."""
+        if not parts:
+            # Colours of no cells at all: a cohort may have no tissue.
+            if kind.key == ATTENTION:
+                yield Range(0.0, 1.0)
+            return
+        joined = np.concatenate(parts, axis=-1)
+        for values in joined if kind.per_class else (joined,):
+            yield self._range(kind, values)
 
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Return (classes, n) values joined along the cells."""
-    return np.concatenate(parts, axis=1) if parts else np.empty((0, 0), np.float32)
+    def _range(self, kind: MapKind, values: np.ndarray) -> Range:
+        """Return the range of some (n,) values by the kind's rule."""
+        quantiles = self._quantiles
+        if kind.scale == "quantiles":
+            return _between(values, quantiles.attention_lower, quantiles.attention_upper)
+        middle = 1 / max(1, len(self._classes)) if kind.scale == "around chance" else 0.0
+        found = _around(values, middle, quantiles.score)
+        # No deviation is below zero: the upper half of a range around it is that from it.
+        return Range(0.0, found.upper) if kind.scale == "from zero" else found
 
 
 def _between(values: np.ndarray, lower: float, upper: float) -> Range:

@@ -17,7 +17,7 @@ import numpy as np
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.maps.ensemble import measured, measurements
+from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.slides.artefacts import KINDS
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _write_csv(heatmaps: HeatmapSet, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         last = [ARTEFACT] if heatmaps.artefacts is not None else []
-        writer.writerow([*_PLACE, "class", *measurements(heatmaps).values(), *last])
+        writer.writerow([*_PLACE, "class", *(name for name, _ in _measured(heatmaps)), *last])
         for cells in _chunks(heatmaps):
             predicted = [names[index] for index in cells.classes]
             columns = (*cells.l0_places, predicted, *cells.values, *cells.artefacts)
@@ -133,7 +133,7 @@ def _write_geojson(heatmaps: HeatmapSet, path: Path) -> None:
         {"name": qupath_class(name), "color": list(bytes.fromhex(colours[name][1:]))}
         for name in heatmaps.classes
     ]
-    ending, names = "", list(measurements(heatmaps).values())
+    ending, names = "", [name for name, _ in _measured(heatmaps)]
     with path.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
         for cells in _chunks(heatmaps):
@@ -170,7 +170,7 @@ def _features(
 
 def _chunks(heatmaps: HeatmapSet) -> Iterator[_Cells]:
     """Yield the tissue cells, row by row, some at a time."""
-    channels = [channel.reshape(-1) for channel in measured(heatmaps)]
+    planes = [values.reshape(-1) for _, values in _measured(heatmaps)]
     (tops, heights), (lefts, widths) = (
         _sides(edges, limit)
         for edges, limit in zip(heatmaps.grid.l0_edges(), heatmaps.slide_shape, strict=True)
@@ -184,8 +184,17 @@ def _chunks(heatmaps: HeatmapSet) -> Iterator[_Cells]:
             side[index].tolist()
             for side, index in ((lefts, cols), (tops, rows), (widths, cols), (heights, rows))
         )
-        values = [_texts(channel[cells]) for channel in channels]
+        values = [_texts(plane[cells]) for plane in planes]
         yield _Cells(places, _predicted(heatmaps, cells), values, _artefacts(heatmaps, cells))
+
+
+def _measured(heatmaps: HeatmapSet) -> list[tuple[str, np.ndarray]]:
+    """Return the maps that tables have, (rows, cols) float32, with their names there."""
+    return [
+        (channel.measurement, channel.values)
+        for channel in channels(heatmaps)
+        if channel.measurement is not None
+    ]
 
 
 def _sides(l0_edges: np.ndarray, l0_limit: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ import numpy as np
 from heatmaps_ome.storage.digests import file_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
@@ -121,6 +122,11 @@ def _add(value: Any, digest: hashlib._Hash) -> None:
         for each in fields(value):
             digest.update(each.name.encode())
             _add(getattr(value, each.name), digest)
+    elif isinstance(value, Mapping):
+        digest.update(str(len(value)).encode())
+        for key, part in value.items():
+            digest.update(f"{key!r}:".encode())
+            _add(part, digest)
     elif isinstance(value, tuple | list):
         digest.update(str(len(value)).encode())
         for each in value:

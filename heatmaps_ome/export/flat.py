@@ -110,7 +110,7 @@ def _attributes(
             "slide": slide_facts(result),
             "map": {
                 "name": shown.name,
-                **shown.facts(),
+                **shown.label_facts(),
                 "alpha": shown.alpha,
                 "fades": shown.fades,
                 "note": shown.note,

@@ -8,22 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours, hex_colours
-from heatmaps_ome.display.display_map import ARTEFACTS, MARGIN, WINNER
-from heatmaps_ome.maps.ensemble import all_channel_names, measurements
-from heatmaps_ome.maps.heatmap_set import class_keys
+from heatmaps_ome.maps.channels import ChannelKey, channels
+from heatmaps_ome.maps.kinds import ARTEFACTS, ATTENTION, KINDS, MARGIN, SCORE, WINNER
 from heatmaps_ome.ome.ngff import json_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 MANIFEST = "maps.json"
-_FORMAT = "heatmaps-ome maps 1"
+_FORMAT = "heatmaps-ome maps 2"
 VALUES = ".values.ome.zarr"
 
 
@@ -38,14 +36,16 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Places and sizes are in level-0 pixels from the slide's outer top left corner; ``colours``
-        are those of ``levels_lower`` to ``levels_upper``, evenly spaced; a map that ``fades`` is
-        as opaque as ``alpha`` times the attention's place between its ends. A map with
-        ``categories`` sorts cells into kinds: 1, 2, … are the first, the second of them, which have
-        the first, the second of its colours.
+        Places and sizes are in level-0 pixels from the slide's outer top left corner. Each map
+        states its kind and class, so that no reader parses a name. ``colours`` are those from
+        ``levels.lower`` to ``levels.upper``, evenly spaced; a map with ``categories`` has values
+        1, 2, … for the first, the second of them, with the first, the second of its colours. For
+        ``opacity`` see `opacity_rule`.
     """
     heatmaps, name = result.heatmaps, result.slide.name
-    channels, in_tables = all_channel_names(heatmaps), measurements(heatmaps)
+    places = {channel.key: place for place, channel in enumerate(channels(heatmaps))}
+    measurements = {channel.key: channel.measurement for channel in channels(heatmaps)}
+    fades_with = _fading(result.maps, places)
     prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
 
     def there(ending: str) -> str | None:
@@ -69,9 +69,12 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "tiles": there(".tiles.csv"),
         "maps": [
             {
-                **_map(shown),
-                **_channel(shown.name, channels, in_tables),
-                "worked_out": _worked_out(shown, heatmaps, there(VALUES)),
+                **shown.facts(),
+                "colours": hex_colours(shown.colours[1:]),
+                "opacity": opacity_rule(shown, fades_with),
+                "channel": places.get(channel_key(shown)),
+                "measurement": measurements.get(channel_key(shown)),
+                "derived": _derived(shown, places, there(VALUES)),
                 "overlay": there(f".{shown.name}.ome.tiff"),
                 "flat": there(f".{shown.name}.flat.ome.zarr"),
             }
@@ -103,14 +106,35 @@ def grid_facts(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _channel(name: str, channels: list[str], in_tables: Mapping[str, str]) -> dict[str, Any]:
-    """Return where a map's raw values are: channel of the values, measurement of the cells."""
-    channel = channels.index(name) if name in channels else None
-    return {"channel": channel, "measurement": in_tables.get(name)}
+def channel_key(shown: DisplayMap) -> ChannelKey:
+    """Return which channel of the raw values a map shows, if there is one."""
+    source = KINDS[shown.kind].spread_of
+    return ChannelKey(source or shown.kind, shown.class_name, spread=bool(source))
 
 
-def _worked_out(
-    shown: DisplayMap, heatmaps: HeatmapSet, values: str | None
+def opacity_rule(shown: DisplayMap, fades_with: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return how opaque a map's cells are.
+
+    Returns
+    -------
+    dict
+        ``alpha``, in [0, 1]; where ``fades_with`` is not None, times the place of another map's
+        value between its ``lower`` and ``upper``, clipped to [0, 1].
+    """
+    return {"alpha": shown.alpha, "fades_with": fades_with if shown.fades else None}
+
+
+def _fading(maps: Sequence[DisplayMap], places: Mapping[ChannelKey, int]) -> dict[str, Any] | None:
+    """Return the channel that maps fade with, and the values between which they do."""
+    for shown in maps:
+        if shown.kind == ATTENTION:
+            place = places[channel_key(shown)]
+            return {"channel": place, "lower": shown.lower, "upper": shown.upper}
+    return None
+
+
+def _derived(
+    shown: DisplayMap, places: Mapping[ChannelKey, int], values: str | None
 ) -> dict[str, Any] | None:
     """Return how a map without a channel follows from the values, None if it has one.
 
@@ -121,26 +145,16 @@ def _worked_out(
         ``channel`` and ``minus_highest_of``: a channel less the highest of some;
         ``label``: a label on the grid of the values.
     """
-    scores = range(1, len(heatmaps.classes) + 1)
-    if shown.name == WINNER:
-        return {"highest_of": [*scores]}
-    if shown.name.startswith(f"{MARGIN}-"):
-        own = 1 + class_keys(heatmaps.classes).index(shown.name.removeprefix(f"{MARGIN}-"))
-        return {"channel": own, "minus_highest_of": [each for each in scores if each != own]}
-    if shown.name == ARTEFACTS and values is not None:
+    scores = {
+        key.class_name: place
+        for key, place in places.items()
+        if key.kind == SCORE and not key.spread
+    }
+    if shown.kind == WINNER:
+        return {"highest_of": [*scores.values()]}
+    if shown.kind == MARGIN:
+        own = scores[shown.class_name]
+        return {"channel": own, "minus_highest_of": [p for p in scores.values() if p != own]}
+    if shown.kind == ARTEFACTS and values is not None:
         return {"label": f"{values}/labels/{ARTEFACTS}"}
     return None
-
-
-def _map(shown: DisplayMap) -> dict[str, Any]:
-    """Return what a map is and how it is drawn."""
-    return {
-        "name": shown.name,
-        **shown.facts(),
-        "note": shown.note,
-        "colours": hex_colours(shown.colours[1:]),
-        "levels_lower": shown.values[1],
-        "levels_upper": shown.values[-1],
-        "alpha": shown.alpha,
-        "fades": shown.fades,
-    }  # fmt: skip

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.display.display_map import pictured
+from heatmaps_ome.display.label_metadata import image_label
 from heatmaps_ome.display.rasterise import sampled_strips
 from heatmaps_ome.export.flat import FlatPicture, flat_level
 from heatmaps_ome.export.manifest import slide_facts
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.ome.ngff import image_label, multiscales, rgb_omero
+from heatmaps_ome.ome.ngff import multiscales, rgb_omero
 from heatmaps_ome.ome.ngff_store import (
     LABEL_CHUNK,
     create_array,
@@ -18,8 +19,9 @@ from heatmaps_ome.ome.ngff_store import (
     create_rgb_levels,
     take_levels,
     write_label,
+    write_ome_xml,
 )
-from heatmaps_ome.ome.ome_xml import RGB_CHANNELS, OmeImage, ome_xml
+from heatmaps_ome.ome.ome_xml import RGB_CHANNELS, OmeImage
 from heatmaps_ome.ome.pyramid import CHUNK, levels_from_strips, n_levels, rgb_strips, write_rgb
 from heatmaps_ome.slides.reading import read_strips
 
@@ -119,13 +121,6 @@ def _image_arrays(result: SlideResult, path: Path, levels: int, ngff: Ngff) -> l
     }
     group = create_group(path, attributes, ngff)
     return create_rgb_levels(group, lattice.shape, levels)
-
-
-def write_ome_xml(path: Path, image: OmeImage, ngff: Ngff) -> None:
-    """Write ``OME/METADATA.ome.xml`` into a zarr: all that QuPath reads a pixel size from."""
-    create_group(path / "OME", {}, ngff)
-    xml = ome_xml(image, planes=False)
-    (path / "OME" / "METADATA.ome.xml").write_text(xml, encoding="utf-8")
 
 
 def _write_label(

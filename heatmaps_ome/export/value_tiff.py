@@ -14,7 +14,7 @@ import numpy as np
 
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.geometry import Grid, raster_pixels
-from heatmaps_ome.maps.ensemble import all_channel_names, all_channels
+from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.ome.tiff_pyramid import lazy_raster, padded_shape, save_pyramid
 
@@ -52,15 +52,15 @@ def write_value_tiff(result: SlideResult, folder: Path) -> Path:
         return path
     shape = padded_shape(lattice.shape)
     pages = [
-        lazy_raster(channel, heatmaps.grid, lattice, shape, np.nan)
-        for channel in all_channels(heatmaps)
+        lazy_raster(channel.values, heatmaps.grid, lattice, shape, np.nan)
+        for channel in channels(heatmaps)
     ]
     facts = OmeImage(
         name=f"{result.slide.name}: values",
         shape=shape,
         um_pixel=lattice.um_cell,
         pixel_type="float",
-        channels=tuple((name, None) for name in all_channel_names(heatmaps)),
+        channels=tuple((channel.name, None) for channel in channels(heatmaps)),
     )
     roll = pyvips.Image.arrayjoin(pages, across=1)
     save_pyramid(roll, path, ome_xml(facts, planes=True), lattice, "nearest", shape.rows)

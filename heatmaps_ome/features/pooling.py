@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from heatmaps_ome.maps.heatmap_set import TILE_CELLS
+TILE_CELLS = 7
+"""Cells along a 224-px tile at 32 px per cell: what a model's training features average."""
 
 
 @dataclass(frozen=True)

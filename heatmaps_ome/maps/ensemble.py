@@ -13,21 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.maps.consistency import mean_consistency
-from heatmaps_ome.maps.heatmap_set import (
-    HeatmapSet,
-    Member,
-    channel_names,
-    class_keys,
-    measurement_names,
-    stacked,
-)
+from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member
+from heatmaps_ome.maps.kinds import ATTENTION, stored_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-SPREAD = "sd-"
-"""What the name of a map's standard deviation begins with; no class can be called so that another
-map's does, as it would with an ending."""
 _DEGREES = 1
 """Taken from the number of models: they are a sample of the trainings that might have been."""
 
@@ -37,12 +28,13 @@ def in_class_order(heatmaps: HeatmapSet, classes: tuple[str, ...]) -> HeatmapSet
     if heatmaps.classes == classes:
         return heatmaps
     order = [heatmaps.classes.index(name) for name in classes]
-    shares = heatmaps.contributions
     return replace(
         heatmaps,
         classes=classes,
-        scores=heatmaps.scores[order],
-        contributions=None if shares is None else shares[order],
+        maps={
+            kind: values[order] if values.ndim > heatmaps.tissue.ndim else values
+            for kind, values in heatmaps.maps.items()
+        },
         logits=heatmaps.logits[order],
         prediction=heatmaps.prediction[order],
         consistency=heatmaps.consistency and heatmaps.consistency.in_class_order(classes),
@@ -66,14 +58,10 @@ def combined(parts: Sequence[HeatmapSet], named: Sequence[tuple[str, str]]) -> H
     first = parts[0]
     if len(parts) == 1:
         return first
-    means, spread = _moments([_channels(part, _additive(parts)) for part in parts])
-    n_classes = len(first.classes)
-    scores, shares, falls = (means[1 + n * n_classes :][:n_classes] for n in range(3))
+    means, spread = _moments(parts)
     return replace(
         first,
-        attention=means[0],
-        scores=scores,
-        contributions=shares if _additive(parts) else None,
+        maps=means,
         logits=np.mean([part.logits for part in parts], axis=0),
         prediction=np.mean([part.prediction for part in parts], axis=0),
         consistency=mean_consistency([part.consistency for part in parts]),
@@ -82,7 +70,6 @@ def combined(parts: Sequence[HeatmapSet], named: Sequence[tuple[str, str]]) -> H
             for (name, digest), part in zip(named, parts, strict=True)
         ),
         spread=spread,
-        mean_falls=falls if _additive(parts) else None,
     )
 
 
@@ -108,62 +95,35 @@ def relative_attention(heatmaps: HeatmapSet) -> np.ndarray:
     return attention - (top + np.log(np.mean(np.exp(logits - top)))) if top > -np.inf else attention
 
 
-def _additive(parts: Sequence[HeatmapSet]) -> bool:
-    """Return whether all models have contributions."""
-    return all(part.contributions is not None for part in parts)
-
-
-def _channels(part: HeatmapSet, additive: bool) -> list[np.ndarray]:
-    """Return what is averaged of a model, channel by channel as `stacked` has them."""
-    channels = [relative_attention(part), *part.scores]
-    if additive and part.contributions is not None and part.falls is not None:
-        channels += [*part.contributions, *part.falls]
-    return channels
-
-
-def _moments(models: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and standard deviations over models, (channels, rows, cols) float32 each."""
-    shape = (len(models[0]), *models[0][0].shape)
-    means, spread = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    # Infinite logits of different sign have no mean, which NaN says.
-    with np.errstate(invalid="ignore"):
-        for index, channels in enumerate(zip(*models, strict=True)):
-            values = np.stack(channels).astype(np.float64)
-            means[index] = values.mean(axis=0)
-            spread[index] = values.std(axis=0, ddof=_DEGREES)
+def _moments(
+    parts: Sequence[HeatmapSet],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return means and standard deviations over models of each kind that all of them have."""
+    means, spread = {}, {}
+    for kind in stored_kinds():
+        of_models = [
+            relative_attention(part) if kind.key == ATTENTION else part.values(kind.key)
+            for part in parts
+        ]
+        known = [values for values in of_models if values is not None]
+        if len(known) == len(parts):
+            means[kind.key], spread[kind.key] = _moments_of(known)
     return means, spread
 
 
-def all_channel_names(heatmaps: HeatmapSet) -> list[str]:
-    """Return the names of all channels: of `channel_names`, and of their spread."""
-    names = channel_names(heatmaps)
-    return names if heatmaps.spread is None else [*names, *(SPREAD + name for name in names)]
-
-
-def all_channels(heatmaps: HeatmapSet) -> np.ndarray:
-    """Return all maps and their spread as one (channels, rows, cols) float32 array."""
-    maps = stacked(heatmaps)
-    return maps if heatmaps.spread is None else np.concatenate([maps, heatmaps.spread])
-
-
-def score_spread(heatmaps: HeatmapSet) -> np.ndarray | None:
-    """Return the (classes, rows, cols) standard deviation of the scores, or None of one model."""
-    return None if heatmaps.spread is None else heatmaps.spread[1 : 1 + len(heatmaps.classes)]
-
-
-def measurements(heatmaps: HeatmapSet) -> dict[str, str]:
-    """Return what people read of the maps in tables, by channel: of the spread the scores' only."""
-    names = dict(zip(channel_names(heatmaps), measurement_names(heatmaps), strict=True))
-    if heatmaps.spread is not None:
-        keys = zip(class_keys(heatmaps.classes), heatmaps.classes, strict=True)
-        names |= {f"{SPREAD}score-{key}": f"SD of score: {name}" for key, name in keys}
-    return names
-
-
-def measured(heatmaps: HeatmapSet) -> np.ndarray:
-    """Return the channels of `measurements`, in their order: (n, rows, cols) float32."""
-    maps, spread = stacked(heatmaps), score_spread(heatmaps)
-    return maps if spread is None else np.concatenate([maps, spread])
+def _moments_of(models: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of arrays of one shape, float32 each."""
+    shape = models[0].shape
+    # Map by map: all of them in float64 at once would be as much memory as the network's pass.
+    planes = [values.reshape(-1, *shape[-2:]) for values in models]
+    mean, spread = np.empty_like(planes[0], np.float32), np.empty_like(planes[0], np.float32)
+    # Infinite logits of different sign have no mean, which NaN says.
+    with np.errstate(invalid="ignore"):
+        for index, plane in enumerate(zip(*planes, strict=True)):
+            values = np.stack(plane).astype(np.float64)
+            mean[index] = values.mean(axis=0)
+            spread[index] = values.std(axis=0, ddof=_DEGREES)
+    return mean.reshape(shape), spread.reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -1,36 +1,33 @@
-"""The raw maps of one slide, untouched by display: what the model gives and what follows."""
+"""The raw maps of one slide, untouched by display: the model's own, and those that follow."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.maps.faithfulness import leave_one_out
+from heatmaps_ome.maps.kinds import ARTEFACTS, ATTENTION, CONTRIBUTION, KINDS, SCORE, TISSUE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from heatmaps_ome.geometry import Grid, Shape
     from heatmaps_ome.maps.consistency import Consistency
 
-TILE_CELLS = 7
-"""Cells along a 224-px tile at 32 px per cell: what a model's training features average."""
-
 
 @dataclass(frozen=True)
 class Member:
-    """What one of several models says of a slide as a whole.
+    """The answer of one of several models for a slide as a whole.
 
     Attributes
     ----------
     name : str
-        Of the model's file, without its folder.
+        The model's file, without its folder.
     digest : str
-        Of the model.
+        The model's.
     prediction, logits : tuple of float
         Class probabilities and class logits, in the order of the set's classes; NaN without tissue.
     """
@@ -43,7 +40,7 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class HeatmapSet:
-    """What a model computes of one slide, cell by cell and as a whole.
+    """All maps of one slide, cell by cell, and the slide's prediction.
 
     Attributes
     ----------
@@ -56,14 +53,13 @@ class HeatmapSet:
     classes : tuple of str
         The model's classes, in its own order.
     tissue : (rows, cols) bool
-        Foreground cells; every other array is NaN elsewhere.
-    attention : (rows, cols) float32, logits
-        Attention before the softmax over the slide's tissue.
-    scores : (classes, rows, cols) float32, in [0, 1]
-        Class probabilities of each cell alone.
-    contributions : (classes, rows, cols) float32, logits; or None
-        Each cell's share of the slide's class logits, to which they sum; None where the
-        model's head is not affine, so that no such shares exist.
+        Foreground cells; every map is NaN elsewhere.
+    maps : mapping of kind → (rows, cols) or, of kinds per class, (classes, rows, cols) float32
+        The maps that a model gives: attention (logits, before the softmax over the slide's
+        tissue), score (each cell's class probabilities alone) and, where the model's head is
+        affine, contribution (each cell's share of the slide's class logits, to which they sum).
+        Also those that follow from these, as far as they have been read or averaged; `values` has
+        the others. See `kinds` for units.
     logits : (classes,) float64
         The slide's class logits; NaN for a slide without tissue.
     prediction : (classes,) float64, sums to 1
@@ -75,11 +71,8 @@ class HeatmapSet:
         where no tissue is. None in results of earlier versions.
     members : tuple of Member
         The models that all of it is the mean of (see `ensemble`); empty for a single model.
-    spread : (channels, rows, cols) float32, or None
-        Sample standard deviation over several models of each channel, as `stacked` has them.
-    mean_falls : (classes, rows, cols) float32, or None
-        Mean of what `leave_one_out` says of each of several models, which cannot be worked out of
-        the means of their maps; None for a single model, of which it can.
+    spread : mapping of kind → array like those of ``maps``
+        Sample standard deviation over several models; empty for a single model.
     """
 
     slide_name: str
@@ -87,30 +80,95 @@ class HeatmapSet:
     grid: Grid
     classes: tuple[str, ...]
     tissue: np.ndarray
-    attention: np.ndarray
-    scores: np.ndarray
-    contributions: np.ndarray | None = field(repr=False)
+    maps: Mapping[str, np.ndarray] = field(repr=False)
     logits: np.ndarray
     prediction: np.ndarray
     consistency: Consistency | None = None
     artefacts: np.ndarray | None = field(default=None, repr=False)
     members: tuple[Member, ...] = ()
-    spread: np.ndarray | None = field(default=None, repr=False)
-    mean_falls: np.ndarray | None = field(default=None, repr=False)
+    spread: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 
-    def score(self, class_name: str) -> np.ndarray:
-        """Return the (rows, cols) score map of a class."""
-        return self.scores[self.classes.index(class_name)]
+    @property
+    def attention(self) -> np.ndarray:
+        """The attention logits, (rows, cols) float32."""
+        return self.maps[ATTENTION]
 
-    @cached_property
-    def falls(self) -> np.ndarray | None:
-        """What `leave_one_out` says of the maps: all files and the scaling ask for it."""
-        return self.mean_falls if self.members else leave_one_out(self)
+    @property
+    def scores(self) -> np.ndarray:
+        """The class probabilities of each cell alone, (classes, rows, cols) float32."""
+        return self.maps[SCORE]
+
+    @property
+    def contributions(self) -> np.ndarray | None:
+        """Shares of the slide's logits, (classes, rows, cols) float32; None if there are none."""
+        return self.maps.get(CONTRIBUTION)
 
     @property
     def tissue_cells(self) -> int:
         """Number of foreground cells."""
         return int(np.count_nonzero(self.tissue))
+
+    def values(self, kind: str) -> np.ndarray | None:
+        """Return the maps of a kind, worked out if need be.
+
+        Returns
+        -------
+        (rows, cols) or, of kinds per class, (classes, rows, cols); or None
+            None where there are no such maps: the model lacks what they follow from, or has too
+            few classes or, for means of several models, where they do not follow from the means.
+        """
+        if kind in self.maps:
+            return self.maps[kind]
+        if kind == TISSUE:
+            return self.tissue
+        if kind == ARTEFACTS:
+            return self.artefacts
+        if kind not in self._derived:
+            self._derived[kind] = self._worked_out(kind)
+        return self._derived[kind]
+
+    def map(self, kind: str, class_name: str | None = None) -> np.ndarray | None:
+        """Return one map, (rows, cols): of a class for kinds per class; None as in `values`."""
+        found = self.values(kind)
+        if found is None or class_name is None:
+            return found
+        return found[self.classes.index(class_name)]
+
+    def score(self, class_name: str) -> np.ndarray:
+        """Return the (rows, cols) score map of a class."""
+        return self.scores[self.classes.index(class_name)]
+
+    def with_maps(self, **maps: np.ndarray | None) -> HeatmapSet:
+        """Return a set with some of its maps replaced or, by None, taken away.
+
+        Raises
+        ------
+        KeyError
+            If there is no such kind of quantity.
+        """
+        unknown = [kind for kind in maps if KINDS[kind].scale == "categories"]
+        if unknown:
+            raise KeyError(unknown[0])
+        merged = {**self.maps, **maps}
+        return replace(
+            self, maps={kind: values for kind, values in merged.items() if values is not None}
+        )
+
+    @cached_property
+    def _derived(self) -> dict[str, np.ndarray | None]:
+        """The maps that have been worked out so far."""
+        return {}
+
+    def _worked_out(self, kind: str) -> np.ndarray | None:
+        """Return the maps of a kind that follow from others, or None."""
+        row = KINDS[kind]
+        if row.spread_of:
+            return self.spread.get(row.spread_of)
+        # What is stored of several models is the mean of their own.
+        if row.formula is None or row.left_out(len(self.classes)) or (self.members and row.stored):
+            return None
+        needed = [self.values(other) for other in row.needs]
+        return None if any(values is None for values in needed) else row.formula(*needed)
 
 
 def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
@@ -131,27 +189,10 @@ def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def channel_names(heatmaps: HeatmapSet) -> list[str]:
-    """Return the names of the channels, the same as those of the labels and overlays."""
-    keys = class_keys(heatmaps.classes)
-    return ["attention", *(f"{kind}-{key}" for kind in _kinds(heatmaps) for key in keys)]
+def map_name(kind: str, classes: Sequence[str], index: int) -> str:
+    """Return the name of a kind's map of a class, or of all classes, as files and labels have it.
 
-
-def measurement_names(heatmaps: HeatmapSet) -> list[str]:
-    """Return what people read of the channels, in the same order: "score: MSIH"."""
-    names = (f"{kind}: {name}" for kind in _kinds(heatmaps) for name in heatmaps.classes)
-    return ["attention", *names]
-
-
-def stacked(heatmaps: HeatmapSet) -> np.ndarray:
-    """Return all maps as one (channels, rows, cols) float32 array, NaN where no tissue is."""
-    parts = [heatmaps.attention[None], heatmaps.scores]
-    if heatmaps.contributions is not None and heatmaps.falls is not None:
-        parts += [heatmaps.contributions, heatmaps.falls]
-    return np.concatenate(parts).astype(np.float32, copy=False)
-
-
-def _kinds(heatmaps: HeatmapSet) -> list[str]:
-    """Return the kinds of maps that there is one of per class."""
-    affine = heatmaps.contributions is not None
-    return ["score", *(["contribution", "leave-one-out"] if affine else [])]
+    >>> map_name("score", ("MSI-H / high",), 0), map_name("winner", ("A", "B"), 0)
+    ('score-MSI-H_high', 'winner')
+    """
+    return f"{kind}-{class_keys(classes)[index]}" if KINDS[kind].per_class else kind

@@ -12,7 +12,9 @@ from heatmaps_ome.features.plain_tiles import stand_ins
 from heatmaps_ome.features.pooling import Pooling, pool
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.maps.consistency import Consistency
+from heatmaps_ome.maps.formulas import softmax
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
+from heatmaps_ome.maps.kinds import ATTENTION, CONTRIBUTION, SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,17 +67,21 @@ def compute_heatmaps(
         projected.forget()
         slide_logits = _slide_logits(model, slide_embedding.mean())
         consistency = _consistency(model, tiles, compared, slide_logits)
+    maps = {
+        ATTENTION: attention,
+        SCORE: softmax(cell_logits.astype(np.float64)).astype(np.float32),
+    }
+    if model.is_additive:
+        maps[CONTRIBUTION] = _contributions(attention, cell_logits)
     return HeatmapSet(
         slide_name=slide.name,
         slide_shape=slide.shape,
         grid=grid,
         classes=model.classes,
         tissue=tissue,
-        attention=attention,
-        scores=_softmax(cell_logits.astype(np.float64)).astype(np.float32),
-        contributions=_contributions(attention, cell_logits) if model.is_additive else None,
+        maps=maps,
         logits=slide_logits,
-        prediction=_softmax(slide_logits),
+        prediction=softmax(slide_logits),
         consistency=consistency,
     )
 
@@ -89,7 +95,7 @@ def _consistency(
     plain = _WeightedMean()
     plain.add(model, model.embed(torch.from_numpy(tiles.features)))
     bags = (_slide_logits(model, dense.mean()), _slide_logits(model, plain.mean()), slide_logits)
-    found = [tuple(_softmax(logits).tolist()) for logits in bags]
+    found = [tuple(softmax(logits).tolist()) for logits in bags]
     return Consistency(len(tiles.windows), tiles.n_tissue_tiles, model.classes, *found)
 
 
@@ -207,9 +213,3 @@ def _contributions(attention: np.ndarray, cell_logits: np.ndarray) -> np.ndarray
         return cell_logits
     weights = np.exp(attention.astype(np.float64) - np.nanmax(attention))
     return (cell_logits * (weights / np.nansum(weights))).astype(np.float32)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax over the first axis; NaN stays NaN."""
-    powers = np.exp(logits - logits.max(axis=0))
-    return powers / powers.sum(axis=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from heatmaps_ome.maps.faithfulness import evidence, unexplained
+from heatmaps_ome.maps.evidence import evidence, undefined_reason
 from heatmaps_ome.maps.outlines import outlines
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def find_regions(
     does not exist, those cells are hot whose score is at least half-way from chance to 1, and cold
     whose score is at most half of chance.
     """
-    why = unexplained(heatmaps)
+    why = undefined_reason(heatmaps)
     values, chosen = evidence(heatmaps, class_name), (hot_share, cold_share)
     if not why and values is not None:
         quantity = f"evidence for {class_name}"

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome import __version__
-from heatmaps_ome.display.categories import artefact_map
-from heatmaps_ome.display.display_map import ARTEFACTS
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.ome_zarr import write_ome_xml
 from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.maps.channels import ChannelKey, channels, stacked
 from heatmaps_ome.maps.consistency import Consistency
-from heatmaps_ome.maps.ensemble import all_channel_names, all_channels, records
+from heatmaps_ome.maps.ensemble import records
 from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member
+from heatmaps_ome.maps.kinds import ARTEFACTS, ATTENTION, CONTRIBUTION, KINDS, LEAVE_ONE_OUT, SCORE
 from heatmaps_ome.ome.ngff import PIXEL_ORIGIN, image_label, json_ready, multiscales, omero
-from heatmaps_ome.ome.ngff_store import create_array, create_group, write_label
+from heatmaps_ome.ome.ngff_store import create_array, create_group, write_label, write_ome_xml
 from heatmaps_ome.ome.ome_xml import OmeImage
-from heatmaps_ome.slides.artefacts import KINDS
+from heatmaps_ome.slides.artefacts import KIND_COLOURS
+from heatmaps_ome.slides.artefacts import KINDS as ARTEFACT_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from heatmaps_ome.maps.channels import Channel
     from heatmaps_ome.ome.ngff_store import Ngff
 
 _KIND = "values"
@@ -38,9 +39,7 @@ def write_values(
 ) -> Path:
     """Write the raw maps of a slide: (channels, rows, cols) float32, NaN where no tissue is.
 
-    The channels are attention, the classes' scores and, where the model has them, the classes'
-    contributions and leave-one-out falls, in this order; of several models, then the standard
-    deviation over them of each. Artefacts are a label on the same grid.
+    For the channels see `channels`; artefacts are a label on the same grid.
 
     Parameters
     ----------
@@ -53,30 +52,31 @@ def write_values(
     ResultError
         If tissue has no attention: what is NaN could not be told from what was never analysed.
     """
-    stack = all_channels(heatmaps)
+    found, grid = channels(heatmaps), heatmaps.grid
+    stack = stacked(found)
     if not np.array_equal(heatmaps.tissue, ~np.isnan(stack[0])):
         raise ResultError(
             f"the attention of {heatmaps.slide_name} is not a number exactly where tissue is not; "
             "check the model's weights"
         )
     path = folder / f"{heatmaps.slide_name}.values.ome.zarr"
-    names, grid = all_channel_names(heatmaps), heatmaps.grid
-    windows = [("FFFFFF", _window(channel)) for channel in stack]
-    channels = [(name, *rest) for name, rest in zip(names, windows, strict=True)]
+    windows = [("FFFFFF", _window(plane)) for plane in stack]
+    shown = [(channel.name, *rest) for channel, rest in zip(found, windows, strict=True)]
     attributes = {
         "multiscales": [
             multiscales(heatmaps.slide_name, grid.um_cell, 1, "none", um_origin=grid.um_origin)
         ],
-        "omero": omero(heatmaps.slide_name, channels, shown=0),
-        "heatmaps_ome": {**_facts(heatmaps), "extra": dict(extra)},
+        "omero": omero(heatmaps.slide_name, shown, shown=0),
+        "heatmaps_ome": {**_facts(heatmaps, found), "extra": dict(extra)},
     }
     group = create_group(path, attributes, ngff)
     create_array(group, "0", grid.shape, "float32", len(stack))[...] = stack
     if heatmaps.artefacts is not None:
         _write_artefacts(heatmaps, heatmaps.artefacts, path, ngff)
     image = OmeImage(
-        heatmaps.slide_name, grid.shape, grid.um_cell, "float", tuple((n, None) for n in names)
-    )
+        heatmaps.slide_name, grid.shape, grid.um_cell, "float",
+        tuple((channel.name, None) for channel in found),
+    )  # fmt: skip
     write_ome_xml(path, image, ngff)
     return path
 
@@ -131,11 +131,40 @@ def _write_artefacts(heatmaps: HeatmapSet, artefacts: np.ndarray, path: Path, ng
             )
         ],
         "image-label": image_label(
-            artefact_map(heatmaps, artefacts), {"name": heatmaps.slide_name}
+            ARTEFACTS,
+            {level: (*bytes.fromhex(code[1:]), 255) for level, code in _numbered(KIND_COLOURS)},
+            dict(_numbered(ARTEFACT_KINDS)),
+            _artefact_facts(heatmaps),
         ),
     }
     group = create_group(path / "labels" / ARTEFACTS, attributes, ngff)
     write_label(create_array(group, "0", grid.shape, "uint8"), 0, artefacts)
+
+
+def _numbered(entries: Sequence[str]) -> enumerate[str]:
+    """Return entries with the levels that stand for them, from 1 on."""
+    return enumerate(entries, start=1)
+
+
+def _artefact_facts(heatmaps: HeatmapSet) -> dict[str, Any]:
+    """Return what one must know to read the label of artefacts."""
+    kind, grid = KINDS[ARTEFACTS], heatmaps.grid
+    return {
+        "kind": kind.key,
+        "class": None,
+        "title": kind.title,
+        "quantity": kind.quantity,
+        "unit": kind.unit,
+        "colour_map": "categories",
+        "lower": 1.0,
+        "upper": float(len(ARTEFACT_KINDS)),
+        "middle": None,
+        "categories": list(ARTEFACT_KINDS),
+        "cell_um": grid.um_cell._asdict(),
+        "origin_um": grid.um_origin._asdict(),
+        "pixel_origin": PIXEL_ORIGIN,
+        "slide": {"name": heatmaps.slide_name},
+    }
 
 
 def _read_artefacts(heatmaps: HeatmapSet, path: Path) -> np.ndarray:
@@ -143,7 +172,11 @@ def _read_artefacts(heatmaps: HeatmapSet, path: Path) -> np.ndarray:
     import zarr
 
     found = np.asarray(zarr.open_array(path / "labels" / ARTEFACTS / "0", mode="r")[...])
-    if found.shape != heatmaps.tissue.shape or found.dtype != np.uint8 or found.max() > len(KINDS):
+    if (
+        found.shape != heatmaps.tissue.shape
+        or found.dtype != np.uint8
+        or found.max() > len(ARTEFACT_KINDS)
+    ):
         raise ValueError(f"artefacts of {found.dtype} {found.shape} are none of its cells")
     return found
 
@@ -157,11 +190,9 @@ def _window(channel: np.ndarray) -> dict[str, float]:
     return {"min": lower, "max": upper, "start": lower, "end": upper}
 
 
-def _facts(heatmaps: HeatmapSet) -> dict[str, Any]:
+def _facts(heatmaps: HeatmapSet, found: Sequence[Channel]) -> dict[str, Any]:
     """Return all of a HeatmapSet but its arrays, and what the numbers mean."""
-    grid, n_classes = heatmaps.grid, len(heatmaps.classes)
-    shares = 0 if heatmaps.contributions is None else n_classes
-    units = ["logit", *["probability"] * n_classes, *["logit"] * shares, *["probability"] * shares]
+    grid = heatmaps.grid
     return {
         "kind": _KIND,
         "version": __version__,
@@ -172,9 +203,16 @@ def _facts(heatmaps: HeatmapSet) -> dict[str, Any]:
         "l0_origin": grid.l0_origin._asdict(),
         "pixel_origin": PIXEL_ORIGIN,
         "classes": list(heatmaps.classes),
-        "contributions": heatmaps.contributions is not None,
-        "leave_one_out": heatmaps.contributions is not None,
-        "units": units if heatmaps.spread is None else units * 2,
+        "channels": [
+            {
+                "name": channel.name,
+                "kind": channel.key.kind,
+                "class": channel.key.class_name,
+                "spread": channel.key.spread,
+                "unit": channel.unit,
+            }
+            for channel in found
+        ],
         "logits": json_ready(heatmaps.logits),
         "prediction": json_ready(heatmaps.prediction),
         "tissue_cells": heatmaps.tissue_cells,
@@ -196,35 +234,66 @@ _SEVERAL = {
 def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
     """Return the HeatmapSet of a store's facts and channels; KeyError or ValueError if unfit."""
     classes = tuple(str(name) for name in facts["classes"])
-    n_classes, has_shares = len(classes), bool(facts["contributions"])
-    # They follow from the rest; the first versions wrote none.
-    has_falls = bool(facts.get("leave_one_out", False))
-    members = tuple(_member(each, classes) for each in facts.get("members", ()))
-    n_maps = 1 + n_classes * (1 + has_shares + has_falls)
-    n_channels = n_maps * (2 if members else 1)
-    if stack.ndim != 3 or len(stack) != n_channels or stack.dtype != np.float32:
+    keys = _channel_keys(facts, classes)
+    if stack.ndim != 3 or len(stack) != len(keys) or stack.dtype != np.float32:
         raise ValueError(
-            f"an array of {stack.dtype} {stack.shape} is not {n_channels} channels of float32"
+            f"an array of {stack.dtype} {stack.shape} is not {len(keys)} channels of float32"
         )
+    maps = {spread: _maps(keys, stack, classes, spread=spread) for spread in (False, True)}
     # The first versions did not look at plain tiles.
     compared = facts.get("consistency")
     mpp, cell, origin = (YX(**facts[key]) for key in ("mpp", "l0_cell", "l0_origin"))
+    attention = maps[False][ATTENTION]
     return HeatmapSet(
         slide_name=str(facts["slide_name"]),
         slide_shape=Shape(**facts["slide_shape"]),
         grid=Grid(Shape(*stack.shape[1:]), cell, origin, mpp),
         classes=classes,
-        tissue=~np.isnan(stack[0]),
-        attention=stack[0],
-        scores=stack[1 : 1 + n_classes],
-        contributions=stack[1 + n_classes : 1 + 2 * n_classes] if has_shares else None,
-        logits=_per_class(facts["logits"], n_classes),
-        prediction=_per_class(facts["prediction"], n_classes),
+        tissue=~np.isnan(attention),
+        maps=maps[False],
+        logits=_per_class(facts["logits"], len(classes)),
+        prediction=_per_class(facts["prediction"], len(classes)),
         consistency=None if compared is None else Consistency.of_record(compared),
-        members=members,
-        spread=stack[n_maps:] if members else None,
-        mean_falls=stack[1 + 2 * n_classes : n_maps] if members and has_falls else None,
+        members=tuple(_member(entry, classes) for entry in facts.get("members", ())),
+        spread=maps[True],
     )
+
+
+def _channel_keys(facts: dict[str, Any], classes: tuple[str, ...]) -> list[ChannelKey]:
+    """Return which map each channel holds; earlier versions had the same order in all files."""
+    if "channels" in facts:
+        return [
+            ChannelKey(str(entry["kind"]), entry["class"], bool(entry["spread"]))
+            for entry in facts["channels"]
+        ]
+    kinds = [SCORE]
+    if facts["contributions"]:
+        kinds.append(CONTRIBUTION)
+    if facts.get("leave_one_out", False):
+        kinds.append(LEAVE_ONE_OUT)
+    plain = [ChannelKey(ATTENTION), *(ChannelKey(kind, name) for kind in kinds for name in classes)]
+    spread = [replace(key, spread=True) for key in plain] if facts.get("members") else []
+    return plain + spread
+
+
+def _maps(
+    keys: Sequence[ChannelKey], stack: np.ndarray, classes: tuple[str, ...], *, spread: bool
+) -> dict[str, np.ndarray]:
+    """Return the maps, or their spread, by kind; ValueError where a class's map is missing."""
+    places: dict[str, list[int]] = {}
+    for place, key in enumerate(keys):
+        if key.spread == spread:
+            places.setdefault(key.kind, []).append(place)
+    for kind, found in places.items():
+        names = [keys[place].class_name for place in found]
+        if names != (list(classes) if names[0] is not None else [None]):
+            raise ValueError(f"the channels of {kind} are not one for each class")
+    # Channels of a kind lie one after the other, so that no map is copied.
+    return {
+        kind: stack[found[0] : found[-1] + 1] if keys[found[0]].class_name is not None
+        else stack[found[0]]
+        for kind, found in places.items()
+    }  # fmt: skip
 
 
 def _member(said: dict[str, Any], classes: tuple[str, ...]) -> Member:

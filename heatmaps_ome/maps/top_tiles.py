@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from heatmaps_ome.features.pooling import TILE_CELLS
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.maps.faithfulness import evidence
-from heatmaps_ome.maps.heatmap_set import TILE_CELLS
+from heatmaps_ome.maps.evidence import evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

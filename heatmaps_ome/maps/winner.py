@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-MOST_CLASSES = 255
-"""That a label of uint8 can tell apart, 0 being none."""
-LEAST_OF_MARGINS = 3
-"""Classes from which a margin is drawn: of two it is 2 p − 1, the same picture as the score."""
 
 
 def winners(scores: np.ndarray) -> np.ndarray:
@@ -21,7 +11,7 @@ def winners(scores: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     scores : (classes, rows, cols) float
-        Of at most ``MOST_CLASSES`` classes.
+        Of at most 255 classes: a label is uint8, and 0 is none.
 
     Returns
     -------
@@ -58,18 +48,3 @@ def margins(scores: np.ndarray) -> np.ndarray:
     second, first = np.partition(scores, (-2, -1), axis=0)[-2:]
     # Of classes that share the highest score, each has the other for its rival.
     return scores - np.where(scores == first, second, first)
-
-
-def maps_left_out(classes: Sequence[str]) -> dict[str, str]:
-    """Return why maps of all classes at once are not drawn, by map; empty if all are."""
-    count = len(classes)
-    reasons = {}
-    if count < 2:
-        reasons["winner"] = "the model has one class"
-    elif count > MOST_CLASSES:
-        reasons["winner"] = f"the model has {count} classes, and a label tells 255 apart"
-    if count < 2:
-        reasons["margin"] = "the model has one class"
-    elif count < LEAST_OF_MARGINS:
-        reasons["margin"] = "of two classes it would be the same picture as the score"
-    return reasons

@@ -17,13 +17,14 @@ from heatmaps_ome import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.geometry import YX
 
 VERSION = "0.4"
 PIXEL_ORIGIN = "corner"
 """Place (0, 0) in µm is the outer corner of the slide's first level-0 pixel."""
 
+_LEVELS = 256
+_CLEAR = (0, 0, 0, 0)
 _RGB = (("Red", "FF0000"), ("Green", "00FF00"), ("Blue", "0000FF"))
 
 
@@ -100,42 +101,39 @@ def omero(
     return {"id": 1, "name": name, "version": VERSION, "channels": entries, "rdefs": rdefs}
 
 
-def image_label(shown: DisplayMap, slide: Mapping[str, Any]) -> dict[str, Any]:
+def image_label(
+    name: str,
+    colours: Mapping[int, Sequence[int]],
+    stands_for: Mapping[int, float | str],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
     """Return the ``image-label`` block: colour of each level, and the value it stands for.
 
     Parameters
     ----------
-    slide : mapping
-        What is told of the slide under the extra key ``heatmaps_ome``.
+    name : str
+        Of the property that holds the values.
+    colours : mapping of level → (red, green, blue, alpha)
+        Levels 0 to 255 without one are transparent.
+    stands_for : mapping of level → value or name
+    facts : mapping
+        More about the map, under the extra key ``heatmaps_ome``.
     """
-    colours = [
-        {"label-value": level, "rgba": [int(part) for part in rgba]}
-        for level, rgba in enumerate(shown.colours)
-    ]
     # Levels that stand for nothing have an entry too, for ome-zarr-models wants one per colour,
     # but no value: null would be shown.
-    stands_for = dict(enumerate(shown.categories, start=1)) or {
-        level: _seven_digits(value)
-        for level, value in enumerate(shown.values)
-        if level > 0 and np.isfinite(value)
-    }
-    properties = [
-        {"label-value": level} | ({shown.name: stands_for[level]} if level in stands_for else {})
-        for level in range(len(shown.values))
-    ]
-    own = {
-        **shown.facts(),
-        "cell_um": shown.grid.um_cell._asdict(),
-        "origin_um": shown.grid.um_origin._asdict(),
-        "pixel_origin": PIXEL_ORIGIN,
-        "slide": dict(slide),
-    }
+    levels = range(_LEVELS)
     return {
         "version": VERSION,
-        "colors": colours,
-        "properties": properties,
+        "colors": [
+            {"label-value": level, "rgba": [int(part) for part in colours.get(level, _CLEAR)]}
+            for level in levels
+        ],
+        "properties": [
+            {"label-value": level} | ({name: stands_for[level]} if level in stands_for else {})
+            for level in levels
+        ],
         "source": {"image": "../../"},
-        "heatmaps_ome": own,
+        "heatmaps_ome": dict(facts),
     }
 
 
@@ -167,8 +165,3 @@ def _transformation(kind: str, place: YX, channel: float, channels: bool) -> dic
     """Return one coordinate transformation."""
     first = [channel] if channels else []
     return {"type": kind, kind: [*first, float(place.y), float(place.x)]}
-
-
-def _seven_digits(value: float) -> float:
-    """Return a float32 as the shortest float that means it: 0.1, not 0.10000000149011612."""
-    return float(str(np.float32(value)))

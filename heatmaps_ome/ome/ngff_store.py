@@ -12,6 +12,7 @@ import numpy as np
 
 from heatmaps_ome.export.earlier import link
 from heatmaps_ome.ome.ngff import json_ready
+from heatmaps_ome.ome.ome_xml import ome_xml
 from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import zarr
 
     from heatmaps_ome.geometry import Shape
+    from heatmaps_ome.ome.ome_xml import OmeImage
 
     Ngff = Literal["0.4", "0.5"]
     """Version of the specification that a store keeps to."""
@@ -192,3 +194,10 @@ def _without_version(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: part for key, part in value.items() if key != "version"}
     return value
+
+
+def write_ome_xml(path: Path, image: OmeImage, ngff: Ngff) -> None:
+    """Write ``OME/METADATA.ome.xml`` into a zarr: all that QuPath reads a pixel size from."""
+    create_group(path / "OME", {}, ngff)
+    xml = ome_xml(image, planes=False)
+    (path / "OME" / "METADATA.ome.xml").write_text(xml, encoding="utf-8")

@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.display.categories import category_maps
 from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
+from heatmaps_ome.maps.artefact_evidence import artefact_record
 from heatmaps_ome.maps.ensemble import prediction_sd, records
-from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of, unexplained
+from heatmaps_ome.maps.evidence import undefined_reason
+from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of
+from heatmaps_ome.maps.kinds import left_out_reasons
 from heatmaps_ome.maps.regions import SHARE, find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
-from heatmaps_ome.maps.winner import maps_left_out
 from heatmaps_ome.memory import give_back
-from heatmaps_ome.slides.artefacts import artefact_record
 from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
@@ -84,10 +84,7 @@ def slide_result(
     earlier : Earlier
         The results that will be replaced; none as a rule.
     """
-    maps = (
-        *display_maps(heatmaps, scaling, look.style, look.classes),
-        *category_maps(heatmaps, scaling, look.style, look.true_class),
-    )
+    maps = display_maps(heatmaps, scaling, look.style, look.classes, look.true_class)
     return SlideResult(
         slide=slide,
         heatmaps=heatmaps,
@@ -168,13 +165,13 @@ def slide_record(
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
         **_of_several(heatmaps),
         "faithfulness": {
-            "left_out": unexplained(heatmaps),
+            "left_out": undefined_reason(heatmaps),
             "random_orders": RANDOM_ORDERS,
             "classes": {each.class_name: each.record() for each in result.faithfulness},
         },
         "regions": None if result.regions is None else result.regions.record(),
         "artefacts": artefact_record(heatmaps),
-        "maps_left_out": maps_left_out(heatmaps.classes),
+        "maps_left_out": left_out_reasons(len(heatmaps.classes)),
         "scaling": scaling.record(),
         **origin,
     }

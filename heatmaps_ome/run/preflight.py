@@ -15,6 +15,7 @@ from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features.block_size import block_px
 from heatmaps_ome.features.dense import Extraction
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
+from heatmaps_ome.maps.kinds import LEAVE_ONE_OUT
 from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.model_set import ModelSet, model_files
@@ -309,7 +310,7 @@ def _require_leave_one_out(
                 f"--leave-one-out: the head of {path.name} is not affine, so what the slide is "
                 "without a cell does not follow from its maps; leave the option out"
             )
-    if scaling is not None and not scaling.leave_one_out:
+    if scaling is not None and LEAVE_ONE_OUT not in scaling.ranges:
         raise OptionError(
             f"--leave-one-out: {options.scaling} is of an earlier version and has no ranges for "
             "these maps; leave out either option"

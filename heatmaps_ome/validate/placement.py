@@ -173,10 +173,10 @@ class PlacedMap:
     def alpha(self) -> np.ndarray:
         """Return the opacity of each cell, (rows, cols) in 0..255."""
         options, tissue = self.record["options"], self.values.tissue
-        if self.name in ("attention", "winner"):
+        if self.values.kind(self.name) in ("attention", "winner"):
             known = tissue & ~np.isnan(self.values.channel(self.name))
             return np.rint(known * options["att_alpha"] * 255)
-        ends = self.record["scaling"]["attention"]
+        ends = self.record["scaling"]["ranges"]["attention"][0]
         attention = np.nan_to_num(self.values.channel("attention").astype(np.float64), nan=-np.inf)
         position = (attention - ends["lower"]) / (ends["upper"] - ends["lower"])
         return np.rint(np.clip(position, 0, 1) * options["score_alpha"] * 255)

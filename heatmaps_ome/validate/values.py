@@ -19,9 +19,35 @@ if TYPE_CHECKING:
     from heatmaps_ome.validate.ngff import Pyramid
 
 _CLOSE = 1e-3
-_FALLS, _SCORE, _MARGIN = "leave-one-out-", "score-", "margin-"
-_SPREAD = "sd-"
-"""What the name of a standard deviation over several models begins with."""
+_KINDS: dict[str, tuple[bool, tuple[str, ...]]] = {
+    "attention": (False, ("logit", "log ratio")),
+    "score": (True, ("probability",)),
+    "contribution": (True, ("logit",)),
+    "leave-one-out": (True, ("probability",)),
+}
+"""Kinds of maps with channels: whether there is one per class, and the units they may have.
+
+A list of its own on purpose: what wrote the results may be wrong in its table.
+"""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Which map a channel holds, as the facts of the values state it.
+
+    Attributes
+    ----------
+    name, kind, unit : str
+    class_name : str or None
+    spread : bool
+        Whether it is the standard deviation over several models.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    class_name: str | None
+    spread: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +79,22 @@ class Values:
         """What else is told of the values."""
         return self.pyramid.attributes["heatmaps_ome"]
 
+    @cached_property
+    def channels(self) -> tuple[Channel, ...]:
+        """What the facts state of each channel."""
+        return tuple(
+            Channel(said["name"], said["kind"], said["unit"], said["class"], said["spread"])
+            for said in self.facts["channels"]
+        )
+
+    def maps(self, kind: str, *, spread: bool = False) -> dict[str | None, str]:
+        """Return the names of a kind's channels by class, in their order."""
+        return {
+            channel.class_name: channel.name
+            for channel in self.channels
+            if channel.kind == kind and channel.spread == spread
+        }
+
     @property
     def tissue(self) -> np.ndarray:
         """Cells that have an attention: (rows, cols) bool."""
@@ -82,13 +124,20 @@ class Values:
     @property
     def drawn_names(self) -> tuple[str, ...]:
         """Names of all maps that there may be drawings of."""
-        margins = (_MARGIN + name.removeprefix(_SCORE) for name in self._scores)
-        return (*self.names, "tissue", "winner", *margins, "artefacts")
+        return (*self.names, "tissue", "winner", *self._margins, "artefacts")
 
     @property
-    def _scores(self) -> list[str]:
-        """Names of the channels of scores, in the classes' order."""
-        return [name for name in self.names if name.startswith(_SCORE)]
+    def _margins(self) -> dict[str, str]:
+        """The name of the score that each margin is of, by the margin's name."""
+        scores = self.maps("score").values()
+        return {"margin-" + score.removeprefix("score-"): score for score in scores}
+
+    def kind(self, name: str) -> str:
+        """Return the kind of the map of a name; of a spread "spread"."""
+        for channel in self.channels:
+            if channel.name == name:
+                return "spread" if channel.spread else channel.kind
+        return "margin" if name in self._margins else name
 
     def channel(self, name: str) -> np.ndarray:
         """Return the (rows, cols) map of a name; NaN where it has no value.
@@ -101,12 +150,12 @@ class Values:
             found = np.asarray(zarr.open_array(self._artefacts, mode="r")[...], np.float64)
             return np.where(found > 0, found, np.nan)
         if name == "winner":
-            scores = np.stack([self.channel(each) for each in self._scores])
+            scores = np.stack([self.channel(each) for each in self.maps("score").values()])
             known = np.isfinite(scores).all(axis=0)
             return np.where(known, 1.0 + np.where(known, scores, 0).argmax(axis=0), np.nan)
-        if name.startswith(_MARGIN):
-            own = _SCORE + name.removeprefix(_MARGIN)
-            rivals = [self.channel(each) for each in self._scores if each != own]
+        if name in self._margins:
+            own = self._margins[name]
+            rivals = [self.channel(each) for each in self.maps("score").values() if each != own]
             return self.channel(own) - np.max(rivals, axis=0)
         return self.stack[self.names.index(name)]
 
@@ -116,13 +165,34 @@ class Values:
         return self.pyramid.path / "labels" / "artefacts" / "0"
 
 
+def _channels(values: Values) -> Iterator[str]:
+    """Demand channels of known kinds and units, one per class of each kind, named as in omero."""
+    classes = values.facts["classes"]
+    if [channel.name for channel in values.channels] != list(values.names):
+        yield (
+            f"the facts name the channels {', '.join(each.name for each in values.channels)}, "
+            f"omero {', '.join(values.names)}"
+        )
+    for channel in values.channels:
+        if channel.kind not in _KINDS:
+            yield f"{channel.name} is of the unknown kind {channel.kind!r}"
+        elif channel.unit not in _KINDS[channel.kind][1]:
+            yield f"{channel.name} has the unit {channel.unit!r}"
+    for kind, (per_class, _) in _KINDS.items():
+        for spread in (False, True):
+            found = [*values.maps(kind, spread=spread)]
+            if found and found != (classes if per_class else [None]):
+                yield f"the channels of {kind} are of {found}, the classes are {classes}"
+
+
 def _finite(values: Values) -> Iterator[str]:
     """Demand numbers in tissue and NaN elsewhere, in every channel alike."""
     tissue = values.tissue
     if values.stack.dtype != np.float32:
         yield f"the values are {values.stack.dtype}, not float32"
-    for name, channel in zip(values.names, values.stack, strict=True):
-        if name.removeprefix(_SPREAD).startswith(_FALLS) and np.count_nonzero(tissue) == 1:
+    for known, channel in zip(values.channels, values.stack, strict=True):
+        name = known.name
+        if known.kind == "leave-one-out" and np.count_nonzero(tissue) == 1:
             continue  # Without a slide's only cell there is no slide.
         holes = np.count_nonzero(~np.isfinite(channel) & tissue)
         strays = np.count_nonzero(~np.isnan(channel) & ~tissue)
@@ -144,12 +214,12 @@ def _add_up(values: Values) -> Iterator[str]:
     tissue = values.tissue
     if not tissue.any():
         return
-    keys = [name for name in values.names if name.startswith(_SCORE)]
-    scores = np.stack([values.channel(key)[tissue] for key in keys]).astype(np.float64)
+    names = values.maps("score").values()
+    scores = np.stack([values.channel(name)[tissue] for name in names]).astype(np.float64)
     off = float(np.abs(scores.sum(axis=0) - 1).max())
     if not (off < _CLOSE and scores.min() >= 0):
         yield f"the scores of a cell miss the sum of 1 by up to {off:g}"
-    shares = [name for name in values.names if name.startswith("contribution-")]
+    shares = values.maps("contribution").values()
     for name, logit in zip(shares, values.facts["logits"], strict=bool(shares)):
         total = float(values.channel(name)[tissue].sum(dtype=np.float64))
         if not abs(total - logit) <= _CLOSE * (1 + abs(logit)):
@@ -161,22 +231,21 @@ def _leave_one_out(values: Values) -> Iterator[str]:
 
     Those of several models are means, which do not follow from the means of other maps.
     """
-    names = [name for name in values.names if name.startswith(_FALLS)]
+    falls, contributions = values.maps("leave-one-out"), values.maps("contribution")
     tissue = values.tissue
-    if not names or "members" in values.facts or np.count_nonzero(tissue) < 2:
+    if not falls or "members" in values.facts or np.count_nonzero(tissue) < 2:
         return
     attention = values.channel("attention")[tissue].astype(np.float64)
     weights = np.exp(attention - attention.max())
     weights /= weights.sum()
-    shares = np.stack([
-        values.channel("contribution-" + name.removeprefix(_FALLS))[tissue] for name in names
-    ]).astype(np.float64)  # fmt: skip
+    names = [contributions[class_name] for class_name in falls]
+    shares = np.stack([values.channel(name)[tissue] for name in names]).astype(np.float64)
     # Of a cell with most of the attention the difference has no digits left.
     sure = weights < 1 - _CLOSE
     whole = shares.sum(axis=1, keepdims=True)
     without = (whole - shares[:, sure]) / (1 - weights[sure])
     expected = _probabilities(whole) - _probabilities(without)
-    for name, wanted in zip(names, expected, strict=True):
+    for name, wanted in zip(falls.values(), expected, strict=True):
         off = np.abs(values.channel(name)[tissue][sure] - wanted)
         if not (off <= _CLOSE * np.abs(wanted).max(initial=0.0) + 1e-9).all():
             yield f"{name} is off by up to {off.max():g} from what attention and contributions say"
@@ -185,10 +254,11 @@ def _leave_one_out(values: Values) -> Iterator[str]:
 def _members(values: Values) -> Iterator[str]:
     """Demand that several models' means are theirs, and that their spread is one of so many."""
     members: list[dict[str, Any]] = values.facts.get("members", [])
-    maps = [name for name in values.names if not name.startswith(_SPREAD)]
-    spread = [name.removeprefix(_SPREAD) for name in values.names if name.startswith(_SPREAD)]
+    maps = [(each.kind, each.class_name) for each in values.channels if not each.spread]
+    spread = [(each.kind, each.class_name) for each in values.channels if each.spread]
     if spread != (maps if members else []):
-        yield f"{len(members)} models are told of, and the deviations are of {', '.join(spread)}"
+        names = ", ".join(each.name for each in values.channels if each.spread)
+        yield f"{len(members)} models are told of, and the deviations are {names or 'missing'}"
     if len(members) == 1:
         yield "one model is told of as several"
     if len(members) < 2 or not values.tissue.any():
@@ -201,11 +271,10 @@ def _members(values: Values) -> Iterator[str]:
     # n numbers from 0 to 1 are furthest apart where half of them are at either end.
     n_models = len(members)
     most = np.sqrt((n_models // 2) * (n_models - n_models // 2) / (n_models * (n_models - 1)))
-    for name in (name for name in values.names if name.startswith(_SPREAD)):
-        found = values.channel(name)[values.tissue]
-        bounded = name.removeprefix(_SPREAD).startswith("score-")
+    for channel in (channel for channel in values.channels if channel.spread):
+        found, bounded = values.channel(channel.name)[values.tissue], channel.kind == "score"
         if (found < 0).any() or (bounded and (found > most + _CLOSE).any()):
-            yield f"{name} has deviations from {np.nanmin(found):g} to {np.nanmax(found):g}"
+            yield f"{channel.name} has deviations from {np.nanmin(found):g} to {np.nanmax(found):g}"
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
@@ -232,6 +301,7 @@ def _placed(values: Values) -> Iterator[str]:
 
 
 VALUES: tuple[Rule[Values], ...] = (
+    Rule("values-channels", "each channel states a known kind, its class and unit", _channels),
     Rule("values-finite-where-tissue", "values are numbers in tissue and NaN elsewhere", _finite),
     Rule("values-add-up", "scores sum to 1, contributions to the slide's logits", _add_up),
     Rule("values-leave-one-out", "falls without a cell follow from its share", _leave_one_out),

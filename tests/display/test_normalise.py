@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range, ScalingFit
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.geometry import Shape
-from heatmaps_ome.maps.faithfulness import leave_one_out
 
 SLIDE = Shape(640, 480)
 GRID = covering_grid(SLIDE)
@@ -33,7 +32,9 @@ def test_ranges_are_the_references_quantiles_over_all_tissue_cells_of_all_slides
     # create_heatmaps.py:400-401: centred on chance, divided by twice the quantile.
     scale_factor = np.quantile(np.abs(scores - 0.5), 0.95) * 2
     expected = np.clip((scores - 0.5) / scale_factor + 0.5, 0, 1)
-    np.testing.assert_allclose(scaling.score("MSIH").position(scores), expected, atol=1e-9)
+    np.testing.assert_allclose(
+        scaling.range_of("score", "MSIH").position(scores), expected, atol=1e-9
+    )
     assert scaling.cells == attention.size
 
 
@@ -44,27 +45,29 @@ def test_the_order_of_slides_does_not_matter():
 
 def test_chance_is_the_middle_for_three_classes_too():
     scaling = fitted(heatmap_set(GRID, SLIDE, classes=("A", "B", "C")))
-    for shown in scaling.scores:
+    for shown in scaling.ranges["score"]:
         assert shown.position(np.array(1 / 3)) == pytest.approx(0.5)
-    for shown in scaling.contributions:
+    for shown in scaling.ranges["contribution"]:
         assert shown.position(np.array(0.0)) == pytest.approx(0.5)
 
 
 def test_leave_one_out_has_a_range_of_its_own_around_zero():
     slides = [heatmap_set(GRID, SLIDE, seed=seed) for seed in range(3)]
     scaling = fitted(*slides)
-    for index, shown in enumerate(scaling.leave_one_out):
-        falls = np.concatenate([leave_one_out(s)[index][s.tissue] for s in slides]).astype(float)
+    for index, shown in enumerate(scaling.ranges["leave-one-out"]):
+        falls = np.concatenate([s.values("leave-one-out")[index][s.tissue] for s in slides]).astype(
+            float
+        )
         assert shown.upper == pytest.approx(np.quantile(np.abs(falls), 0.95))
         assert shown.lower == -shown.upper
-    assert len(scaling.leave_one_out) == 2
-    assert fitted(heatmap_set(GRID, SLIDE, contributions=False)).leave_one_out == ()
+    assert len(scaling.ranges["leave-one-out"]) == 2
+    assert "leave-one-out" not in fitted(heatmap_set(GRID, SLIDE, contributions=False)).ranges
 
 
 def test_shares_of_slides_of_a_million_cells_are_told_apart():
     heatmaps = heatmap_set(GRID, SLIDE)
-    small = replace(heatmaps, contributions=heatmaps.contributions * np.float32(1e-7))
-    shown = fitted(small).contributions[0]
+    small = heatmaps.with_maps(contribution=heatmaps.contributions * np.float32(1e-7))
+    shown = fitted(small).ranges["contribution"][0]
     values = small.contributions[0][small.tissue]
     assert shown.upper == pytest.approx(np.quantile(np.abs(values.astype(float)), 0.95))
 
@@ -81,14 +84,13 @@ def test_positions_are_in_range_and_keep_order(values, extra):
 @pytest.mark.parametrize("tissue", [np.zeros(GRID.shape, bool), None])
 def test_nothing_and_constants_give_a_range_without_dividing_by_zero(tissue):
     heatmaps = heatmap_set(GRID, SLIDE, tissue=tissue)
-    constant = replace(
-        heatmaps,
+    constant = heatmaps.with_maps(
         attention=np.where(heatmaps.tissue, 3.0, np.nan).astype(np.float32),
-        scores=np.where(heatmaps.tissue, 0.5, np.nan).astype(np.float32)[None].repeat(2, 0),
+        score=np.where(heatmaps.tissue, 0.5, np.nan).astype(np.float32)[None].repeat(2, 0),
     )
     scaling = fitted(constant)
     assert scaling.attention.lower < scaling.attention.upper
-    assert scaling.scores[0].position(np.array(0.5)) == pytest.approx(0.5)
+    assert scaling.ranges["score"][0].position(np.array(0.5)) == pytest.approx(0.5)
 
 
 def test_a_scaling_survives_its_file_exactly(tmp_path):
@@ -98,19 +100,31 @@ def test_a_scaling_survives_its_file_exactly(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["scaling.json"]
 
 
-def test_files_of_the_first_formats_have_no_ranges_of_later_maps(tmp_path):
-    maps = heatmap_set(GRID, SLIDE, ("a", "b", "c"))
-    scaling, path = fitted(maps), tmp_path / "scaling.json"
+def in_an_earlier_format(scaling, number):
+    """Return the JSON values that an earlier version wrote of a scaling."""
+    keys = {
+        "attention": "attention", "scores": "score", "contributions": "contribution",
+        "leave_one_out": "leave-one-out", "spread": "sd-score", "margins": "margin",
+    }  # fmt: skip
+    absent = {1: {"leave_one_out", "spread", "margins"}, 2: {"spread", "margins"}, 3: set()}
+    said = asdict(scaling)
+    ranges = said.pop("ranges")
+    said |= {key: ranges.get(kind, []) for key, kind in keys.items() if key not in absent[number]}
+    return {"format": f"heatmaps-ome scaling {number}", **said, "attention": said["attention"][0]}
+
+
+@pytest.mark.parametrize(
+    ("number", "lacking"), [(1, {"leave-one-out", "margin"}), (2, {"margin"}), (3, set())]
+)
+def test_files_of_earlier_formats_have_no_ranges_of_later_maps(tmp_path, number, lacking):
+    scaling = fitted(heatmap_set(GRID, SLIDE, ("a", "b", "c")))
+    path = tmp_path / "scaling.json"
     scaling.save(path)
-    assert len(scaling.margins) == 3
-    said = json.loads(path.read_text())
-    assert said.pop("format") == "heatmaps-ome scaling 3"
-    del said["margins"]
-    path.write_text(json.dumps({"format": "heatmaps-ome scaling 2", **said}))
-    assert CohortScaling.load(path) == replace(scaling, margins=())
-    del said["leave_one_out"]
-    path.write_text(json.dumps({"format": "heatmaps-ome scaling 1", **said}))
-    assert CohortScaling.load(path) == replace(scaling, leave_one_out=(), margins=())
+    assert len(scaling.ranges["margin"]) == 3
+    assert json.loads(path.read_text())["format"] == "heatmaps-ome scaling 4"
+    path.write_text(json.dumps(in_an_earlier_format(scaling, number)))
+    ranges = {kind: found for kind, found in scaling.ranges.items() if kind not in lacking}
+    assert CohortScaling.load(path) == replace(scaling, ranges=ranges)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "x"}', '{"format": 1, "a": 2}'])
@@ -125,7 +139,7 @@ def test_a_damaged_range_is_refused(tmp_path):
     path = tmp_path / "scaling.json"
     scaling.save(path)
     said = json.loads(path.read_text())
-    said["attention"]["upper"] = said["attention"]["lower"]
+    said["ranges"]["attention"][0]["upper"] = said["ranges"]["attention"][0]["lower"]
     path.write_text(json.dumps(said))
     with pytest.raises(ScalingError):
         CohortScaling.load(path)

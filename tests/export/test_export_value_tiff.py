@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from heatmaps_ome.export.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import YX, Grid, Shape, raster_pixels, sample
-from heatmaps_ome.maps.heatmap_set import channel_names, stacked
+from heatmaps_ome.maps.channels import channels, stacked
 from heatmaps_ome.ome import tiff_pyramid
 from heatmaps_ome.ome.tiff_pyramid import TILE, lazy_raster
 
@@ -32,9 +32,11 @@ def truth(result, um_rows, um_cols):
     rows = np.floor((um_rows - grid.um_origin.y) / grid.um_cell.y).astype(int)
     cols = np.floor((um_cols - grid.um_origin.x) / grid.um_cell.x).astype(int)
     inside = np.ix_((rows >= 0) & (rows < grid.shape.rows), (cols >= 0) & (cols < grid.shape.cols))
-    out = np.full((len(stacked(result.heatmaps)), len(rows), len(cols)), np.nan, np.float32)
+    out = np.full(
+        (len(stacked(channels(result.heatmaps))), len(rows), len(cols)), np.nan, np.float32
+    )
     kept = np.ix_(rows[inside[0].ravel()], cols[inside[1].ravel()])
-    out[(slice(None), *inside)] = stacked(result.heatmaps)[(slice(None), *kept)]
+    out[(slice(None), *inside)] = stacked(channels(result.heatmaps))[(slice(None), *kept)]
     return out
 
 
@@ -66,7 +68,7 @@ def test_tifffile_finds_every_float_at_its_place_under_its_name(written):
         [series] = file.series
         assert (series.kind, series.axes, series.dtype) == ("ome", "CYX", np.float32)
         um_pixel, names = um_pixel_of(file)
-        assert names == channel_names(result.heatmaps)
+        assert names == [channel.name for channel in channels(result.heatmaps)]
         assert (names[1], names[-1]) == ("score-MSI_high", "leave-one-out-MSS")
         finest = series.asarray()
         assert_true(result, finest, um_pixel)
@@ -91,7 +93,7 @@ def test_a_pixel_is_a_fourth_of_a_cell_and_a_whole_number_of_the_slides_pixels(w
 def test_libvips_finds_the_channels_as_pages(written):
     result, path = written
     image = pyvips.Image.new_from_file(str(path), n=-1)
-    assert image.get("n-pages") == len(channel_names(result.heatmaps))
+    assert image.get("n-pages") == len([channel.name for channel in channels(result.heatmaps)])
     with tifffile.TiffFile(path) as file:
         found = image.numpy().reshape(file.series[0].shape)
         np.testing.assert_array_equal(found, file.series[0].asarray())
@@ -115,7 +117,7 @@ def test_a_slide_of_a_few_pixels_has_values_too(tmp_path):
     grid = Grid(Shape(1, 1), YX(8.0, 8.0), YX(-2.0, -2.0), slide.mpp)
     result = slide_result(slide, grid)
     found = tifffile.imread(write_value_tiff(result, tmp_path))
-    cell = stacked(result.heatmaps)[:, 0, 0]
+    cell = stacked(channels(result.heatmaps))[:, 0, 0]
     on_slide = found[:, :2, :3]
     np.testing.assert_array_equal(on_slide, np.broadcast_to(cell[:, None, None], on_slide.shape))
 

@@ -181,7 +181,8 @@ def test_pictures_say_which_map_they_show_and_how_to_read_it(tmp_path, ngff):
     assert facts["kind"] == "flat"
     assert facts["slide"]["name"] == "slide"
     assert facts["map"] == {
-        "name": "score-MSIH", "title": "Score-msih", "quantity": "score-MSIH (made up)",
+        "name": "score-MSIH", "kind": "score", "class": "MSIH", "unit": "made up",
+        "title": "Score-msih", "quantity": "score-MSIH (made up)",
         "colour_map": "made up", "lower": -1.0, "upper": 1.0, "middle": 0.0, "categories": [],
         "alpha": 1.0, "fades": False, "note": "",
     }  # fmt: skip

@@ -19,7 +19,7 @@ from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.tiles import LONGEST_PX, TilesExporter, picture_name, tile_pixels
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
-from heatmaps_ome.maps.faithfulness import evidence
+from heatmaps_ome.maps.evidence import evidence
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile, picked_tiles
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.slides.working_copy import WorkingCopy

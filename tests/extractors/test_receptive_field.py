@@ -22,7 +22,6 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.extractors import retccl
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window
-from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.run.delivery import Look, slide_result, write_formats
 from heatmaps_ome.slides.openslide import OpenSlideReader
@@ -91,11 +90,11 @@ def deliver(seen, name, response):
     slide = OpenSlideReader(folder / f"{name}.svs")
     tissue = np.ones(grid.shape, bool)
     blank = heatmap_set(grid, slide.shape, tissue=tissue, contributions=False, slide_name=name)
-    heatmaps = HeatmapSet(**{**vars(blank), "attention": response.astype(np.float32)})
+    heatmaps = blank.with_maps(attention=response.astype(np.float32))
     scaling = CohortScaling(
         cohort="", model_digest="", extractor_digest="", quantiles=Quantiles(),
-        classes=heatmaps.classes, attention=Range(0.0, float(response.max())),
-        scores=(Range(0, 1), Range(0, 1)), contributions=(), slides=1, cells=1,
+        classes=heatmaps.classes, slides=1, cells=1,
+        ranges={"attention": (Range(0.0, float(response.max())),), "score": (Range(0, 1),) * 2},
     )  # fmt: skip
     result = slide_result(
         slide, heatmaps, scaling, Look(Style(), heatmaps.classes, heatmaps.classes[0], 256 / 224)

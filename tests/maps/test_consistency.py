@@ -2,12 +2,19 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from fake_extractors import CLASSES, MeanColourTiles, load_mean_colour, seeded_trunk
+from fake_extractors import (
+    CLASSES,
+    Bordered,
+    MeanColourTiles,
+    OwnCell,
+    load_mean_colour,
+    seeded_trunk,
+)
 from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,32 +75,6 @@ def prediction_of(model, bag):
         weights = torch.softmax(model.attention(embeddings), dim=0)
         logits = model.head((weights * embeddings).sum(0, keepdim=True))
         return torch.softmax(logits[0].double(), 0).numpy()
-
-
-@dataclass(frozen=True)
-class OwnCell(MeanColourTiles):
-    """Cells see nothing but their own pixels, so that nothing comes in over a border."""
-
-    name: str = "own-cell"
-    digest: str = "own cell"
-    tile_px: int = 32
-
-
-@dataclass(frozen=True)
-class Bordered(OwnCell):
-    """The cells along an image's border are bright, whatever is there."""
-
-    digest: str = "bordered"
-
-    def __call__(self, pixels, keep=None):
-        out = super().__call__(pixels)
-        inner = out[:, 1:-1, 1:-1].copy()
-        out[:] = 40
-        out[:, 1:-1, 1:-1] = inner
-        return out if keep is None else out[:, *keep.slices]
-
-    def tiles(self, pixels):
-        return np.stack([self(each).mean((1, 2)) for each in pixels])
 
 
 def compared(slide, extractor, model, folder, tissue=None, pooling=None, most=1000):
@@ -551,7 +532,7 @@ def test_it_can_be_left_out(run):
 def test_a_wide_gap_is_warned_of_in_every_run(run, monkeypatch, caplog):
     run()
     assert not caplog.records
-    monkeypatch.setitem(extractors.REGISTRY, "bordered", "test_consistency:load_bordered")
+    monkeypatch.setitem(extractors.REGISTRY, "bordered", "fake_extractors:load_bordered")
     for _ in range(2):
         caplog.clear()
         outcome = run(extractor="bordered", overwrite=True)
@@ -559,10 +540,6 @@ def test_a_wide_gap_is_warned_of_in_every_run(run, monkeypatch, caplog):
         [warning] = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
         assert warning == outcome.consistency.warning("a.svs")
     assert all(record["wide"] for record in records(run.out))
-
-
-def load_bordered(weights, device, precision):
-    return Bordered()
 
 
 def test_numbers_of_tiles_that_mean_nothing_are_refused():

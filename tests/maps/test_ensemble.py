@@ -11,21 +11,17 @@ from heatmaps_ome.display.scaling import CohortScaling, Quantiles, ScalingFit
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.export.figures.captions import prediction_text
 from heatmaps_ome.geometry import Shape
+from heatmaps_ome.maps.channels import channels, stacked
 from heatmaps_ome.maps.ensemble import (
     agreement,
-    all_channel_names,
-    all_channels,
     combined,
     in_class_order,
-    measured,
-    measurements,
     prediction_sd,
     records,
     relative_attention,
-    score_spread,
 )
-from heatmaps_ome.maps.faithfulness import aupc, faithfulness_of, flipping_curve, leave_one_out
-from heatmaps_ome.maps.heatmap_set import class_keys, stacked
+from heatmaps_ome.maps.faithfulness import aupc, faithfulness_of, flipping_curve
+from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.maps.store import read_values, write_values
 
 SLIDE = Shape(320, 256)
@@ -54,6 +50,11 @@ def softmax(values):
     return powers / powers.sum(axis=0)
 
 
+def spread_of(found):
+    """Return the channels of the spread, (channels, rows, cols)."""
+    return stacked([channel for channel in channels(found) if channel.key.spread])
+
+
 def test_maps_are_means_and_the_spread_is_the_sample_deviation():
     parts = models()
     found = together(parts)
@@ -65,16 +66,20 @@ def test_maps_are_means_and_the_spread_is_the_sample_deviation():
     weights = [softmax(part.attention[TISSUE].astype(np.float64)) for part in parts]
     logs = np.log(np.stack(weights) * TISSUE.sum())
     np.testing.assert_allclose(found.attention[TISSUE], logs.mean(axis=0), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.spread[0][TISSUE], logs.std(axis=0, ddof=1), rtol=1e-5)
-    falls = np.stack([leave_one_out(part) for part in parts]).astype(np.float64)
-    np.testing.assert_allclose(found.falls, falls.mean(axis=0), rtol=1e-5, atol=1e-9)
-    stacks = np.stack([stacked(part) for part in parts]).astype(np.float64)
     np.testing.assert_allclose(
-        found.spread[1:], stacks[:, 1:].std(axis=0, ddof=1), rtol=1e-5, atol=1e-9
+        found.spread["attention"][TISSUE], logs.std(axis=0, ddof=1), rtol=1e-5
     )
-    assert found.spread.shape == stacked(found).shape
-    assert found.spread.dtype == np.float32
-    assert all(np.array_equal(np.isnan(each), ~TISSUE) for each in (*stacked(found), *found.spread))
+    falls = np.stack([part.values("leave-one-out") for part in parts]).astype(np.float64)
+    np.testing.assert_allclose(
+        found.values("leave-one-out"), falls.mean(axis=0), rtol=1e-5, atol=1e-9
+    )
+    stacks = np.stack([stacked(channels(part)) for part in parts]).astype(np.float64)
+    np.testing.assert_allclose(
+        spread_of(found)[1:], stacks[:, 1:].std(axis=0, ddof=1), rtol=1e-5, atol=1e-9
+    )
+    assert len(channels(found)) == 2 * len(stacks[0])
+    assert stacked(channels(found)).dtype == np.float32
+    assert all(np.array_equal(np.isnan(each), ~TISSUE) for each in stacked(channels(found)))
 
 
 def test_means_keep_the_promises_of_maps():
@@ -88,23 +93,25 @@ def test_means_keep_the_promises_of_maps():
 def test_a_single_model_is_left_as_it_is():
     [part] = models(1)
     assert together([part]) is part
-    assert score_spread(part) is None
+    assert part.values("sd-score") is None
     assert records(part) == []
     assert prediction_sd(part) == {}
-    assert np.array_equal(all_channels(part), stacked(part), equal_nan=True)
+    assert np.array_equal(stacked(channels(part)), stacked(channels(part)), equal_nan=True)
 
 
 def test_attention_does_not_know_where_a_models_zero_is():
     parts = models(3)
     shifted = [
-        replace(part, attention=part.attention + shift)
+        part.with_maps(attention=part.attention + shift)
         for part, shift in zip(parts, (0, 40, -300), strict=True)
     ]
     np.testing.assert_allclose(
         together(shifted).attention[TISSUE], together(parts).attention[TISSUE], atol=1e-4
     )
     np.testing.assert_allclose(
-        together(shifted).spread[0][TISSUE], together(parts).spread[0][TISSUE], atol=1e-4
+        together(shifted).spread["attention"][TISSUE],
+        together(parts).spread["attention"][TISSUE],
+        atol=1e-4,
     )
 
 
@@ -118,7 +125,9 @@ def test_attention_does_not_know_how_large_a_slide_is():
     for tissue in (small, wide):
         given = attention.copy()
         given[tissue] = np.resize(logits, tissue.sum())
-        found.append(relative_attention(replace(part, tissue=tissue, attention=given))[0, :2])
+        found.append(
+            relative_attention(replace(part, tissue=tissue).with_maps(attention=given))[0, :2]
+        )
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
     np.testing.assert_allclose(np.exp(found[0]).mean(), 1, rtol=1e-6)
 
@@ -132,7 +141,7 @@ def test_classes_in_another_order_are_brought_to_that_of_the_first():
         assert turned.prediction[order.index(name)] == second.prediction[CLASSES.index(name)]
     back = in_class_order(turned, CLASSES)
     expected, found = together([first, second]), together([first, back])
-    assert np.array_equal(all_channels(found), all_channels(expected), equal_nan=True)
+    assert np.array_equal(stacked(channels(found)), stacked(channels(expected)), equal_nan=True)
     assert found.members == expected.members
 
 
@@ -150,7 +159,7 @@ def test_leave_one_out_and_curves_are_the_means_of_the_models_own():
     n_cells = int(TISSUE.sum())
     cells = np.arange(n_cells)
     for index, name in enumerate(CLASSES):
-        falls = found.falls[index][TISSUE]
+        falls = found.values("leave-one-out")[index][TISSUE]
         for cell in range(0, n_cells, 7):
             expected = np.mean([
                 loop_probability(part, cells, index)
@@ -191,20 +200,22 @@ def test_means_are_never_taken_for_a_model():
     parts = models(2)
     found = together(parts)
     for ask in (
-        lambda: leave_one_out(found),
         lambda: flipping_curve(found.attention, found, "A"),
         lambda: faithfulness_of(found, ("A",)),
     ):
         with pytest.raises(ValueError, match="affine model"):
             ask()
+    # Only what was averaged is there; it does not follow from the other means.
+    without = {kind: maps for kind, maps in found.maps.items() if kind != "leave-one-out"}
+    assert replace(found, maps=without).values("leave-one-out") is None
 
 
 def test_heads_that_are_not_affine_leave_contributions_out_for_all():
-    parts = [*models(2), replace(models(3)[2], contributions=None)]
+    parts = [*models(2), models(3)[2].with_maps(contribution=None)]
     found = together(parts)
     assert found.contributions is None
-    assert found.falls is None
-    assert found.spread.shape == (4, *GRID.shape)
+    assert found.values("leave-one-out") is None
+    assert spread_of(found).shape == (4, *GRID.shape)
     assert faithfulness_of(found, ("A",), parts) == ()
 
 
@@ -214,17 +225,18 @@ def test_slides_of_no_cell_or_one_have_defined_means(cells, tmp_path):
     tissue.reshape(-1)[:cells] = True
     parts = models(3, tissue=tissue)
     found = together(parts)
-    assert np.isnan(found.falls).all()
+    assert np.isnan(found.values("leave-one-out")).all()
     assert faithfulness_of(found, ("A",), parts) == () or cells == 1
     told = agreement(records(found), "A")
     assert (told is None) == (cells == 0)
     read = read_values(write_values(found, tmp_path, {}))
-    assert np.array_equal(all_channels(read), all_channels(found), equal_nan=True)
+    assert np.array_equal(stacked(channels(read)), stacked(channels(found)), equal_nan=True)
     fit = ScalingFit(Quantiles())
     fit.add(found)
     scaling = fit.fit("c", "m", "e")
-    assert all(each.lower == 0 < each.upper for each in scaling.spread)
-    assert len(display_maps(found, scaling, Style(leave_one_out=True), CLASSES)) == 2 + 4 * 3
+    assert all(each.lower == 0 < each.upper for each in scaling.ranges["sd-score"])
+    maps = display_maps(found, scaling, Style(leave_one_out=True), CLASSES, CLASSES[0])
+    assert len(maps) == 4 + 4 * 3
 
 
 def test_infinite_attention_is_no_crash():
@@ -233,10 +245,10 @@ def test_infinite_attention_is_no_crash():
     for value in (np.inf, -np.inf):
         attention = parts[0].attention.copy()
         attention[row, col] = value
-        found = together([replace(parts[0], attention=attention), *parts[1:]])
+        found = together([parts[0].with_maps(attention=attention), *parts[1:]])
         assert found.attention[row, col] == value
         assert np.isfinite(found.attention[TISSUE]).sum() == TISSUE.sum() - 1
-        assert np.isnan(found.falls).all()
+        assert np.isnan(found.values("leave-one-out")).all()
         assert faithfulness_of(found, ("A",), parts) == ()
 
 
@@ -244,24 +256,28 @@ def test_values_are_read_back_bit_by_bit(tmp_path):
     found = together(models())
     read = read_values(write_values(found, tmp_path, {}))
     assert read.members == found.members
-    for name in ("attention", "scores", "contributions", "falls", "spread", "prediction", "logits"):
+    for name in ("attention", "scores", "contributions", "prediction", "logits"):
         assert np.array_equal(getattr(read, name), getattr(found, name), equal_nan=True)
+    assert [channel.name for channel in channels(read)] == [c.name for c in channels(found)]
+    for mine, theirs in zip(channels(read), channels(found), strict=True):
+        assert mine.key == theirs.key
+        assert np.array_equal(mine.values, theirs.values, equal_nan=True)
 
 
 def test_the_channels_of_the_spread_are_named_after_their_maps_whatever_classes_are_called():
     classes = ("MSIH", "sd-MSIH", "MSIH-sd", "sd-score-MSIH")
     found = together(models(2, classes))
-    names = all_channel_names(found)
-    assert len(set(names)) == len(names) == len(all_channels(found)) == 2 * (1 + 3 * 4)
+    names = [channel.name for channel in channels(found)]
+    assert len(set(names)) == len(names) == len(stacked(channels(found))) == 2 * (1 + 3 * 4)
     keys = class_keys(classes)
     for index, name in enumerate(names[len(names) // 2 :]):
         assert name == "sd-" + names[index]
-    tables = measurements(found)
-    assert len(tables) == len(measured(found)) == 1 + 3 * 4 + 4
+    tables = {each.name: each for each in channels(found) if each.measurement is not None}
+    assert len(tables) == 1 + 3 * 4 + 4
     for index, key in enumerate(keys):
-        place = list(tables).index(f"sd-score-{key}")
-        assert tables[f"sd-score-{key}"] == f"SD of score: {classes[index]}"
-        assert np.array_equal(measured(found)[place], score_spread(found)[index], equal_nan=True)
+        told = tables[f"sd-score-{key}"]
+        assert told.measurement == f"SD of score: {classes[index]}"
+        assert np.array_equal(told.values, found.values("sd-score")[index], equal_nan=True)
 
 
 def test_who_says_what_is_told_in_words():
@@ -292,8 +308,16 @@ def test_the_spread_is_drawn_from_zero_to_what_the_cohort_says():
     fit = ScalingFit(Quantiles())
     fit.add(found)
     scaling = fit.fit("cohort", "models", "extractor")
-    maps = {each.name: each for each in display_maps(found, scaling, Style(), ("B",))}
-    assert list(maps) == ["attention", "score-B", "contribution-B", "sd-score-B", "tissue"]
+    maps = {each.name: each for each in display_maps(found, scaling, Style(), ("B",), "B")}
+    assert list(maps) == [
+        "attention",
+        "score-B",
+        "contribution-B",
+        "sd-score-B",
+        "tissue",
+        "winner",
+        "margin-B",
+    ]
     shown = maps["sd-score-B"]
     scores = np.stack([part.scores[1][TISSUE] for part in parts]).astype(np.float64)
     deviations = scores.std(axis=0, ddof=1)
@@ -317,7 +341,7 @@ def test_a_scaling_of_several_models_is_kept_and_one_of_a_single_one_says_nothin
         scalings[-1].save(tmp_path / "scaling.json")
         assert CohortScaling.load(tmp_path / "scaling.json") == scalings[-1]
         text = (tmp_path / "scaling.json").read_text()
-        assert ("spread" in text) == bool(heatmaps.members)
-    assert len(scalings[0].spread) == 3
+        assert ("sd-score" in text) == bool(heatmaps.members)
+    assert len(scalings[0].ranges["sd-score"]) == 3
     with pytest.raises(ScalingError, match="another model"):
         scalings[0].require_fit("one model", "extractor", tmp_path / "scaling.json")

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from model_files import REAL_EXPORTS
 
 from heatmaps_ome.geometry import Shape
+from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.maps.faithfulness import (
     aupc,
     faithfulness,
     flipping_curve,
-    leave_one_out,
-    unexplained,
 )
 from heatmaps_ome.models import read_model
 
@@ -41,9 +40,11 @@ def known_set(attention, logits, classes=("A", "B")):
     return replace(
         base,
         tissue=np.ones(attention.shape, bool),
-        attention=attention,
-        scores=softmax(logits).astype(np.float32),
-        contributions=(shares * logits).astype(np.float32),
+        maps={
+            "attention": attention,
+            "score": softmax(logits).astype(np.float32),
+            "contribution": (shares * logits).astype(np.float32),
+        },
         logits=whole,
         prediction=softmax(whole),
     )
@@ -70,7 +71,7 @@ def random_cells(n, classes=2, seed=0, spread=1.0):
 def test_leave_one_out_is_the_prediction_with_less_that_without(classes):
     attention, logits = random_cells(60, len(classes))
     heatmaps = known_set(attention, logits, classes)
-    found = leave_one_out(heatmaps)[:, 0]
+    found = heatmaps.values("leave-one-out")[:, 0]
     for cell in range(60):
         kept = np.arange(60) != cell
         expected = heatmaps.prediction - prediction_of(attention, logits, kept)
@@ -78,7 +79,7 @@ def test_leave_one_out_is_the_prediction_with_less_that_without(classes):
 
 
 def test_a_cell_that_speaks_for_a_class_is_hot():
-    found = leave_one_out(known_set([0.0, 0.0, 0.0], [[3.0, 0, -3], [-3.0, 0, 3]]))[:, 0]
+    found = known_set([0.0, 0.0, 0.0], [[3.0, 0, -3], [-3.0, 0, 3]]).values("leave-one-out")[:, 0]
     assert found[0, 0] > 0.1 > 0 > -0.1 > found[0, 2]
     assert found[1] == pytest.approx(-found[0])
 
@@ -87,7 +88,7 @@ def test_a_cell_that_speaks_for_a_class_is_hot():
 def test_without_a_cell_that_has_nearly_all_attention_the_others_decide(lead):
     attention, logits = random_cells(20)
     attention[7] = lead
-    found = leave_one_out(known_set(attention, logits))[:, 0, 7]
+    found = known_set(attention, logits).values("leave-one-out")[:, 0, 7]
     kept = np.arange(20) != 7
     expected = prediction_of(attention, logits, np.arange(20)) - prediction_of(
         attention, logits, kept
@@ -118,7 +119,7 @@ def test_leave_one_out_is_what_the_published_models_say_without_the_cell(shared_
         heatmaps = known_set(attention.numpy(), logits, model.classes)
         shares = torch.softmax(attention, 0).numpy()
         np.testing.assert_allclose((shares * logits).sum(axis=1), whole.numpy(), atol=1e-12)
-        found = leave_one_out(heatmaps)[:, 0]
+        found = heatmaps.values("leave-one-out")[:, 0]
         assert np.abs(found).max() > 1e-5
         for cell in np.random.default_rng(4).choice(n_cells, 100, replace=False):
             kept = torch.arange(n_cells) != cell
@@ -202,13 +203,13 @@ def test_removing_what_speaks_for_a_class_first_is_better_than_by_chance():
 
 def test_one_class_is_certain_whatever_is_removed():
     heatmaps = known_set(*random_cells(30, classes=1), classes=("A",))
-    assert (leave_one_out(heatmaps) == 0).all()
+    assert (heatmaps.values("leave-one-out") == 0).all()
     assert list(faithfulness(heatmaps, "A").aupc.values()) == pytest.approx([1.0] * 4)
 
 
 def test_of_a_single_cell_nothing_is_left_without_it():
     heatmaps = known_set([2.0], [[1.0], [0.0]])
-    assert np.isnan(leave_one_out(heatmaps)).all()
+    assert np.isnan(heatmaps.values("leave-one-out")).all()
     found = faithfulness(heatmaps, "A")
     assert found.removed.tolist() == [0.0]
     for value in found.aupc.values():
@@ -223,7 +224,7 @@ def with_attention(value):
     heatmaps = heatmap_set(GRID, SLIDE)
     attention = heatmaps.attention.copy()
     attention[tuple(np.argwhere(heatmaps.tissue)[0])] = value
-    return replace(heatmaps, attention=attention)
+    return heatmaps.with_maps(attention=attention)
 
 
 @pytest.mark.parametrize(
@@ -235,8 +236,8 @@ def with_attention(value):
     ],
 )
 def test_what_cannot_be_told_is_nan_and_why_is_said(heatmaps, reason):
-    assert reason in unexplained(heatmaps)
-    assert np.isnan(leave_one_out(heatmaps)).all()
+    assert reason in undefined_reason(heatmaps)
+    assert np.isnan(heatmaps.values("leave-one-out")).all()
     assert faithfulness(heatmaps, "MSIH") is None
     with pytest.raises(ValueError, match=reason):
         flipping_curve(heatmaps.attention, heatmaps, "MSIH")
@@ -244,12 +245,12 @@ def test_what_cannot_be_told_is_nan_and_why_is_said(heatmaps, reason):
 
 def test_a_head_that_is_not_affine_has_no_exact_answers():
     heatmaps = heatmap_set(GRID, SLIDE, contributions=False)
-    assert "not affine" in unexplained(heatmaps)
-    assert leave_one_out(heatmaps) is None
+    assert "not affine" in undefined_reason(heatmaps)
+    assert heatmaps.values("leave-one-out") is None
     assert faithfulness(heatmaps, "MSIH") is None
 
 
 def test_nothing_is_said_where_no_tissue_is():
     heatmaps = heatmap_set(GRID, SLIDE)
-    assert np.array_equal(np.isnan(leave_one_out(heatmaps)[0]), ~heatmaps.tissue)
-    assert unexplained(heatmaps) == ""
+    assert np.array_equal(np.isnan(heatmaps.values("leave-one-out")[0]), ~heatmaps.tissue)
+    assert undefined_reason(heatmaps) == ""

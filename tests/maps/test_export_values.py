@@ -10,7 +10,7 @@ from ome_zarr_models.v04.image import Image
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.maps.heatmap_set import channel_names
+from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.validate.result import validate
 
@@ -84,12 +84,12 @@ def test_channels_are_named_in_the_order_of_the_classes(tmp_path):
     expected = ["attention", "score-MSI-H_high", "score-b"]
     expected += ["contribution-MSI-H_high", "contribution-b"]
     expected += ["leave-one-out-MSI-H_high", "leave-one-out-b"]
-    assert channel_names(heatmaps) == expected
+    assert [channel.name for channel in channels(heatmaps)] == expected
     attributes = json.loads((path / ".zattrs").read_text())
     assert [channel["label"] for channel in attributes["omero"]["channels"]] == expected
     assert attributes["heatmaps_ome"]["classes"] == ["MSI-H / high", "b"]
     units = ["logit", *["probability"] * 2, *["logit"] * 2, *["probability"] * 2]
-    assert attributes["heatmaps_ome"]["units"] == units
+    assert [said["unit"] for said in attributes["heatmaps_ome"]["channels"]] == units
 
 
 def test_what_any_reader_finds_as_leave_one_out_is_the_prediction_less_that_without(tmp_path):
@@ -111,6 +111,12 @@ def test_what_any_reader_finds_as_leave_one_out_is_the_prediction_less_that_with
             assert fall == pytest.approx(before - after, abs=1e-7)
 
 
+def as_the_first_versions_wrote(attributes):
+    """Change what facts there are into those of versions that listed no channels."""
+    del attributes["heatmaps_ome"]["channels"]
+    attributes["heatmaps_ome"]["contributions"] = True
+
+
 def test_values_of_the_first_versions_lack_what_follows_from_the_rest_and_come_back(tmp_path):
     heatmaps = heatmap_set(GRID, SLIDE)
     path = write_values(heatmaps, tmp_path, {})
@@ -119,7 +125,7 @@ def test_values_of_the_first_versions_lack_what_follows_from_the_rest_and_come_b
     zarr.create_array(
         path / "0", shape=old.shape, dtype=old.dtype, zarr_format=2, fill_value=np.nan
     )[...] = old
-    rewritten(path, lambda a: a["heatmaps_ome"].pop("leave_one_out"))
+    rewritten(path, as_the_first_versions_wrote)
     assert_same(read_values(path), heatmaps)
 
 

@@ -16,7 +16,7 @@ from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.export.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape
-from heatmaps_ome.maps.faithfulness import evidence
+from heatmaps_ome.maps.evidence import evidence
 from heatmaps_ome.maps.regions import LEAST_CELLS, MOST, find_regions
 from heatmaps_ome.slides.openslide import OpenSlideReader
 
@@ -35,10 +35,9 @@ def smooth_set(classes=("MSIH", "nonMSIH"), seed=0, sigma=2.0, grid=GRID, shape=
     shares = np.exp(np.where(tissue, heatmaps.attention, -np.inf)).astype(np.float64)
     shares = shares / max(shares.sum(), 1e-300)
     scores = np.exp(logits) / np.exp(logits).sum(axis=0)
-    return replace(
-        heatmaps,
-        scores=np.where(tissue, scores, np.nan).astype(np.float32),
-        contributions=np.where(tissue, shares * logits, np.nan).astype(np.float32),
+    return heatmaps.with_maps(
+        score=np.where(tissue, scores, np.nan).astype(np.float32),
+        contribution=np.where(tissue, shares * logits, np.nan).astype(np.float32),
     )
 
 
@@ -60,7 +59,7 @@ def test_evidence_is_the_contribution_that_the_softmax_sees(n_classes):
         assert found[row, col] == pytest.approx(of_all[0] - centre, abs=1e-7)
     assert np.array_equal(np.isnan(found), ~heatmaps.tissue)
     assert found.dtype == np.float32
-    assert evidence(replace(heatmaps, contributions=None), "A") is None
+    assert evidence(heatmaps.with_maps(contribution=None), "A") is None
 
 
 @pytest.mark.parametrize("classes", [("MSIH", "nonMSIH"), ("MSIH", "B", "C")])
@@ -146,8 +145,8 @@ def test_a_ring_keeps_its_hole_and_its_area():
     ring[7:10, 7:10] = False
     sign = np.where(ring, 1.0, -0.001)[None] * np.array([1, -1])[:, None, None]
     contributions = np.where(heatmaps.tissue | True, sign, np.nan).astype(np.float32)
-    full = replace(heatmaps, tissue=np.ones(GRID.shape, bool), contributions=contributions)
-    full = replace(full, attention=np.zeros(GRID.shape, np.float32))
+    full = replace(heatmaps, tissue=np.ones(GRID.shape, bool)).with_maps(contribution=contributions)
+    full = full.with_maps(attention=np.zeros(GRID.shape, np.float32))
     [region] = find_regions(full, "MSIH", hot_share=1.0).of("hot")
     assert len(region.l0_polygon.interiors) == 1
     assert region.cells == 40
@@ -196,7 +195,7 @@ def test_the_sentence_says_what_is_carried_by_how_much_tissue():
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_without_evidence_regions_are_those_of_the_score(n_classes):
-    heatmaps = replace(smooth_set(tuple("ABCD"[:n_classes])), contributions=None)
+    heatmaps = smooth_set(tuple("ABCD"[:n_classes])).with_maps(contribution=None)
     found = find_regions(heatmaps, "A")
     assert found.quantity == "score of A"
     assert found.hot_from == pytest.approx((1 + 1 / n_classes) / 2)
@@ -221,7 +220,7 @@ def of_cells(attention, contributions, classes=("A", "B")):
     contributions = np.asarray(contributions, np.float32)[:, None]
     grid = replace(GRID, shape=Shape(*attention.shape), l0_origin=YX(0.0, 0.0))
     base = heatmap_set(grid, SLIDE, classes, tissue=np.ones(attention.shape, bool))
-    return replace(base, attention=attention, contributions=contributions)
+    return base.with_maps(attention=attention, contribution=contributions)
 
 
 @pytest.mark.parametrize(
@@ -250,12 +249,12 @@ def test_odd_slides_have_defined_regions(heatmaps, sentence, left_out, tmp_path)
 
 def test_a_slide_without_tissue_and_one_class_without_evidence_have_no_regions():
     empty = heatmap_set(GRID, SLIDE, tissue=np.zeros(GRID.shape, bool))
-    for heatmaps in (empty, replace(empty, contributions=None)):
+    for heatmaps in (empty, empty.with_maps(contribution=None)):
         found = find_regions(heatmaps, "MSIH")
         assert found.regions == ()
         assert found.sentence().startswith("no regions, as the ")
-    only = replace(smooth_set(("A",)), contributions=None)
-    only = replace(only, scores=np.where(only.tissue, 1.0, np.nan)[None].astype(np.float32))
+    only = smooth_set(("A",)).with_maps(contribution=None)
+    only = only.with_maps(score=np.where(only.tissue, 1.0, np.nan)[None].astype(np.float32))
     assert find_regions(only, "A").sentence() == (
         "no regions, as the score of an only class is 1 everywhere"
     )
@@ -278,9 +277,9 @@ def strictly(path):
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=refused)
 
 
-def written(folder, classes=("MSIH", "nonMSIH"), **changed):
-    """Write the regions of smooth maps and return them with their result."""
-    heatmaps = replace(smooth_set(classes), **changed)
+def written(folder, classes=("MSIH", "nonMSIH"), heatmaps=None):
+    """Write the regions of maps, smooth ones as a rule, and return them with their result."""
+    heatmaps = heatmaps or smooth_set(classes)
     slide = FakeSlide(np.zeros((1, 1, 3), np.uint8))
     slide.shape = SLIDE
     base = slide_result(FakeSlide(np.zeros((64, 64, 3), np.uint8)), classes=classes, maps=())
@@ -360,7 +359,7 @@ def test_class_names_of_strangers_break_nothing(tmp_path, first):
 
 
 def test_values_that_do_not_exist_are_left_out(tmp_path):
-    written(tmp_path, contributions=None)
+    written(tmp_path, heatmaps=smooth_set().with_maps(contribution=None))
     rows = rows_of(tmp_path)
     assert rows
     for row in rows:
@@ -372,7 +371,7 @@ def test_values_that_do_not_exist_are_left_out(tmp_path):
 
 
 def test_without_regions_the_files_are_there_and_empty(tmp_path):
-    result = written(tmp_path, tissue=np.zeros(GRID.shape, bool))
+    result = written(tmp_path, heatmaps=replace(smooth_set(), tissue=np.zeros(GRID.shape, bool)))
     assert strictly(tmp_path / "slide.regions.geojson")["features"] == []
     assert rows_of(tmp_path) == []
     assert (tmp_path / "slide.regions.csv").read_text(encoding="utf-8").startswith("name,kind,")
@@ -405,7 +404,7 @@ def test_regions_of_a_cropped_slide_are_placed_from_its_outer_corner(shared_data
         row, col = (int(each) for each in grid.g_from_l0(middle))
         sign = np.full(grid.shape, -1e-6, np.float32)
         sign[row - 2 : row + 3, col - 2 : col + 3] = 1
-        heatmaps = replace(heatmaps, contributions=np.stack([sign, -sign]))
+        heatmaps = heatmaps.with_maps(contribution=np.stack([sign, -sign]))
         [region] = find_regions(heatmaps, "MSIH", hot_share=1.0).of("hot")
     finally:
         slide.close()

@@ -2,16 +2,15 @@
 
 import math
 import time
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 from fakes import covering_grid, heatmap_set
 
+from heatmaps_ome.features.pooling import TILE_CELLS
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.maps.faithfulness import evidence
-from heatmaps_ome.maps.heatmap_set import TILE_CELLS
+from heatmaps_ome.maps.evidence import evidence
 from heatmaps_ome.maps.top_tiles import picked_tiles
 
 SLIDE = Shape(1500, 1900)
@@ -106,7 +105,7 @@ def with_evidence(value, tissue=None):
     grid = Grid(Shape(*value.shape), YX(32, 32), YX(0, 0), YX(0.5, 0.5))
     tissue = np.isfinite(value) if tissue is None else tissue
     maps = heatmap_set(grid, Shape(*(32 * n for n in value.shape)), tissue=tissue)
-    return replace(maps, contributions=np.stack([value, -value]))
+    return maps.with_maps(contribution=np.stack([value, -value]))
 
 
 @pytest.mark.parametrize(("sign", "kind"), [(1, "top"), (-1, "bottom")])

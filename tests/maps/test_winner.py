@@ -10,9 +10,8 @@ from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
-from heatmaps_ome.display.categories import ARTEFACT_COLOURS, category_maps
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.display.rendering import Style
+from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.export.figures.captions import width_px
 from heatmaps_ome.export.figures.framed import Caption, framed
@@ -23,8 +22,10 @@ from heatmaps_ome.export.png import PngExporter
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.tiff import TiffExporter
 from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.maps.kinds import left_out_reasons
 from heatmaps_ome.maps.store import write_values
-from heatmaps_ome.maps.winner import LEAST_OF_MARGINS, MOST_CLASSES, maps_left_out, margins, winners
+from heatmaps_ome.maps.winner import margins, winners
+from heatmaps_ome.slides.artefacts import KIND_COLOURS
 
 SLIDE = Shape(640, 900)
 GRID = covering_grid(SLIDE)
@@ -40,8 +41,16 @@ def scaling_of(heatmaps):
 def drawn(heatmaps, true_class=None, **style):
     """Return the maps of all classes at once, by their names."""
     true_class = true_class or heatmaps.classes[0]
-    maps = category_maps(heatmaps, scaling_of(heatmaps), Style(**style), true_class)
-    return {shown.name: shown for shown in maps}
+    return {
+        shown.name: shown
+        for shown in of_all_classes(heatmaps, scaling_of(heatmaps), Style(**style), true_class)
+    }
+
+
+def of_all_classes(heatmaps, scaling, style, true_class):
+    """Return the maps of all classes at once, and of artefacts."""
+    maps = display_maps(heatmaps, scaling, style, heatmaps.classes, true_class)
+    return tuple(shown for shown in maps if shown.kind in ("winner", "margin", "artefacts"))
 
 
 # --- Numbers ----------------------------------------------------------------------------------
@@ -72,12 +81,11 @@ def test_of_two_classes_the_margin_is_twice_the_score_less_one():
 
 
 def test_maps_that_cannot_be_are_left_out_for_a_reason():
-    assert set(maps_left_out(["a"])) == {"winner", "margin"}
-    assert set(maps_left_out(["a", "b"])) == {"margin"}
-    assert maps_left_out(["a", "b", "c"]) == {}
-    many = [f"class {n}" for n in range(MOST_CLASSES + 1)]
-    assert "256 classes" in maps_left_out(many)["winner"]
-    assert "winner" not in maps_left_out(many[:-1])
+    assert set(left_out_reasons(1)) == {"winner", "margin"}
+    assert set(left_out_reasons(2)) == {"margin"}
+    assert left_out_reasons(3) == {}
+    assert "256 classes" in left_out_reasons(256)["winner"]
+    assert "winner" not in left_out_reasons(255)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +93,7 @@ def test_maps_that_cannot_be_are_left_out_for_a_reason():
     [
         (1, set()),
         (2, {"winner"}),
-        (LEAST_OF_MARGINS, {"winner", "margin-c0"}),
+        (3, {"winner", "margin-c0"}),
         (255, {"winner", "margin-c0"}),
         (256, {"margin-c0"}),
     ],
@@ -124,7 +132,10 @@ def test_the_margin_diverges_around_zero_over_the_cohorts_range():
     shown = drawn(heatmaps, "MSS")["margin-MSS"]
     reach = np.quantile(np.abs(ahead[heatmaps.tissue].astype(float)), 0.95)
     assert (shown.lower, shown.upper) == pytest.approx((-reach, reach))
-    assert (scaling.margins[1].lower, scaling.margins[1].upper) == (shown.lower, shown.upper)
+    assert (scaling.ranges["margin"][1].lower, scaling.ranges["margin"][1].upper) == (
+        shown.lower,
+        shown.upper,
+    )
     assert shown.middle == 0
     assert shown.values[128] == 0
     assert shown.colours[128].tolist() == [221, 220, 220, 255]  # coolwarm's middle
@@ -137,8 +148,9 @@ def test_the_margin_diverges_around_zero_over_the_cohorts_range():
 
 def test_a_scaling_without_margins_shows_all_of_them():
     heatmaps = heatmap_set(GRID, SLIDE, THREE)
-    old = replace(scaling_of(heatmaps), margins=())
-    _, shown = category_maps(heatmaps, old, Style(), "other")
+    fitted = scaling_of(heatmaps)
+    ranges = {kind: found for kind, found in fitted.ranges.items() if kind != "margin"}
+    _, shown = of_all_classes(heatmaps, replace(fitted, ranges=ranges), Style(), "other")
     assert (shown.lower, shown.upper) == (-1, 1)
 
 
@@ -165,7 +177,7 @@ def test_artefacts_are_drawn_where_they_are_and_tell_each_other_apart():
     shown = drawn(replace(heatmaps, artefacts=kinds))["artefacts"]
     np.testing.assert_array_equal(shown.levels, kinds)
     np.testing.assert_array_equal(shown.opacity > 0, kinds > 0)
-    assert len(set(ARTEFACT_COLOURS)) == 4
+    assert len(set(KIND_COLOURS)) == 4
     assert drawn(heatmaps).keys() == {"winner"}
 
 
@@ -180,7 +192,7 @@ def written(tmp_path_factory):
     heatmaps = heatmap_set(GRID, SLIDE, THREE)
     kinds = np.where(heatmaps.tissue, np.arange(GRID.shape.cols) % 5, 0).astype(np.uint8)
     heatmaps = replace(heatmaps, artefacts=kinds)
-    maps = category_maps(heatmaps, scaling_of(heatmaps), Style(), "MSS")
+    maps = of_all_classes(heatmaps, scaling_of(heatmaps), Style(), "MSS")
     result = replace(slide_result(slide, GRID, maps, THREE), heatmaps=heatmaps)
     write_values(heatmaps, folder, {})
     for exporter in (OmeZarrExporter(Settings()), TiffExporter(), PngExporter()):
@@ -230,11 +242,11 @@ def test_maps_json_says_how_they_follow_from_the_values(written):
     said = {each["name"]: each for each in manifest(result, folder)["maps"]}
     assert said["winner"]["categories"] == list(THREE)
     assert said["winner"]["channel"] is None
-    assert said["winner"]["worked_out"] == {"highest_of": [1, 2, 3]}
-    assert said["margin-MSS"]["worked_out"] == {"channel": 2, "minus_highest_of": [1, 3]}
+    assert said["winner"]["derived"] == {"highest_of": [1, 2, 3]}
+    assert said["margin-MSS"]["derived"] == {"channel": 2, "minus_highest_of": [1, 3]}
     assert said["margin-MSS"]["categories"] == []
     assert said["artefacts"]["categories"] == ["pen", "dark", "blurred", "empty"]
-    label = said["artefacts"]["worked_out"]["label"]
+    label = said["artefacts"]["derived"]["label"]
     found = np.asarray(zarr.open_array(folder / label / "0", mode="r"))
     np.testing.assert_array_equal(found, result.heatmaps.artefacts)
     stack = np.asarray(zarr.open_array(folder / said_values(result) / "0", mode="r"))

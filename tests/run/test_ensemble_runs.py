@@ -95,14 +95,16 @@ def test_means_and_deviations_are_those_of_each_model_run_alone(here):
         index = CLASSES.index(name)
         np.testing.assert_allclose(found.scores[index], scores.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(
-            found.spread[1 + index], scores.std(axis=0, ddof=1), rtol=1e-4, atol=1e-7
+            found.spread["score"][index], scores.std(axis=0, ddof=1), rtol=1e-4, atol=1e-7
         )
         shares, falls = (
-            np.stack([getattr(each, what)[each.classes.index(name)] for each in alone])
-            for what in ("contributions", "falls")
+            np.stack([each.map(kind, name) for each in alone])
+            for kind in ("contribution", "leave-one-out")
         )
         np.testing.assert_allclose(found.contributions[index], shares.mean(axis=0), rtol=1e-4)
-        np.testing.assert_allclose(found.falls[index], falls.mean(axis=0), rtol=1e-3, atol=1e-8)
+        np.testing.assert_allclose(
+            found.values("leave-one-out")[index], falls.mean(axis=0), rtol=1e-3, atol=1e-8
+        )
         said = [each.prediction[each.classes.index(name)] for each in alone]
         assert found.prediction[index] == pytest.approx(np.mean(said), rel=1e-9)
         assert [each.prediction[index] for each in found.members] == pytest.approx(said, rel=1e-9)
@@ -137,8 +139,8 @@ def test_every_file_says_how_the_models_differ_and_validate_passes(here):
     group = zarr.open_group(folder / "a.values.ome.zarr", mode="r")
     facts = group.attrs["heatmaps_ome"]
     assert [each["label"] for each in group.attrs["omero"]["channels"]] == names
-    assert facts["units"] == 2 * [
-        "logit",
+    assert [said["unit"] for said in facts["channels"]] == 2 * [
+        "log ratio",
         *2 * ["probability"],
         *2 * ["logit"],
         *2 * ["probability"],
@@ -428,7 +430,10 @@ def test_published_folds_on_a_real_slide(tmp_path, monkeypatch):
         found.scores, (first.scores.astype(float) + second.scores) / 2, rtol=1e-5, atol=1e-8
     )
     np.testing.assert_allclose(
-        found.spread[1:3], np.abs(first.scores - second.scores) / np.sqrt(2), rtol=1e-4, atol=1e-7
+        found.spread["score"],
+        np.abs(first.scores - second.scores) / np.sqrt(2),
+        rtol=1e-4,
+        atol=1e-7,
     )
     assert [each.name for each in found.members] == [path.name for path in models]
     assert found.prediction == pytest.approx((first.prediction + second.prediction) / 2)

@@ -20,13 +20,14 @@ from torch import nn
 from heatmaps_ome import extractors
 from heatmaps_ome.cli.summary import of_run
 from heatmaps_ome.errors import OptionError
+from heatmaps_ome.maps.artefact_evidence import artefact_sentences, evidence_on_artefacts
 from heatmaps_ome.maps.faithfulness import faithfulness
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
-from heatmaps_ome.slides.artefacts import KINDS, MEASURES, artefact_sentences, evidence_on_artefacts
+from heatmaps_ome.slides.artefacts import KINDS, MEASURES
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.storage.digests import file_digests
 from heatmaps_ome.validate.result import validate

@@ -14,14 +14,16 @@ from scipy.ndimage import convolve, gaussian_filter
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels
-from heatmaps_ome.maps.faithfulness import evidence
+from heatmaps_ome.maps.artefact_evidence import (
+    artefact_record,
+    artefact_sentences,
+    evidence_on_artefacts,
+)
+from heatmaps_ome.maps.evidence import evidence
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.slides.artefacts import (
     KINDS,
     MEASURES,
-    artefact_record,
-    artefact_sentences,
-    evidence_on_artefacts,
     find_artefacts,
 )
 from heatmaps_ome.slides.openslide import OpenSlideReader
@@ -286,7 +288,7 @@ def test_the_evidence_of_all_classes_together_is_nothing():
     heatmaps = heatmap_set(GRID, SLIDE, ("a", "b", "c"))
     total = sum(evidence(heatmaps, name) for name in heatmaps.classes)
     assert np.abs(total[heatmaps.tissue]).max() < 1e-6
-    assert evidence(replace(heatmaps, contributions=None), "a") is None
+    assert evidence(heatmaps.with_maps(contribution=None), "a") is None
 
 
 def test_what_is_not_known_of_artefacts_or_evidence_is_not_said():
@@ -300,7 +302,7 @@ def test_what_is_not_known_of_artefacts_or_evidence_is_not_said():
     assert artefact_sentences(artefact_record(nothing), "MSIH") == []
     broken = heatmaps.contributions.copy()
     broken[0, *np.argwhere(heatmaps.tissue)[0]] = np.nan
-    for maps in (replace(heatmaps, contributions=None), replace(heatmaps, contributions=broken)):
+    for maps in (heatmaps.with_maps(contribution=None), heatmaps.with_maps(contribution=broken)):
         found = evidence_on_artefacts(maps, "MSIH")
         assert all(math.isnan(each["evidence"]) for each in found.values())
         assert all(each["cells"] > 0 for each in found.values())

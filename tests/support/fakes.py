@@ -117,9 +117,8 @@ def heatmap_set(
         grid=grid,
         classes=classes,
         tissue=tissue,
-        attention=attention,
-        scores=scores,
-        contributions=shares if contributions else None,
+        maps={"attention": attention, "score": scores}
+        | ({"contribution": shares} if contributions else {}),
         logits=slide_logits,
         prediction=prediction,
     )
@@ -133,6 +132,7 @@ def display_map(
     opacity: int = 128,
     middle: float | None = None,
     title: str = "",
+    of: tuple[str, str | None] = ("attention", None),
 ) -> DisplayMap:
     """Return a map with random levels, a third of them 0, and colours that tell levels apart."""
     rng = np.random.default_rng(seed)
@@ -146,8 +146,11 @@ def display_map(
     values = np.concatenate([[np.nan], np.linspace(-1, 1, 255)]).astype(np.float32)
     return DisplayMap(
         name=name,
+        kind=of[0],
+        class_name=of[1],
         title=title or name.capitalize(),
         quantity=f"{name} (made up)",
+        unit="made up",
         grid=grid,
         levels=levels,
         values=values,
@@ -180,8 +183,8 @@ def slide_result(
     if maps is None:
         maps = (
             display_map("attention", grid, seed=seed),
-            display_map("score-MSIH", grid, seed=seed + 1, middle=0.0),
-            display_map("tissue", grid, levels=heatmaps.tissue),
+            display_map("score-MSIH", grid, seed=seed + 1, middle=0.0, of=("score", "MSIH")),
+            display_map("tissue", grid, levels=heatmaps.tissue, of=("tissue", None)),
         )
     size = Shape(-(-slide.shape.rows // image_px), -(-slide.shape.cols // image_px))
     image = Grid(size, YX(float(image_px), float(image_px)), YX(0.0, 0.0), slide.mpp)

@@ -15,7 +15,8 @@ from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.consistency import Consistency
-from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member, stacked
+from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member
+from heatmaps_ome.maps.kinds import stored_kinds
 from heatmaps_ome.maps.regions import Region, Regions
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
@@ -69,7 +70,8 @@ def made_maps(
     powers = np.exp(slide_logits)
     return HeatmapSet(
         slide_name=name, slide_shape=shape, grid=grid, classes=classes, tissue=tissue,
-        attention=attention, scores=scores, contributions=shares if contributions else None,
+        maps={"attention": attention, "score": scores}
+        | ({"contribution": shares} if contributions else {}),
         logits=slide_logits, prediction=powers / powers.sum(),
     )  # fmt: skip
 
@@ -112,10 +114,15 @@ def with_everything(result):
         Member(f"fold-{i}", f"{i}" * 64, shares(p), (0.0,) * n_classes)
         for i, p in enumerate((0.8, 0.7, 0.4 if n_classes == 2 else 0.1), 1)
     )
+    stored = {
+        kind.key: maps.values(kind.key)
+        for kind in stored_kinds()
+        if maps.values(kind.key) is not None
+    }
     maps = replace(
-        maps, artefacts=artefacts, members=members, spread=0.1 * np.abs(stacked(maps)),
-        mean_falls=maps.falls, consistency=Consistency(200, 412, maps.classes, shares(0.72),
-        shares(0.55)),
+        maps, artefacts=artefacts, members=members, maps=stored,
+        spread={kind: 0.1 * np.abs(values) for kind, values in stored.items()},
+        consistency=Consistency(200, 412, maps.classes, shares(0.72), shares(0.55)),
     )  # fmt: skip
     result = made_result(maps, result.slide, name, leave_one_out=True, parts=(result.heatmaps,) * 3)
     corner = maps.grid.l0_from_g

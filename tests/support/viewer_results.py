@@ -16,10 +16,17 @@ from heatmaps_ome.run.delivery import Look, slide_result, write_formats
 CLASSES = ("MSIH", "nonMSIH")
 
 
+def _ranges(n_classes):
+    return {
+        "attention": (Range(-2.0, 2.0),),
+        "score": (Range(0.0, 1.0),) * n_classes,
+        "contribution": (Range(-0.01, 0.01),) * n_classes,
+    }
+
+
 SCALING = CohortScaling(
     cohort="", model_digest="", extractor_digest="", quantiles=Quantiles(), classes=CLASSES,
-    attention=Range(-2.0, 2.0), scores=(Range(0.0, 1.0),) * 2,
-    contributions=(Range(-0.01, 0.01),) * 2, slides=1, cells=1,
+    ranges=_ranges(2), slides=1, cells=1,
 )  # fmt: skip
 """Of a cohort whose random maps fill all colours."""
 
@@ -35,10 +42,7 @@ def write_results(
         kinds = np.random.default_rng(0).integers(0, 5, grid.shape)
         kinds = np.where(heatmaps.tissue, kinds, 0).astype(np.uint8)
         heatmaps = replace(heatmaps, artefacts=kinds)
-    scaling = replace(
-        SCALING, classes=classes, scores=(Range(0.0, 1.0),) * len(classes),
-        contributions=(Range(-0.01, 0.01),) * len(classes),
-    )  # fmt: skip
+    scaling = replace(SCALING, classes=classes, ranges=_ranges(len(classes)))
     look = Look(Style(), classes, classes[0], image_mpp=1.0)
     result = slide_result(slide, heatmaps, scaling, look)
     folder = out / name

@@ -10,7 +10,7 @@ from viewer_results import write_results
 
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.maps.heatmap_set import channel_names
+from heatmaps_ome.maps.channels import channels
 
 pytestmark = [pytest.mark.slow, *bioformats.needed]
 
@@ -58,6 +58,6 @@ def test_a_window_is_read_as_exactly_as_the_whole(results, tmp_path):
     path = folder / "slide.values.ome.tiff"
     plain = bioformats.cropped(path, tmp_path / "crop.ome.tiff", left=61, top=33, cols=97, rows=120)
     with tifffile.TiffFile(path) as ours, tifffile.TiffFile(plain) as theirs:
-        assert facts_of(ours)[1] == channel_names(result.heatmaps)
+        assert facts_of(ours)[1] == [channel.name for channel in channels(result.heatmaps)]
         whole = ours.series[0].asarray()
         np.testing.assert_array_equal(theirs.asarray().squeeze(), whole[:, 33:153, 61:158])

@@ -8,7 +8,7 @@ from viewer_results import write_results
 
 from heatmaps_ome.export.manifest import MANIFEST
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.maps.heatmap_set import stacked
+from heatmaps_ome.maps.channels import stacked
 from heatmaps_ome.viewers.files import viewer_files
 
 pytestmark = [
@@ -129,7 +129,7 @@ def test_our_script_shows_the_raw_value_of_each_place(case, viewer):
         layer.visible = True
         channels = ["Attention", *(f"Score of {c}" for c in result.heatmaps.classes),
                     *(f"Contribution to {c}" for c in result.heatmaps.classes)]  # fmt: skip
-        raw = stacked(result.heatmaps)[channels.index(layer.name)]
+        raw = stacked(channels(result.heatmaps))[channels.index(layer.name)]
         for _ in range(20):
             row, col = (int(rng.integers(n)) for n in grid.shape)
             um = grid.um_from_g(YX(row + rng.uniform(0.02, 0.98), col + rng.uniform(0.02, 0.98)))

@@ -94,13 +94,14 @@ def brightness_results(path, out, mpp=None):
     bright = bright.astype(np.float32)
     heatmaps = HeatmapSet(
         slide_name=slide.name, slide_shape=slide.shape, grid=grid, classes=NAMES,
-        tissue=np.ones(shape, bool), attention=bright, scores=np.stack([bright, 1 - bright]),
-        contributions=None, logits=np.array([1.0, -1.0]), prediction=np.array([0.88, 0.12]),
+        tissue=np.ones(shape, bool),
+        maps={"attention": bright, "score": np.stack([bright, 1 - bright])},
+        logits=np.array([1.0, -1.0]), prediction=np.array([0.88, 0.12]),
     )  # fmt: skip
     scaling = CohortScaling(
         cohort="", model_digest="", extractor_digest="", quantiles=Quantiles(), classes=NAMES,
-        attention=Range(0.0, 1.0), scores=(Range(0.0, 1.0),) * 2, contributions=(), slides=1,
-        cells=1,
+        ranges={"attention": (Range(0.0, 1.0),), "score": (Range(0.0, 1.0),) * 2},
+        slides=1, cells=1,
     )  # fmt: skip
     result = slide_result(slide, heatmaps, scaling, Look(Style(), NAMES, NAMES[0], 0.05))
     folder = out / slide.name

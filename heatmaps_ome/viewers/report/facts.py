@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, unexplained
-from heatmaps_ome.slides.artefacts import KINDS, WARNED_FROM, evidence_on_artefacts
+from heatmaps_ome.maps.artefact_evidence import WARNED_FROM, evidence_on_artefacts
+from heatmaps_ome.maps.evidence import undefined_reason
+from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS
+from heatmaps_ome.slides.artefacts import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,7 +152,7 @@ def _consistency(heatmaps: HeatmapSet, class_name: str, no_tissue: str) -> dict[
 
 def _faithfulness(result: SlideResult) -> dict[str, Any]:
     """Return the perturbation curves of the classes drawn."""
-    reason = unexplained(result.heatmaps)
+    reason = undefined_reason(result.heatmaps)
     if reason:
         return _left_out(reason)
     return {

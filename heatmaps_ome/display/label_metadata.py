@@ -1,0 +1,42 @@
+"""The metadata of a map's label: what each level stands for, and how the map is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from heatmaps_ome.ome import ngff
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from heatmaps_ome.display.display_map import DisplayMap
+
+
+def image_label(shown: DisplayMap, slide: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``image-label`` block of a map.
+
+    Parameters
+    ----------
+    slide : mapping
+        Facts of the slide, kept under the extra key ``heatmaps_ome``.
+    """
+    stands_for = dict(enumerate(shown.categories, start=1)) or {
+        level: _seven_digits(value)
+        for level, value in enumerate(shown.values)
+        if level > 0 and np.isfinite(value)
+    }
+    facts = {
+        **shown.label_facts(),
+        "cell_um": shown.grid.um_cell._asdict(),
+        "origin_um": shown.grid.um_origin._asdict(),
+        "pixel_origin": ngff.PIXEL_ORIGIN,
+        "slide": dict(slide),
+    }
+    return ngff.image_label(shown.name, dict(enumerate(shown.colours)), stands_for, facts)
+
+
+def _seven_digits(value: float) -> float:
+    """Return a float32 as the shortest float that means it: 0.1, not 0.10000000149011612."""
+    return float(str(np.float32(value)))

@@ -1,0 +1,108 @@
+"""How much of a slide's tissue, and of the evidence for a class, lies on artefacts."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from heatmaps_ome.maps.evidence import evidence
+from heatmaps_ome.slides.artefacts import KINDS, MEASURES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
+
+WARNED_FROM: Final = 0.2
+"""Share of a class's evidence, in the report also of the tissue, from which artefacts are much."""
+
+
+def evidence_on_artefacts(heatmaps: HeatmapSet, class_name: str) -> dict[str, dict[str, float]]:
+    """Return what share of the tissue, and of the evidence for a class, lies on artefacts.
+
+    Returns
+    -------
+    dict of kind → {"cells": …, "evidence": …}
+        Shares in [0, 1] of the tissue cells and of the positive evidence (`explain.evidence`), the
+        latter NaN where it is not known or there is none; empty where artefacts are not known or
+        there is no tissue.
+    """
+    artefacts, tissue = heatmaps.artefacts, heatmaps.tissue
+    if artefacts is None or not tissue.any():
+        return {}
+    found, said = artefacts[tissue], evidence(heatmaps, class_name)
+    weights = np.full(found.shape, np.nan) if said is None else said[tissue].astype(np.float64)
+    cells = np.bincount(found, minlength=len(KINDS) + 1) / len(found)
+    weighed = np.bincount(found, np.maximum(weights, 0), minlength=len(KINDS) + 1)
+    total = weighed.sum()
+    shares = weighed / total if 0 < total < np.inf else np.full(len(weighed), np.nan)
+    return {
+        kind: {"cells": float(cells[number]), "evidence": float(shares[number])}
+        for number, kind in enumerate(KINDS, start=1)
+    }
+
+
+def artefact_record(heatmaps: HeatmapSet) -> dict[str, Any] | None:
+    """Return what is kept of a slide's artefacts as plain JSON values, None if they are not known.
+
+    Returns
+    -------
+    dict or None
+        ``cells``: kind → share of the tissue cells; ``evidence``: class → kind → share of the
+        evidence for it, None where that is not known; ``measures``: where artefacts begin.
+    """
+    if heatmaps.artefacts is None:
+        return None
+    found = {name: evidence_on_artefacts(heatmaps, name) for name in heatmaps.classes}
+    return {
+        "cells": {kind: each["cells"] for kind, each in found[heatmaps.classes[0]].items()},
+        "evidence": {
+            name: {
+                kind: None if math.isnan(each["evidence"]) else each["evidence"]
+                for kind, each in shares.items()
+            }
+            for name, shares in found.items()
+        },
+        "measures": dict(MEASURES),
+    }
+
+
+def artefact_sentences(record: Mapping[str, Any], class_name: str) -> list[str]:
+    """Return what people are told of a slide's artefacts: what there are, and a warning.
+
+    Parameters
+    ----------
+    record : mapping
+        What `artefact_record` says; maybe nothing.
+    """
+    cells = record.get("cells", {})
+    if not cells:
+        return []
+    if not any(cells.values()):
+        return ["artefacts: on none of the cells"]
+    kinds = ", ".join(f"{kind} {_percent(share)}" for kind, share in cells.items() if share)
+    sentence = f"artefacts: {_percent(sum(cells.values()))} of the cells ({kinds})"
+    shares = record["evidence"].get(class_name, {}).values()
+    if not shares or None in shares:
+        return [sentence]
+    carried = sum(shares)
+    sentences = [f"{sentence} carry {_percent(carried)} of the evidence for {class_name}"]
+    if carried > WARNED_FROM:
+        sentences.append(
+            f"warning: more than {_percent(WARNED_FROM)} of the evidence for {class_name} lies on "
+            "artefacts; look at the map of artefacts before you trust the others"
+        )
+    return sentences
+
+
+def _percent(share: float) -> str:
+    """Return a share as people read it.
+
+    >>> _percent(0.0412), _percent(0.0001), _percent(0.2)
+    ('4.1 %', '< 0.1 %', '20 %')
+    """
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"

@@ -1,0 +1,264 @@
+"""The kinds of maps: the one table that values, scaling, colours, files and viewers go by.
+
+A new kind of quantity is a row here and, if it follows from other maps, a function in `formulas`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from heatmaps_ome.maps.formulas import leave_one_out
+from heatmaps_ome.maps.winner import margins, winners
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+Scale = Literal["quantiles", "around chance", "around zero", "from zero", "categories"]
+"""How a cohort's cells decide the values at the ends of a kind's colours.
+
+"quantiles": two quantiles of the values; "around chance", "around zero": as far to both sides of
+1 / classes or of zero as a quantile of the distances; "from zero": that far to one side;
+"categories": each value has a name and a colour of its own, and there is no range.
+"""
+
+Palette = Literal["attention", "score", "contribution", "spread", "categories"]
+"""Which of a style's colour maps a kind has."""
+
+Drawn = Literal["every class", "true class", "on request", "once"]
+"""Of which classes a kind's maps are drawn: all that are asked for, only the one drawn hot, all if
+the kind is asked for too; or one map for all classes."""
+
+
+@dataclass(frozen=True)
+class MapKind:
+    """A kind of map: its meaning, its source, and how it is drawn.
+
+    Texts may hold ``{name}``, the class, and ``{rivals}``, the other classes.
+
+    Attributes
+    ----------
+    key : str
+        Names the kind in files: labels and overlays of a class are called ``<key>-<class>``.
+    title : str
+        For choosers: "Score".
+    map_title : str
+        "Score of {name}".
+    quantity : str
+        What the numbers are: "probability of {name}".
+    unit : str
+        "logit", "probability"; empty for categories.
+    scale : Scale
+    palette : Palette
+    drawn : Drawn
+    stored : bool
+        Whether the raw values have a channel of it (one per class, unless drawn once).
+    needs : tuple of str
+        The kinds that it follows from; empty where a model gives it.
+    formula : callable or None
+        Returns its values from those that it needs; None where a model gives it.
+    spread_of : str
+        The kind whose standard deviation over several models it is; empty for others.
+    least_classes, most_classes : int
+        Of a model that has such maps.
+    too_few : str
+        Why there are none with fewer classes than ``least_classes``, but more than one.
+    levels : tuple of two float, or None
+        Values of a label's first and last level; None: the ends of the cohort's range.
+    ends : tuple of two str
+        What values below and above the middle speak for; empty where the quantity states it.
+    fades : bool
+        Whether cells are as opaque as their attention is high.
+    pictured : bool
+        Whether overlays and pictures are made of it, not only a label.
+    evenly_spread : bool
+        Whether small values matter no more than large ones.
+    means : tuple of two str
+        Quantity and unit of the mean over several models where they are other ones.
+    """
+
+    key: str
+    title: str
+    map_title: str
+    quantity: str
+    unit: str
+    scale: Scale
+    palette: Palette
+    drawn: Drawn
+    stored: bool = False
+    needs: tuple[str, ...] = ()
+    formula: Callable[..., np.ndarray] | None = None
+    spread_of: str = ""
+    least_classes: int = 1
+    most_classes: int | None = None
+    too_few: str = ""
+    levels: tuple[float, float] | None = None
+    ends: tuple[str, str] = ("", "")
+    fades: bool = False
+    pictured: bool = True
+    evenly_spread: bool = False
+    means: tuple[str, str] = ("", "")
+
+    @property
+    def per_class(self) -> bool:
+        """Whether there is a map per class rather than one for all of them."""
+        return self.drawn != "once"
+
+    def left_out(self, n_classes: int) -> str:
+        """Return why a model of so many classes has no such maps; empty if it has."""
+        if n_classes < self.least_classes:
+            return self.too_few if n_classes > 1 else "the model has one class"
+        if self.most_classes is not None and n_classes > self.most_classes:
+            return f"the model has {n_classes} classes, and a label tells {self.most_classes} apart"
+        return ""
+
+
+ATTENTION: Final = "attention"
+SCORE: Final = "score"
+CONTRIBUTION: Final = "contribution"
+LEAVE_ONE_OUT: Final = "leave-one-out"
+SCORE_SPREAD: Final = "sd-score"
+TISSUE: Final = "tissue"
+WINNER: Final = "winner"
+MARGIN: Final = "margin"
+ARTEFACTS: Final = "artefacts"
+
+_KINDS = (
+    MapKind(
+        key=ATTENTION,
+        title="Attention",
+        map_title="Attention",
+        quantity="attention (logit)",
+        unit="logit",
+        scale="quantiles",
+        palette="attention",
+        drawn="once",
+        stored=True,
+        evenly_spread=True,
+        means=("attention (log of weight over mean weight)", "log ratio"),
+    ),
+    MapKind(
+        key=SCORE,
+        title="Score",
+        map_title="Score of {name}",
+        quantity="probability of {name}",
+        unit="probability",
+        scale="around chance",
+        palette="score",
+        drawn="every class",
+        stored=True,
+        levels=(0.0, 1.0),
+        fades=True,
+        evenly_spread=True,
+    ),
+    MapKind(
+        key=CONTRIBUTION,
+        title="Contribution",
+        map_title="Contribution to {name}",
+        quantity="share of the slide's {name} logit",
+        unit="logit",
+        scale="around zero",
+        palette="contribution",
+        drawn="every class",
+        stored=True,
+        ends=("against {name}", "for {name}"),
+        fades=True,
+    ),
+    MapKind(
+        key=LEAVE_ONE_OUT,
+        title="Leave-one-out",
+        map_title="Leave-one-out of {name}",
+        quantity="fall of the slide's {name} probability without the cell",
+        unit="probability",
+        scale="around zero",
+        palette="contribution",
+        drawn="on request",
+        stored=True,
+        needs=(TISSUE, ATTENTION, SCORE, CONTRIBUTION),
+        formula=leave_one_out,
+        ends=("against {name}", "for {name}"),
+        fades=True,
+    ),
+    MapKind(
+        key=SCORE_SPREAD,
+        title="Spread of score",
+        map_title="Spread of score of {name}",
+        quantity="standard deviation of the probability of {name}",
+        unit="probability",
+        scale="from zero",
+        palette="spread",
+        drawn="every class",
+        spread_of=SCORE,
+        fades=True,
+    ),
+    MapKind(
+        key=TISSUE,
+        title="Tissue",
+        map_title="Tissue",
+        quantity="tissue",
+        unit="",
+        scale="categories",
+        palette="categories",
+        drawn="once",
+        pictured=False,
+    ),
+    MapKind(
+        key=WINNER,
+        title="Winner",
+        map_title="Winner",
+        quantity="class with the highest score",
+        unit="",
+        scale="categories",
+        palette="categories",
+        drawn="once",
+        needs=(SCORE,),
+        formula=winners,
+        least_classes=2,
+        most_classes=255,
+    ),
+    MapKind(
+        key=MARGIN,
+        title="Margin",
+        map_title="Margin of {name}",
+        quantity="score of {name} minus its strongest rival's",
+        unit="probability",
+        scale="around zero",
+        palette="score",
+        drawn="true class",
+        needs=(SCORE,),
+        formula=margins,
+        least_classes=3,
+        too_few="of two classes it would be the same picture as the score",
+        levels=(-1.0, 1.0),
+        ends=("{rivals}", "{name}"),
+        fades=True,
+        evenly_spread=True,
+    ),
+    MapKind(
+        key=ARTEFACTS,
+        title="Artefacts",
+        map_title="Artefacts",
+        quantity="kind of artefact",
+        unit="",
+        scale="categories",
+        palette="categories",
+        drawn="once",
+        pictured=False,
+    ),
+)
+
+KINDS: Final[dict[str, MapKind]] = {kind.key: kind for kind in _KINDS}
+"""All kinds by their keys, in the order in which files and viewers list them."""
+
+
+def stored_kinds() -> tuple[MapKind, ...]:
+    """Return the kinds that the raw values have channels of, in the channels' order."""
+    return tuple(kind for kind in KINDS.values() if kind.stored)
+
+
+def left_out_reasons(n_classes: int) -> dict[str, str]:
+    """Return why a model of so many classes lacks kinds of maps, by kind; empty if it has all."""
+    reasons = {key: kind.left_out(n_classes) for key, kind in KINDS.items()}
+    return {key: reason for key, reason in reasons.items() if reason}
