@@ -119,6 +119,20 @@ class CohortScaling:
             return None
         return found[0 if class_name is None else self.classes.index(class_name)]
 
+    def lacking(self, heatmaps: HeatmapSet) -> list[str]:
+        """Return the kinds that cannot be drawn: this scaling is earlier than they are.
+
+        Kinds whose labels have fixed ends can.
+        """
+        return [
+            key
+            for key, kind in KINDS.items()
+            if kind.drawn == "every class"
+            and kind.levels is None
+            and key not in self.ranges
+            and heatmaps.values(key) is not None
+        ]
+
     def record(self) -> dict[str, Any]:
         """Return all of it as plain JSON values."""
         return asdict(self)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FORMAT = "heatmaps-ome result 1"
 _NONE = Earlier()
+_NO_RANGE = "the scaling is of an earlier version and has no range for it"
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,10 @@ def slide_record(
         },
         "regions": None if result.regions is None else result.regions.record(),
         "artefacts": artefact_record(heatmaps),
-        "maps_left_out": left_out_reasons(len(heatmaps.classes)),
+        "maps_left_out": {
+            **left_out_reasons(len(heatmaps.classes)),
+            **dict.fromkeys(scaling.lacking(heatmaps), _NO_RANGE),
+        },
         "scaling": scaling.record(),
         **origin,
     }

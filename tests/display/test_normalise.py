@@ -1,8 +1,9 @@
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from earlier_scalings import in_an_earlier_format
 from fakes import covering_grid, heatmap_set
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,19 +101,6 @@ def test_a_scaling_survives_its_file_exactly(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["scaling.json"]
 
 
-def in_an_earlier_format(scaling, number):
-    """Return the JSON values that an earlier version wrote of a scaling."""
-    keys = {
-        "attention": "attention", "scores": "score", "contributions": "contribution",
-        "leave_one_out": "leave-one-out", "spread": "sd-score", "margins": "margin",
-    }  # fmt: skip
-    absent = {1: {"leave_one_out", "spread", "margins"}, 2: {"spread", "margins"}, 3: set()}
-    said = asdict(scaling)
-    ranges = said.pop("ranges")
-    said |= {key: ranges.get(kind, []) for key, kind in keys.items() if key not in absent[number]}
-    return {"format": f"heatmaps-ome scaling {number}", **said, "attention": said["attention"][0]}
-
-
 @pytest.mark.parametrize(
     ("number", "lacking"), [(1, {"leave-one-out", "margin"}), (2, {"margin"}), (3, set())]
 )
@@ -122,7 +110,7 @@ def test_files_of_earlier_formats_have_no_ranges_of_later_maps(tmp_path, number,
     scaling.save(path)
     assert len(scaling.ranges["margin"]) == 3
     assert json.loads(path.read_text())["format"] == "heatmaps-ome scaling 4"
-    path.write_text(json.dumps(in_an_earlier_format(scaling, number)))
+    path.write_text(json.dumps(in_an_earlier_format(json.loads(path.read_text()), number)))
     ranges = {kind: found for kind, found in scaling.ranges.items() if kind not in lacking}
     assert CohortScaling.load(path) == replace(scaling, ranges=ranges)
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import tifffile
 import zarr
+from earlier_scalings import in_an_earlier_format
 from fake_extractors import CLASSES, MeanColourTiles, load_mean_colour
 from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
@@ -246,7 +247,7 @@ def test_leave_one_out_is_refused_where_it_cannot_be_drawn(world):
     world.run(world.slides[0])
     scaling = world.path / "old.json"
     said = json.loads((world.path / "out" / "scaling.json").read_text())
-    scaling.write_text(json.dumps(said | {"format": "heatmaps-ome scaling 1", "leave_one_out": []}))
+    scaling.write_text(json.dumps(in_an_earlier_format(said, 1)))
     later = {"output_path": world.path / "later", "scaling": scaling}
     assert world.run(world.slides[1], **later)[0].status == "done"
     with pytest.raises(PreflightError, match="no ranges"):
