@@ -79,6 +79,28 @@ def leave_one_out(
     return fall
 
 
+def evidence(contributions: np.ndarray) -> np.ndarray:
+    """Return how much each cell speaks for each class: its contribution less the classes' mean.
+
+    The softmax does not see a number that all classes share, so only aᵢ (sᵢ of the class less the
+    mean of sᵢ over all classes) moves the class's probability.
+
+    Parameters
+    ----------
+    contributions : (classes, rows, cols) float32, logits
+        Of two classes or more.
+
+    Returns
+    -------
+    (classes, rows, cols) float32, logits
+        Above zero where a cell speaks for the class, below zero where against it; NaN where no
+        tissue is.
+    """
+    # Infinite contributions cannot be centred; they give NaN.
+    with np.errstate(invalid="ignore"):
+        return contributions - contributions.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Cells:
     """The tissue cells of a slide, in float64.

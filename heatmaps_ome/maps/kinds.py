@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from heatmaps_ome.maps.formulas import leave_one_out
+from heatmaps_ome.maps.formulas import evidence, leave_one_out
 from heatmaps_ome.maps.winner import margins, winners
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ ATTENTION: Final = "attention"
 SCORE: Final = "score"
 CONTRIBUTION: Final = "contribution"
 LEAVE_ONE_OUT: Final = "leave-one-out"
+EVIDENCE: Final = "evidence"
 SCORE_SPREAD: Final = "sd-score"
 TISSUE: Final = "tissue"
 WINNER: Final = "winner"
@@ -178,6 +179,22 @@ _KINDS = (
         stored=True,
         needs=(TISSUE, ATTENTION, SCORE, CONTRIBUTION),
         formula=leave_one_out,
+        ends=("against {name}", "for {name}"),
+        fades=True,
+    ),
+    MapKind(
+        key=EVIDENCE,
+        title="Evidence",
+        map_title="Evidence for {name}",
+        quantity="contribution to the slide's {name} logit less its mean over the classes",
+        unit="logit",
+        scale="around zero",
+        palette="contribution",
+        drawn="every class",
+        stored=True,
+        needs=(CONTRIBUTION,),
+        formula=evidence,
+        least_classes=2,
         ends=("against {name}", "for {name}"),
         fades=True,
     ),

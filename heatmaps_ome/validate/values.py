@@ -24,6 +24,7 @@ _KINDS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "score": (True, ("probability",)),
     "contribution": (True, ("logit",)),
     "leave-one-out": (True, ("probability",)),
+    "evidence": (True, ("logit",)),
 }
 """Kinds of maps with channels: whether there is one per class, and the units they may have.
 
@@ -251,6 +252,23 @@ def _leave_one_out(values: Values) -> Iterator[str]:
             yield f"{name} is off by up to {off.max():g} from what attention and contributions say"
 
 
+def _evidence(values: Values) -> Iterator[str]:
+    """Demand that evidence is the contribution less its mean over the classes, means too."""
+    evidence, contributions = values.maps("evidence"), values.maps("contribution")
+    if not evidence or not values.tissue.any():
+        return
+    shares = {
+        class_name: values.channel(name)[values.tissue].astype(np.float64)
+        for class_name, name in contributions.items()
+    }
+    mean = np.mean([*shares.values()], axis=0)
+    for class_name, name in evidence.items():
+        wanted = shares[class_name] - mean
+        off = np.abs(values.channel(name)[values.tissue] - wanted)
+        if not (off <= _CLOSE * max(np.abs(part).max() for part in shares.values())).all():
+            yield f"{name} is off by up to {off.max():g} from what the contributions give"
+
+
 def _members(values: Values) -> Iterator[str]:
     """Demand that several models' means are theirs, and that their spread is one of so many."""
     members: list[dict[str, Any]] = values.facts.get("members", [])
@@ -305,6 +323,7 @@ VALUES: tuple[Rule[Values], ...] = (
     Rule("values-finite-where-tissue", "values are numbers in tissue and NaN elsewhere", _finite),
     Rule("values-add-up", "scores sum to 1, contributions to the slide's logits", _add_up),
     Rule("values-leave-one-out", "falls without a cell follow from its share", _leave_one_out),
+    Rule("values-evidence", "evidence is the contribution less its classes' mean", _evidence),
     Rule("values-members", "of several models: means are theirs, deviations possible", _members),
     Rule("placement-values", "the cells lie where the level-0 geometry puts them", _placed),
 )

@@ -84,7 +84,13 @@ def test_scores_are_as_opaque_as_attention_is_high():
 
 def test_only_the_classes_asked_for_are_drawn():
     names = set(rendered(heatmap_set(GRID, SLIDE), classes=("nonMSIH",)))
-    assert names == {"attention", "score-nonMSIH", "contribution-nonMSIH", "tissue"}
+    assert names == {
+        "attention",
+        "score-nonMSIH",
+        "contribution-nonMSIH",
+        "evidence-nonMSIH",
+        "tissue",
+    }
 
 
 def test_leave_one_out_is_drawn_when_asked_for_around_zero():
@@ -103,7 +109,7 @@ def test_leave_one_out_is_drawn_when_asked_for_around_zero():
 def test_maps_around_zero_say_what_their_sides_speak_for():
     found = rendered(heatmap_set(GRID, SLIDE), Style(leave_one_out=True))
     for name, shown in found.items():
-        signed = name.startswith(("contribution-", "leave-one-out-"))
+        signed = name.startswith(("contribution-", "leave-one-out-", "evidence-"))
         own = name.rpartition("-")[2]
         assert shown.ends == ((f"against {own}", f"for {own}") if signed else ("", ""))
 
@@ -115,7 +121,7 @@ def test_a_model_without_shares_has_no_contribution_maps():
 
 def test_classes_whose_names_look_alike_in_a_file_keep_apart():
     maps = rendered(heatmap_set(GRID, SLIDE, classes=("A/B", "A:B", "a_b")))
-    assert len({name.casefold() for name in maps}) == 2 + 2 * 3
+    assert len({name.casefold() for name in maps}) == 2 + 3 * 3
 
 
 def test_a_slide_of_glass_gives_empty_maps():

@@ -236,7 +236,7 @@ def test_slides_of_no_cell_or_one_have_defined_means(cells, tmp_path):
     scaling = fit.fit("c", "m", "e")
     assert all(each.lower == 0 < each.upper for each in scaling.ranges["sd-score"])
     maps = display_maps(found, scaling, Style(leave_one_out=True), CLASSES, CLASSES[0])
-    assert len(maps) == 4 + 4 * 3
+    assert len(maps) == 4 + 5 * 3
 
 
 def test_infinite_attention_is_no_crash():
@@ -268,12 +268,12 @@ def test_the_channels_of_the_spread_are_named_after_their_maps_whatever_classes_
     classes = ("MSIH", "sd-MSIH", "MSIH-sd", "sd-score-MSIH")
     found = together(models(2, classes))
     names = [channel.name for channel in channels(found)]
-    assert len(set(names)) == len(names) == len(stacked(channels(found))) == 2 * (1 + 3 * 4)
+    assert len(set(names)) == len(names) == len(stacked(channels(found))) == 2 * (1 + 4 * 4)
     keys = class_keys(classes)
     for index, name in enumerate(names[len(names) // 2 :]):
         assert name == "sd-" + names[index]
     tables = {each.name: each for each in channels(found) if each.measurement is not None}
-    assert len(tables) == 1 + 3 * 4 + 4
+    assert len(tables) == 1 + 4 * 4 + 4
     for index, key in enumerate(keys):
         told = tables[f"sd-score-{key}"]
         assert told.measurement == f"SD of score: {classes[index]}"
@@ -313,6 +313,7 @@ def test_the_spread_is_drawn_from_zero_to_what_the_cohort_says():
         "attention",
         "score-B",
         "contribution-B",
+        "evidence-B",
         "sd-score-B",
         "tissue",
         "winner",

@@ -133,7 +133,11 @@ def test_every_file_says_how_the_models_differ_and_validate_passes(here):
     ran = json.loads(Path("out/run.json").read_text())
     names = [
         "attention",
-        *(f"{k}-{c}" for k in ("score", "contribution", "leave-one-out") for c in CLASSES),
+        *(
+            f"{k}-{c}"
+            for k in ("score", "contribution", "leave-one-out", "evidence")
+            for c in CLASSES
+        ),
     ]
     names += [f"sd-{name}" for name in names]
     group = zarr.open_group(folder / "a.values.ome.zarr", mode="r")
@@ -144,6 +148,7 @@ def test_every_file_says_how_the_models_differ_and_validate_passes(here):
         *2 * ["probability"],
         *2 * ["logit"],
         *2 * ["probability"],
+        *2 * ["logit"],
     ]
     with tifffile.TiffFile(folder / "a.values.ome.tiff") as file:
         assert len(file.pages) == len(names)

@@ -351,10 +351,29 @@ def values_add_up(folder):
 
 
 def values_leave_one_out(folder):
-    signs = [1] * 6 + [-1]
+    signs = [1] * 6 + [-1] + [1] * 2
     rewrite_array(folder / VALUES / "0", lambda stack: stack * np.float32(signs)[:, None, None])
     each = iter(signs)
     rewrite_value_tiff(folder / VALUE_TIFF, lambda channel: channel * np.float32(next(each)))
+
+
+def values_channels(folder):
+    with edited(folder / VALUES / ".zattrs") as said:
+        said["heatmaps_ome"]["channels"][1]["unit"] = "logit"
+
+
+def values_evidence(folder):
+    """Double the strongest evidence, which is beyond the ends of the colours anyway."""
+    stack = np.asarray(zarr.open_array(folder / VALUES / "0", mode="r")[...])
+    strongest = np.nanmax(np.abs(stack[-1]))
+
+    def doubled(channel):
+        return np.where(np.abs(channel) >= strongest, 2 * channel, channel)
+
+    last = len(stack) - 1
+    rewrite_array(folder / VALUES / "0", lambda s: np.stack([*s[:last], doubled(s[last])]))
+    places = iter(range(len(stack)))
+    rewrite_value_tiff(folder / VALUE_TIFF, lambda c: doubled(c) if next(places) == last else c)
 
 
 def values_members(folder):
@@ -492,7 +511,7 @@ BROKEN = {
         labels_listed, label_levels_agree, label_count_equals_image, label_no_omero,
         label_dtype_integer, label_source, label_colours_complete, label_values_have_properties,
         label_zero_transparent, label_classes, values_finite_where_tissue, values_add_up,
-        values_leave_one_out, values_members,
+        values_channels, values_leave_one_out, values_evidence, values_members,
         placement_values, tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha,
         tiff_physical_size, tiff_levels_agree, value_tiff_form, value_tiff_levels,
         value_tiff_physical_size, value_tiff_channels, placement_image, placement_labels,

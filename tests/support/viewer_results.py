@@ -21,6 +21,7 @@ def _ranges(n_classes):
         "attention": (Range(-2.0, 2.0),),
         "score": (Range(0.0, 1.0),) * n_classes,
         "contribution": (Range(-0.01, 0.01),) * n_classes,
+        "evidence": (Range(-0.01, 0.01),) * n_classes,
     }
 
 
