@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from heatmaps_ome.maps import formulas
+from heatmaps_ome.maps.kinds import CONTRIBUTION, EVIDENCE
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 
@@ -18,11 +19,7 @@ def undefined_reason(heatmaps: HeatmapSet) -> str:
 
 
 def evidence(heatmaps: HeatmapSet, class_name: str) -> np.ndarray | None:
-    """Return how much each cell speaks for a class: its contribution, centred over the classes.
-
-    The softmax does not see a number that all classes share, so only aᵢ (sᵢ of the class less the
-    mean of sᵢ over all classes) moves the class's probability. For a model of one class it is the
-    plain contribution.
+    """Return how much each cell speaks for a class; for a model of one class its contribution.
 
     Returns
     -------
@@ -30,9 +27,5 @@ def evidence(heatmaps: HeatmapSet, class_name: str) -> np.ndarray | None:
         Above zero where a cell speaks for the class, below zero where against it; NaN where no
         tissue is; None where the model's head is not affine.
     """
-    if heatmaps.contributions is None:
-        return None
-    own = heatmaps.contributions[heatmaps.classes.index(class_name)]
-    if len(heatmaps.classes) == 1:
-        return own
-    return own - heatmaps.contributions.mean(axis=0, dtype=np.float64).astype(np.float32)
+    kind = EVIDENCE if len(heatmaps.classes) > 1 else CONTRIBUTION
+    return heatmaps.map(kind, class_name)

@@ -75,11 +75,10 @@ def picked_tiles(heatmaps: HeatmapSet, class_name: str, count: int) -> tuple[Pic
     count : int
         Tiles of each kind at most.
     """
-    # Infinite contributions cannot be centred over the classes; such cells are left out.
-    with np.errstate(invalid="ignore"):
-        own = evidence(heatmaps, class_name)
+    own = evidence(heatmaps, class_name)
     score = heatmaps.score(class_name)
     value = score - np.float32(1 / len(heatmaps.classes)) if own is None else own
+    # Infinite contributions cannot be centred over the classes; such cells are left out.
     known = heatmaps.tissue & np.isfinite(value) & np.isfinite(score)
     found: list[PickedTile] = []
     kinds: tuple[tuple[Kind, int], ...] = (("top", 1), ("bottom", -1))
