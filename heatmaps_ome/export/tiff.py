@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome.display.display_map import pictured
 from heatmaps_ome.display.patchwork import drawn
-from heatmaps_ome.display.rasterise import coloured_cells
+from heatmaps_ome.display.rasterise import coloured_cells, lazy_raster
 from heatmaps_ome.export.bigtiff import Level, write_pyramid
 from heatmaps_ome.export.overlay_tiles import TileEncoder
 from heatmaps_ome.export.protocol import Settings
@@ -24,7 +24,7 @@ from heatmaps_ome.export.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import anchored_pixels
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.ome.tiff_chain import chain_sub_ifds
-from heatmaps_ome.ome.tiff_pyramid import TILE, lazy_raster, padded_shape, save_pyramid
+from heatmaps_ome.ome.tiff_pyramid import TILE, padded_shape, save_pyramid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

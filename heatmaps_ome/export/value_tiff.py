@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.display.rasterise import lazy_raster
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.geometry import Grid, raster_pixels
 from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
-from heatmaps_ome.ome.tiff_pyramid import lazy_raster, padded_shape, save_pyramid
+from heatmaps_ome.ome.tiff_pyramid import padded_shape, save_pyramid
 
 if TYPE_CHECKING:
     from pathlib import Path

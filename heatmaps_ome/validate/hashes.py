@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.storage.result_folder import PROVENANCE
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PROVENANCE = "provenance.json"
+"""File of a slide's folder that records how it was made."""
 _ENDINGS = {
     "ome-zarr": (".ome.zarr/.zattrs", ".ome.zarr/zarr.json"),
     "ome-tiff": (".ome.tiff",),

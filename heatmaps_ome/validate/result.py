@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError, ResultError
-from heatmaps_ome.storage.result_folder import PROVENANCE
 from heatmaps_ome.validate.flat import FLAT
 from heatmaps_ome.validate.folder import (
     IMAGE_STORE,
@@ -16,7 +15,7 @@ from heatmaps_ome.validate.folder import (
     VALUES_STORE,
     check_folder,
 )
-from heatmaps_ome.validate.hashes import RESULT
+from heatmaps_ome.validate.hashes import PROVENANCE, RESULT
 from heatmaps_ome.validate.labels import LABEL, LISTED
 from heatmaps_ome.validate.levels import IMAGE_LEVELS, LABEL_LEVELS
 from heatmaps_ome.validate.manifest import LISTED_FILES

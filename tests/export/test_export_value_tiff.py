@@ -9,11 +9,12 @@ from fakes import FakeSlide, noise_rgb, slide_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heatmaps_ome.display.rasterise import lazy_raster
 from heatmaps_ome.export.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import YX, Grid, Shape, raster_pixels, sample
 from heatmaps_ome.maps.channels import channels, stacked
 from heatmaps_ome.ome import tiff_pyramid
-from heatmaps_ome.ome.tiff_pyramid import TILE, lazy_raster
+from heatmaps_ome.ome.tiff_pyramid import TILE
 
 MPP = YX(0.5, 0.25)
 GRID = Grid(Shape(151, 83), YX(36.6, 73.1), YX(-17.8, -35.4), MPP)
