@@ -70,7 +70,7 @@ def test_tifffile_finds_every_float_at_its_place_under_its_name(written):
         assert (series.kind, series.axes, series.dtype) == ("ome", "CYX", np.float32)
         um_pixel, names = um_pixel_of(file)
         assert names == [channel.name for channel in channels(result.heatmaps)]
-        assert (names[1], names[-1]) == ("score-MSI_high", "leave-one-out-MSS")
+        assert (names[1], names[-1]) == ("score-MSI_high", "evidence-MSS")
         finest = series.asarray()
         assert_true(result, finest, um_pixel)
         assert len(series.levels) >= 3
