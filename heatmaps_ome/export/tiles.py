@@ -16,11 +16,11 @@ from heatmaps_ome.export.cells import plain_field
 from heatmaps_ome.export.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.export.png import save_png
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.features.store import folder_of
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.slides.reading import in_order
 from heatmaps_ome.storage import digests as provenance
-from heatmaps_ome.storage.result_folder import written_whole
+from heatmaps_ome.storage.cache import folder_of
+from heatmaps_ome.storage.whole import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ class TilesExporter:
         else:
             kept = folder_of(self.settings.cache, "pictures", _identity(result))
             if not _is_complete(kept):
-                written_whole(kept, lambda partial: self._draw_to_keep(result, partial))
+                write_atomically(kept, lambda partial: self._draw_to_keep(result, partial))
             shutil.copytree(kept, pictures, ignore=shutil.ignore_patterns(_COMPLETE))
         return [*paths, *sorted(pictures.iterdir())]
 

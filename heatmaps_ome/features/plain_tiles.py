@@ -16,10 +16,11 @@ import numpy as np
 
 from heatmaps_ome.features.dense import KEPT_AS, identity
 from heatmaps_ome.features.pooling import TILE_CELLS
-from heatmaps_ome.features.store import folder_of, kept
+from heatmaps_ome.features.store import kept
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.slides.reading import read_in_order
-from heatmaps_ome.storage.result_folder import written_whole
+from heatmaps_ome.storage.cache import folder_of
+from heatmaps_ome.storage.whole import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,7 +185,7 @@ def _features(
     if found is None:
         computed = np.concatenate(list(_computed(slide, extractor, windows, how, progress)))
         found = kept(computed, np.dtype(KEPT_AS[extractor.precision]))
-        written_whole(folder, lambda partial: np.save(partial / _FEATURES, found))
+        write_atomically(folder, lambda partial: np.save(partial / _FEATURES, found))
     # As from the cache, so that a second run says the very same.
     return found.astype(np.float32)
 

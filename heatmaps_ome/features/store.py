@@ -8,10 +8,8 @@ extractor and the geometry, never of a file's name or of what is tissue. Chunks 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import zarr
@@ -19,18 +17,14 @@ from zarr.codecs import BloscCodec
 
 from heatmaps_ome.errors import ExtractorError, OutputError
 from heatmaps_ome.geometry import Shape, Window, tiles_of
+from heatmaps_ome.storage.cache import WHOLE_CHUNKS, folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from zarr.core.array_spec import ArrayConfigParams
-
 _LAYOUT = 2
 """Raised whenever the meaning of cached features changes, so that old ones are left alone."""
-WHOLE_CHUNKS: Final[ArrayConfigParams] = {"write_empty_chunks": True}
-"""How zarr opens what it caches: to find out that a chunk is not empty takes it longer than to
-compress it, as numpy looks for NaN first, in bytes too."""
 
 
 class FeatureStore:
@@ -135,16 +129,6 @@ def _largest(features: np.ndarray) -> float:
 
     least, most = torch.aminmax(torch.from_numpy(features))
     return max(-least.item(), most.item())
-
-
-def folder_of(
-    cache: Path,
-    kind: Literal["pixels", "features", "tiles", "maps", "pictures"],
-    identity: Mapping[str, object],
-) -> Path:
-    """Return where in a cache lies what these plain JSON values say all of."""
-    text = json.dumps(identity, sort_keys=True)
-    return cache / kind / hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def open_store(

@@ -9,14 +9,14 @@ from heatmaps_ome import __version__
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.plain_tiles import plain_tiles
-from heatmaps_ome.features.store import folder_of
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.slides.artefacts import MEASURES, find_artefacts
 from heatmaps_ome.slides.tissue import TissueCells
-from heatmaps_ome.storage.result_folder import written_whole
+from heatmaps_ome.storage.cache import folder_of
+from heatmaps_ome.storage.whole import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,7 +118,7 @@ def raw_maps(
                 features = _features(slide, recipe, watch, progress)
             with watch("model"):
                 maps = _made(slide, recipe, features)
-            written_whole(kept, lambda folder, maps=maps: write_values(maps, folder, {}))
+            write_atomically(kept, lambda folder, maps=maps: write_values(maps, folder, {}))
         # A slide keeps its maps when its file is renamed.
         found.append(replace(maps, slide_name=slide.name))
     return found

@@ -14,11 +14,11 @@ import numpy as np
 import zarr
 
 from heatmaps_ome.errors import HeatmapsError, OutputError
-from heatmaps_ome.features.store import WHOLE_CHUNKS, folder_of
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK, levels_from_strips, n_levels, write_rgb
 from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.slides.resampling import Resampler
+from heatmaps_ome.storage.cache import WHOLE_CHUNKS, folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
