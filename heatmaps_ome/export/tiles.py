@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome import __version__
 from heatmaps_ome.export.cells import plain_field
 from heatmaps_ome.export.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.export.png import save_png
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
+from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import in_order
 from heatmaps_ome.storage import digests as provenance
-from heatmaps_ome.storage.cache import folder_of
+from heatmaps_ome.storage.cache import PicturesKey, folder_of
 from heatmaps_ome.storage.whole import write_atomically
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class TilesExporter:
             pictures.mkdir()
             self._draw(result, pictures)
         else:
-            kept = folder_of(self.settings.cache, "pictures", _identity(result))
+            kept = folder_of(self.settings.cache, _key(result))
             if not _is_complete(kept):
                 write_atomically(kept, lambda partial: self._draw_to_keep(result, partial))
             shutil.copytree(kept, pictures, ignore=shutil.ignore_patterns(_COMPLETE))
@@ -158,20 +158,15 @@ def _on_slide(l0_origin: float, l0_pixel: float, count: int, l0_size: int) -> tu
     return len(on_slide), int(on_slide[0]) if len(on_slide) else 0
 
 
-def _identity(result: SlideResult) -> dict[str, object]:
-    """Return all that the pictures depend on."""
-    slide = result.slide
-    return {
-        # Another version may draw them otherwise.
-        "version": __version__,
-        "slide": slide.fingerprint(),
-        "name": slide.name,
-        "mpp": list(slide.mpp),
-        "read_from": slide.read_from,
-        "class": result.true_class,
-        "affine": result.heatmaps.contributions is not None,
-        "tiles": [asdict(tile) for tile in result.tiles],
-    }
+def _key(result: SlideResult) -> PicturesKey:
+    """Return the cache key of the pictures."""
+    return PicturesKey(
+        source=source_of(result.slide),
+        name=result.slide.name,
+        true_class=result.true_class,
+        affine=result.heatmaps.contributions is not None,
+        tiles=tuple(asdict(tile) for tile in result.tiles),
+    )
 
 
 def _is_complete(kept: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from heatmaps_ome import __version__
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.plain_tiles import plain_tiles
@@ -15,7 +14,7 @@ from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.slides.artefacts import MEASURES, find_artefacts
 from heatmaps_ome.slides.tissue import TissueCells
-from heatmaps_ome.storage.cache import folder_of
+from heatmaps_ome.storage.cache import MapsKey, folder_of
 from heatmaps_ome.storage.whole import write_atomically
 
 if TYPE_CHECKING:
@@ -74,21 +73,19 @@ class Recipe:
         fingerprint : str
             Digest of the slide's content.
         """
-        identity = {
-            # Another version may make them otherwise; features, the costly part, have a number.
-            "version": __version__,
-            "slide": fingerprint,
-            "fallback_mpp": self.fallback_mpp,
-            "read_from": self.read_from,
-            "target_mpp": self.extraction.target_mpp,
-            "extractor": self.extractor.digest,
-            "model": self.model.digest,
-            "pooling": asdict(self.pooling),
-            "mask_threshold": self.mask_threshold,
-            "consistency_tiles": self.consistency_tiles,
-            "artefacts": MEASURES,
-        }
-        return folder_of(self.extraction.cache, "maps", identity)
+        key = MapsKey(
+            slide=fingerprint,
+            fallback_mpp=self.fallback_mpp,
+            read_from=self.read_from,
+            target_mpp=self.extraction.target_mpp,
+            extractor=self.extractor.digest,
+            model=self.model.digest,
+            pooling=asdict(self.pooling),
+            mask_threshold=self.mask_threshold,
+            consistency_tiles=self.consistency_tiles,
+            artefacts=MEASURES,
+        )
+        return folder_of(self.extraction.cache, key)
 
 
 def raw_maps(
