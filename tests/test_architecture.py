@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import heatmaps_ome
+from heatmaps_ome.slides import opening
 
 PACKAGE = Path(heatmaps_ome.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -78,6 +79,24 @@ def test_only_the_fastai_module_imports_fastai():
     for path in MODULES:
         if path.name != "fastai_export.py":
             assert not any(name.startswith("fastai") for name in imports_of(path))
+
+
+def test_only_open_slide_constructs_readers():
+    rows = [row.split(":") for row in opening.REGISTRY.values()]
+    own = {
+        "OpenedSlide": ["heatmaps_ome.slides.opened_slide", "heatmaps_ome.slides.opening"],
+        **{kind: [module] for module, kind in rows},
+    }
+    called = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func).split(".")[-1]
+                assert name not in own or dotted(path) in own[name], f"{path} constructs {name}"
+                called.add((dotted(path), name))
+        if dotted(path) not in {module for module, _ in rows}:
+            assert not {module for module, _ in rows} & set(imports_of(path, False)), path
+    assert ("heatmaps_ome.slides.opening", "OpenedSlide") in called
 
 
 def test_nothing_is_called_utils():

@@ -23,7 +23,7 @@ from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.preflight import SCALING, Plan, PlannedSlide, prepare
 from heatmaps_ome.run.run_files import write_run_files
 from heatmaps_ome.run.stopwatch import Stopwatch
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.storage import digests as provenance
 
@@ -133,7 +133,7 @@ class _Run:
     def _opened(self, planned: PlannedSlide) -> WorkingCopy:
         """Return a slide with its copy at the network's resolution, made when it is first read."""
         how = self._plan.recipe.extraction
-        slide = OpenSlideReader(planned.path, self._options.mpp, self._options.read_from)
+        slide = open_slide(planned.path, self._options.mpp, self._options.read_from)
         lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
         return WorkingCopy(slide, planned.fingerprint, lattice, how.cache, how.threads)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.storage.digests import digest_of, effective_options
 from heatmaps_ome.storage.result_folder import VIEWERS, ResultFolder
 
@@ -117,7 +117,7 @@ def planned_slides(
 
 def _checked(path: Path, options: CreateOptions) -> str:
     """Open a slide, say what is odd about it, and return its fingerprint."""
-    slide = OpenSlideReader(path, options.mpp)
+    slide = open_slide(path, options.mpp)
     try:
         if options.mpp is not None and slide.mpp_source == "slide":
             logger.info("%s: its own pixel size is used, not --mpp", path.name)

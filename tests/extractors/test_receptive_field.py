@@ -25,7 +25,7 @@ from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.run.delivery import Look, slide_result, write_formats
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 
 SHAPE = Shape(540, 600)
 """At 1 µm per pixel; a cell sees 483 network pixels, 552 µm, so a spot needs so much room."""
@@ -71,7 +71,7 @@ def seen(tmp_path_factory):
         drawn[f"fall-{axis}"] = stepped(axis, LIGHT, DARK)
     features = {}
     for name, pixels in drawn.items():
-        slide = OpenSlideReader(write_slide(folder / f"{name}.svs", pixels, 1.0))
+        slide = open_slide(write_slide(folder / f"{name}.svs", pixels, 1.0))
         grid = feature_grid(slide, extractor, 256 / 224)
         how = Extraction(256 / 224, 1024, 1, folder / "cache")
         store = extract(slide, extractor, np.ones(grid.shape, bool), how, lambda *_: None)
@@ -88,7 +88,7 @@ def apart(features, one, other):
 def deliver(seen, name, response):
     """Write a response as the attention of a slide's results; return their folder."""
     _, grid, folder = seen
-    slide = OpenSlideReader(folder / f"{name}.svs")
+    slide = open_slide(folder / f"{name}.svs")
     tissue = np.ones(grid.shape, bool)
     blank = heatmap_set(grid, slide.shape, tissue=tissue, contributions=False, slide_name=name)
     heatmaps = HeatmapSet(**{**vars(blank), "attention": response.astype(np.float32)})

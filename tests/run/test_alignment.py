@@ -104,7 +104,7 @@ def run_bounded(folder, patch, bounds=BOUNDS):
         return slide
 
     for module in (pipeline, planning):
-        patch.setattr(module, "OpenSlideReader", opened)
+        patch.setattr(module, "open_slide", opened)
     return checks.run(BOUNDED, folder, folder / "bounded.svs")
 
 

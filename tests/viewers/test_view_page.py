@@ -24,7 +24,7 @@ from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.run.delivery import Look, slide_result, write_formats
 from heatmaps_ome.slides.artefacts import KINDS
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +82,7 @@ def test_marked_cells_lie_on_the_landmarks_of_the_slide(chromium, fiducials, zoo
 
 def brightness_results(path, out, mpp=None):
     """Write results whose map is the slide's own brightness, cell by cell, read by OpenSlide."""
-    slide = OpenSlideReader(path, mpp)
+    slide = open_slide(path, mpp)
     l0_cell = YX(8.0, 8.0)
     shape = Shape(*(int(side // 8) for side in slide.shape))
     grid = Grid(shape, l0_cell, YX(0.0, 0.0), slide.mpp)
