@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours, hex_colours
 from heatmaps_ome.display.display_map import ARTEFACTS, MARGIN, WINNER
+from heatmaps_ome.export import VALUES, result_files
 from heatmaps_ome.maps.ensemble import all_channel_names, measurements
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.ome.ngff import json_ready
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 MANIFEST = "maps.json"
 _FORMAT = "heatmaps-ome maps 1"
-VALUES = ".values.ome.zarr"
 
 
 def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
@@ -59,19 +59,12 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "true_class": result.true_class,
         "prediction": prediction,
         "grid": grid_facts(heatmaps.grid),
-        "image": there(".ome.zarr"),
-        "values": there(VALUES),
-        "values_tiff": there(".values.ome.tiff"),
-        "cells": there(".cells.csv"),
-        "cells_geojson": there(".cells.geojson"),
-        "regions": there(".regions.csv"),
-        "regions_geojson": there(".regions.geojson"),
-        "tiles": there(".tiles.csv"),
+        **{file.key: there(file.ending) for file in result_files() if file.key is not None},
         "maps": [
             {
                 **_map(shown),
                 **_channel(shown.name, channels, in_tables),
-                "worked_out": _worked_out(shown, heatmaps, there(VALUES)),
+                "worked_out": _worked_out(shown, heatmaps, there(VALUES.ending)),
                 "overlay": there(f".{shown.name}.ome.tiff"),
                 "flat": there(f".{shown.name}.flat.ome.zarr"),
             }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.export import endings_of
 from heatmaps_ome.export.cells import plain_field
 from heatmaps_ome.export.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.export.png import save_png
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.top_tiles import PickedTile
     from heatmaps_ome.slides.reader import SlideReader
 
-CSV_ENDING = ".tiles.csv"
+(CSV_ENDING,) = endings_of("tiles")
 FOLDER = "tiles"
 _SHEET = "tiles.png"
 _COMPLETE = "complete.json"

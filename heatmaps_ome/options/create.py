@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
+from heatmaps_ome.export import REGISTRY
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, names, option
 
-FORMATS = ("ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles", "report")
+FORMATS = tuple(REGISTRY)
 COMPAT = ("reference",)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 

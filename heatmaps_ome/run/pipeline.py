@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.errors import HeatmapsError
+from heatmaps_ome.export import VALUES
 from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order, records
@@ -229,4 +230,4 @@ class _Run:
 
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:
     """Return where a slide's raw values lie in a folder of results."""
-    return folder / f"{planned.folder.name}.values.ome.zarr"
+    return folder / f"{planned.folder.name}{VALUES.ending}"
