@@ -25,9 +25,10 @@ from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.delivery import Look, put_in_place, slide_record, slide_result, write_formats
+from heatmaps_ome.run.provenance import effective_options
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
-from heatmaps_ome.storage.digests import digest_of, effective_options
+from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.result_folder import ResultFolder, require_writable
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide

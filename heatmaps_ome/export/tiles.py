@@ -19,8 +19,8 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import in_order
-from heatmaps_ome.storage import digests as provenance
 from heatmaps_ome.storage.cache import PicturesKey, folder_of
+from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.storage.whole import write_atomically
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class TilesExporter:
     def _draw_to_keep(self, result: SlideResult, folder: Path) -> None:
         """Draw the pictures into a folder of the cache, and say there what was drawn."""
         self._draw(result, folder)
-        provenance.write_json(folder / _COMPLETE, _sizes(folder))
+        write_json(folder / _COMPLETE, _sizes(folder))
 
     def _draw(self, result: SlideResult, folder: Path) -> None:
         """Draw each tile, and all of them on one sheet."""

@@ -19,8 +19,9 @@ from heatmaps_ome.maps.regions import SHARE, find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
 from heatmaps_ome.maps.winner import maps_left_out
 from heatmaps_ome.memory import give_back
+from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.slides.artefacts import artefact_record
-from heatmaps_ome.storage import digests as provenance
+from heatmaps_ome.storage.digests import file_digests, finite, now, write_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def write_formats(
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:
         for done, _ in enumerate(pool.map(write, exporters), 1):
             progress(done, len(exporters))
-    provenance.write_json(folder / MANIFEST, manifest(result, folder))
+    write_json(folder / MANIFEST, manifest(result, folder))
 
 
 def slide_record(
@@ -151,8 +152,8 @@ def slide_record(
     prediction = zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True)
     return {
         "format": FORMAT,
-        "created": provenance.now(),
-        "versions": provenance.versions(),
+        "created": now(),
+        "versions": versions(),
         "slide": {
             "name": slide.path.name,
             "fingerprint": fingerprint,
@@ -164,7 +165,7 @@ def slide_record(
         "parts": dict(result.earlier.now),
         "tissue_cells": heatmaps.tissue_cells,
         "true_class": result.true_class,
-        "prediction": {name: provenance.finite(value) for name, value in prediction},
+        "prediction": {name: finite(value) for name, value in prediction},
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
         **_of_several(heatmaps),
         "faithfulness": {
@@ -186,13 +187,13 @@ def _of_several(heatmaps: HeatmapSet) -> dict[str, Any]:
         return {}
     sd = prediction_sd(heatmaps).items()
     return {
-        "prediction_sd": {name: provenance.finite(value) for name, value in sd},
+        "prediction_sd": {name: finite(value) for name, value in sd},
         "members": records(heatmaps),
     }
 
 
 def put_in_place(folder: ResultFolder, record: Mapping[str, Any]) -> None:
     """Add the provenance, with the digests of all files, and put the folder where it belongs."""
-    digests = provenance.file_digests(folder.partial)
-    provenance.write_json(folder.partial / PROVENANCE, {**record, "files": digests})
+    digests = file_digests(folder.partial)
+    write_json(folder.partial / PROVENANCE, {**record, "files": digests})
     folder.finish()

@@ -22,11 +22,17 @@ from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.run.delivery import Look, put_in_place, slide_record, slide_result, write_formats
 from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.preflight import SCALING, Plan, PlannedSlide, prepare
+from heatmaps_ome.run.provenance import (
+    effective_options,
+    extractor_record,
+    undrawn_options,
+    versions,
+)
 from heatmaps_ome.run.run_files import write_run_files
 from heatmaps_ome.run.stopwatch import Stopwatch
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy
-from heatmaps_ome.storage import digests as provenance
+from heatmaps_ome.storage.digests import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,15 +210,15 @@ class _Run:
         """Return the results that a slide's new ones will replace."""
         said = planned.folder.provenance() or {}
         basis = {
-            "versions": provenance.versions(),
-            "options": provenance.undrawn_options(self._options),
+            "versions": versions(),
+            "options": undrawn_options(self._options),
             "slide": planned.fingerprint,
             "models": self._plan.models.digests,
             "extractor": self._plan.recipe.extractor.digest,
         }
         return Earlier(
             planned.folder.path, said.get("files", {}), said.get("parts", {}),
-            provenance.digest_of(basis),
+            digest_of(basis),
         )  # fmt: skip
 
     def _origin(self, planned: PlannedSlide, outcome: Outcome) -> dict[str, Any]:
@@ -221,9 +227,9 @@ class _Run:
         return {
             "request": planned.request,
             "model": plan.models.record(),
-            "extractor": provenance.extractor_record(plan.recipe.extractor),
+            "extractor": extractor_record(plan.recipe.extractor),
             "pooling": asdict(plan.recipe.pooling),
-            "options": provenance.effective_options(self._options),
+            "options": effective_options(self._options),
             "stages": outcome.stages,
         }
 

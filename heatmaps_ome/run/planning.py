@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
+from heatmaps_ome.run.provenance import effective_options
 from heatmaps_ome.slides.opening import open_slide
-from heatmaps_ome.storage.digests import digest_of, effective_options
+from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.result_folder import VIEWERS, ResultFolder
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from heatmaps_ome import __version__
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.run.outcome import without_places
-from heatmaps_ome.storage import digests as provenance
+from heatmaps_ome.run.provenance import all_options, extractor_record, versions
+from heatmaps_ome.storage.digests import now, write_json
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide
 from heatmaps_ome.viewers.report.page import ReportedSlide, RunFacts, write_report
@@ -39,15 +40,15 @@ def write_run_files(options: CreateOptions, plan: Plan, outcomes: Mapping[Path, 
 def _write_run(options: CreateOptions, plan: Plan, outcomes: Sequence[Outcome]) -> None:
     """Write what became of each slide, and with what."""
     places = _places(options, plan)
-    provenance.write_json(
+    write_json(
         options.output_path / RUN,
         {
             "format": "heatmaps-ome run 1",
-            "created": provenance.now(),
-            "versions": provenance.versions(),
-            "options": provenance.all_options(options),
+            "created": now(),
+            "versions": versions(),
+            "options": all_options(options),
             "model": plan.models.record(),
-            "extractor": provenance.extractor_record(plan.recipe.extractor),
+            "extractor": extractor_record(plan.recipe.extractor),
             "slides": [outcome.record(places) for outcome in outcomes],
         },
     )
@@ -81,7 +82,7 @@ def _write_report(options: CreateOptions, plan: Plan, outcomes: Sequence[Outcome
         for each in outcomes
     ]  # fmt: skip
     facts = RunFacts(
-        created=provenance.now(),
+        created=now(),
         version=__version__,
         true_class=options.true_class,
         classes=models.classes,

@@ -19,6 +19,7 @@ from heatmaps_ome.maps import store as values
 from heatmaps_ome.models import attention_mil
 from heatmaps_ome.ome import ngff, ome_xml
 from heatmaps_ome.run import pipeline, planning
+from heatmaps_ome.slides import opened_slide
 from heatmaps_ome.slides import openslide as openslide_reader
 
 CASES = {
@@ -235,13 +236,13 @@ def translation_forgotten(patch):
 
 
 def downsample_floored(patch):
-    right = openslide_reader.Resampler
+    right = opened_slide.Resampler
 
     def floored(shapes, l0_pixels, read_tile):
         whole = [YX(float(int(y)), float(int(x))) for y, x in l0_pixels]
         return right(shapes, whole, read_tile)
 
-    patch.setattr(openslide_reader, "Resampler", floored)
+    patch.setattr(opened_slide, "Resampler", floored)
 
 
 def batch_norm_forgotten(patch):
