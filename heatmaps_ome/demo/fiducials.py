@@ -24,8 +24,9 @@ from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.run.delivery import Look, put_in_place, slide_record, slide_result, write_formats
+from heatmaps_ome.run.delivery import put_in_place, slide_record, slide_result, write_formats
 from heatmaps_ome.run.provenance import effective_options
+from heatmaps_ome.run.settings import Look
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
 from heatmaps_ome.storage.digests import digest_of

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.categories import category_maps
-from heatmaps_ome.display.rendering import Style, display_maps
+from heatmaps_ome.display.rendering import display_maps
 from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.maps.ensemble import prediction_sd, records
 from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of, unexplained
-from heatmaps_ome.maps.regions import SHARE, find_regions
+from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
 from heatmaps_ome.maps.winner import maps_left_out
 from heatmaps_ome.memory import give_back
@@ -32,40 +32,12 @@ if TYPE_CHECKING:
     from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.run.settings import Look
     from heatmaps_ome.slides.reader import SlideReader
     from heatmaps_ome.storage.result_folder import ResultFolder
 
 FORMAT = "heatmaps-ome result 1"
 _NONE = Earlier()
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a slide's maps are shown.
-
-    Attributes
-    ----------
-    style : Style
-        Colours and opacities.
-    classes : tuple of str
-        The classes to draw.
-    true_class : str
-        The one drawn hot.
-    image_mpp : float
-        µm per pixel of the slide image that goes with the maps; never finer than the slide.
-    region_hot, region_cold : float, in [0, 1]
-        Shares of the evidence for the true class, and against it, that regions are to carry.
-    top_tiles : int
-        Tiles to show for the true class, and as many against it.
-    """
-
-    style: Style
-    classes: tuple[str, ...]
-    true_class: str
-    image_mpp: float
-    region_hot: float = SHARE
-    region_cold: float = SHARE
-    top_tiles: int = 0
 
 
 def slide_result(

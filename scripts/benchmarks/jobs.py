@@ -114,7 +114,7 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     slide_px = network_pixels(opened.shape, opened.mpp, TARGET_MPP).shape
     pixels = BlockPixels(slide_px, extractor.stride_px, extractor.halo_px)
     options = CreateOptions(**NO_FILES)
-    side = block_px(options, extractor, "cpu")
+    side = block_px(extractor, "cpu")
     passes = [
         ((1, 3, block.pixels.rows, block.pixels.cols), block.keep)
         for chunk in tiles_of(grid.shape, side // extractor.stride_px)

@@ -24,7 +24,8 @@ from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
-from heatmaps_ome.run.delivery import Look, slide_result, write_formats
+from heatmaps_ome.run.delivery import slide_result, write_formats
+from heatmaps_ome.run.settings import Look
 from heatmaps_ome.slides.opening import open_slide
 
 SHAPE = Shape(540, 600)

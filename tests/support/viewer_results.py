@@ -11,7 +11,8 @@ from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.maps.store import write_values
-from heatmaps_ome.run.delivery import Look, slide_result, write_formats
+from heatmaps_ome.run.delivery import slide_result, write_formats
+from heatmaps_ome.run.settings import Look
 
 CLASSES = ("MSIH", "nonMSIH")
 

@@ -22,7 +22,8 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
-from heatmaps_ome.run.delivery import Look, slide_result, write_formats
+from heatmaps_ome.run.delivery import slide_result, write_formats
+from heatmaps_ome.run.settings import Look
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.opening import open_slide
 
