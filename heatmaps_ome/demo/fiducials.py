@@ -7,7 +7,6 @@ convention may shift is known beforehand, and told in µm.
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.delivery import put_in_place, slide_record, slide_result, write_formats
 from heatmaps_ome.run.provenance import effective_options
 from heatmaps_ome.run.settings import Look
+from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
 from heatmaps_ome.storage.digests import digest_of
@@ -163,7 +163,7 @@ def _deliver(slide: SlideReader, folder: ResultFolder, *, overwrite: bool) -> Sl
     partial = folder.start()
     write_values(result.heatmaps, partial, {"request": origin["request"]})
     exporters = dict(zip(REGISTRY, load_exporters(tuple(REGISTRY), Settings()), strict=True))
-    write_formats(result, exporters, partial, lambda _: nullcontext(), lambda *_: None)
+    write_formats(result, exporters, partial, Stages({}))
     put_in_place(folder, slide_record(result, scaling, slide.fingerprint(), origin))
     return result
 

@@ -18,21 +18,20 @@ from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of, unexp
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
 from heatmaps_ome.maps.winner import maps_left_out
-from heatmaps_ome.memory import give_back
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.slides.artefacts import artefact_record
 from heatmaps_ome.storage.digests import file_digests, finite, now, write_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.run.settings import Look
+    from heatmaps_ome.run.stopwatch import Stages
     from heatmaps_ome.slides.reader import SlideReader
     from heatmaps_ome.storage.result_folder import ResultFolder
 
@@ -80,32 +79,27 @@ def write_formats(
     result: SlideResult,
     exporters: Mapping[str, Exporter],
     folder: Path,
-    watch: Callable[[str], AbstractContextManager[None]],
-    progress: Callable[[int, int], None],
+    stages: Stages,
 ) -> None:
     """Write every format into a folder, some at a time, and what viewers need to know of them.
 
     Parameters
     ----------
     exporters : mapping of format → Exporter
-    watch : callable
-        Entered with a format's name while it is written; others are written beside it.
-    progress : callable
-        Told (formats done, formats in all).
+    stages : Stages
+        Entered for all formats together, and for each while others are written beside it.
     """
 
     def write(name: str) -> None:
-        with watch(name):
+        with stages.beside(name, forget=result.slide):
             exporters[name].write(result, folder)
-        # The next reads other places, or at another size.
-        result.slide.forget()
-        give_back()
 
-    progress(0, len(exporters))
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:
-        for done, _ in enumerate(pool.map(write, exporters), 1):
-            progress(done, len(exporters))
-    write_json(folder / MANIFEST, manifest(result, folder))
+    with stages("files") as progress:
+        progress(0, len(exporters))
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:
+            for done, _ in enumerate(pool.map(write, exporters), 1):
+                progress(done, len(exporters))
+        write_json(folder / MANIFEST, manifest(result, folder))
 
 
 def slide_record(

@@ -24,7 +24,7 @@ from heatmaps_ome.run.preflight import SCALING, Plan, PlannedSlide, prepare
 from heatmaps_ome.run.provenance import extractor_record, versions
 from heatmaps_ome.run.run_files import write_run_files
 from heatmaps_ome.run.settings import settings_of
-from heatmaps_ome.run.stopwatch import Stopwatch
+from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.storage.digests import digest_of
@@ -109,7 +109,7 @@ class _Run:
         else:
             slide = self._opened(planned)
             try:
-                parts = self._parts(slide, Stopwatch(outcome.stages))
+                parts = self._parts(slide, self._stages(slide, outcome))
                 heatmaps = combined(parts, self._plan.models.named)
             finally:
                 slide.close()
@@ -123,12 +123,16 @@ class _Run:
             logger.warning("%s", outcome.consistency.warning(planned.path.name))
         outcome.members = records(heatmaps)
 
-    def _parts(self, slide: WorkingCopy, watch: Stopwatch) -> list[HeatmapSet]:
-        """Return what each model makes of a slide, as a rule from the cache."""
-        found = raw_maps(
-            slide, self._plan.recipes, watch,
+    def _stages(self, slide: WorkingCopy, outcome: Outcome) -> Stages:
+        """Return the stages of a slide, counted among its outcome."""
+        return Stages(
+            outcome.stages,
             lambda stage, done, total: self._progress(slide.name, stage, done, total),
-        )  # fmt: skip
+        )
+
+    def _parts(self, slide: WorkingCopy, stages: Stages) -> list[HeatmapSet]:
+        """Return what each model makes of a slide, as a rule from the cache."""
+        found = raw_maps(slide, self._plan.recipes, stages)
         return [in_class_order(each, self._plan.models.classes) for each in found]
 
     def _opened(self, planned: PlannedSlide) -> WorkingCopy:
@@ -156,18 +160,14 @@ class _Run:
         heatmaps = read_values(_values_path(folder, planned))
         slide = self._opened(planned)
         try:
-            watch = Stopwatch(outcome.stages)
+            stages = self._stages(slide, outcome)
             # What several models are without some cells does not follow from their means.
-            parts = self._parts(slide, watch) if heatmaps.members else ()
-            with watch("maps"):
+            parts = self._parts(slide, stages) if heatmaps.members else ()
+            with stages("maps"):
                 result = slide_result(
                     slide, heatmaps, scaling, self._plan.look, parts, self._earlier(planned)
                 )
-            with watch("files"):
-                write_formats(
-                    result, self._exporters(), folder, watch.beside,
-                    lambda done, total: self._progress(slide.name, "files", done, total),
-                )  # fmt: skip
+            write_formats(result, self._exporters(), folder, stages)
             record = slide_record(
                 result, scaling, planned.fingerprint, self._origin(planned, outcome)
             )

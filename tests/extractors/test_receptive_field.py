@@ -4,7 +4,6 @@ The network is RetCCL's, with seeded weights. What is written is its response, b
 extraction, exporters and readers as every other map.
 """
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +25,7 @@ from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.run.delivery import slide_result, write_formats
 from heatmaps_ome.run.settings import Look
+from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 
 SHAPE = Shape(540, 600)
@@ -106,7 +106,7 @@ def deliver(seen, name, response):
     write_values(heatmaps, out, {})
     formats = ("ome-zarr", "ome-tiff")
     exporters = dict(zip(formats, load_exporters(formats, Settings()), strict=True))
-    write_formats(result, exporters, out, lambda _: nullcontext(), lambda *_: None)
+    write_formats(result, exporters, out, Stages({}))
     slide.close()
     return out
 

@@ -24,6 +24,7 @@ from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.run.delivery import slide_result, write_formats
 from heatmaps_ome.run.settings import Look
+from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.opening import open_slide
 
@@ -108,9 +109,8 @@ def brightness_results(path, out, mpp=None):
     folder.mkdir(parents=True)
     write_values(heatmaps, folder, {})
     exporters = {"ome-zarr": OmeZarrExporter(Settings(flattened=False))}
-    from contextlib import nullcontext
 
-    write_formats(result, exporters, folder, lambda _: nullcontext(), lambda *_: None)
+    write_formats(result, exporters, folder, Stages({}))
     (folder / "provenance.json").write_text("{}")
     slide.close()
     return folder, bright, grid
