@@ -93,7 +93,7 @@ class Stages(Protocol):
     def __call__(
         self, name: str, forget: SlideReader | None = None
     ) -> AbstractContextManager[Callable[[int, int], None]]:
-        """Enter a stage, and be given a callable that is told (steps done, steps in all).
+        """Enter a stage; yields the callable for its progress: (steps done, steps in all).
 
         Parameters
         ----------

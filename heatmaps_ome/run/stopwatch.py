@@ -74,7 +74,7 @@ class Stages:
     spent : dict of stage → dict of str → float
         Filled as by `Stopwatch`.
     progress : callable
-        Told (stage, steps done, steps in all).
+        Called with (stage, steps done, steps in all).
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Stages:
     def __call__(
         self, name: str, forget: SlideReader | None = None
     ) -> Iterator[Callable[[int, int], None]]:
-        """Enter a stage, and be given a callable that is told (steps done, steps in all).
+        """Enter a stage; yields the callable for its progress: (steps done, steps in all).
 
         Parameters
         ----------
