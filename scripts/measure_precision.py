@@ -20,7 +20,7 @@ from measure_reading import (
 )
 
 from heatmaps_ome.features.dense import feature_grid
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def main() -> None:
     for name in SHOWN:
         path, mpp = options.data / "slides" / name, SLIDES[name]
         pixels, _ = read_bicubic(path, mpp, "level")
-        slide = OpenSlideReader(path, mpp)
+        slide = open_slide(path, mpp)
         tissue = tissue_cells(slide, feature_grid(slide, exact[0].extractor, TARGET_MPP), 224)
         slide.close()
         for fast, slow in zip(rough, exact, strict=True):

@@ -29,12 +29,13 @@ from heatmaps_ome.features.dense import feature_grid
 from heatmaps_ome.features.pooling import Pooling, pool
 from heatmaps_ome.geometry import YX, Grid, Window, network_pixels
 from heatmaps_ome.models import read_model
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
 
 if TYPE_CHECKING:
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.slides.opened_slide import OpenedSlide
     from heatmaps_ome.slides.reader import ReadFrom
 
 TARGET_MPP = 256 / 224
@@ -89,7 +90,7 @@ class Way:
     seconds: float
 
 
-def read_area(slide: OpenSlideReader, lattice: Grid) -> np.ndarray:
+def read_area(slide: OpenedSlide, lattice: Grid) -> np.ndarray:
     """Return a slide on a lattice as exact means over level-0 pixels; white outside the slide."""
     level0 = Grid(slide.shape, YX(1.0, 1.0), YX(0.0, 0.0), slide.mpp)
     darkness = 255 - slide.read(level0, Window(0, 0, *slide.shape)).astype(np.float32)
@@ -109,7 +110,7 @@ def _overlaps(n_pixels: int, pixel: float, n_level0: int) -> np.ndarray:
 
 def read_bicubic(path: Path, mpp: float | None, read_from: ReadFrom) -> tuple[np.ndarray, int]:
     """Return a slide's network pixels as `create` reads them, and the level they come from."""
-    slide = OpenSlideReader(path, mpp, read_from)
+    slide = open_slide(path, mpp, read_from)
     lattice = network_pixels(slide.shape, slide.mpp, TARGET_MPP)
     pixels = slide.read(lattice, Window(0, 0, *lattice.shape))
     level = slide.level_for(lattice.l0_cell)
@@ -133,7 +134,7 @@ def ways_of(path: Path, mpp: float | None) -> list[Way]:
         if read_from == "level0" or level > 0:
             ways.append(Way(f"level {level}, bicubic", pixels, time.process_time() - begun))
     begun = time.process_time()
-    slide = OpenSlideReader(path, mpp)
+    slide = open_slide(path, mpp)
     pixels = read_area(slide, network_pixels(slide.shape, slide.mpp, TARGET_MPP))
     slide.close()
     ways.append(Way("level 0, area", pixels, time.process_time() - begun))
@@ -171,7 +172,7 @@ def deviations(maps: Maps, other: Maps) -> list[str]:
 def measure(path: Path, mpp: float | None, networks: list[Network]) -> list[str]:
     """Return a slide's rows of the table."""
     ways = ways_of(path, mpp)
-    slide = OpenSlideReader(path, mpp)
+    slide = open_slide(path, mpp)
     tissue = tissue_cells(slide, feature_grid(slide, networks[0].extractor, TARGET_MPP), 224)
     slide.close()
     pairs = [(way, ways[0]) for way in ways[1:]]

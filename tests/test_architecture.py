@@ -2,11 +2,14 @@
 
 import ast
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import heatmaps_ome
+from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.slides import opening
 
 PACKAGE = Path(heatmaps_ome.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -78,6 +81,97 @@ def test_only_the_fastai_module_imports_fastai():
     for path in MODULES:
         if path.name != "fastai_export.py":
             assert not any(name.startswith("fastai") for name in imports_of(path))
+
+
+def test_only_open_slide_constructs_readers():
+    rows = [row.split(":") for row in opening.REGISTRY.values()]
+    own = {
+        "OpenedSlide": ["heatmaps_ome.slides.opened_slide", "heatmaps_ome.slides.opening"],
+        **{kind: [module] for module, kind in rows},
+    }
+    called = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func).split(".")[-1]
+                assert name not in own or dotted(path) in own[name], f"{path} constructs {name}"
+                called.add((dotted(path), name))
+        if dotted(path) not in {module for module, _ in rows}:
+            assert not {module for module, _ in rows} & set(imports_of(path, False)), path
+    assert ("heatmaps_ome.slides.opening", "OpenedSlide") in called
+
+
+READS_OPTIONS = ("heatmaps_ome.run.settings",)
+"""Reads what ``create`` is asked for, on behalf of all stages."""
+PASSES_OPTIONS = (
+    "heatmaps_ome.run.pipeline", "heatmaps_ome.run.provenance", "heatmaps_ome.cli.main",
+)  # fmt: skip
+"""Take options too: to hand them on, to record each field alike, to log and to close the run."""
+CLOSING = {"verbose", "output_path", "true_class"}
+"""Options that the command line may read."""
+
+
+def takers_of_create_options(path):
+    """Yield (function, parameter) of every parameter annotated as CreateOptions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            args = node.args
+            for each in (*args.posonlyargs, *args.args, *args.kwonlyargs):
+                if each.annotation is not None and "CreateOptions" in ast.unparse(each.annotation):
+                    yield node, each.arg
+
+
+def attributes_read(function, name):
+    return {
+        node.attr
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == name
+    }
+
+
+def test_only_the_settings_read_the_options_of_create():
+    takers = {}
+    for path in MODULES:
+        if ".options" not in dotted(path):
+            found = list(takers_of_create_options(path))
+            if found:
+                takers[dotted(path)] = found
+    assert set(takers) == {*READS_OPTIONS, *PASSES_OPTIONS}
+    for module in PASSES_OPTIONS:
+        read = {name for function, arg in takers[module] for name in attributes_read(function, arg)}
+        assert read <= (CLOSING if module == "heatmaps_ome.cli.main" else set()), module
+    [(function, arg)] = [
+        (function, arg)
+        for function, arg in takers["heatmaps_ome.run.settings"]
+        if function.name == "settings_of"
+    ]
+    assert "target_mpp" in attributes_read(function, arg)
+
+
+def test_every_option_of_create_is_used():
+    read = {
+        name
+        for module in (*READS_OPTIONS, "heatmaps_ome.cli.main")
+        for path in MODULES
+        if dotted(path) == module
+        for function, arg in takers_of_create_options(path)
+        for name in attributes_read(function, arg)
+    }
+    # The property that makes one thing of both ways to give models.
+    assert {name.replace("model_paths", "model_path") for name in read} == {
+        each.name for each in fields(CreateOptions)
+    }
+
+
+def test_options_are_known_to_runs_and_commands_alone():
+    for path in MODULES:
+        folder = dotted(path).split(".")[1:2]
+        if folder not in (["options"], ["run"], ["demo"], ["cli"]):
+            assert not any(
+                name.startswith("heatmaps_ome.options") for name in imports_of(path, False)
+            ), path
 
 
 def test_nothing_is_called_utils():

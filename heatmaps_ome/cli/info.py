@@ -9,12 +9,13 @@ from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.models import ModelDescription
+    from heatmaps_ome.slides.opened_slide import OpenedSlide
 
 _ANY_MPP = 1.0
 _USUAL_MPP = CreateOptions.target_mpp
@@ -51,12 +52,12 @@ def _lines(title: str, facts: dict[str, object]) -> str:
 
 def _slide_facts(path: Path) -> dict[str, object]:
     """Return what a slide says of itself."""
-    slide = OpenSlideReader(path, _ANY_MPP)
+    slide = open_slide(path, _ANY_MPP)
     try:
         known = slide.mpp_source == "slide"
         bounds = slide.bounds
         return {
-            "format": slide.vendor,
+            "format": slide.format,
             "size": f"{slide.shape.cols} × {slide.shape.rows} px",
             "pixel size": f"{slide.mpp.x:g} × {slide.mpp.y:g} µm" if known
             else "not given: create needs --mpp",
@@ -69,7 +70,7 @@ def _slide_facts(path: Path) -> dict[str, object]:
         slide.close()
 
 
-def _read_from(slide: OpenSlideReader) -> str:
+def _read_from(slide: OpenedSlide) -> str:
     """Return which level `create` takes the network's pixels from by default."""
     pixel = YX(_USUAL_MPP / slide.mpp.y, _USUAL_MPP / slide.mpp.x)
     return f"level {slide.level_for(pixel)} (for {_USUAL_MPP:.3f} µm per pixel)"

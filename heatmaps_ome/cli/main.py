@@ -138,7 +138,14 @@ def view(words: Sequence[str]) -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    serve(options, say)
+    serve(
+        options.path,
+        say,
+        host=options.host,
+        port=options.port,
+        allow_origin=options.allow_origin,
+        browser=not options.no_browser,
+    )
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.export import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.storage.result_folder import VIEWERS
@@ -14,20 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.run.outcome import Outcome
-
-HOW_TO_OPEN = (
-    (".png", "any picture viewer"),
-    (".tiles.csv", "Python, R, a spreadsheet (where the tiles for and against the class lie)"),
-    (".cells.csv", "Python, R, a spreadsheet; QuPath by import_tiles (one row a cell)"),
-    (".cells.geojson", "QuPath by import_tiles (one tile a cell)"),
-    (".regions.csv", "a spreadsheet, Python, R (one row a region)"),
-    (".regions.geojson", "QuPath by import_regions (one annotation a region)"),
-    (".values.ome.tiff", "QuPath, ImageJ (the raw numbers: float32 channels with names)"),
-    (".ome.tiff", "QuPath, ASAP, OMERO (a transparent overlay in the slide's µm)"),
-    (".values.ome.zarr", "Python, napari (the raw numbers: float32 with units)"),
-    (".flat.ome.zarr", "Vizarr, Avivator (the slide with a map burnt in)"),
-    (".ome.zarr", "napari, BioNGFF's Vizarr (the slide with the maps as labels)"),
-)
 
 
 def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
@@ -52,7 +39,11 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
         kinds = {_kind(path) for folder in folders for path in _files(folder)}
         lines += ["", "Look at them:", *_ways(output, folders)]
         lines += ["", "Or open single files:"]
-        lines += [f"  *{what:17} {how}" for what, how in HOW_TO_OPEN if what in kinds]
+        lines += [
+            f"  *{file.ending:17} {file.opened_with}"
+            for file in result_files()
+            if file.ending in kinds
+        ]
     lines += ["", f"What became of each slide, and with what: {output / 'run.json'}"]
     return "\n".join(lines) + "\n"
 
@@ -89,8 +80,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _kind(path: Path) -> str:
-    """Return how a file's name ends, as HOW_TO_OPEN lists it; the longest ending counts."""
-    endings = [what for what, _ in HOW_TO_OPEN if path.name.endswith(what)]
+    """Return how a file's name ends, as the formats list it; the longest ending counts."""
+    endings = [file.ending for file in result_files() if path.name.endswith(file.ending)]
     return max(endings, key=len, default="")
 
 

@@ -7,7 +7,6 @@ convention may shift is known beforehand, and told in µm.
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +24,13 @@ from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.kinds import ATTENTION, SCORE
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.run.delivery import Look, put_in_place, slide_record, slide_result, write_formats
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.run.delivery import put_in_place, slide_record, slide_result, write_formats
+from heatmaps_ome.run.provenance import effective_options
+from heatmaps_ome.run.settings import Look
+from heatmaps_ome.run.stopwatch import Stages
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
-from heatmaps_ome.storage.digests import digest_of, effective_options
+from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.result_folder import ResultFolder, require_writable
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide
@@ -88,7 +90,7 @@ def make_fiducials(options: DemoOptions) -> str:
         partial = path.with_name(f"{path.name}.partial")
         write_pyramid(slide_pixels(), partial, MPP, lossless=True)
         partial.replace(path)
-    slide = OpenSlideReader(path)
+    slide = open_slide(path)
     try:
         result = _deliver(slide, ResultFolder(output, NAME), overwrite=options.overwrite)
         entry = ProjectSlide(path, NAME, {}, CLASSES[1])
@@ -143,7 +145,7 @@ def _middle(cell_of_pixel: np.ndarray, cell: int, um_pixel: float) -> float:
     return float((np.flatnonzero(cell_of_pixel == cell) + 0.5).mean()) * um_pixel
 
 
-def _deliver(slide: OpenSlideReader, folder: ResultFolder, *, overwrite: bool) -> SlideResult:
+def _deliver(slide: SlideReader, folder: ResultFolder, *, overwrite: bool) -> SlideResult:
     """Write the results as ``create`` does, unless they are there already."""
     origin = _origin(slide)
     scaling = _scaling(origin)
@@ -160,7 +162,7 @@ def _deliver(slide: OpenSlideReader, folder: ResultFolder, *, overwrite: bool) -
     partial = folder.start()
     write_values(result.heatmaps, partial, {"request": origin["request"]})
     exporters = dict(zip(REGISTRY, load_exporters(tuple(REGISTRY), Settings()), strict=True))
-    write_formats(result, exporters, partial, lambda _: nullcontext(), lambda *_: None)
+    write_formats(result, exporters, partial, Stages({}))
     put_in_place(folder, slide_record(result, scaling, slide.fingerprint(), origin))
     return result
 

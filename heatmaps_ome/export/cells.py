@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
+from heatmaps_ome.export import endings_of
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.maps.channels import channels
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 ARTEFACT: Final = "artefact"
 """The last column, the only one of words after the class."""
-CSV_ENDING, GEOJSON_ENDING = ".cells.csv", ".cells.geojson"
+CSV_ENDING, GEOJSON_ENDING = endings_of("cells")
 NAME: Final = "heatmaps-ome cell"
 """By which the script for QuPath knows our objects again, to replace them."""
 MOST_IN_GEOJSON = 20_000

@@ -7,7 +7,6 @@ no map. What decides a file is digested as a whole, so that nothing is taken ove
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.storage.digests import file_digest
+from heatmaps_ome.storage.whole import link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,15 +94,6 @@ class Earlier:
             return inside and file_digest(place) == self.files[path]
         except OSError:
             return False
-
-
-def link(source: Path, target: Path) -> None:
-    """Give a file a second place, or copy it there."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _digest(basis: str, *parts: Any) -> str:

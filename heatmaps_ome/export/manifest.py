@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours, hex_colours
+from heatmaps_ome.export import VALUES, result_files
 from heatmaps_ome.maps.channels import ChannelKey, channels
 from heatmaps_ome.maps.kinds import ARTEFACTS, ATTENTION, KINDS, MARGIN, SCORE, WINNER
 from heatmaps_ome.ome.ngff import json_ready
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 MANIFEST = "maps.json"
 _FORMAT = "heatmaps-ome maps 2"
-VALUES = ".values.ome.zarr"
 
 
 def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
@@ -59,14 +59,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "true_class": result.true_class,
         "prediction": prediction,
         "grid": grid_facts(heatmaps.grid),
-        "image": there(".ome.zarr"),
-        "values": there(VALUES),
-        "values_tiff": there(".values.ome.tiff"),
-        "cells": there(".cells.csv"),
-        "cells_geojson": there(".cells.geojson"),
-        "regions": there(".regions.csv"),
-        "regions_geojson": there(".regions.geojson"),
-        "tiles": there(".tiles.csv"),
+        **{file.key: there(file.ending) for file in result_files() if file.key is not None},
         "maps": [
             {
                 **shown.facts(),
@@ -74,7 +67,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
                 "opacity": opacity_rule(shown, fades_with),
                 "channel": places.get(channel_key(shown)),
                 "measurement": measurements.get(channel_key(shown)),
-                "derived": _derived(shown, places, there(VALUES)),
+                "derived": _derived(shown, places, there(VALUES.ending)),
                 "overlay": there(f".{shown.name}.ome.tiff"),
                 "flat": there(f".{shown.name}.flat.ome.zarr"),
             }

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours
+from heatmaps_ome.export import endings_of
 from heatmaps_ome.export.cells import plain_field, qupath_class
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.maps.regions import find_regions
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import YX
     from heatmaps_ome.maps.regions import Kind, Region, Regions
 
-CSV_ENDING, GEOJSON_ENDING = ".regions.csv", ".regions.geojson"
+CSV_ENDING, GEOJSON_ENDING = endings_of("regions")
 _UNNAMED_COLOUR = "#808080"
 """Of "not MSIH" where it is more than one class."""
 _PLACES = (

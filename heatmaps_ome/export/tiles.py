@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome import __version__
+from heatmaps_ome.export import endings_of
 from heatmaps_ome.export.cells import plain_field
 from heatmaps_ome.export.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.export.png import save_png
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.features.store import folder_of
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
+from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import in_order
-from heatmaps_ome.storage import digests as provenance
-from heatmaps_ome.storage.result_folder import written_whole
+from heatmaps_ome.storage.cache import PicturesKey, folder_of
+from heatmaps_ome.storage.digests import write_json
+from heatmaps_ome.storage.whole import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.top_tiles import PickedTile
     from heatmaps_ome.slides.reader import SlideReader
 
-CSV_ENDING = ".tiles.csv"
+(CSV_ENDING,) = endings_of("tiles")
 FOLDER = "tiles"
 _SHEET = "tiles.png"
 _COMPLETE = "complete.json"
@@ -69,16 +70,16 @@ class TilesExporter:
             pictures.mkdir()
             self._draw(result, pictures)
         else:
-            kept = folder_of(self.settings.cache, "pictures", _identity(result))
+            kept = folder_of(self.settings.cache, _key(result))
             if not _is_complete(kept):
-                written_whole(kept, lambda partial: self._draw_to_keep(result, partial))
+                write_atomically(kept, lambda partial: self._draw_to_keep(result, partial))
             shutil.copytree(kept, pictures, ignore=shutil.ignore_patterns(_COMPLETE))
         return [*paths, *sorted(pictures.iterdir())]
 
     def _draw_to_keep(self, result: SlideResult, folder: Path) -> None:
         """Draw the pictures into a folder of the cache, and say there what was drawn."""
         self._draw(result, folder)
-        provenance.write_json(folder / _COMPLETE, _sizes(folder))
+        write_json(folder / _COMPLETE, _sizes(folder))
 
     def _draw(self, result: SlideResult, folder: Path) -> None:
         """Draw each tile, and all of them on one sheet."""
@@ -158,20 +159,15 @@ def _on_slide(l0_origin: float, l0_pixel: float, count: int, l0_size: int) -> tu
     return len(on_slide), int(on_slide[0]) if len(on_slide) else 0
 
 
-def _identity(result: SlideResult) -> dict[str, object]:
-    """Return all that the pictures depend on."""
-    slide = result.slide
-    return {
-        # Another version may draw them otherwise.
-        "version": __version__,
-        "slide": slide.fingerprint(),
-        "name": slide.name,
-        "mpp": list(slide.mpp),
-        "read_from": slide.read_from,
-        "class": result.true_class,
-        "affine": result.heatmaps.contributions is not None,
-        "tiles": [asdict(tile) for tile in result.tiles],
-    }
+def _key(result: SlideResult) -> PicturesKey:
+    """Return the cache key of the pictures."""
+    return PicturesKey(
+        source=source_of(result.slide),
+        name=result.slide.name,
+        true_class=result.true_class,
+        affine=result.heatmaps.contributions is not None,
+        tiles=tuple(asdict(tile) for tile in result.tiles),
+    )
 
 
 def _is_complete(kept: Path) -> bool:

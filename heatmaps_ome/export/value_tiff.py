@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.display.rasterise import lazy_raster
+from heatmaps_ome.export import endings_of
 from heatmaps_ome.export.earlier import SLIDE
 from heatmaps_ome.geometry import Grid, raster_pixels
 from heatmaps_ome.maps.channels import channels
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.export.protocol import SlideResult
 
-ENDING = ".values.ome.tiff"
+_, ENDING = endings_of("ome-tiff")
 
 
 def value_lattice(result: SlideResult) -> Grid:

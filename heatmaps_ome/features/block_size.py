@@ -12,7 +12,6 @@ from heatmaps_ome.errors import OptionError
 
 if TYPE_CHECKING:
     from heatmaps_ome.extractors.protocol import Extractor
-    from heatmaps_ome.options import CreateOptions
 
 _GIB: Final = 2**30
 _USUAL_BYTES: Final = 2 * _GIB
@@ -27,13 +26,19 @@ _MOST_CELLS: Final = 40
 a small slide, whose tissue fills no block, would take that much less than a large one."""
 
 
-def block_px(options: CreateOptions, extractor: Extractor, device: str) -> int:
+def block_px(
+    extractor: Extractor, device: str, wanted: int | None = None, max_memory: float | None = None
+) -> int:
     """Return the longest side of a block's core in network pixels.
 
     Parameters
     ----------
     device : str
         The torch device that the extractor is on.
+    wanted : int or None
+        The side asked for, which is taken; None: as large as memory allows.
+    max_memory : float or None
+        GiB that the process may take at most.
 
     Raises
     ------
@@ -42,16 +47,16 @@ def block_px(options: CreateOptions, extractor: Extractor, device: str) -> int:
     ExtractorError
         If the network cannot be built, whose own memory counts under ``--max-memory``.
     """
-    if options.block_size is not None:
-        return options.block_size
-    if options.max_memory is not None:
+    if wanted is not None:
+        return wanted
+    if max_memory is not None:
         extractor.prepare()
-    free = _free_bytes(options.max_memory, device)
+    free = _free_bytes(max_memory, device)
     cells = _cells(free, extractor)
-    if cells < 1 and options.max_memory is not None:
-        least = options.max_memory * _GIB - free + _needed_bytes(_STEP_CELLS, extractor)
+    if cells < 1 and max_memory is not None:
+        least = max_memory * _GIB - free + _needed_bytes(_STEP_CELLS, extractor)
         raise OptionError(
-            f"--max-memory {options.max_memory:g} is too little: the extractor {extractor.name} "
+            f"--max-memory {max_memory:g} is too little: the extractor {extractor.name} "
             f"needs {math.ceil(10 * least / _GIB) / 10:g} GiB at least"
         )
     return max(1, cells) * extractor.stride_px

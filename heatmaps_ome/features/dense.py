@@ -14,7 +14,9 @@ from heatmaps_ome.features.blocks import Block, BlockPixels, plan_blocks
 from heatmaps_ome.features.store import FeatureStore, open_store
 from heatmaps_ome.geometry import Grid, Shape, Window, network_pixels
 from heatmaps_ome.memory import give_back
+from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import read_in_order
+from heatmaps_ome.storage.cache import Encoded, FeaturesKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -92,9 +94,8 @@ def extract(
     """
     lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
     store = open_store(
-        how.cache, identity(slide, extractor, lattice),
-        (tissue.shape[0], tissue.shape[1], extractor.channels),
-        how.chunk_cells(extractor), KEPT_AS[extractor.precision],
+        how.cache, FeaturesKey(encoded(slide, extractor, lattice), how.chunk_cells(extractor)),
+        (tissue.shape[0], tissue.shape[1], extractor.channels), KEPT_AS[extractor.precision],
     )  # fmt: skip
     plan = _Plan(store, BlockPixels(lattice.shape, extractor.stride_px, extractor.halo_px))
     steps = plan.steps(tissue)
@@ -202,12 +203,6 @@ class _Plan:
                 yield _Step(block, chunk, block is blocks[-1])
 
 
-def identity(slide: SlideReader, extractor: Extractor, pixels: Grid) -> dict[str, object]:
-    """Return all that a slide's features depend on."""
-    return {
-        "slide": slide.fingerprint(),
-        "mpp": list(slide.mpp),
-        "extractor": extractor.digest,
-        "l0_network_pixel": list(pixels.l0_cell),
-        "read_from": slide.read_from,
-    }
+def encoded(slide: SlideReader, extractor: Extractor, pixels: Grid) -> Encoded:
+    """Return a slide as an extractor sees it, as a part of cache keys."""
+    return Encoded(source_of(slide), extractor.digest, pixels.l0_cell)

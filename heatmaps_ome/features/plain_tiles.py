@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.features.dense import KEPT_AS, identity
+from heatmaps_ome.features.dense import KEPT_AS, encoded
 from heatmaps_ome.features.pooling import TILE_CELLS
-from heatmaps_ome.features.store import folder_of, kept
+from heatmaps_ome.features.store import kept
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.slides.reading import read_in_order
-from heatmaps_ome.storage.result_folder import written_whole
+from heatmaps_ome.storage.cache import TilesKey, folder_of
+from heatmaps_ome.storage.whole import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.dense import Extraction
     from heatmaps_ome.slides.reader import SlideReader
 
-_LAYOUT = 1
-"""Raised whenever the meaning of kept features changes, so that old ones are left alone."""
 _FEATURES = "features.npy"
 
 
@@ -170,21 +169,14 @@ def _features(
 ) -> np.ndarray:
     """Return the tiles' features from the cache, to which they are added if need be."""
     lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
-    folder = folder_of(
-        how.cache,
-        "tiles",
-        {
-            **identity(slide, extractor, lattice),
-            "layout": _LAYOUT,
-            "tile_cells": TILE_CELLS,
-            "tiles": [[tile.row, tile.col] for tile in windows],
-        },
-    )
+    places = tuple((tile.row, tile.col) for tile in windows)
+    key = TilesKey(encoded(slide, extractor, lattice), TILE_CELLS, places)
+    folder = folder_of(how.cache, key)
     found = _stored(folder, (len(windows), extractor.channels))
     if found is None:
         computed = np.concatenate(list(_computed(slide, extractor, windows, how, progress)))
         found = kept(computed, np.dtype(KEPT_AS[extractor.precision]))
-        written_whole(folder, lambda partial: np.save(partial / _FEATURES, found))
+        write_atomically(folder, lambda partial: np.save(partial / _FEATURES, found))
     # As from the cache, so that a second run says the very same.
     return found.astype(np.float32)
 

@@ -8,10 +8,8 @@ extractor and the geometry, never of a file's name or of what is tissue. Chunks 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import zarr
@@ -19,18 +17,11 @@ from zarr.codecs import BloscCodec
 
 from heatmaps_ome.errors import ExtractorError, OutputError
 from heatmaps_ome.geometry import Shape, Window, tiles_of
+from heatmaps_ome.storage.cache import WHOLE_CHUNKS, FeaturesKey, folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-
-    from zarr.core.array_spec import ArrayConfigParams
-
-_LAYOUT = 2
-"""Raised whenever the meaning of cached features changes, so that old ones are left alone."""
-WHOLE_CHUNKS: Final[ArrayConfigParams] = {"write_empty_chunks": True}
-"""How zarr opens what it caches: to find out that a chunk is not empty takes it longer than to
-compress it, as numpy looks for NaN first, in bytes too."""
 
 
 class FeatureStore:
@@ -137,33 +128,18 @@ def _largest(features: np.ndarray) -> float:
     return max(-least.item(), most.item())
 
 
-def folder_of(
-    cache: Path,
-    kind: Literal["pixels", "features", "tiles", "maps", "pictures"],
-    identity: Mapping[str, object],
-) -> Path:
-    """Return where in a cache lies what these plain JSON values say all of."""
-    text = json.dumps(identity, sort_keys=True)
-    return cache / kind / hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
 def open_store(
     cache: Path,
-    identity: Mapping[str, object],
+    key: FeaturesKey,
     shape: tuple[int, int, int],
-    chunk_cells: int,
     dtype: Literal["float16", "float32"],
 ) -> FeatureStore:
-    """Return the store for what ``identity`` names, made if it is not there.
+    """Return the store for a key, made if it is not there.
 
     Parameters
     ----------
-    identity : mapping of plain JSON values
-        All that the features depend on.
     shape : (rows, cols, channels)
         Of all features of the slide's grid.
-    chunk_cells : int
-        Side of a chunk in cells.
     dtype : "float16" or "float32"
         float16 has three more bits than the bfloat16 that it is for; features computed in float32
         are kept as they are.
@@ -173,13 +149,12 @@ def open_store(
     OutputError
         If the cache cannot be made or read.
     """
-    said = {"layout": _LAYOUT, "chunk_cells": chunk_cells, **identity}
-    folder = folder_of(cache, "features", said)
+    folder = folder_of(cache, key)
     try:
         if (folder / "zarr.json").is_file():
             array = zarr.open_array(folder, mode="r+", config=WHOLE_CHUNKS)
         else:
-            array = _created(folder, shape, chunk_cells, dtype)
+            array = _created(folder, shape, key.chunk_cells, dtype)
     except OSError as error:
         raise OutputError(
             f"the cache {cache} cannot be used ({error.strerror}); choose another with --cache-dir"

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from heatmaps_ome import __version__
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.plain_tiles import plain_tiles
-from heatmaps_ome.features.store import folder_of
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.maps.store import read_values, write_values
-from heatmaps_ome.memory import give_back
 from heatmaps_ome.slides.artefacts import MEASURES, find_artefacts
 from heatmaps_ome.slides.tissue import TissueCells
-from heatmaps_ome.storage.result_folder import written_whole
+from heatmaps_ome.storage.cache import MapsKey, folder_of
+from heatmaps_ome.storage.whole import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.models.attention_mil import AttentionMIL
-    from heatmaps_ome.slides.reader import ReadFrom
+    from heatmaps_ome.slides.reader import ReadFrom, SlideReader
     from heatmaps_ome.slides.working_copy import WorkingCopy
 
 
@@ -74,39 +72,46 @@ class Recipe:
         fingerprint : str
             Digest of the slide's content.
         """
-        identity = {
-            # Another version may make them otherwise; features, the costly part, have a number.
-            "version": __version__,
-            "slide": fingerprint,
-            "fallback_mpp": self.fallback_mpp,
-            "read_from": self.read_from,
-            "target_mpp": self.extraction.target_mpp,
-            "extractor": self.extractor.digest,
-            "model": self.model.digest,
-            "pooling": asdict(self.pooling),
-            "mask_threshold": self.mask_threshold,
-            "consistency_tiles": self.consistency_tiles,
-            "artefacts": MEASURES,
-        }
-        return folder_of(self.extraction.cache, "maps", identity)
+        key = MapsKey(
+            slide=fingerprint,
+            fallback_mpp=self.fallback_mpp,
+            read_from=self.read_from,
+            target_mpp=self.extraction.target_mpp,
+            extractor=self.extractor.digest,
+            model=self.model.digest,
+            pooling=asdict(self.pooling),
+            mask_threshold=self.mask_threshold,
+            consistency_tiles=self.consistency_tiles,
+            artefacts=MEASURES,
+        )
+        return folder_of(self.extraction.cache, key)
 
 
-def raw_maps(
-    slide: WorkingCopy,
-    recipes: Sequence[Recipe],
-    watch: Callable[[str], AbstractContextManager[None]],
-    progress: Callable[[str, int, int], None],
-) -> list[HeatmapSet]:
+class Stages(Protocol):
+    """Enters the stages of a slide."""
+
+    def __call__(
+        self, name: str, forget: SlideReader | None = None
+    ) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Enter a stage; yields the callable for its progress: (steps done, steps in all).
+
+        Parameters
+        ----------
+        forget : SlideReader or None
+            A slide whose pixels in memory no later stage wants.
+        """
+        ...
+
+
+def raw_maps(slide: WorkingCopy, recipes: Sequence[Recipe], stage: Stages) -> list[HeatmapSet]:
     """Return what each of some models makes of a slide, whose features are made once.
 
     Parameters
     ----------
     recipes : sequence of Recipe
         The same but for their models.
-    watch : callable
-        Entered with the name of each stage while it lasts.
-    progress : callable
-        Told (stage, steps done, steps in all).
+    stage : Stages
+        Entered for each stage while it lasts.
     """
     found: list[HeatmapSet] = []
     features: _Features | None = None
@@ -115,10 +120,10 @@ def raw_maps(
         maps = _kept(kept)
         if maps is None:
             if features is None:
-                features = _features(slide, recipe, watch, progress)
-            with watch("model"):
+                features = _features(slide, recipe, stage)
+            with stage("model"):
                 maps = _made(slide, recipe, features)
-            written_whole(kept, lambda folder, maps=maps: write_values(maps, folder, {}))
+            write_atomically(kept, lambda folder, maps=maps: write_values(maps, folder, {}))
         # A slide keeps its maps when its file is renamed.
         found.append(replace(maps, slide_name=slide.name))
     return found
@@ -151,49 +156,32 @@ def _made(slide: WorkingCopy, recipe: Recipe, given: _Features) -> HeatmapSet:
     found = compute_heatmaps(
         slide, given.grid, given.tissue, given.store, recipe.pooling, recipe.model, given.tiles
     )
-    # The features' projections, before the files want memory.
-    give_back()
     return replace(found, artefacts=given.artefacts)
 
 
-def _features(
-    slide: WorkingCopy,
-    recipe: Recipe,
-    watch: Callable[[str], AbstractContextManager[None]],
-    progress: Callable[[str, int, int], None],
-) -> _Features:
+def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
     """Return what the networks make of a slide before any model sees it."""
     how = recipe.extraction
     grid = feature_grid(slide, recipe.extractor, how.target_mpp)
     cells = TissueCells(slide, grid, recipe.mask_threshold)
     tissue: np.ndarray | TissueCells = cells
     if not recipe.overlaps:
-        with watch("reading"):
-            slide.fill(lambda done, total: progress("reading", done, total))
-            give_back()
-        with watch("tissue"):
+        with stage("reading") as progress:
+            slide.fill(progress)
+        # What tissue is sampled from is as wide as the slide.
+        with stage("tissue", forget=slide):
             tissue = cells[:]
-            # What it was sampled from is as wide as the slide.
-            slide.forget()
-            give_back()
-    with watch("features"):
-        store = extract(
-            slide, recipe.extractor, tissue, how,
-            lambda done, total: progress("features", done, total),
-        )  # fmt: skip
-    with watch("consistency"):
+    with stage("features") as progress:
+        store = extract(slide, recipe.extractor, tissue, how, progress)
+    with stage("consistency") as progress:
         tiles = plain_tiles(
-            slide, recipe.extractor, cells[:], how, recipe.consistency_tiles,
-            lambda done, total: progress("consistency", done, total),
-        )  # fmt: skip
-        give_back()
-    with watch("artefacts"):
+            slide, recipe.extractor, cells[:], how, recipe.consistency_tiles, progress
+        )
+    with stage("artefacts", forget=slide):
         pixels = network_pixels(slide.shape, slide.mpp, how.target_mpp)
         artefacts = find_artefacts(
             slide, grid, pixels, cells[:], recipe.mask_threshold, how.threads
         )
-        slide.forget()
-        give_back()
     return _Features(grid, cells[:], store, tiles, artefacts)
 
 

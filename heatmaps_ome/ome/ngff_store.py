@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from heatmaps_ome.export.earlier import link
 from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.ome.ome_xml import ome_xml
 from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK
+from heatmaps_ome.storage.whole import link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

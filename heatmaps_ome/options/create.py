@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, names, option
+from heatmaps_ome.export import REGISTRY
+from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 
-FORMATS = ("ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles", "report")
+FORMATS = tuple(REGISTRY)
 COMPAT = ("reference",)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
@@ -24,6 +25,7 @@ class CreateOptions:
         metadata={
             "args": ["slides"],
             "group": "inputs",
+            "effect": "none",
             "type": Path,
             "nargs": "*",
             "metavar": "SLIDE",
@@ -35,6 +37,7 @@ class CreateOptions:
         metadata={
             "args": ["-m", "--model-path"],
             "group": "inputs",
+            "effect": "none",
             "type": Path,
             "repeated": True,
             "followed_by": MODEL_ENDINGS,
@@ -47,6 +50,7 @@ class CreateOptions:
         metadata={
             "args": ["-o", "--output-path"],
             "group": "inputs",
+            "effect": "none",
             "type": Path,
             "help": "folder to write the results to",
         },
@@ -56,262 +60,206 @@ class CreateOptions:
         metadata={
             "args": ["-t", "--true-class"],
             "group": "inputs",
+            "effect": "drawn",
             "type": str,
             "help": 'class to be rendered as "hot" in the previews',
         },
     )
-    from_file: Optional[Path] = option(
-        "inputs", "file with more slides, one path a line", type=Path, metavar="FILE"
+    from_file: Optional[Path] = create_option(
+        "inputs", "file with more slides, one path a line", effect="none", type=Path, metavar="FILE"
     )
-    mpp: Optional[float] = option(
-        "inputs",
-        "µm per pixel of slides that say nothing of it themselves",
-        type=float,
-        metavar="UM",
-    )
-    covariate: tuple[tuple[str, str], ...] = option(
-        "inputs",
-        "value of a tabular input that the model was trained with; may be repeated",
-        default=(),
-        type=assignment,
-        metavar="NAME=VALUE",
-        repeated=True,
-    )
-    allow_pickle: bool = option(
+    mpp: Optional[float] = create_option(
+        "inputs", "µm per pixel of slides that say nothing of it themselves",
+        effect="values", type=float, metavar="UM",
+    )  # fmt: skip
+    covariate: tuple[tuple[str, str], ...] = create_option(
+        "inputs", "value of a tabular input that the model was trained with; may be repeated",
+        effect="none", default=(), type=assignment, metavar="NAME=VALUE", repeated=True,
+    )  # fmt: skip
+    allow_pickle: bool = create_option(
         "inputs",
         "let fastai load models that the safe reader refuses; this runs code from the model's "
         "file, so only for files you trust",
-        default=False,
+        effect="values", default=False,
+    )  # fmt: skip
+    extractor: str = create_option(
+        "network", "patch encoder that the model was trained on: retccl or tiny (the demo's)",
+        effect="values", default="retccl", type=str, metavar="NAME",
+    )  # fmt: skip
+    extractor_weights: Optional[Path] = create_option(
+        "network", "the encoder's weights, for retccl the authors' best_ckpt.pth",
+        effect="none", type=Path, metavar="FILE",
+    )  # fmt: skip
+    target_mpp: float = create_option(
+        "network", "µm per network pixel that the model's training features had (default: 256/224)",
+        effect="values", default=256 / 224, type=float, metavar="UM",
+    )  # fmt: skip
+    no_pool: bool = create_option(
+        "network", "do not average features over neighbouring cells", effect="values", default=False
     )
-    extractor: str = option(
-        "network",
-        "patch encoder that the model was trained on: retccl or tiny (the demo's)",
-        default="retccl",
-        type=str,
-        metavar="NAME",
-    )
-    extractor_weights: Optional[Path] = option(
-        "network",
-        "the encoder's weights, for retccl the authors' best_ckpt.pth",
-        type=Path,
-        metavar="FILE",
-    )
-    target_mpp: float = option(
-        "network",
-        "µm per network pixel that the model's training features had (default: 256/224)",
-        default=256 / 224,
-        type=float,
-        metavar="UM",
-    )
-    no_pool: bool = option(
-        "network", "do not average features over neighbouring cells", default=False
-    )
-    blur_kernel_size: Optional[int] = option(
+    blur_kernel_size: Optional[int] = create_option(
         "network",
         "blur features with a Gaussian of this many cells instead of averaging 7 × 7; "
         "0 leaves them alone",
-        type=int,
-        metavar="SIZE",
-    )
-    read_from: Literal["level", "level0"] = option(
+        effect="values", type=int, metavar="SIZE",
+    )  # fmt: skip
+    read_from: Literal["level", "level0"] = create_option(
         "network",
         "pixels to make the network's from: level (the coarsest level of the slide that is fine "
         "enough) or level0 (its finest, slower)",
-        default="level",
-        type=str,
-        metavar="WHERE",
-    )
-    consistency_tiles: int = option(
+        effect="values", default="level", type=str, metavar="WHERE",
+    )  # fmt: skip
+    consistency_tiles: int = create_option(
         "network",
         "tiles, spread over the slide's tissue, to put through the network one by one as in "
         "training, to see how the prediction differs from the dense grid's; 0: none",
-        default=64,
-        type=int,
-        metavar="N",
+        effect="values", default=64, type=int, metavar="N",
+    )  # fmt: skip
+    device: str = create_option(
+        "network", f"where the network runs: {DEVICES}",
+        effect="none", default="auto", type=str, metavar="DEVICE",
+    )  # fmt: skip
+    force_cpu: bool = create_option(
+        "network", "the same as --device cpu", effect="none", default=False
     )
-    device: str = option(
-        "network", f"where the network runs: {DEVICES}", default="auto", type=str, metavar="DEVICE"
-    )
-    force_cpu: bool = option("network", "the same as --device cpu", default=False)
-    precision: Literal["auto", "float32", "bfloat16"] = option(
+    # "auto" means one thing here and another there; the extractor's digest holds what it came to.
+    precision: Literal["auto", "float32", "bfloat16"] = create_option(
         "network",
         "number type the network computes in; auto is bfloat16 where the device computes it "
         "faster, else float32",
-        default="auto",
-        type=str,
-        metavar="TYPE",
-    )
-    block_size: Optional[int] = option(
+        effect="none", default="auto", type=str, metavar="TYPE",
+    )  # fmt: skip
+    block_size: Optional[int] = create_option(
         "network",
         "longest side of the blocks put through the network, in network pixels; changes memory, "
         "not values (default: up to 1280, as memory allows)",
-        type=int,
-        metavar="PX",
-    )
-    max_memory: Optional[float] = option(
-        "network",
-        "memory that a run may take at most, in GiB; on a GPU its own is not counted",
-        type=float,
-        metavar="GIB",
-    )
-    threads: Optional[int] = option(
-        "network", "threads that read the slide (default: one per core, at most 4)",
+        effect="none", type=int, metavar="PX",
+    )  # fmt: skip
+    max_memory: Optional[float] = create_option(
+        "network", "memory that a run may take at most, in GiB; on a GPU its own is not counted",
+        effect="none", type=float, metavar="GIB",
+    )  # fmt: skip
+    threads: Optional[int] = create_option(
+        "network", "threads that read the slide (default: one per core, at most 4)", effect="none",
         type=int, metavar="N",
     )  # fmt: skip
-    cache_dir: Optional[Path] = option(
+    cache_dir: Optional[Path] = create_option(
         "network",
         "folder to keep features in, best shared by all runs (default: OUTPUT_PATH/.cache)",
-        type=Path,
-        metavar="DIR",
-    )
-    mask_threshold: float = option(
-        "thresholds",
-        "brightness (0-255) from which a cell is background",
-        default=224,
-        type=float,
-        metavar="THRESH",
-    )
-    att_upper_threshold: float = option(
-        "thresholds",
-        "quantile to squash attention from (0.99: the top 1 %% become 1)",
-        default=1.0,
-        type=float,
-        metavar="THRESH",
-    )
-    att_lower_threshold: float = option(
-        "thresholds",
-        "quantile to squash attention to (0.01: the bottom 1 %% become 0)",
-        default=0.01,
-        type=float,
-        metavar="THRESH",
-    )
-    score_threshold: float = option(
-        "thresholds",
-        "quantile of scores to consider (0.95: the most extreme 5 %% are outliers)",
-        default=0.95,
-        type=float,
-        metavar="THRESH",
-    )
-    region_hot: float = option(
+        effect="none", type=Path, metavar="DIR",
+    )  # fmt: skip
+    mask_threshold: float = create_option(
+        "thresholds", "brightness (0-255) from which a cell is background",
+        effect="values", default=224, type=float, metavar="THRESH",
+    )  # fmt: skip
+    att_upper_threshold: float = create_option(
+        "thresholds", "quantile to squash attention from (0.99: the top 1 %% become 1)",
+        effect="drawn", default=1.0, type=float, metavar="THRESH",
+    )  # fmt: skip
+    att_lower_threshold: float = create_option(
+        "thresholds", "quantile to squash attention to (0.01: the bottom 1 %% become 0)",
+        effect="drawn", default=0.01, type=float, metavar="THRESH",
+    )  # fmt: skip
+    score_threshold: float = create_option(
+        "thresholds", "quantile of scores to consider (0.95: the most extreme 5 %% are outliers)",
+        effect="drawn", default=0.95, type=float, metavar="THRESH",
+    )  # fmt: skip
+    region_hot: float = create_option(
         "thresholds",
         "hot regions are the fewest cells that carry this share of the evidence for the true class",
-        default=0.8,
-        type=float,
-        metavar="SHARE",
-    )
-    region_cold: float = option(
+        effect="drawn", default=0.8, type=float, metavar="SHARE",
+    )  # fmt: skip
+    region_cold: float = create_option(
         "thresholds",
         "cold regions are the fewest cells that carry this share of the evidence against it",
-        default=0.8,
-        type=float,
-        metavar="SHARE",
-    )
-    scaling: Optional[Path] = option(
-        "thresholds",
-        "scaling.json of an earlier run, used instead of fitting one to these slides",
-        type=Path,
-        metavar="FILE",
-    )
-    att_cmap: str = option(
-        "colours", "colour map of attention", default="magma", type=str, metavar="CMAP"
-    )
-    score_cmap: str = option(
-        "colours", "diverging colour map of scores", default="coolwarm", type=str, metavar="CMAP"
-    )
-    contribution_cmap: str = option(
-        "colours",
-        "diverging colour map of contributions and leave-one-out",
-        default="PuOr_r",
-        type=str,
-        metavar="CMAP",
-    )
-    att_alpha: float = option(
-        "colours",
-        "opaqueness of the attention map and of the winner",
-        default=0.5,
-        type=float,
-        metavar="ALPHA",
-    )
-    score_alpha: float = option(
-        "colours",
-        "opaqueness of scores, margins and contributions where attention is highest",
-        default=1.0,
-        type=float,
-        metavar="ALPHA",
-    )
-    compat: Optional[str] = option(
+        effect="drawn", default=0.8, type=float, metavar="SHARE",
+    )  # fmt: skip
+    scaling: Optional[Path] = create_option(
+        "thresholds", "scaling.json of an earlier run, used instead of fitting one to these slides",
+        effect="none", type=Path, metavar="FILE",
+    )  # fmt: skip
+    att_cmap: str = create_option(
+        "colours", "colour map of attention",
+        effect="drawn", default="magma", type=str, metavar="CMAP",
+    )  # fmt: skip
+    score_cmap: str = create_option(
+        "colours", "diverging colour map of scores",
+        effect="drawn", default="coolwarm", type=str, metavar="CMAP",
+    )  # fmt: skip
+    contribution_cmap: str = create_option(
+        "colours", "diverging colour map of contributions and leave-one-out",
+        effect="drawn", default="PuOr_r", type=str, metavar="CMAP",
+    )  # fmt: skip
+    att_alpha: float = create_option(
+        "colours", "opaqueness of the attention map and of the winner",
+        effect="drawn", default=0.5, type=float, metavar="ALPHA",
+    )  # fmt: skip
+    score_alpha: float = create_option(
+        "colours", "opaqueness of scores, margins and contributions where attention is highest",
+        effect="drawn", default=1.0, type=float, metavar="ALPHA",
+    )  # fmt: skip
+    compat: Optional[str] = create_option(
         "colours",
         "draw maps as an earlier program did, to compare with its figures: reference "
         "(create_heatmaps.py's squares and score colours); raw values stay what they are",
-        type=str,
-        choices=COMPAT,
-        metavar="PROGRAM",
-    )
-    classes: Optional[tuple[str, ...]] = option(
-        "outputs", "classes to write maps of (default: all)", type=names, metavar="A,B"
-    )
-    leave_one_out: bool = option(
+        effect="values", type=str, choices=COMPAT, metavar="PROGRAM",
+    )  # fmt: skip
+    classes: Optional[tuple[str, ...]] = create_option(
+        "outputs", "classes to write maps of (default: all)",
+        effect="values", type=names, metavar="A,B",
+    )  # fmt: skip
+    leave_one_out: bool = create_option(
         "outputs",
         "draw leave-one-out maps too, which on slides of many cells look like contributions; the "
         "raw values hold them anyway",
-        default=False,
-    )
-    formats: tuple[str, ...] = option(
-        "outputs",
-        f"formats to write, of {', '.join(FORMATS)}",
-        default=FORMATS,
-        type=names,
-        metavar="A,B",
-    )
-    top_tiles: int = option(
+        effect="values", default=False,
+    )  # fmt: skip
+    formats: tuple[str, ...] = create_option(
+        "outputs", f"formats to write, of {', '.join(FORMATS)}",
+        effect="drawn", default=FORMATS, type=names, metavar="A,B",
+    )  # fmt: skip
+    top_tiles: int = create_option(
         "outputs",
         "tiles to show for the true class, and as many against it, at full resolution; 0 for none",
-        default=8,
-        type=int,
-        metavar="N",
-    )
-    image_mpp: Optional[float] = option(
-        "outputs",
-        "µm per pixel of the slide image in the OME-Zarr (default: the network's)",
-        type=float,
-        metavar="UM",
-    )
-    flat_mpp: Optional[float] = option(
+        effect="drawn", default=8, type=int, metavar="N",
+    )  # fmt: skip
+    image_mpp: Optional[float] = create_option(
+        "outputs", "µm per pixel of the slide image in the OME-Zarr (default: the network's)",
+        effect="values", type=float, metavar="UM",
+    )  # fmt: skip
+    flat_mpp: Optional[float] = create_option(
         "outputs",
         "µm per pixel of the pictures with a map burnt in (default: --image-mpp, halved until "
         "they are at most 4096 pixels a side)",
-        type=float,
-        metavar="UM",
-    )
-    no_flattened: bool = option(
-        "outputs",
-        "do not write those pictures, which are for web viewers that draw no labels",
-        default=False,
-    )
-    overlay_px: Optional[int] = option(
+        effect="values", type=float, metavar="UM",
+    )  # fmt: skip
+    no_flattened: bool = create_option(
+        "outputs", "do not write those pictures, which are for web viewers that draw no labels",
+        effect="values", default=False,
+    )  # fmt: skip
+    overlay_px: Optional[int] = create_option(
         "outputs",
         "slide pixels of an overlay's pixel: 1 for full resolution, larger files that look the "
         "same; at most a cell (default: an eighth of a cell)",
-        type=int,
-        metavar="PX",
-    )
-    ngff: Literal["0.4", "0.5"] = option(
+        effect="values", type=int, metavar="PX",
+    )  # fmt: skip
+    ngff: Literal["0.4", "0.5"] = create_option(
         "outputs",
         "version of OME-Zarr: 0.4 opens everywhere, QuPath included; 0.5 (zarr v3, sharded) has "
         "far fewer files",
-        default="0.4",
-        type=str,
-        metavar="VERSION",
+        effect="values", default="0.4", type=str, metavar="VERSION",
+    )  # fmt: skip
+    no_chain: bool = create_option(
+        "outputs", "strict OME-TIFF, whose coarser levels OpenSlide and ASAP do not see",
+        effect="values", default=False,
+    )  # fmt: skip
+    overwrite: bool = create_option(
+        "outputs", "replace results that an earlier run with other options left",
+        effect="none", default=False,
+    )  # fmt: skip
+    verbose: bool = create_option(
+        "outputs", "say more", "-v", "--verbose", effect="none", default=False
     )
-    no_chain: bool = option(
-        "outputs",
-        "strict OME-TIFF, whose coarser levels OpenSlide and ASAP do not see",
-        default=False,
-    )
-    overwrite: bool = option(
-        "outputs", "replace results that an earlier run with other options left", default=False
-    )
-    verbose: bool = option("outputs", "say more", "-v", "--verbose", default=False)
 
     @property
     def model_paths(self) -> tuple[Path, ...]:

@@ -1,7 +1,7 @@
 """Fields of options: what argparse-dataclass needs to know of each, and their groups."""
 
 from dataclasses import field, fields
-from typing import Any
+from typing import Any, Literal
 
 GROUPS = {
     "inputs": "what to explain",
@@ -14,6 +14,13 @@ GROUPS = {
 }
 """Group of options → its title in ``--help``."""
 
+Effect = Literal["none", "drawn", "values"]
+"""What an option of ``create`` changes.
+
+``"none"``: nothing of a result, or what digests in its records hold; ``"drawn"``: single maps,
+regions or tiles, or which files there are, but no other file; ``"values"``: any file of a result.
+"""
+
 MODEL_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".safetensors")
 """How names of models' files end, and no slide's do."""
 
@@ -24,6 +31,13 @@ def option(group: str, help_: str, *flags: str, default: Any = None, **metadata:
     if flags:
         said["args"] = list(flags)
     return field(default=default, metadata=said)
+
+
+def create_option(
+    group: str, help_: str, *flags: str, effect: Effect, default: Any = None, **metadata: Any
+) -> Any:
+    """Return a field of ``create``'s options, which states what it changes."""
+    return option(group, help_, *flags, default=default, effect=effect, **metadata)
 
 
 def names(text: str) -> tuple[str, ...]:

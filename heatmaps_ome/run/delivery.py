@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.display.rendering import Style, display_maps
+from heatmaps_ome.display.rendering import display_maps
 from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
@@ -17,55 +17,27 @@ from heatmaps_ome.maps.ensemble import prediction_sd, records
 from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of
 from heatmaps_ome.maps.kinds import left_out_reasons
-from heatmaps_ome.maps.regions import SHARE, find_regions
+from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
-from heatmaps_ome.memory import give_back
-from heatmaps_ome.storage import digests as provenance
+from heatmaps_ome.run.provenance import versions
+from heatmaps_ome.storage.digests import file_digests, finite, now, write_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.run.settings import Look
+    from heatmaps_ome.run.stopwatch import Stages
     from heatmaps_ome.slides.reader import SlideReader
     from heatmaps_ome.storage.result_folder import ResultFolder
 
 FORMAT = "heatmaps-ome result 1"
 _NONE = Earlier()
 _NO_RANGE = "the scaling is of an earlier version and has no range for it"
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a slide's maps are shown.
-
-    Attributes
-    ----------
-    style : Style
-        Colours and opacities.
-    classes : tuple of str
-        The classes to draw.
-    true_class : str
-        The one drawn hot.
-    image_mpp : float
-        µm per pixel of the slide image that goes with the maps; never finer than the slide.
-    region_hot, region_cold : float, in [0, 1]
-        Shares of the evidence for the true class, and against it, that regions are to carry.
-    top_tiles : int
-        Tiles to show for the true class, and as many against it.
-    """
-
-    style: Style
-    classes: tuple[str, ...]
-    true_class: str
-    image_mpp: float
-    region_hot: float = SHARE
-    region_cold: float = SHARE
-    top_tiles: int = 0
 
 
 def slide_result(
@@ -105,32 +77,27 @@ def write_formats(
     result: SlideResult,
     exporters: Mapping[str, Exporter],
     folder: Path,
-    watch: Callable[[str], AbstractContextManager[None]],
-    progress: Callable[[int, int], None],
+    stages: Stages,
 ) -> None:
     """Write every format into a folder, some at a time, and what viewers need to know of them.
 
     Parameters
     ----------
     exporters : mapping of format → Exporter
-    watch : callable
-        Entered with a format's name while it is written; others are written beside it.
-    progress : callable
-        Told (formats done, formats in all).
+    stages : Stages
+        Entered for all formats together, and for each while others are written beside it.
     """
 
     def write(name: str) -> None:
-        with watch(name):
+        with stages.beside(name, forget=result.slide):
             exporters[name].write(result, folder)
-        # The next reads other places, or at another size.
-        result.slide.forget()
-        give_back()
 
-    progress(0, len(exporters))
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:
-        for done, _ in enumerate(pool.map(write, exporters), 1):
-            progress(done, len(exporters))
-    provenance.write_json(folder / MANIFEST, manifest(result, folder))
+    with stages("files") as progress:
+        progress(0, len(exporters))
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:
+            for done, _ in enumerate(pool.map(write, exporters), 1):
+                progress(done, len(exporters))
+        write_json(folder / MANIFEST, manifest(result, folder))
 
 
 def slide_record(
@@ -149,8 +116,8 @@ def slide_record(
     prediction = zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True)
     return {
         "format": FORMAT,
-        "created": provenance.now(),
-        "versions": provenance.versions(),
+        "created": now(),
+        "versions": versions(),
         "slide": {
             "name": slide.path.name,
             "fingerprint": fingerprint,
@@ -162,7 +129,7 @@ def slide_record(
         "parts": dict(result.earlier.now),
         "tissue_cells": heatmaps.tissue_cells,
         "true_class": result.true_class,
-        "prediction": {name: provenance.finite(value) for name, value in prediction},
+        "prediction": {name: finite(value) for name, value in prediction},
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
         **_of_several(heatmaps),
         "faithfulness": {
@@ -187,13 +154,13 @@ def _of_several(heatmaps: HeatmapSet) -> dict[str, Any]:
         return {}
     sd = prediction_sd(heatmaps).items()
     return {
-        "prediction_sd": {name: provenance.finite(value) for name, value in sd},
+        "prediction_sd": {name: finite(value) for name, value in sd},
         "members": records(heatmaps),
     }
 
 
 def put_in_place(folder: ResultFolder, record: Mapping[str, Any]) -> None:
     """Add the provenance, with the digests of all files, and put the folder where it belongs."""
-    digests = provenance.file_digests(folder.partial)
-    provenance.write_json(folder.partial / PROVENANCE, {**record, "files": digests})
+    digests = file_digests(folder.partial)
+    write_json(folder.partial / PROVENANCE, {**record, "files": digests})
     folder.finish()

@@ -10,22 +10,24 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.display.rendering import Style
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import ScalingFit
 from heatmaps_ome.errors import HeatmapsError
+from heatmaps_ome.export import VALUES
 from heatmaps_ome.export.earlier import Earlier
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order, records
 from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.maps.store import read_values, write_values
-from heatmaps_ome.run.delivery import Look, put_in_place, slide_record, slide_result, write_formats
+from heatmaps_ome.run.delivery import put_in_place, slide_record, slide_result, write_formats
 from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.preflight import SCALING, Plan, PlannedSlide, prepare
+from heatmaps_ome.run.provenance import extractor_record, versions
 from heatmaps_ome.run.run_files import write_run_files
-from heatmaps_ome.run.stopwatch import Stopwatch
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.run.settings import settings_of
+from heatmaps_ome.run.stopwatch import Stages
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy
-from heatmaps_ome.storage import digests as provenance
+from heatmaps_ome.storage.digests import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.run.progress import Progress
+    from heatmaps_ome.run.settings import RunSettings
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +54,12 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     PreflightError
         If the run as a whole cannot be done; nothing has been written then.
     """
-    plan = prepare(options)
+    settings = settings_of(options)
+    plan = prepare(settings)
     outcomes = {path: Outcome(path.name, "failed", reason) for path, reason in plan.refused.items()}
     for reason in plan.refused.values():
         logger.error("%s", reason)
-    run = _Run(options, plan, progress)
+    run = _Run(settings, plan, progress)
     ready: list[PlannedSlide] = []
     for slide in plan.slides:
         outcome = Outcome(slide.path.name, "done", folder=slide.folder.path)
@@ -64,14 +68,14 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
             ready.append(slide)
     if ready:
         scaling = run.shared_scaling()
-        scaling.save(options.output_path / SCALING)
+        scaling.save(settings.output.folder / SCALING)
         for slide in ready:
             outcome = outcomes[slide.path]
             _survives(
                 outcome, slide,
                 lambda slide=slide, o=outcome: run.second_half(slide, scaling, o),
             )  # fmt: skip
-    write_run_files(options, plan, outcomes)
+    write_run_files(settings, plan, outcomes)
     return [outcomes[path] for path in plan.paths]
 
 
@@ -94,13 +98,9 @@ def _survives(outcome: Outcome, slide: PlannedSlide, work: Callable[[], None]) -
 class _Run:
     """What the slides of a run have in common."""
 
-    def __init__(self, options: CreateOptions, plan: Plan, progress: Progress) -> None:
-        self._options, self._plan, self._progress = options, plan, progress
-        self._fit = ScalingFit(
-            Quantiles(
-                options.att_lower_threshold, options.att_upper_threshold, options.score_threshold
-            )
-        )
+    def __init__(self, settings: RunSettings, plan: Plan, progress: Progress) -> None:
+        self._settings, self._plan, self._progress = settings, plan, progress
+        self._fit = ScalingFit(settings.drawing.quantiles)
 
     def first_half(self, planned: PlannedSlide, outcome: Outcome) -> None:
         """Leave a slide's raw maps on disk and take them into the scaling."""
@@ -109,12 +109,13 @@ class _Run:
         else:
             slide = self._opened(planned)
             try:
-                parts = self._parts(slide, Stopwatch(outcome.stages))
+                parts = self._parts(slide, self._stages(slide, outcome))
                 heatmaps = combined(parts, self._plan.models.named)
             finally:
                 slide.close()
             folder = planned.folder.start()
-            write_values(heatmaps, folder, {"request": planned.request}, self._options.ngff)
+            ngff = self._settings.output.files.ngff
+            write_values(heatmaps, folder, {"request": planned.request}, ngff)
         self._fit.add(heatmaps)
         outcome.prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
         outcome.consistency = heatmaps.consistency
@@ -122,18 +123,23 @@ class _Run:
             logger.warning("%s", outcome.consistency.warning(planned.path.name))
         outcome.members = records(heatmaps)
 
-    def _parts(self, slide: WorkingCopy, watch: Stopwatch) -> list[HeatmapSet]:
-        """Return what each model makes of a slide, as a rule from the cache."""
-        found = raw_maps(
-            slide, self._plan.recipes, watch,
+    def _stages(self, slide: WorkingCopy, outcome: Outcome) -> Stages:
+        """Return the stages of a slide, counted among its outcome."""
+        return Stages(
+            outcome.stages,
             lambda stage, done, total: self._progress(slide.name, stage, done, total),
-        )  # fmt: skip
+        )
+
+    def _parts(self, slide: WorkingCopy, stages: Stages) -> list[HeatmapSet]:
+        """Return what each model makes of a slide, as a rule from the cache."""
+        found = raw_maps(slide, self._plan.recipes, stages)
         return [in_class_order(each, self._plan.models.classes) for each in found]
 
     def _opened(self, planned: PlannedSlide) -> WorkingCopy:
         """Return a slide with its copy at the network's resolution, made when it is first read."""
-        how = self._plan.recipe.extraction
-        slide = OpenSlideReader(planned.path, self._options.mpp, self._options.read_from)
+        recipe = self._plan.recipe
+        how = recipe.extraction
+        slide = open_slide(planned.path, recipe.fallback_mpp, recipe.read_from)
         lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
         return WorkingCopy(slide, planned.fingerprint, lattice, how.cache, how.threads)
 
@@ -154,18 +160,14 @@ class _Run:
         heatmaps = read_values(_values_path(folder, planned))
         slide = self._opened(planned)
         try:
-            watch = Stopwatch(outcome.stages)
+            stages = self._stages(slide, outcome)
             # What several models are without some cells does not follow from their means.
-            parts = self._parts(slide, watch) if heatmaps.members else ()
-            with watch("maps"):
+            parts = self._parts(slide, stages) if heatmaps.members else ()
+            with stages("maps"):
                 result = slide_result(
-                    slide, heatmaps, scaling, self._look(), parts, self._earlier(planned)
+                    slide, heatmaps, scaling, self._plan.look, parts, self._earlier(planned)
                 )
-            with watch("files"):
-                write_formats(
-                    result, self._exporters(), folder, watch.beside,
-                    lambda done, total: self._progress(slide.name, "files", done, total),
-                )  # fmt: skip
+            write_formats(result, self._exporters(), folder, stages)
             record = slide_record(
                 result, scaling, planned.fingerprint, self._origin(planned, outcome)
             )
@@ -176,42 +178,21 @@ class _Run:
 
     def _exporters(self) -> dict[str, Exporter]:
         """Return the exporters by their formats."""
-        return dict(zip(dict.fromkeys(self._options.formats), self._plan.exporters, strict=True))
-
-    def _look(self) -> Look:
-        """Return how the options want the maps shown."""
-        options = self._options
-        return Look(
-            style=Style(
-                attention_map=options.att_cmap,
-                score_map=options.score_cmap,
-                contribution_map=options.contribution_cmap,
-                attention_alpha=options.att_alpha,
-                score_alpha=options.score_alpha,
-                like_reference=options.compat == "reference",
-                leave_one_out=options.leave_one_out,
-            ),
-            classes=self._plan.classes,
-            true_class=options.true_class,
-            image_mpp=options.target_mpp if options.image_mpp is None else options.image_mpp,
-            region_hot=options.region_hot,
-            region_cold=options.region_cold,
-            top_tiles=options.top_tiles,
-        )
+        return dict(zip(self._settings.output.formats, self._plan.exporters, strict=True))
 
     def _earlier(self, planned: PlannedSlide) -> Earlier:
         """Return the results that a slide's new ones will replace."""
         said = planned.folder.provenance() or {}
         basis = {
-            "versions": provenance.versions(),
-            "options": provenance.undrawn_options(self._options),
+            "versions": versions(),
+            "options": self._settings.records.undrawn,
             "slide": planned.fingerprint,
             "models": self._plan.models.digests,
             "extractor": self._plan.recipe.extractor.digest,
         }
         return Earlier(
             planned.folder.path, said.get("files", {}), said.get("parts", {}),
-            provenance.digest_of(basis),
+            digest_of(basis),
         )  # fmt: skip
 
     def _origin(self, planned: PlannedSlide, outcome: Outcome) -> dict[str, Any]:
@@ -220,13 +201,13 @@ class _Run:
         return {
             "request": planned.request,
             "model": plan.models.record(),
-            "extractor": provenance.extractor_record(plan.recipe.extractor),
+            "extractor": extractor_record(plan.recipe.extractor),
             "pooling": asdict(plan.recipe.pooling),
-            "options": provenance.effective_options(self._options),
+            "options": self._settings.records.effective,
             "stages": outcome.stages,
         }
 
 
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:
     """Return where a slide's raw values lie in a folder of results."""
-    return folder / f"{planned.folder.name}.values.ome.zarr"
+    return folder / f"{planned.folder.name}{VALUES.ending}"

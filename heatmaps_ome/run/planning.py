@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
-from heatmaps_ome.slides.openslide import OpenSlideReader
-from heatmaps_ome.storage.digests import digest_of, effective_options
+from heatmaps_ome.slides.opening import open_slide
+from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.result_folder import VIEWERS, ResultFolder
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.models.model_set import ModelSet
-    from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.run.settings import Making, Output, RunSettings, SlideList
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class PlannedSlide:
     finished: bool
 
 
-def slide_paths(options: CreateOptions) -> list[Path]:
+def slide_paths(slides: SlideList) -> list[Path]:
     """Return the slides of the command line and of ``--from-file``, each file once.
 
     Raises
@@ -50,15 +50,15 @@ def slide_paths(options: CreateOptions) -> list[Path]:
     OptionError
         If there are none, or the list cannot be read.
     """
-    found = list(options.slides)
-    if options.from_file is not None:
+    found = list(slides.paths)
+    if slides.from_file is not None:
         try:
-            lines = options.from_file.read_text(encoding="utf-8").splitlines()
+            lines = slides.from_file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise OptionError(
-                f"{options.from_file} cannot be read as a list of slides; check --from-file"
+                f"{slides.from_file} cannot be read as a list of slides; check --from-file"
             ) from error
-        folder = options.from_file.parent
+        folder = slides.from_file.parent
         # An absolute path in the list stays as it is; others are beside the list or here.
         listed = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
         found += [_listed(line, folder) for line in listed]
@@ -73,9 +73,7 @@ def _listed(line: str, folder: Path) -> Path:
     return here if here.exists() or not (folder / line).exists() else folder / line
 
 
-def fingerprints(
-    paths: list[Path], options: CreateOptions
-) -> tuple[dict[Path, str], dict[Path, str]]:
+def fingerprints(paths: list[Path], making: Making) -> tuple[dict[Path, str], dict[Path, str]]:
     """Return the fingerprints of the slides that can be opened, and why the others cannot."""
     prints: dict[Path, str] = {}
     refused: dict[Path, str] = {}
@@ -93,7 +91,7 @@ def fingerprints(
                     f"{path}: results are named after their slide, and {path.stem} is the folder "
                     "of what viewers need; rename the slide"
                 )
-            prints[path] = _checked(path, options)
+            prints[path] = _checked(path, making)
         except HeatmapsError as error:
             refused[path] = str(error)
     return prints, refused
@@ -103,28 +101,28 @@ def planned_slides(
     prints: dict[Path, str],
     refused: dict[Path, str],
     shared: dict[str, object],
-    options: CreateOptions,
+    output: Output,
 ) -> tuple[PlannedSlide, ...]:
     """Return the plans of the slides, adding to ``refused`` those whose results have no place."""
     planned = []
     for path, fingerprint in prints.items():
         try:
-            planned.append(_planned(path, fingerprint, shared, options))
+            planned.append(_planned(path, fingerprint, shared, output))
         except HeatmapsError as error:
             refused[path] = str(error)
     return tuple(planned)
 
 
-def _checked(path: Path, options: CreateOptions) -> str:
+def _checked(path: Path, making: Making) -> str:
     """Open a slide, say what is odd about it, and return its fingerprint."""
-    slide = OpenSlideReader(path, options.mpp)
+    slide = open_slide(path, making.fallback_mpp)
     try:
-        if options.mpp is not None and slide.mpp_source == "slide":
+        if making.fallback_mpp is not None and slide.mpp_source == "slide":
             logger.info("%s: its own pixel size is used, not --mpp", path.name)
-        if max(slide.mpp) > 2 * options.target_mpp:
+        if max(slide.mpp) > 2 * making.target_mpp:
             logger.warning(
                 "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
-                "enlarged, and its maps mean little", path.name, max(slide.mpp), options.target_mpp,
+                "enlarged, and its maps mean little", path.name, max(slide.mpp), making.target_mpp,
             )  # fmt: skip
         return slide.fingerprint()
     except OSError as error:
@@ -134,15 +132,16 @@ def _checked(path: Path, options: CreateOptions) -> str:
 
 
 def shared_facts(
-    options: CreateOptions, prints: list[str], models: ModelSet, extractor: Extractor
+    settings: RunSettings, prints: list[str], models: ModelSet, extractor: Extractor
 ) -> dict[str, object]:
     """Return all that decides the results of every slide of the run."""
-    if options.scaling is None:
+    scaling = settings.drawing.scaling
+    if scaling is None:
         scaled_by: object = sorted(prints)
     else:
-        scaled_by = hashlib.sha256(options.scaling.read_bytes()).hexdigest()
+        scaled_by = hashlib.sha256(scaling.read_bytes()).hexdigest()
     return {
-        "options": effective_options(options),
+        "options": settings.records.effective,
         # Results list the models in the order given, so that it counts.
         "model": models.digest if len(models.models) == 1 else models.digests,
         "extractor": extractor.digest,
@@ -151,7 +150,7 @@ def shared_facts(
 
 
 def _planned(
-    path: Path, fingerprint: str, shared: dict[str, object], options: CreateOptions
+    path: Path, fingerprint: str, shared: dict[str, object], output: Output
 ) -> PlannedSlide:
     """Return a slide's plan.
 
@@ -160,7 +159,7 @@ def _planned(
     ResultError
         If other results stand where its own would go.
     """
-    folder = ResultFolder(options.output_path, path.stem)
+    folder = ResultFolder(output.folder, path.stem)
     request = digest_of({**shared, "slide": fingerprint})
     found = folder.provenance()
     finished = found is not None and found.get("request") == request
@@ -170,7 +169,7 @@ def _planned(
                 f"{folder.path} holds the results of another slide of the name {path.stem}; choose "
                 "another --output-path"
             )
-        if not options.overwrite:
+        if not output.overwrite:
             raise ResultError(
                 f"{folder.path} holds results of other options or another cohort; add --overwrite "
                 "to replace them, or choose another --output-path"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,11 +9,9 @@ from heatmaps_ome.display.colour import require_colour_map
 from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError
 from heatmaps_ome.export import load_exporters
-from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features.block_size import block_px
 from heatmaps_ome.features.dense import Extraction
-from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.maps.kinds import LEAVE_ONE_OUT
 from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.models import read_model
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.models.attention_mil import AttentionMIL
-    from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.run.settings import Drawing, Encoder, Look, ModelFiles, Output, RunSettings
 
 CheckedT = TypeVar("CheckedT")
 
@@ -66,6 +63,8 @@ class Plan:
         What makes raw maps, with the first of the models.
     models : ModelSet
         All of them.
+    look : Look
+        How maps are shown, with the classes to draw.
     paths : tuple of Path
         All slides asked for, in the order given; read once, as a list may come from a pipe.
     refused : dict of slide path → reason
@@ -78,7 +77,7 @@ class Plan:
 
     recipe: Recipe
     models: ModelSet
-    classes: tuple[str, ...]
+    look: Look
     exporters: tuple[Exporter, ...]
     scaling: CohortScaling | None
     cohort: str
@@ -92,7 +91,7 @@ class Plan:
         return [replace(self.recipe, model=model) for model in self.models.models]
 
 
-def prepare(options: CreateOptions) -> Plan:
+def prepare(settings: RunSettings) -> Plan:
     """Return the plan of a run.
 
     Raises
@@ -102,74 +101,72 @@ def prepare(options: CreateOptions) -> Plan:
         not count, unless none is left.
     """
     tried = _Attempts()
-    paths = tried(lambda: slide_paths(options))
-    tried(lambda: require_writable(options.output_path))
-    tried(lambda: require_colour_map(options.att_cmap))
-    tried(lambda: require_colour_map(options.score_cmap))
-    tried(lambda: require_colour_map(options.contribution_cmap))
-    exporters = tried(lambda: load_exporters(options.formats, _settings(options)))
-    models = _models(options, tried)
-    extractor = tried(
-        lambda: load_extractor(
-            options.extractor, options.extractor_weights, _device(options), options.precision
-        )
-    )
-    classes = scaling = recipe = None
+    output, drawing = settings.output, settings.drawing
+    paths = tried(lambda: slide_paths(settings.slides))
+    tried(lambda: require_writable(output.folder))
+    style = drawing.look.style
+    for colour_map in (style.attention_map, style.score_map, style.contribution_map):
+        tried(lambda name=colour_map: require_colour_map(name))
+    exporters = tried(lambda: load_exporters(output.formats, output.files))
+    models = _models(settings.models, tried)
+    extractor = tried(lambda: _extractor(settings.encoder))
+    look = scaling = recipe = None
     if models is not None:
-        classes = tried(lambda: _classes(options, models))
+        look = tried(lambda: _look(drawing, models))
     if models is not None and extractor is not None:
         tried(lambda: _require_match(models, extractor))
-        scaling = tried(lambda: _scaling(options, models, extractor))
-        tried(lambda: _require_leave_one_out(options, models, scaling))
-        recipe = tried(lambda: _recipe(options, models.first, extractor))
+        scaling = tried(lambda: _scaling(drawing.scaling, models, extractor))
+        tried(lambda: _require_leave_one_out(drawing, models, scaling))
+        recipe = tried(lambda: _recipe(settings, models.first, extractor))
     if (
-        tried.problems or paths is None or recipe is None or models is None or classes is None
+        tried.problems or paths is None or recipe is None or models is None or look is None
         or exporters is None
     ):  # fmt: skip
         raise PreflightError(tried.problems)
-    return _plan(options, paths, recipe, models, classes, exporters, scaling)
+    return _plan(settings, paths, recipe, models, look, exporters, scaling)
 
 
-def _recipe(options: CreateOptions, model: AttentionMIL, extractor: Extractor) -> Recipe:
-    """Return how the options want raw maps made."""
-    device = _device(options)
+def _recipe(settings: RunSettings, model: AttentionMIL, extractor: Extractor) -> Recipe:
+    """Return how raw maps are to be made."""
+    making, resources = settings.making, settings.resources
+    device = _usable(settings.encoder.device)
     return Recipe(
         extractor=extractor,
         model=model,
-        pooling=pooling_of(options),
+        pooling=making.pooling,
         extraction=Extraction(
-            target_mpp=options.target_mpp,
-            block_px=block_px(options, extractor, device),
-            threads=reading_threads(options),
-            cache=_cache(options),
+            target_mpp=making.target_mpp,
+            block_px=block_px(extractor, device, resources.block_px, resources.max_memory),
+            threads=resources.threads,
+            cache=resources.cache,
         ),
-        mask_threshold=options.mask_threshold,
-        fallback_mpp=options.mpp,
-        read_from=options.read_from,
+        mask_threshold=making.mask_threshold,
+        fallback_mpp=making.fallback_mpp,
+        read_from=making.read_from,
         overlaps=not device.startswith("cpu"),
-        consistency_tiles=options.consistency_tiles,
+        consistency_tiles=making.consistency_tiles,
     )
 
 
 def _plan(
-    options: CreateOptions,
+    settings: RunSettings,
     paths: list[Path],
     recipe: Recipe,
     models: ModelSet,
-    classes: tuple[str, ...],
+    look: Look,
     exporters: tuple[Exporter, ...],
     scaling: CohortScaling | None,
 ) -> Plan:
     """Return the plan of a run that can be done, with a look at each of its slides."""
-    prints, refused = fingerprints(paths, options)
-    shared = shared_facts(options, list(prints.values()), models, recipe.extractor)
+    prints, refused = fingerprints(paths, settings.making)
+    shared = shared_facts(settings, list(prints.values()), models, recipe.extractor)
     cohort = digest_of(shared)
-    _require_free_scaling(options, scaling, cohort)
-    slides = planned_slides(prints, refused, shared, options)
+    _require_free_scaling(settings.output, scaling, cohort)
+    slides = planned_slides(prints, refused, shared, settings.output)
     plan = Plan(
         recipe=recipe,
         models=models,
-        classes=classes,
+        look=look,
         exporters=exporters,
         scaling=scaling,
         cohort=cohort,
@@ -214,17 +211,18 @@ class _Attempts:
             return None
 
 
-def pooling_of(options: CreateOptions) -> Pooling:
-    """Return the pooling that the options ask for."""
-    if options.no_pool or options.blur_kernel_size == 0:
-        return Pooling("none", 1)
-    if options.blur_kernel_size is not None:
-        return Pooling("gaussian", options.blur_kernel_size)
-    return Pooling("mean", TILE_CELLS)
+def _extractor(encoder: Encoder) -> Extractor:
+    """Return the extractor on its device, not built yet."""
+    return load_extractor(encoder.name, encoder.weights, _usable(encoder.device), encoder.precision)
 
 
-def _device(options: CreateOptions) -> str:
+def _usable(device: str) -> str:
     """Return the torch device to use.
+
+    Parameters
+    ----------
+    device : str
+        torch's name, or "auto".
 
     Raises
     ------
@@ -233,28 +231,23 @@ def _device(options: CreateOptions) -> str:
     """
     import torch
 
-    if options.force_cpu:
-        return "cpu"
-    if options.device == "auto":
+    if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(options.device)
-        torch.empty(1, device=device)
+        torch.empty(1, device=torch.device(device))
     except (RuntimeError, AssertionError) as error:
         raise OptionError(
-            f"the device {options.device!r} cannot be used here; leave out --device to have one "
-            "chosen"
+            f"the device {device!r} cannot be used here; leave out --device to have one chosen"
         ) from error
-    return options.device
+    return device
 
 
-def _models(options: CreateOptions, tried: _Attempts) -> ModelSet | None:
+def _models(files: ModelFiles, tried: _Attempts) -> ModelSet | None:
     """Return the MIL models with their covariates, or None if any of them cannot be used."""
-    given = dict(options.covariate)
     found = [
         (path, tried(lambda path=path: read_model(
-            path, allow_pickle=options.allow_pickle, covariates=given)))
-        for path in tried(lambda: model_files(options.model_paths)) or ()
+            path, allow_pickle=files.allow_pickle, covariates=files.covariates)))
+        for path in tried(lambda: model_files(files.paths)) or ()
     ]  # fmt: skip
     read = [(path, model) for path, model in found if model is not None]
     if not read or len(read) < len(found):
@@ -262,18 +255,20 @@ def _models(options: CreateOptions, tried: _Attempts) -> ModelSet | None:
     return tried(lambda: ModelSet.of(read))
 
 
-def _classes(options: CreateOptions, models: ModelSet) -> tuple[str, ...]:
-    """Return the classes to write, the true one first among equals."""
-    known = models.classes
-    wanted = options.classes if options.classes is not None else known
-    for flag, names in (("--true-class", (options.true_class,)), ("--classes", wanted)):
+def _look(drawing: Drawing, models: ModelSet) -> Look:
+    """Return how maps are shown, with the classes to draw in the models' order."""
+    known, true_class = models.classes, drawing.look.true_class
+    wanted = known if drawing.classes is None else drawing.classes
+    for flag, names in (("--true-class", (true_class,)), ("--classes", wanted)):
         for name in names:
             if name not in known:
                 raise OptionError(
                     f"{flag}: {models.paths[0].name} has no class {name!r}; its classes are "
                     f"{', '.join(known)}"
                 )
-    return tuple(name for name in known if name in {*wanted, options.true_class})
+    return replace(
+        drawing.look, classes=tuple(name for name in known if name in {*wanted, true_class})
+    )
 
 
 def _require_match(models: ModelSet, extractor: Extractor) -> None:
@@ -287,22 +282,20 @@ def _require_match(models: ModelSet, extractor: Extractor) -> None:
         )
 
 
-def _scaling(
-    options: CreateOptions, models: ModelSet, extractor: Extractor
-) -> CohortScaling | None:
+def _scaling(path: Path | None, models: ModelSet, extractor: Extractor) -> CohortScaling | None:
     """Return the scaling that the user gave, if it fits."""
-    if options.scaling is None:
+    if path is None:
         return None
-    scaling = CohortScaling.load(options.scaling)
-    scaling.require_fit(models.digest, extractor.digest, options.scaling)
+    scaling = CohortScaling.load(path)
+    scaling.require_fit(models.digest, extractor.digest, path)
     return scaling
 
 
 def _require_leave_one_out(
-    options: CreateOptions, models: ModelSet, scaling: CohortScaling | None
+    drawing: Drawing, models: ModelSet, scaling: CohortScaling | None
 ) -> None:
     """Refuse to draw leave-one-out maps where there are none, or no ranges for their colours."""
-    if not options.leave_one_out:
+    if not drawing.look.style.leave_one_out:
         return
     for path, model in zip(models.paths, models.models, strict=True):
         if not model.is_additive:
@@ -312,14 +305,12 @@ def _require_leave_one_out(
             )
     if scaling is not None and LEAVE_ONE_OUT not in scaling.ranges:
         raise OptionError(
-            f"--leave-one-out: {options.scaling} is of an earlier version and has no ranges for "
+            f"--leave-one-out: {drawing.scaling} is of an earlier version and has no ranges for "
             "these maps; leave out either option"
         )
 
 
-def _require_free_scaling(
-    options: CreateOptions, scaling: CohortScaling | None, cohort: str
-) -> None:
+def _require_free_scaling(output: Output, scaling: CohortScaling | None, cohort: str) -> None:
     """Refuse to replace the scaling of another cohort, whose results may be kept with it.
 
     Raises
@@ -327,8 +318,8 @@ def _require_free_scaling(
     PreflightError
         Saying how to go on.
     """
-    path = options.output_path / SCALING
-    if options.overwrite or not path.exists():
+    path = output.folder / SCALING
+    if output.overwrite or not path.exists():
         return
     found = CohortScaling.load(path)
     same = found.cohort == cohort if scaling is None else found == scaling
@@ -340,32 +331,3 @@ def _require_free_scaling(
                 "--output-path"
             )
         ])  # fmt: skip
-
-
-def _settings(options: CreateOptions) -> Settings:
-    """Return how files are to be written."""
-    return Settings(
-        threads=reading_threads(options),
-        chain=not options.no_chain,
-        ngff=options.ngff,
-        flattened=not options.no_flattened,
-        flat_mpp=options.flat_mpp,
-        overlay_px=options.overlay_px,
-        cache=_cache(options),
-    )
-
-
-def _cache(options: CreateOptions) -> Path:
-    """Return the folder to keep what was read and computed in."""
-    return options.output_path / ".cache" if options.cache_dir is None else options.cache_dir
-
-
-def reading_threads(options: CreateOptions) -> int:
-    """Return how many threads read the slide.
-
-    torch computes with threads of its own, one per physical core. The two do not fight: readers
-    sleep once they are a block or so each ahead, so the slower of the two stages has the cores.
-    """
-    if options.threads is not None:
-        return options.threads
-    return max(1, min(4, os.cpu_count() or 1))

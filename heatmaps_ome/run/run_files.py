@@ -10,7 +10,8 @@ from heatmaps_ome import __version__
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.run.outcome import without_places
-from heatmaps_ome.storage import digests as provenance
+from heatmaps_ome.run.provenance import extractor_record, versions
+from heatmaps_ome.storage.digests import now, write_json
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide
 from heatmaps_ome.viewers.report.page import ReportedSlide, RunFacts, write_report
@@ -19,60 +20,64 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.run.outcome import Outcome
     from heatmaps_ome.run.preflight import Plan
+    from heatmaps_ome.run.settings import RunSettings
 
 logger = logging.getLogger(__name__)
 
 RUN: Final = "run.json"
 
 
-def write_run_files(options: CreateOptions, plan: Plan, outcomes: Mapping[Path, Outcome]) -> None:
+def write_run_files(settings: RunSettings, plan: Plan, outcomes: Mapping[Path, Outcome]) -> None:
     """Write all of it; slides' results are complete without, so that viewers' files may fail."""
     given = [outcomes[path] for path in plan.paths]
-    _write_run(options, plan, given)
-    _write_viewers(options, plan, outcomes)
-    _write_report(options, plan, given)
+    _write_run(settings, plan, given)
+    _write_viewers(settings, plan, outcomes)
+    _write_report(settings, plan, given)
 
 
-def _write_run(options: CreateOptions, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+def _write_run(settings: RunSettings, plan: Plan, outcomes: Sequence[Outcome]) -> None:
     """Write what became of each slide, and with what."""
-    places = _places(options, plan)
-    provenance.write_json(
-        options.output_path / RUN,
+    places = _places(settings, plan)
+    write_json(
+        settings.output.folder / RUN,
         {
             "format": "heatmaps-ome run 1",
-            "created": provenance.now(),
-            "versions": provenance.versions(),
-            "options": provenance.all_options(options),
+            "created": now(),
+            "versions": versions(),
+            "options": settings.records.every,
             "model": plan.models.record(),
-            "extractor": provenance.extractor_record(plan.recipe.extractor),
+            "extractor": extractor_record(plan.recipe.extractor),
             "slides": [outcome.record(places) for outcome in outcomes],
         },
     )
 
 
-def _write_viewers(options: CreateOptions, plan: Plan, outcomes: Mapping[Path, Outcome]) -> None:
+def _write_viewers(settings: RunSettings, plan: Plan, outcomes: Mapping[Path, Outcome]) -> None:
     """Write what viewers need of the slides with results, which are complete without it."""
     slides = [
-        ProjectSlide(path, outcome.folder.name, outcome.prediction, options.true_class)
+        ProjectSlide(
+            path, outcome.folder.name, outcome.prediction, settings.drawing.look.true_class
+        )
         for path, outcome in outcomes.items()
         if outcome.status != "failed" and outcome.folder is not None
     ]
     if not slides:
         return
     try:
-        write_viewers(options.output_path, slides, plan.models.classes, time.time_ns() // 1_000_000)
+        write_viewers(
+            settings.output.folder, slides, plan.models.classes, time.time_ns() // 1_000_000
+        )
     except HeatmapsError as error:
         logger.error("%s", error)
 
 
-def _write_report(options: CreateOptions, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+def _write_report(settings: RunSettings, plan: Plan, outcomes: Sequence[Outcome]) -> None:
     """Write the report of the run, whose results are complete without it."""
-    if "report" not in options.formats:
+    if "report" not in settings.output.formats:
         return
-    places, models = _places(options, plan), plan.models
+    places, models = _places(settings, plan), plan.models
     slides = [
         ReportedSlide(
             each.slide, each.status, without_places(each.message, places),
@@ -81,9 +86,9 @@ def _write_report(options: CreateOptions, plan: Plan, outcomes: Sequence[Outcome
         for each in outcomes
     ]  # fmt: skip
     facts = RunFacts(
-        created=provenance.now(),
+        created=now(),
         version=__version__,
-        true_class=options.true_class,
+        true_class=settings.drawing.look.true_class,
         classes=models.classes,
         class_colours=class_colours(models.classes),
         model_digest=models.digest,
@@ -91,11 +96,11 @@ def _write_report(options: CreateOptions, plan: Plan, outcomes: Sequence[Outcome
         extractor=plan.recipe.extractor.name,
     )
     try:
-        write_report(options.output_path, slides, facts)
+        write_report(settings.output.folder, slides, facts)
     except HeatmapsError as error:
         logger.error("%s", error)
 
 
-def _places(options: CreateOptions, plan: Plan) -> set[str]:
+def _places(settings: RunSettings, plan: Plan) -> set[str]:
     """Return the folders of slides and outputs."""
-    return {str(path.parent) for path in plan.paths} | {str(options.output_path)}
+    return {str(path.parent) for path in plan.paths} | {str(settings.output.folder)}

@@ -1,4 +1,4 @@
-"""What each stage of a slide takes: seconds, and bytes that the process reads and writes."""
+"""The stages of a slide: what each takes, how far it is, and its memory given back."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from heatmaps_ome.memory import give_back
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from heatmaps_ome.slides.reader import SlideReader
 
 
 class Stopwatch:
@@ -60,3 +64,53 @@ class Stopwatch:
             counts["bytes_read"] = getattr(moved, "read_chars", moved.read_bytes)
             counts["bytes_written"] = getattr(moved, "write_chars", moved.write_bytes)
         return counts
+
+
+class Stages:
+    """Enters the stages of a slide: counts what they take, shows progress, gives memory back.
+
+    Parameters
+    ----------
+    spent : dict of stage → dict of str → float
+        Filled as by `Stopwatch`.
+    progress : callable
+        Called with (stage, steps done, steps in all).
+    """
+
+    def __init__(
+        self,
+        spent: dict[str, dict[str, float]],
+        progress: Callable[[str, int, int], None] = lambda *_: None,
+    ) -> None:
+        self._watch = Stopwatch(spent)
+        self._progress = progress
+
+    @contextmanager
+    def __call__(
+        self, name: str, forget: SlideReader | None = None
+    ) -> Iterator[Callable[[int, int], None]]:
+        """Enter a stage; yields the callable for its progress: (steps done, steps in all).
+
+        Parameters
+        ----------
+        forget : SlideReader or None
+            A slide whose pixels in memory no later stage wants: the next reads other places, or at
+            another size.
+        """
+        with self._watch(name):
+            yield lambda done, total: self._progress(name, done, total)
+            _give_back(forget)
+
+    @contextmanager
+    def beside(self, name: str, forget: SlideReader | None = None) -> Iterator[None]:
+        """Enter a stage that others run beside: its seconds alone are counted."""
+        with self._watch.beside(name):
+            yield
+            _give_back(forget)
+
+
+def _give_back(forget: SlideReader | None) -> None:
+    """Give the memory of a finished stage back."""
+    if forget is not None:
+        forget.forget()
+    give_back()

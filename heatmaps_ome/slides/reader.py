@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from heatmaps_ome.storage.cache import Source
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -87,3 +89,8 @@ class SlideReader(Protocol):
     def close(self) -> None:
         """Give the file back."""
         ...
+
+
+def source_of(slide: SlideReader) -> Source:
+    """Return what the things made of a slide's pixels are found again by."""
+    return Source(slide.fingerprint(), slide.mpp, slide.read_from)

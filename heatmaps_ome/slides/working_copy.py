@@ -14,11 +14,12 @@ import numpy as np
 import zarr
 
 from heatmaps_ome.errors import HeatmapsError, OutputError
-from heatmaps_ome.features.store import WHOLE_CHUNKS, folder_of
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK, levels_from_strips, n_levels, write_rgb
+from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.slides.resampling import Resampler
+from heatmaps_ome.storage.cache import WHOLE_CHUNKS, PixelsKey, folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.slides.reader import ReadFrom, SlideReader
 
-_LAYOUT = 1
-"""Raised whenever the meaning of copies changes, so that old ones are left alone."""
 _COMPLETE = "complete"
 """A file that is written when all else is, with the number of the others."""
 
@@ -62,7 +61,7 @@ class WorkingCopy:
     ) -> None:
         self._slide, self._lattice, self._threads = slide, lattice, threads
         self._fingerprint = fingerprint
-        self.folder = folder_of(cache, "pixels", _identity(self, lattice))
+        self.folder = folder_of(cache, PixelsKey(source_of(self), lattice.l0_cell))
         self._shapes = [
             lattice.shape.halved(level) for level in range(n_levels(lattice.shape, CHUNK))
         ]
@@ -281,14 +280,3 @@ def _is_complete(folder: Path) -> bool:
 def _n_files(folder: Path) -> str:
     """Return how many files the levels of a copy have: a missing chunk would read as black."""
     return str(sum(path.is_file() for path in folder.glob("*/**/*")))
-
-
-def _identity(slide: SlideReader, lattice: Grid) -> dict[str, object]:
-    """Return all that a copy depends on."""
-    return {
-        "layout": _LAYOUT,
-        "slide": slide.fingerprint(),
-        "mpp": list(slide.mpp),
-        "l0_pixel": list(lattice.l0_cell),
-        "read_from": slide.read_from,
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.errors import OutputError, ResultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 PROVENANCE = "provenance.json"
@@ -94,30 +92,6 @@ class ResultFolder:
     def abandon(self) -> None:
         """Remove what was put together so far."""
         shutil.rmtree(self.partial, ignore_errors=True)
-
-
-def written_whole(folder: Path, write: Callable[[Path], object]) -> None:
-    """Put what ``write`` writes into a folder where it belongs once all of it is there.
-
-    Raises
-    ------
-    OutputError
-        If the disk does not take it.
-    """
-    # Of this process alone: another run may be at the same folder.
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(
-            f"{folder} cannot be written ({error.strerror}); free space there or choose another "
-            "place with --cache-dir"
-        ) from error
 
 
 def require_writable(output: Path) -> None:

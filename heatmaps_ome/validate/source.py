@@ -10,7 +10,7 @@ import openslide
 from PIL import Image
 
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.validate.levels import spread
 from heatmaps_ome.validate.problems import Rule
 
@@ -51,7 +51,7 @@ class Sourced:
 def _same(sourced: Sourced) -> Iterator[str]:
     """Demand the size, pixel size and content that provenance records."""
     said = sourced.record["slide"]
-    slide = OpenSlideReader(sourced.slide, _ANY_MPP)
+    slide = open_slide(sourced.slide, _ANY_MPP)
     try:
         if list(slide.shape) != said["shape"]:
             yield f"the slide has {tuple(slide.shape)} pixels where {said['shape']} are recorded"

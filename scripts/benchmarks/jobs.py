@@ -105,16 +105,16 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     from heatmaps_ome.features.plain_tiles import batches, spread, tissue_tiles
     from heatmaps_ome.features.pooling import TILE_CELLS
     from heatmaps_ome.options import CreateOptions
-    from heatmaps_ome.slides.openslide import OpenSlideReader
+    from heatmaps_ome.slides.opening import open_slide
     from heatmaps_ome.slides.tissue import tissue_cells
 
-    extractor, opened = _extractor(weights, precision), OpenSlideReader(Path(slide))
+    extractor, opened = _extractor(weights, precision), open_slide(Path(slide))
     grid = feature_grid(opened, extractor, TARGET_MPP)
     tissue = tissue_cells(opened, grid, MASK_THRESHOLD)
     slide_px = network_pixels(opened.shape, opened.mpp, TARGET_MPP).shape
     pixels = BlockPixels(slide_px, extractor.stride_px, extractor.halo_px)
     options = CreateOptions(**NO_FILES)
-    side = block_px(options, extractor, "cpu")
+    side = block_px(extractor, "cpu")
     passes = [
         ((1, 3, block.pixels.rows, block.pixels.cols), block.keep)
         for chunk in tiles_of(grid.shape, side // extractor.stride_px)
@@ -145,10 +145,10 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
 
 def read(slide: str) -> None:
     """Read all of a slide at the network's resolution as the pipeline does."""
-    from heatmaps_ome.slides.openslide import OpenSlideReader
+    from heatmaps_ome.slides.opening import open_slide
     from heatmaps_ome.slides.reading import read_strips
 
-    opened = OpenSlideReader(Path(slide))
+    opened = open_slide(Path(slide))
     lattice = network_pixels(opened.shape, opened.mpp, TARGET_MPP)
     with clock():
         for _ in read_strips(opened, lattice, 512, 2):

@@ -21,7 +21,7 @@ from heatmaps_ome.export.tiles import LONGEST_PX, TilesExporter, picture_name, t
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
 from heatmaps_ome.maps.evidence import evidence
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile, picked_tiles
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy
 
 SLIDE = Shape(700, 900)
@@ -80,14 +80,14 @@ def assert_same_pixels(slide, path):
 
 def test_pixels_are_the_slides_own_also_over_its_edges(tmp_path):
     path = write_slide(tmp_path / "slide.svs", noise_rgb(SLIDE))
-    slide = OpenSlideReader(path)
+    slide = open_slide(path)
     assert_same_pixels(slide, path)
     slide.close()
 
 
 def test_pixels_of_a_slide_with_bounds_are_at_their_place_on_the_whole_canvas(shared_data):
     path = shared_data / "slides" / "mirax-cmu-bounds.mrxs"
-    slide = OpenSlideReader(path)
+    slide = open_slide(path)
     assert_same_pixels(slide, path)
     slide.close()
 
@@ -95,7 +95,7 @@ def test_pixels_of_a_slide_with_bounds_are_at_their_place_on_the_whole_canvas(sh
 @pytest.mark.parametrize("mpp", [0.5, 256 / 224])
 def test_a_working_copy_gives_the_slides_own_pixels_even_if_it_has_them_itself(tmp_path, mpp):
     path = write_slide(tmp_path / "slide.svs", speckled(*SLIDE), mpp)
-    slide = OpenSlideReader(path)
+    slide = open_slide(path)
     lattice = network_pixels(slide.shape, slide.mpp, 256 / 224)
     copy = WorkingCopy(slide, slide.fingerprint(), lattice, tmp_path / "cache", 2)
     assert_same_pixels(copy, path)

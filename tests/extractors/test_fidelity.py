@@ -21,7 +21,7 @@ from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.pooling import Pooling, pool
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels, sample
 from heatmaps_ome.models import read_model
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
 
 MPP = reference.TARGET_MPP
@@ -91,7 +91,7 @@ def test_tissue_is_the_references_on_an_ordinary_slide(shared_data):
     path = shared_data / "slides" / "CMU-1-Small-Region.svs"
     with openslide.OpenSlide(path) as file:
         mosaic = reference.slide_mosaic(file)
-    slide = OpenSlideReader(path)
+    slide = open_slide(path)
     scale = MPP / slide.mpp.y
     shape = Shape(mosaic.shape[0] // CELL, mosaic.shape[1] // CELL)
     squares = Grid(shape, YX(CELL * scale, CELL * scale), YX(0, 0), slide.mpp)
@@ -207,7 +207,7 @@ def test_the_references_mosaic_drifts_and_our_pixels_do_not(tmp_path):
     path = write_slide(tmp_path / "a.svs", rgb, mpp=0.499)
     with openslide.OpenSlide(path) as file:
         mosaic = reference.slide_mosaic(file)
-    slide = OpenSlideReader(path)
+    slide = open_slide(path)
     pixels = network_pixels(slide.shape, slide.mpp, MPP)
     image = slide.read(pixels, Window(0, 0, *pixels.shape))
     slide.close()
@@ -255,6 +255,10 @@ class SeeThroughSlide:
         default_factory=lambda: {"openslide.mpp-x": "0.5", "openslide.mpp-y": "0.5"}
     )
 
+    @staticmethod
+    def detect_format(path):
+        return "see-through"
+
     def read_region(self, location, level, size):
         rgba = np.zeros((size[1], size[0], 4), np.uint8)
         scanned = np.arange(location[0], location[0] + size[0]) < 400
@@ -268,13 +272,13 @@ class SeeThroughSlide:
 def test_transparent_tissue_is_the_references_and_glass_is_ours(tmp_path, monkeypatch):
     monkeypatch.setattr(openslide, "OpenSlide", SeeThroughSlide)
     assert_transparent_is_tissue_only_to_the_reference(
-        SeeThroughSlide(), OpenSlideReader(tmp_path), lambda col: col > 5
+        SeeThroughSlide(), open_slide(tmp_path), lambda col: col > 5
     )
 
 
 def test_transparent_tissue_is_the_references_on_a_real_mirax_too(shared_data):
     path = shared_data / "slides" / "mirax-cmu-bounds.mrxs"
-    slide = OpenSlideReader(path)
+    slide = open_slide(path)
     left = slide.bounds.col * slide.mpp.x / MPP / CELL
     with openslide.OpenSlide(path) as file:
         assert_transparent_is_tissue_only_to_the_reference(file, slide, lambda c: c + 2 < left)

@@ -13,7 +13,7 @@ from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.extractors.precision import resolved
 from heatmaps_ome.models import read_model
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.storage import digests as provenance
+from heatmaps_ome.run.provenance import effective_options
 
 
 def both(name, weights, model, pixels):
@@ -64,7 +64,7 @@ def test_precisions_never_share_a_cache(weights):
 
 def test_a_precision_says_nothing_of_a_result_but_through_the_extractors_digest():
     first, second = (
-        provenance.effective_options(
+        effective_options(
             CreateOptions(
                 model_path=Path("m"), output_path=Path("o"), true_class="a", precision=each
             )

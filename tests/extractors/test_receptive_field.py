@@ -4,7 +4,6 @@ The network is RetCCL's, with seeded weights. What is written is its response, b
 extraction, exporters and readers as every other map.
 """
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -23,8 +22,10 @@ from heatmaps_ome.extractors import retccl
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.maps.store import write_values
-from heatmaps_ome.run.delivery import Look, slide_result, write_formats
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.run.delivery import slide_result, write_formats
+from heatmaps_ome.run.settings import Look
+from heatmaps_ome.run.stopwatch import Stages
+from heatmaps_ome.slides.opening import open_slide
 
 SHAPE = Shape(540, 600)
 """At 1 µm per pixel; a cell sees 483 network pixels, 552 µm, so a spot needs so much room."""
@@ -70,7 +71,7 @@ def seen(tmp_path_factory):
         drawn[f"fall-{axis}"] = stepped(axis, LIGHT, DARK)
     features = {}
     for name, pixels in drawn.items():
-        slide = OpenSlideReader(write_slide(folder / f"{name}.svs", pixels, 1.0))
+        slide = open_slide(write_slide(folder / f"{name}.svs", pixels, 1.0))
         grid = feature_grid(slide, extractor, 256 / 224)
         how = Extraction(256 / 224, 1024, 1, folder / "cache")
         store = extract(slide, extractor, np.ones(grid.shape, bool), how, lambda *_: None)
@@ -87,7 +88,7 @@ def apart(features, one, other):
 def deliver(seen, name, response):
     """Write a response as the attention of a slide's results; return their folder."""
     _, grid, folder = seen
-    slide = OpenSlideReader(folder / f"{name}.svs")
+    slide = open_slide(folder / f"{name}.svs")
     tissue = np.ones(grid.shape, bool)
     blank = heatmap_set(grid, slide.shape, tissue=tissue, contributions=False, slide_name=name)
     heatmaps = blank.with_maps(attention=response.astype(np.float32))
@@ -104,7 +105,7 @@ def deliver(seen, name, response):
     write_values(heatmaps, out, {})
     formats = ("ome-zarr", "ome-tiff")
     exporters = dict(zip(formats, load_exporters(formats, Settings()), strict=True))
-    write_formats(result, exporters, out, lambda _: nullcontext(), lambda *_: None)
+    write_formats(result, exporters, out, Stages({}))
     slide.close()
     return out
 

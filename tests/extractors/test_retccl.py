@@ -22,7 +22,7 @@ from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.models import read_model
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
 
 ROOT = Path(__file__).parents[2]
@@ -173,7 +173,7 @@ def test_maps_of_a_real_slide_are_those_of_the_model_on_the_whole_image(
     extractor, shared_data, tmp_path
 ):
     """The slide's features in one pass, and marugoto's formulas written out."""
-    slide = OpenSlideReader(shared_data / "slides" / "CMU-1-Small-Region.svs")
+    slide = open_slide(shared_data / "slides" / "CMU-1-Small-Region.svs")
     export = shared_data / "models" / "katherlab-crc2022-isMSIH-export-0.pkl"
     model = read_model(export)
     grid = feature_grid(slide, extractor, 256 / 224)

@@ -15,7 +15,7 @@ from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.models import read_model
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 
 MPP = 256 / 224
 WHOLE = 4096
@@ -28,7 +28,7 @@ MODEL = read_model(Path(heatmaps_ome.__file__).parent / "demo" / "data" / "demo-
 @pytest.fixture(scope="module")
 def slide(tmp_path_factory):
     path = tmp_path_factory.mktemp("slide") / "a.svs"
-    reader = OpenSlideReader(write_slide(path, speckled(603, 877)))
+    reader = open_slide(write_slide(path, speckled(603, 877)))
     yield reader
     reader.close()
 

@@ -11,7 +11,7 @@ from heatmaps_ome.features.blocks import BlockPixels
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.store import kept
 from heatmaps_ome.geometry import YX, Window, network_pixels, tiles_of
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import TissueCells
 
 MPP = 256 / 224
@@ -28,7 +28,7 @@ def how(tmp_path, block_px=128, threads=2):
 @pytest.fixture(scope="module")
 def slide(tmp_path_factory):
     path = tmp_path_factory.mktemp("slide") / "a.svs"
-    reader = OpenSlideReader(write_slide(path, speckled(803, 1077)))
+    reader = open_slide(write_slide(path, speckled(803, 1077)))
     yield reader
     reader.close()
 

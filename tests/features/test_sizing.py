@@ -31,7 +31,7 @@ def test_blocks_fit_into_the_memory_that_is_given(gib, bytes_per_px, halo_px):
     extractor = MeanColourTiles(bytes_per_px=bytes_per_px, halo_px=halo_px)
     before = psutil.Process().memory_info().rss
     try:
-        side = block_px(options(max_memory=gib), extractor, "cpu")
+        side = block_px(extractor, "cpu", max_memory=gib)
     except OptionError:
         assert before + peak(256, extractor) > 0.9 * (gib - 0.6) * GIB
         assume(False)
@@ -44,13 +44,13 @@ def test_blocks_fit_into_the_memory_that_is_given(gib, bytes_per_px, halo_px):
 def test_too_little_memory_is_refused_with_what_is_enough():
     extractor = MeanColourTiles(bytes_per_px=200, halo_px=224)
     with pytest.raises(OptionError, match=r"--max-memory 0\.2 .* needs ([\d.]+) GiB") as refused:
-        block_px(options(max_memory=0.2), extractor, "cpu")
+        block_px(extractor, "cpu", max_memory=0.2)
     enough = float(str(refused.value).split(" needs ")[1].split()[0])
-    assert block_px(options(max_memory=enough + 0.1), extractor, "cpu") >= 256
+    assert block_px(extractor, "cpu", max_memory=enough + 0.1) >= 256
 
 
 def test_a_size_that_is_asked_for_is_taken():
-    assert block_px(options(block_size=1000), MeanColourTiles(), "cpu") == 1000
+    assert block_px(MeanColourTiles(), "cpu", 1000) == 1000
 
 
 def test_without_a_limit_the_machine_decides(monkeypatch):
@@ -62,7 +62,7 @@ def test_without_a_limit_the_machine_decides(monkeypatch):
     sides = []
     for gib in (64, 0.9, 0.05):
         monkeypatch.setattr(psutil, "virtual_memory", lambda gib=gib: Memory(gib * GIB))
-        sides.append(block_px(options(), extractor, "cpu"))
+        sides.append(block_px(extractor, "cpu"))
     # The largest; what half of the free memory holds; and without any, the smallest there is.
     assert sides == [1280, 1024, 32]
 

@@ -1,6 +1,5 @@
 """Raw maps are the same whether the network waits for the whole slide or follows its reading."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.raw_maps import Recipe, raw_maps
 from heatmaps_ome.models import read_model
+from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.working_copy import WorkingCopy
 
 MPP = 256 / 224
@@ -51,10 +51,8 @@ def made(folder, recipe, rgb, log):
     copy = WorkingCopy(slide, slide.fingerprint(), lattice, folder, threads=1)
     recipe = replace(recipe, extractor=Noted(), extraction=replace(recipe.extraction, cache=folder))
     told = []
-    [found] = raw_maps(
-        copy, [recipe], lambda _: nullcontext(),
-        lambda stage, *counts: told.append((stage, *counts)),
-    )  # fmt: skip
+    stages = Stages({}, lambda stage, *counts: told.append((stage, *counts)))
+    [found] = raw_maps(copy, [recipe], stages)
     copy.close()
     return found, told
 

@@ -18,7 +18,7 @@ from heatmaps_ome.export.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.evidence import evidence
 from heatmaps_ome.maps.regions import LEAST_CELLS, MOST, find_regions
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 
 SLIDE = Shape(1000, 1300)
 GRID = covering_grid(SLIDE, YX(32.0, 32.0), YX(-15.5, -15.5))
@@ -393,7 +393,7 @@ def test_400_000_cells_take_seconds(tmp_path, sigma):
 
 
 def test_regions_of_a_cropped_slide_are_placed_from_its_outer_corner(shared_data):
-    slide = OpenSlideReader(shared_data / "slides" / "mirax-cmu-bounds.mrxs")
+    slide = open_slide(shared_data / "slides" / "mirax-cmu-bounds.mrxs")
     try:
         assert slide.bounds.row > 0
         grid = covering_grid(slide.shape, YX(73.0, 73.0), YX(-36.0, -36.0), slide.mpp)

@@ -19,6 +19,7 @@ from heatmaps_ome.maps import store as values
 from heatmaps_ome.models import attention_mil
 from heatmaps_ome.ome import ngff, ome_xml
 from heatmaps_ome.run import pipeline, planning
+from heatmaps_ome.slides import opened_slide
 from heatmaps_ome.slides import openslide as openslide_reader
 
 CASES = {
@@ -104,7 +105,7 @@ def run_bounded(folder, patch, bounds=BOUNDS):
         return slide
 
     for module in (pipeline, planning):
-        patch.setattr(module, "OpenSlideReader", opened)
+        patch.setattr(module, "open_slide", opened)
     return checks.run(BOUNDED, folder, folder / "bounded.svs")
 
 
@@ -235,13 +236,13 @@ def translation_forgotten(patch):
 
 
 def downsample_floored(patch):
-    right = openslide_reader.Resampler
+    right = opened_slide.Resampler
 
     def floored(shapes, l0_pixels, read_tile):
         whole = [YX(float(int(y)), float(int(x))) for y, x in l0_pixels]
         return right(shapes, whole, read_tile)
 
-    patch.setattr(openslide_reader, "Resampler", floored)
+    patch.setattr(opened_slide, "Resampler", floored)
 
 
 def batch_norm_forgotten(patch):

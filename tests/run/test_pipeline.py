@@ -29,7 +29,7 @@ from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.slides.artefacts import KINDS, MEASURES
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opened_slide import OpenedSlide
 from heatmaps_ome.storage.digests import file_digests
 from heatmaps_ome.validate.result import validate
 
@@ -195,7 +195,7 @@ def test_other_colours_read_no_slide_and_build_no_network(world, monkeypatch):
     def unwanted(*_):
         raise AssertionError("the cache has it")
 
-    monkeypatch.setattr(OpenSlideReader, "read", unwanted)
+    monkeypatch.setattr(OpenedSlide, "read", unwanted)
     monkeypatch.setattr(MeanColourTiles, "prepare", unwanted)
     outcomes = world.run(overwrite=True, att_cmap="viridis", score_threshold=0.8, formats=formats)
     assert {o.status for o in outcomes} == {"done"}

@@ -6,7 +6,8 @@ import time
 import psutil
 import pytest
 
-from heatmaps_ome.run.stopwatch import Stopwatch
+from heatmaps_ome.run import stopwatch
+from heatmaps_ome.run.stopwatch import Stages, Stopwatch
 
 
 def test_seconds_and_bytes_of_a_stage_add_up(tmp_path):
@@ -41,3 +42,50 @@ def test_a_stage_that_fails_is_charged_too():
     with pytest.raises(ValueError, match="wrong"):
         work()
     assert stages["work"]["seconds"] >= 0.05
+
+
+class Slide:
+    """Only forgets."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def forget(self):
+        self.log.append("forgotten")
+
+
+@pytest.fixture
+def log(monkeypatch):
+    log = []
+    monkeypatch.setattr(stopwatch, "give_back", lambda: log.append("given back"))
+    return log
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_stage_counts_shows_its_steps_and_gives_its_memory_back(log, forgets):
+    spent = {}
+    stages = Stages(spent, lambda *told: log.append(told))
+    with stages("work", forget=Slide(log) if forgets else None) as progress:
+        time.sleep(0.05)
+        progress(1, 3)
+        assert log == [("work", 1, 3)]
+    assert log[1:] == (["forgotten"] if forgets else []) + ["given back"]
+    assert spent["work"]["seconds"] >= 0.05
+    assert "cpu_seconds" in spent["work"]
+
+
+def test_a_stage_beside_others_counts_seconds_alone_and_gives_its_memory_back(log):
+    spent = {}
+    with Stages(spent).beside("png", forget=Slide(log)):
+        time.sleep(0.05)
+    assert log == ["forgotten", "given back"]
+    assert list(spent["png"]) == ["seconds"]
+    assert spent["png"]["seconds"] >= 0.05
+
+
+def test_a_stage_that_fails_is_counted_and_its_error_goes_on(log):
+    spent = {}
+    with pytest.raises(ValueError, match="wrong"), Stages(spent)("work", forget=Slide(log)):
+        raise ValueError("wrong")
+    assert "seconds" in spent["work"]
+    assert log == []

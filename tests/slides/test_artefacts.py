@@ -26,7 +26,7 @@ from heatmaps_ome.slides.artefacts import (
     MEASURES,
     find_artefacts,
 )
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
 
 TARGET = 256 / 224
@@ -206,7 +206,7 @@ CLEAN = ("CMU-1-Small-Region.svs", "aperio-3levels-cmu.svs", "mirax-cmu-bounds.m
 
 
 def opened(shared_data, name, mpp=None):
-    return OpenSlideReader(shared_data / "slides" / name, mpp)
+    return open_slide(shared_data / "slides" / name, mpp)
 
 
 def shares(found, tissue):

@@ -8,7 +8,7 @@ from slide_files import speckled, write_slide
 
 from heatmaps_ome.errors import PixelSizeError, SlideError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 
 
 def lattice_of(slide, l0_pixel):
@@ -20,7 +20,7 @@ def lattice_of(slide, l0_pixel):
 
 @pytest.fixture
 def slide(tmp_path):
-    reader = OpenSlideReader(write_slide(tmp_path / "a.svs", speckled(900, 1300)))
+    reader = open_slide(write_slide(tmp_path / "a.svs", speckled(900, 1300)))
     yield reader
     reader.close()
 
@@ -52,7 +52,7 @@ def test_reading_is_the_references_resize(slide):
 def test_a_landmark_stays_at_its_place_at_every_scale(tmp_path, l0_pixel):
     rgb = np.full((1000, 1400, 3), 255, np.uint8)
     rgb[600:680, 320:400] = 0
-    slide = OpenSlideReader(write_slide(tmp_path / "a.svs", rgb))
+    slide = open_slide(write_slide(tmp_path / "a.svs", rgb))
     lattice = lattice_of(slide, l0_pixel)
     dark = 255.0 - slide.read(lattice, Window(0, 0, *lattice.shape))[..., 0]
     slide.close()
@@ -65,7 +65,7 @@ def test_a_landmark_stays_at_its_place_at_every_scale(tmp_path, l0_pixel):
 
 
 def test_tissue_at_the_border_is_not_mixed_with_what_lies_outside(tmp_path):
-    slide = OpenSlideReader(write_slide(tmp_path / "a.svs", np.full((301, 403, 3), 90, np.uint8)))
+    slide = open_slide(write_slide(tmp_path / "a.svs", np.full((301, 403, 3), 90, np.uint8)))
     for l0_pixel in (YX(2.3, 2.3), YX(1, 1), YX(7.7, 5.1)):
         lattice = Grid(Shape(400, 400), l0_pixel, YX(0, 0), slide.mpp)
         found = slide.read(lattice, Window(0, 0, 400, 400))
@@ -85,15 +85,15 @@ def test_outside_the_slide_is_white(slide):
 def test_a_slide_without_a_pixel_size_is_refused_in_one_sentence(tmp_path):
     path = write_slide(tmp_path / "a.tiff", speckled(300, 300), mpp=None)
     with pytest.raises(PixelSizeError, match=r"^a\.tiff says nothing of its pixel size; .*--mpp$"):
-        OpenSlideReader(path)
-    slide = OpenSlideReader(path, 0.25)
+        open_slide(path)
+    slide = open_slide(path, 0.25)
     assert slide.mpp == (0.25, 0.25)
     assert slide.mpp_source == "--mpp"
     slide.close()
 
 
 def test_the_slides_own_pixel_size_goes_before_the_users(tmp_path):
-    slide = OpenSlideReader(write_slide(tmp_path / "a.svs", speckled(300, 300)), 0.25)
+    slide = open_slide(write_slide(tmp_path / "a.svs", speckled(300, 300)), 0.25)
     assert slide.mpp == (0.5, 0.5)
     slide.close()
 
@@ -101,7 +101,7 @@ def test_the_slides_own_pixel_size_goes_before_the_users(tmp_path):
 def test_an_absurd_pixel_size_is_refused_with_the_value(tmp_path):
     path = write_slide(tmp_path / "a.svs", speckled(300, 300), mpp=250.0)
     with pytest.raises(PixelSizeError, match="250"):
-        OpenSlideReader(path)
+        open_slide(path)
 
 
 @pytest.mark.parametrize("content", [b"no slide at all", b"", b"II*\0\x08\0\0\0\0\0"])
@@ -109,12 +109,12 @@ def test_what_is_no_slide_is_refused(tmp_path, content):
     path = tmp_path / "a.svs"
     path.write_bytes(content)
     with pytest.raises(SlideError, match=r"a\.svs (is in no format|cannot be opened)"):
-        OpenSlideReader(path)
+        open_slide(path)
 
 
 def test_a_missing_slide_is_named(tmp_path):
     with pytest.raises(SlideError, match="there is no such slide"):
-        OpenSlideReader(tmp_path / "missing.svs")
+        open_slide(tmp_path / "missing.svs")
 
 
 def test_the_fingerprint_is_of_the_content_not_the_name(tmp_path):
@@ -125,14 +125,14 @@ def test_the_fingerprint_is_of_the_content_not_the_name(tmp_path):
         shutil.copy(first, tmp_path / "b.svs"),
         write_slide(tmp_path / "c.svs", speckled(300, 300, seed=1)),
     ):
-        slide = OpenSlideReader(path)
+        slide = open_slide(path)
         prints.append(slide.fingerprint())
         slide.close()
     assert prints[0] == prints[1] != prints[2]
 
 
 def test_transparent_pixels_are_white_on_the_real_mirax(shared_data):
-    slide = OpenSlideReader(shared_data / "slides" / "mirax-cmu-bounds.mrxs")
+    slide = open_slide(shared_data / "slides" / "mirax-cmu-bounds.mrxs")
     assert slide.bounds == (368, 736, 2592, 2224)
     lattice = lattice_of(slide, YX(1, 1))
     corner = slide.read(lattice, Window(0, 0, 300, 600))
@@ -142,7 +142,7 @@ def test_transparent_pixels_are_white_on_the_real_mirax(shared_data):
 
 def test_a_coarse_level_agrees_with_level_0_on_the_real_aperio(shared_data):
     path = shared_data / "slides" / "aperio-3levels-cmu.svs"
-    slide = OpenSlideReader(path)
+    slide = open_slide(path)
     lattice = lattice_of(slide, YX(5, 5))
     found = slide.read(lattice, Window(0, 0, *lattice.shape)).astype(float)
     raw = openslide.OpenSlide(path)
@@ -155,7 +155,7 @@ def test_a_coarse_level_agrees_with_level_0_on_the_real_aperio(shared_data):
 
 
 def test_a_damaged_tile_is_placed_and_the_slide_still_reads_elsewhere(shared_data):
-    slide = OpenSlideReader(shared_data / "broken" / "broken-3badtiles-cmu.svs")
+    slide = open_slide(shared_data / "broken" / "broken-3badtiles-cmu.svs")
     lattice = lattice_of(slide, YX(1, 1))
     results, said = {}, set()
     for row in range(0, lattice.shape.rows - 240, 240):
@@ -176,7 +176,7 @@ def test_a_damaged_tile_is_placed_and_the_slide_still_reads_elsewhere(shared_dat
 def test_an_unreadable_slide_is_a_slide_error(shared_data):
     path = shared_data / "broken" / "openslide-python-unreadable.svs"
     try:
-        slide = OpenSlideReader(path, 0.5)
+        slide = open_slide(path, 0.5)
     except SlideError:
         return
     with pytest.raises(SlideError, match="cannot be read"):

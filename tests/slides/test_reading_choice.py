@@ -16,7 +16,7 @@ from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.progress import silent
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 
 MPP = 256 / 224
 
@@ -25,7 +25,7 @@ def read_both(path, mpp=None):
     """Return {"level": …, "level0": …} of (level, pixels of the whole slide)."""
     found = {}
     for read_from in ("level", "level0"):
-        slide = OpenSlideReader(path, mpp, read_from)
+        slide = open_slide(path, mpp, read_from)
         lattice = network_pixels(slide.shape, slide.mpp, MPP)
         pixels = slide.read(lattice, Window(0, 0, *lattice.shape)).astype(int)
         found[read_from] = slide.level_for(lattice.l0_cell), pixels
@@ -67,7 +67,7 @@ def test_features_of_each_way_are_cached_apart(tmp_path):
     how = Extraction(target_mpp=MPP, block_px=1024, threads=1, cache=tmp_path / "cache")
     folders = set()
     for read_from in ("level", "level0", "level"):
-        slide = OpenSlideReader(path, read_from=read_from)
+        slide = open_slide(path, read_from=read_from)
         tissue = np.ones(feature_grid(slide, MeanColourTiles(), MPP).shape, bool)
         store = extract(slide, MeanColourTiles(), tissue, how, lambda done, total: None)
         folders.add(store.folder)

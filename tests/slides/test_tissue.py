@@ -3,7 +3,7 @@ import pytest
 from fakes import FakeSlide
 
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import TissueCells, brightness, tissue_cells
 
 MPP = YX(0.5, 0.5)
@@ -62,7 +62,7 @@ def test_a_slide_smaller_than_a_cell_has_one():
 
 
 def test_what_is_transparent_is_no_tissue_on_the_real_mirax(shared_data):
-    slide = OpenSlideReader(shared_data / "slides" / "mirax-cmu-bounds.mrxs")
+    slide = open_slide(shared_data / "slides" / "mirax-cmu-bounds.mrxs")
     scale = 256 / 224 / slide.mpp.y
     cell = YX(32 * scale, 32 * scale)
     shape = Shape(int(slide.shape.rows / cell.y), int(slide.shape.cols / cell.x))

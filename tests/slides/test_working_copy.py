@@ -16,7 +16,7 @@ from heatmaps_ome.errors import OutputError, SlideError
 from heatmaps_ome.export.ome_zarr import OmeZarrExporter
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels, raster_pixels
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy
 
 MPP = 256 / 224
@@ -42,7 +42,7 @@ def both(tmp_path_factory):
     """Return a slide and the copy of it."""
     path = tmp_path_factory.mktemp("slide") / "a.svs"
     write_slide(path, speckled(2803, 3077))
-    slide, copy = OpenSlideReader(path), copied(OpenSlideReader(path), path.parent / "cache")
+    slide, copy = open_slide(path), copied(open_slide(path), path.parent / "cache")
     yield slide, copy
     slide.close()
     copy.close()

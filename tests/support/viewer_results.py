@@ -1,6 +1,5 @@
 """A slide's folder as `create` leaves it, of random maps on a made-up slide, for viewers' tests."""
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,9 @@ from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.maps.store import write_values
-from heatmaps_ome.run.delivery import Look, slide_result, write_formats
+from heatmaps_ome.run.delivery import slide_result, write_formats
+from heatmaps_ome.run.settings import Look
+from heatmaps_ome.run.stopwatch import Stages
 
 CLASSES = ("MSIH", "nonMSIH")
 
@@ -51,6 +52,6 @@ def write_results(
     settings = settings or Settings()
     write_values(heatmaps, folder, {}, settings.ngff)
     exporters = dict(zip(formats, load_exporters(formats, settings), strict=True))
-    write_formats(result, exporters, folder, lambda _: nullcontext(), lambda *_: None)
+    write_formats(result, exporters, folder, Stages({}))
     (folder / "provenance.json").write_text("{}")
     return folder, result

@@ -22,9 +22,11 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values
-from heatmaps_ome.run.delivery import Look, slide_result, write_formats
+from heatmaps_ome.run.delivery import slide_result, write_formats
+from heatmaps_ome.run.settings import Look
+from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.artefacts import KINDS
-from heatmaps_ome.slides.openslide import OpenSlideReader
+from heatmaps_ome.slides.opening import open_slide
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +84,7 @@ def test_marked_cells_lie_on_the_landmarks_of_the_slide(chromium, fiducials, zoo
 
 def brightness_results(path, out, mpp=None):
     """Write results whose map is the slide's own brightness, cell by cell, read by OpenSlide."""
-    slide = OpenSlideReader(path, mpp)
+    slide = open_slide(path, mpp)
     l0_cell = YX(8.0, 8.0)
     shape = Shape(*(int(side // 8) for side in slide.shape))
     grid = Grid(shape, l0_cell, YX(0.0, 0.0), slide.mpp)
@@ -108,9 +110,8 @@ def brightness_results(path, out, mpp=None):
     folder.mkdir(parents=True)
     write_values(heatmaps, folder, {})
     exporters = {"ome-zarr": OmeZarrExporter(Settings(flattened=False))}
-    from contextlib import nullcontext
 
-    write_formats(result, exporters, folder, lambda _: nullcontext(), lambda *_: None)
+    write_formats(result, exporters, folder, Stages({}))
     (folder / "provenance.json").write_text("{}")
     slide.close()
     return folder, bright, grid

@@ -17,9 +17,8 @@ from heatmaps_ome.viewers.server.links import PERMISSION, Linker
 from heatmaps_ome.viewers.server.served import Served, served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from heatmaps_ome.options import ViewOptions
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 USUAL_PORT = 8765
 _MOST_CONNECTIONS = 4096
@@ -58,13 +57,31 @@ class Address:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
 
-def view(options: ViewOptions, say: Callable[[str], object]) -> None:
+def view(
+    path: Path,
+    say: Callable[[str], object],
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    allow_origin: Sequence[str] = (),
+    browser: bool = True,
+) -> None:
     """Serve results until the user stops it.
 
     Parameters
     ----------
+    path : Path
+        Folder of a run, or of one slide's results in it.
     say : callable
         Told, in lines for people, where the page is, once it can be opened.
+    host : str
+        Address to listen on.
+    port : int or None
+        None: the usual one, or any if that is taken.
+    allow_origin : sequence of str
+        Web pages that may read the files, beside those of this machine and the viewers linked.
+    browser : bool
+        Whether the page is opened in the browser.
 
     Raises
     ------
@@ -75,18 +92,18 @@ def view(options: ViewOptions, say: Callable[[str], object]) -> None:
     """
     import uvicorn
 
-    results = served(options.path)
-    listening = _listen(options.host, options.port)
-    address = Address(options.host, listening.getsockname()[1])
+    results = served(path)
+    listening = _listen(host, port)
+    address = Address(host, listening.getsockname()[1])
     hosts = LOOPBACK if address.is_loopback else ("*",)
-    app = application(results, viewer_files() / "page" / "dist", hosts, options.allow_origin)
+    app = application(results, viewer_files() / "page" / "dist", hosts, allow_origin)
     _allow_many_files()
     config = uvicorn.Config(
         app, http="h11", ws="none", lifespan="off", log_level="error", access_log=False,
         server_header=False, limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=2,
     )  # fmt: skip
     say(greeting(results, address))
-    if not options.no_browser:
+    if browser:
         _open_browser(address.url)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,81 @@
+"""What a result was made from: options, versions and extractor, without private paths."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import heatmaps_ome
+
+if TYPE_CHECKING:
+    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.options import CreateOptions
+
+_PACKAGES = (
+    "torch", "numpy", "zarr", "ome-zarr", "pyvips", "openslide-python", "openslide-bin",
+    "matplotlib", "pillow", "scipy", "shapely", "contourpy",
+)  # fmt: skip
+
+
+def effective_options(options: CreateOptions) -> dict[str, Any]:
+    """Return the options that change a result, as plain JSON values."""
+    return {
+        each.name: _plain(getattr(options, each.name))
+        for each in fields(options)
+        if each.metadata["effect"] != "none"
+    }
+
+
+def undrawn_options(options: CreateOptions) -> dict[str, Any]:
+    """Return the options that change files beyond the single maps, regions and tiles in them."""
+    return {
+        each.name: _plain(getattr(options, each.name))
+        for each in fields(options)
+        if each.metadata["effect"] == "values"
+    }
+
+
+def all_options(options: CreateOptions) -> dict[str, Any]:
+    """Return all options but the slides; of files only the name, as a path may name a patient."""
+    return {
+        each.name: _plain(getattr(options, each.name))
+        for each in fields(options)
+        if each.name not in ("slides", "covariate")
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return an option's value as JSON has it."""
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, tuple) and any(isinstance(each, Path) for each in value):
+        names = [each.name for each in value]
+        return names[0] if len(names) == 1 else names
+    return list(value) if isinstance(value, tuple) else value
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of this package and of all that its results depend on."""
+    found = {"heatmaps-ome": heatmaps_ome.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def extractor_record(extractor: Extractor) -> dict[str, Any]:
+    """Return what identifies the extractor and places its cells."""
+    return {
+        "name": extractor.name,
+        "digest": extractor.digest,
+        "weights_sha256": extractor.weights_digest,
+        "precision": extractor.precision,
+        "channels": extractor.channels,
+        "stride_px": extractor.stride_px,
+        "centre_px": extractor.centre_px,
+    }

@@ -1,0 +1,323 @@
+"""What each stage of a run is asked for; the one place that reads the options of ``create``.
+
+A new option is its field in `CreateOptions`, with its effect, and its use here or in the stage that
+it parametrises.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome.display.rendering import Style
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
+from heatmaps_ome.maps.regions import SHARE
+from heatmaps_ome.run.provenance import all_options, effective_options, undrawn_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.slides.reader import ReadFrom
+
+
+@dataclass(frozen=True)
+class SlideList:
+    """The slides asked for.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        Those of the command line.
+    from_file : Path or None
+        A list of more.
+    """
+
+    paths: tuple[Path, ...]
+    from_file: Path | None
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The MIL models, and how they are read.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        Files, or patterns for them.
+    covariates : mapping of name → value
+        Tabular inputs.
+    allow_pickle : bool
+        Whether fastai may load what the safe reader refuses, which runs code from the file.
+    """
+
+    paths: tuple[Path, ...]
+    covariates: Mapping[str, str]
+    allow_pickle: bool
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The extractor, and where and how it computes.
+
+    Attributes
+    ----------
+    device : str
+        torch's name, or "auto".
+    """
+
+    name: str
+    weights: Path | None
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Making:
+    """How raw maps are made, whatever extractor and model make them.
+
+    Attributes
+    ----------
+    target_mpp : float
+        µm per network pixel.
+    fallback_mpp : float or None
+        µm per level-0 pixel of slides that do not state it.
+    read_from : "level" or "level0"
+        Which of a slide's levels are read.
+    mask_threshold : float
+        Brightness in 0..255 from which a cell is background.
+    consistency_tiles : int
+        Plain tiles at most to compare the dense grid with; 0: none.
+    """
+
+    target_mpp: float
+    fallback_mpp: float | None
+    read_from: ReadFrom
+    pooling: Pooling
+    mask_threshold: float
+    consistency_tiles: int
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run may take; changes no value.
+
+    Attributes
+    ----------
+    block_px : int or None
+        Longest side of the network's blocks in network pixels; None: as memory allows.
+    max_memory : float or None
+        GiB at most.
+    threads : int
+        Threads that read the slide.
+    cache : Path
+        Folder to keep what was read and computed in.
+    """
+
+    block_px: int | None
+    max_memory: float | None
+    threads: int
+    cache: Path
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a slide's maps are shown.
+
+    Attributes
+    ----------
+    style : Style
+        Colours and opacities.
+    classes : tuple of str
+        The classes to draw.
+    true_class : str
+        The one drawn hot.
+    image_mpp : float
+        µm per pixel of the slide image that goes with the maps; never finer than the slide.
+    region_hot, region_cold : float, in [0, 1]
+        Shares of the evidence for the true class, and against it, that regions are to carry.
+    top_tiles : int
+        Tiles to show for the true class, and as many against it.
+    """
+
+    style: Style
+    classes: tuple[str, ...]
+    true_class: str
+    image_mpp: float
+    region_hot: float = SHARE
+    region_cold: float = SHARE
+    top_tiles: int = 0
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How maps are scaled and shown.
+
+    Attributes
+    ----------
+    look : Look
+        Without classes, which are the models' (see `Plan.look`).
+    classes : tuple of str or None
+        The classes asked for; None: all that the models have.
+    quantiles : Quantiles
+        Of a scaling that is fitted to the slides.
+    scaling : Path or None
+        File of one to use instead.
+    """
+
+    look: Look
+    classes: tuple[str, ...] | None
+    quantiles: Quantiles
+    scaling: Path | None
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is written, and where.
+
+    Attributes
+    ----------
+    folder : Path
+    overwrite : bool
+        Whether results of other options are replaced.
+    formats : tuple of str
+        Each once.
+    files : Settings
+        How files are written.
+    """
+
+    folder: Path
+    overwrite: bool
+    formats: tuple[str, ...]
+    files: Settings
+
+
+@dataclass(frozen=True)
+class OptionRecords:
+    """The options as records hold them, by name and as plain JSON values.
+
+    Attributes
+    ----------
+    effective : dict
+        Those that change a result.
+    undrawn : dict
+        Those that change files beyond the single maps, regions and tiles in them.
+    every : dict
+        All but the slides and covariates.
+    """
+
+    effective: dict[str, Any]
+    undrawn: dict[str, Any]
+    every: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All that a run is asked for, by the stage that needs it."""
+
+    slides: SlideList
+    models: ModelFiles
+    encoder: Encoder
+    making: Making
+    resources: Resources
+    drawing: Drawing
+    output: Output
+    records: OptionRecords
+
+
+def settings_of(options: CreateOptions) -> RunSettings:
+    """Return what the options ask of each stage."""
+    resources = _resources(options)
+    return RunSettings(
+        slides=SlideList(options.slides, options.from_file),
+        models=ModelFiles(options.model_paths, dict(options.covariate), options.allow_pickle),
+        encoder=Encoder(
+            name=options.extractor,
+            weights=options.extractor_weights,
+            device="cpu" if options.force_cpu else options.device,
+            precision=options.precision,
+        ),
+        making=Making(
+            target_mpp=options.target_mpp,
+            fallback_mpp=options.mpp,
+            read_from=options.read_from,
+            pooling=_pooling(options),
+            mask_threshold=options.mask_threshold,
+            consistency_tiles=options.consistency_tiles,
+        ),
+        resources=resources,
+        drawing=_drawing(options),
+        output=_output(options, resources),
+        records=OptionRecords(
+            effective_options(options), undrawn_options(options), all_options(options)
+        ),
+    )
+
+
+def _pooling(options: CreateOptions) -> Pooling:
+    if options.no_pool or options.blur_kernel_size == 0:
+        return Pooling("none", 1)
+    if options.blur_kernel_size is not None:
+        return Pooling("gaussian", options.blur_kernel_size)
+    return Pooling("mean", TILE_CELLS)
+
+
+def _resources(options: CreateOptions) -> Resources:
+    """Return what a run may take.
+
+    torch computes with threads of its own, one per physical core. The two do not fight: readers
+    sleep once they are a block or so each ahead, so the slower of the two stages has the cores.
+    """
+    threads = options.threads
+    cache = options.cache_dir
+    return Resources(
+        block_px=options.block_size,
+        max_memory=options.max_memory,
+        threads=max(1, min(4, os.cpu_count() or 1)) if threads is None else threads,
+        cache=options.output_path / ".cache" if cache is None else cache,
+    )
+
+
+def _drawing(options: CreateOptions) -> Drawing:
+    look = Look(
+        style=Style(
+            attention_map=options.att_cmap,
+            score_map=options.score_cmap,
+            contribution_map=options.contribution_cmap,
+            attention_alpha=options.att_alpha,
+            score_alpha=options.score_alpha,
+            like_reference=options.compat == "reference",
+            leave_one_out=options.leave_one_out,
+        ),
+        classes=(),
+        true_class=options.true_class,
+        image_mpp=options.target_mpp if options.image_mpp is None else options.image_mpp,
+        region_hot=options.region_hot,
+        region_cold=options.region_cold,
+        top_tiles=options.top_tiles,
+    )
+    quantiles = Quantiles(
+        options.att_lower_threshold, options.att_upper_threshold, options.score_threshold
+    )
+    return Drawing(look, options.classes, quantiles, options.scaling)
+
+
+def _output(options: CreateOptions, resources: Resources) -> Output:
+    return Output(
+        folder=options.output_path,
+        overwrite=options.overwrite,
+        formats=tuple(dict.fromkeys(options.formats)),
+        files=Settings(
+            threads=resources.threads,
+            chain=not options.no_chain,
+            ngff=options.ngff,
+            flattened=not options.no_flattened,
+            flat_mpp=options.flat_mpp,
+            overlay_px=options.overlay_px,
+            cache=resources.cache,
+        ),
+    )

@@ -1,0 +1,111 @@
+"""open_slide: which reader opens a file, and what a new kind of slide needs."""
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from slide_files import speckled, write_slide
+
+from heatmaps_ome.errors import PixelSizeError, SlideError
+from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
+from heatmaps_ome.slides import opening
+from heatmaps_ome.slides.opening import open_slide
+from heatmaps_ome.slides.slide_file import SlideFacts
+
+
+class ArrayFile:
+    """A slide of one level in a .npy file, as CONTRIBUTING's recipe has it."""
+
+    opened: list[Path] = []  # noqa: RUF012
+    closed = 0
+    mpp: YX | None = YX(0.5, 0.5)
+
+    def __init__(self, path):
+        self._path = path
+        try:
+            self._pixels = np.load(path, mmap_mode="r")
+        except ValueError as error:
+            raise SlideError(f"{path} cannot be opened as a slide ({error})") from error
+        shape = Shape(*self._pixels.shape[:2])
+        self.facts = SlideFacts("array", (shape,), Window(0, 0, *shape), self.mpp, " (an array)")
+        self.opened.append(path)
+
+    @staticmethod
+    def can_read(path):
+        return path.suffix == ".npy"
+
+    def files(self):
+        return [self._path]
+
+    def read_tile(self, level, tile):
+        return np.asarray(self._pixels[tile.slices])
+
+    def close(self):
+        type(self).closed += 1
+
+
+@pytest.fixture
+def arrays(monkeypatch):
+    module = types.ModuleType("array_slides")
+    module.ArrayFile = type("ArrayFile", (ArrayFile,), {"opened": [], "closed": 0})
+    monkeypatch.setitem(sys.modules, "array_slides", module)
+    monkeypatch.setitem(opening.REGISTRY, "arrays", "array_slides:ArrayFile")
+    return module.ArrayFile
+
+
+def test_a_reader_is_a_module_and_a_row(arrays, tmp_path):
+    rgb = speckled(603, 877)
+    np.save(tmp_path / "a.npy", rgb)
+    slide = open_slide(tmp_path / "a.npy")
+    assert (slide.format, slide.shape, slide.mpp_source) == ("array", rgb.shape[:2], "slide")
+    lattice = Grid(slide.shape, YX(1, 1), YX(0, 0), slide.mpp)
+    assert np.array_equal(slide.read(lattice, Window(0, 0, *slide.shape)), rgb)
+    slide.close()
+    assert arrays.closed == 1
+
+
+def test_every_reader_gives_the_same_pixels_of_the_same_level(arrays, tmp_path):
+    rgb = speckled(603, 877)
+    np.save(tmp_path / "a.npy", rgb)
+    write_slide(tmp_path / "a.svs", rgb)
+    found = []
+    for name in ("a.npy", "a.svs"):
+        slide = open_slide(tmp_path / name, read_from="level0")
+        lattice = network_pixels(slide.shape, slide.mpp, 256 / 224)
+        found.append(slide.read(lattice, Window(0, 0, *lattice.shape)))
+        slide.close()
+    assert np.array_equal(*found)
+
+
+def test_readers_that_cannot_read_a_file_are_not_opened(arrays, tmp_path):
+    slide = open_slide(write_slide(tmp_path / "a.svs", speckled(300, 300)))
+    assert slide.format == "aperio"
+    slide.close()
+    assert arrays.opened == []
+
+
+def test_a_missing_pixel_size_is_refused_for_every_reader_and_the_file_closed(arrays, tmp_path):
+    np.save(tmp_path / "a.npy", speckled(300, 300))
+    arrays.mpp = None
+    with pytest.raises(PixelSizeError, match=r"^a\.npy says nothing .* \(an array\); give it"):
+        open_slide(tmp_path / "a.npy")
+    assert arrays.closed == 1
+    slide = open_slide(tmp_path / "a.npy", 0.25)
+    assert (slide.mpp, slide.mpp_source) == (YX(0.25, 0.25), "--mpp")
+    slide.close()
+
+
+def test_a_damaged_file_is_its_readers_to_refuse(arrays, tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"no array")
+    with pytest.raises(SlideError, match=r"a\.npy cannot be opened as a slide"):
+        open_slide(tmp_path / "a.npy")
+
+
+def test_a_file_of_no_format_names_the_readers(arrays, tmp_path):
+    (tmp_path / "a.txt").write_text("no slide")
+    with pytest.raises(
+        SlideError, match=r"a\.txt is in no format that OpenSlide or arrays knows; give"
+    ):
+        open_slide(tmp_path / "a.txt")

@@ -1,0 +1,103 @@
+"""Keys of the cache: what a user has in one must be found again by every later version."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from heatmaps_ome.export import tiles
+from heatmaps_ome.features.dense import Extraction, encoded
+from heatmaps_ome.features.pooling import Pooling
+from heatmaps_ome.geometry import YX
+from heatmaps_ome.maps.raw_maps import Recipe
+from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
+from heatmaps_ome.slides.reader import source_of
+from heatmaps_ome.storage import cache
+from heatmaps_ome.storage.cache import FeaturesKey, PixelsKey, TilesKey, folder_of
+
+FINGERPRINT = "0f" * 32
+SLIDE = SimpleNamespace(
+    fingerprint=lambda: FINGERPRINT, mpp=YX(0.499, 0.5), read_from="level", name="a b"
+)
+PIXELS = SimpleNamespace(l0_cell=YX(2.29, 2.2857142857142856))
+EXTRACTOR = SimpleNamespace(digest="e" * 64)
+
+
+@pytest.fixture(autouse=True)
+def first_version(monkeypatch):
+    monkeypatch.setattr(cache, "__version__", "0.1.0")
+
+
+def recipe(**changes):
+    made = {
+        "extractor": EXTRACTOR, "model": SimpleNamespace(digest="d" * 64),
+        "pooling": Pooling("mean", 7), "extraction": Extraction(256 / 224, 1280, 4, Path("cache")),
+        "mask_threshold": 224, "fallback_mpp": None, "read_from": "level", "overlaps": False,
+        "consistency_tiles": 64, **changes,
+    }  # fmt: skip
+    return Recipe(**made)
+
+
+def result(**changes):
+    tile = PickedTile(
+        "top", 1, L0Window(10.5, 20.25, 448.0, 448.0), YX(117.0, 122.0), 0.75, 1.5, 0.125
+    )
+    heatmaps = SimpleNamespace(contributions=np.zeros(1))
+    return SimpleNamespace(
+        **{"slide": SLIDE, "true_class": "MSIH", "heatmaps": heatmaps, "tiles": (tile,), **changes}
+    )
+
+
+def seen():
+    return encoded(SLIDE, EXTRACTOR, PIXELS)
+
+
+# The folders that version 0.1.0 made before the keys came together in one module.
+KEYS = {
+    "pixels/4eb16eaf3f125275454899a686f45732": lambda: PixelsKey(source_of(SLIDE), PIXELS.l0_cell),
+    "features/9fcc1bdea19a731378c26cb5ff1ae8bf": lambda: FeaturesKey(seen(), 40),
+    "tiles/76d30d634a7fb35837c68488464326d8": lambda: TilesKey(seen(), 7, ((0, 7), (14, 21))),
+    "pictures/d2d550f3d493cde7517bb5957cd6b1f3": lambda: tiles._key(result()),
+}
+
+
+@pytest.mark.parametrize("folder", KEYS)
+def test_keys_are_those_of_the_first_version(folder):
+    assert folder_of(Path("cache"), KEYS[folder]()) == Path("cache") / folder
+
+
+def test_the_key_of_maps_is_that_of_the_first_version():
+    assert recipe().kept_in(FINGERPRINT) == Path("cache/maps/be4f4e88c2c4d9555be9b7d111bb4b92")
+
+
+def test_another_version_makes_maps_and_pictures_anew_but_no_features(monkeypatch):
+    def folders():
+        cached = {folder_of(Path(), key()).parent.name: folder_of(Path(), key()) for key in
+                  KEYS.values()}  # fmt: skip
+        return {**cached, "maps": recipe().kept_in(FINGERPRINT)}
+
+    before = folders()
+    monkeypatch.setattr(cache, "__version__", "0.2.0")
+    after = folders()
+    assert {kind for kind in before if before[kind] != after[kind]} == {"maps", "pictures"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pooling": Pooling("none", 1)}, {"mask_threshold": 200}, {"fallback_mpp": 0.5},
+        {"read_from": "level0"}, {"consistency_tiles": 0},
+        {"extractor": SimpleNamespace(digest="f" * 64)},
+        {"model": SimpleNamespace(digest="f" * 64)},
+        {"extraction": Extraction(0.5, 1280, 4, Path("cache"))},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)  # fmt: skip
+def test_whatever_changes_maps_changes_their_key(changes):
+    assert recipe(**changes).kept_in(FINGERPRINT) != recipe().kept_in(FINGERPRINT)
+
+
+def test_block_size_and_threads_change_no_key_of_maps():
+    other = recipe(extraction=Extraction(256 / 224, 512, 1, Path("cache")))
+    assert other.kept_in(FINGERPRINT) == recipe().kept_in(FINGERPRINT)
