@@ -17,23 +17,19 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.display.display_map import pictured
 from heatmaps_ome.display.patchwork import drawn
 from heatmaps_ome.display.rasterise import coloured_cells, lazy_raster
-from heatmaps_ome.export.bigtiff import Level, write_pyramid
-from heatmaps_ome.export.overlay_tiles import TileEncoder
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import anchored_pixels
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.ome.tiff_chain import chain_sub_ifds
-from heatmaps_ome.ome.tiff_pyramid import TILE, padded_shape, save_pyramid
+from heatmaps_ome.ome.tiff_pyramid import padded_shape, save_pyramid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from heatmaps_ome.display.display_map import DisplayMap
-    from heatmaps_ome.display.patchwork import Patchwork
     from heatmaps_ome.export.protocol import SlideResult
-    from heatmaps_ome.geometry import Grid, Shape
+    from heatmaps_ome.geometry import Grid
 
 _PIXELS_PER_CELL = 8
 _FEW_PIXELS = 32
@@ -92,7 +88,11 @@ class TiffExporter:
         )
         text = ome_xml(facts, planes=True)
         if min(shown.grid.l0_cell.over(lattice.l0_cell)) > _FEW_PIXELS:
-            _write_finely(shown, lattice, shape, path, text)
+            # Here, as importing tifffile takes a sixth of a second.
+            from heatmaps_ome.export.overlay_tiff import write_picture
+
+            picture = drawn(coloured_cells(shown), shown.grid, lattice, shape)
+            write_picture(picture, path, text, lattice.um_cell)
         else:
             image = lazy_raster(coloured_cells(shown), shown.grid, lattice, shape, 0)
             coloured = image.copy(interpretation="srgb")
@@ -114,19 +114,3 @@ def overlay_lattice(result: SlideResult, l0_pixel: int | None) -> Grid:
     slide, cell = result.slide, min(result.heatmaps.grid.l0_cell)
     wanted = cell / _PIXELS_PER_CELL if l0_pixel is None else min(l0_pixel, cell)
     return anchored_pixels(slide.shape, slide.mpp, max(1, math.floor(wanted)))
-
-
-def _write_finely(shown: DisplayMap, lattice: Grid, shape: Shape, path: Path, text: str) -> None:
-    """Write an overlay whose rows of pixels are mostly the same, none of them more than once."""
-    encoder = TileEncoder(TILE)
-    levels = _levels(drawn(coloured_cells(shown), shown.grid, lattice, shape), encoder)
-    write_pyramid(path, levels, TILE, encoder.blank, text, lattice.um_cell)
-
-
-def _levels(finest: Patchwork, encoder: TileEncoder) -> Iterator[Level]:
-    """Yield a pyramid down to a single tile."""
-    picture = finest
-    yield Level(picture.shape, encoder.tiles(picture))
-    while max(picture.shape) > TILE:
-        picture = picture.halved()
-        yield Level(picture.shape, encoder.tiles(picture))

@@ -18,11 +18,17 @@ SHAPE, MPP = Shape(5003, 4201), YX(0.25, 0.5)
 GRID = Grid(Shape(70, 58), YX(73.1, 73.1), YX(-35.4, -35.4), MPP)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["chained", "strict"])
+WAYS = {
+    "chained": Settings(),
+    "strict": Settings(chain=False),
+    "fine": Settings(overlay_px=2),
+}
+
+
+@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
 def results(request, tmp_path_factory):
-    settings = Settings(chain=request.param)
     out = tmp_path_factory.mktemp("bioformats")
-    return write_results(out, SHAPE, MPP, GRID, formats=("ome-tiff",), settings=settings)
+    return write_results(out, SHAPE, MPP, GRID, formats=("ome-tiff",), settings=request.param)
 
 
 def facts_of(file):

@@ -1,5 +1,8 @@
 """Overlays of any size equal the cells drawn pixel by pixel, and cost what the cells do."""
 
+import hashlib
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from itertools import pairwise
@@ -13,13 +16,12 @@ from fakes import FakeSlide, covering_grid, display_map, noise_rgb, slide_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heatmaps_ome.display.patchwork import drawn
+from heatmaps_ome.display.patchwork import Patchwork, drawn
 from heatmaps_ome.display.rasterise import coloured_cells
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.export import tiff
-from heatmaps_ome.export.overlay_tiles import TileEncoder
+from heatmaps_ome.export.overlay_tiff import write_picture
 from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.repeated_rows import RowCompressor
 from heatmaps_ome.export.tiff import TiffExporter, overlay_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, anchored_pixels, sample
 from heatmaps_ome.ome.tiff_pyramid import TILE, padded_shape
@@ -102,33 +104,81 @@ def test_halving_a_cell_larger_than_a_pixel_makes_few_patches():
         assert cols <= 2 * 7 + 3
 
 
+def pages_of(file):
+    """Return the pages of all levels of a TIFF, finest first."""
+    finest = file.pages.first
+    return [finest, *(page.aspage() for page in finest.pages or ())]
+
+
+def tiles_of(page):
+    """Return where a level's tiles stand in the file: pairs of offset and size."""
+    return list(zip(page.dataoffsets, page.databytecounts, strict=True))
+
+
 @settings(max_examples=40, deadline=None)
 @given(cases())
-def test_tiles_hold_the_pixels(case):
+def test_tiles_hold_the_pixels(tmp_path_factory, case):
+    path = tmp_path_factory.mktemp("tiles") / "a.ome.tiff"
     picture = drawn(*case)
-    pixels = whole(picture)
-    rows, cols = (-(-n // TILE) for n in picture.shape)
-    encoder = TileEncoder(TILE)
-    tiles = list(encoder.tiles(picture))
-    assert len(tiles) == rows * cols
-    for index, tile in enumerate(tiles):
-        row, col = (TILE * n for n in divmod(index, cols))
-        expected = pixels[row : row + TILE, col : col + TILE]
-        assert (tile is None) == (not expected.any())
-        data = zlib.decompress(encoder.blank if tile is None else tile)
-        found = np.frombuffer(data, np.uint8).reshape(TILE, TILE, 4)
-        np.testing.assert_array_equal(found[: len(expected), : expected.shape[1]], expected)
+    write_picture(picture, path, "", MPP)
+    data = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        pages = pages_of(file)
+        empty = set()
+        for page in pages:
+            pixels = whole(picture)
+            rows, cols = (-(-n // TILE) for n in picture.shape)
+            assert len(tiles_of(page)) == rows * cols
+            for index, (offset, size) in enumerate(tiles_of(page)):
+                row, col = (TILE * n for n in divmod(index, cols))
+                expected = pixels[row : row + TILE, col : col + TILE]
+                unpacked = zlib.decompress(data[offset : offset + size])
+                found = np.frombuffer(unpacked, np.uint8).reshape(TILE, TILE, 4)
+                np.testing.assert_array_equal(found[: len(expected), : expected.shape[1]], expected)
+                if not expected.any():
+                    empty.add(offset)
+                else:
+                    assert found.any()
+            assert max(picture.shape) > TILE or page is pages[-1]
+            if page is not pages[-1]:
+                picture = picture.halved()
+    assert len(empty) <= 1, "empty tiles share one place"
 
 
-@pytest.mark.parametrize("size", [1024, 2048, 8192])
-def test_rows_repeated_any_number_of_times_are_what_zlib_unpacks(size):
-    rng = np.random.default_rng(0)
-    rows = RowCompressor(size)
-    bright = bytes([255]) * size
-    for times in [*range(1, 20), *range(200, 260)]:
-        noise = rng.bytes(size)
-        joined = rows.joined([(rows.compressed(noise), times), (rows.compressed(bright), times)])
-        assert zlib.decompress(joined) == noise * times + bright * times
+def test_rows_repeated_any_number_of_times_are_read_back(tmp_path):
+    times = np.repeat([*range(1, 20), *range(200, 260)], 2)
+    patches = np.random.default_rng(0).integers(0, 256, (len(times), 2 * TILE, 4), np.uint8)
+    patches[1::2] = 255
+    rows = np.repeat(np.arange(len(times)), times)
+    rows = np.pad(rows, (0, -len(rows) % 128), mode="edge")
+    picture = Patchwork(patches, rows, np.arange(2 * TILE))
+    write_picture(picture, tmp_path / "a.ome.tiff", "", MPP)
+    with tifffile.TiffFile(tmp_path / "a.ome.tiff") as file:
+        np.testing.assert_array_equal(file.pages.first.asarray(), whole(picture))
+
+
+COLOURS_AT_THE_CORNERS = """
+import sys
+from pathlib import Path
+import numpy as np
+from heatmaps_ome.display.patchwork import Patchwork
+from heatmaps_ome.export.overlay_tiff import write_picture
+from heatmaps_ome.geometry import YX
+patches = np.random.default_rng(0).integers(1, 256, (64, 64, 4), np.uint8)
+each_fills_a_tile = np.repeat(np.arange(64), 256)
+picture = Patchwork(patches, each_fills_a_tile, each_fills_a_tile)
+write_picture(picture, Path(sys.argv[1]), "", YX(1.0, 1.0))
+"""
+
+
+def test_every_process_writes_the_same_bytes(tmp_path):
+    """Memory has other addresses in each, which a compressor can let slip into what it writes."""
+    digests = set()
+    for number in range(3):
+        path = tmp_path / f"{number}.ome.tiff"
+        subprocess.run([sys.executable, "-c", COLOURS_AT_THE_CORNERS, path], check=True)
+        digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
 
 
 def result_of(shape, grid, levels=None, opacity=128):
@@ -152,6 +202,18 @@ def test_full_resolution_shows_each_pixels_cell_to_every_reader(tmp_path):
     with tifffile.TiffFile(path) as file:
         assert 'PhysicalSizeX="0.25"' in file.ome_metadata
         levels = [level.asarray() for level in file.series[0].levels]
+        pages = pages_of(file)
+    assert pages[0].tags["ResolutionUnit"].value == tifffile.RESUNIT.CENTIMETER
+    assert pages[0].tags["XResolution"].value == (40_000, 1)
+    assert pages[0].tags["YResolution"].value == (20_000, 1)
+    for page in pages:
+        assert page.photometric == tifffile.PHOTOMETRIC.RGB
+        assert page.planarconfig == tifffile.PLANARCONFIG.CONTIG
+        assert page.extrasamples == (tifffile.EXTRASAMPLE.UNASSALPHA,)
+        assert page.tile == (TILE, TILE)
+        assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        assert page.predictor == tifffile.PREDICTOR.NONE
+        assert page.is_reduced == (page is not pages[0])
     np.testing.assert_array_equal(levels[0][window], expected)
     for fine, coarse in pairwise(levels):
         np.testing.assert_array_equal(coarse, halved_slowly(fine))
@@ -211,23 +273,30 @@ def test_empty_tiles_are_all_one_and_cost_their_entries_only(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     with tifffile.TiffFile(path) as file:
-        pages = [file.pages[0], *(page.aspage() for page in file.pages[0].pages)]
-        entries = sum(len(page.dataoffsets) for page in pages)
-        places = {
-            place
-            for page in pages
-            for place in zip(page.dataoffsets, page.databytecounts, strict=True)
-        }
+        places = [place for page in pages_of(file) for place in tiles_of(page)]
+    entries, places = len(places), set(places)
     assert entries > 12_000
     assert len(places) < 50
     assert path.stat().st_size < 16 * entries + 100_000
     assert peak < 10e6, "a few strips of a picture of 2.4 GB"
 
 
-def test_an_overlay_that_cannot_be_written_is_told(tmp_path):
-    result, shown = result_of(Shape(300, 300), covering_grid(Shape(300, 300)))
+@pytest.mark.parametrize("l0_pixel", [None, 1])
+def test_an_overlay_that_cannot_be_written_is_told(tmp_path, l0_pixel):
+    result, shown = result_of(Shape(300, 300), covering_grid(Shape(300, 300), YX(64, 64)))
     with pytest.raises(OutputError, match=r"attention\.ome\.tiff cannot be written"):
-        written(result, shown, tmp_path / "nowhere", None)
+        written(result, shown, tmp_path / "nowhere", l0_pixel)
+
+
+def test_without_the_chain_a_fine_overlay_has_its_levels_in_sub_ifds_only(tmp_path):
+    result, shown = result_of(Shape(1203, 1701), covering_grid(Shape(1203, 1701), YX(64, 64)))
+    exporter = TiffExporter(Settings(overlay_px=1, chain=False))
+    path = exporter.write_overlay(shown, result, tmp_path)
+    with tifffile.TiffFile(path) as file:
+        assert len(file.pages) == 1
+        assert len(pages_of(file)) == 4
+    with openslide.OpenSlide(path) as slide:
+        assert slide.level_count == 1
 
 
 @pytest.mark.parametrize("pixels", [0, 257])
