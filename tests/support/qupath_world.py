@@ -23,7 +23,7 @@ from heatmaps_ome.geometry import YX, Shape, Window, raster_pixels
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.storage.digests import write_json
-from heatmaps_ome.viewers.files import viewer_files
+from heatmaps_ome.viewers.qupath_project import write_scripts
 
 SHAPE = Shape(7001, 9003)
 # No multiple of any pixel's size, to either side.
@@ -93,9 +93,12 @@ def _groovy(program: str, class_path: list[str], *words: object) -> None:
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
 
 
-def script(name: str) -> str:
-    """Return the path of one of our scripts."""
-    return str(viewer_files() / "qupath" / name)
+def script(folder: Path, name: str) -> str:
+    """Return the path of one of our scripts as projects have it, below a folder."""
+    scripts = folder / "scripts"
+    if not scripts.is_dir():
+        write_scripts(scripts)
+    return str(scripts / name)
 
 
 def dumped(folder: Path, level: dict, *, is_float: bool) -> np.ndarray:
