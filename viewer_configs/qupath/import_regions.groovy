@@ -41,9 +41,16 @@ class RegionReader {
         return found.findAll { region ->
             def roi = shown(region.getROI().translate(-results.l0Left as double, -results.l0Top as double))
             if (!roi.isEmpty())
-                region.setROI(roi)
+                move(region, roi)
             return !roi.isEmpty()
         }
+    }
+
+    /** Give a region another outline; QuPath forgets what was measured of one when it is replaced. */
+    private static void move(Object region, Object roi) {
+        def measured = new LinkedHashMap<String, Number>(region.getMeasurementList().asMap())
+        region.setROI(roi)
+        region.getMeasurementList().putAll(measured)
     }
 
     /** Return the part of an outline that lies on the slide as QuPath shows it. */
