@@ -140,7 +140,8 @@ def of_napari(folder: Path) -> Image.Image:
 def of_qupath(slide: Path, folder: Path) -> Image.Image:
     """Return a part of the slide with the overlay on it, each placed by its own pixel size."""
     facts = json.loads((folder / "maps.json").read_text(encoding="utf-8"))
-    shown = next(each for each in facts["maps"] if each["name"] == f"score-{facts['true_class']}")
+    wanted = ("score", facts["true_class"])
+    shown = next(each for each in facts["maps"] if (each["kind"], each["class"]) == wanted)
     with openslide.OpenSlide(slide) as opened, tifffile.TiffFile(folder / shown["overlay"]) as tiff:
         um_slide = float(opened.properties[openslide.PROPERTY_NAME_MPP_X])
         um_overlay = float(re.search(r'PhysicalSizeX="([\d.e+-]+)"', tiff.ome_metadata)[1])

@@ -53,6 +53,8 @@ def artefact_map(heatmaps: HeatmapSet, artefacts: np.ndarray) -> DisplayMap:
     return replace(
         _sorted_into(heatmaps, artefacts, KINDS, ARTEFACT_COLOURS, _ARTEFACT_ALPHA),
         name=ARTEFACTS,
+        kind=ARTEFACTS,
+        kind_title="Artefacts",
         title="Artefacts",
         quantity="kind of artefact",
     )
@@ -74,6 +76,8 @@ def _winner(heatmaps: HeatmapSet, style: Style) -> DisplayMap:
             style.attention_alpha,
         ),
         name=WINNER,
+        kind=WINNER,
+        kind_title="Winner",
         title="Winner",
         quantity="class with the highest score",
     )
@@ -94,8 +98,11 @@ def _sorted_into(
     colours[known] = [(*bytes.fromhex(code[1:]), 255) for code in category_colours]
     return DisplayMap(
         name="",
+        kind="",
+        kind_title="",
         title="",
         quantity="",
+        unit="",
         grid=heatmaps.grid,
         levels=levels,
         values=values,
@@ -123,7 +130,11 @@ def _margin(
     rivals = [name for name in heatmaps.classes if name != true_class]
     return DisplayMap(
         name=f"{MARGIN}-{class_keys(heatmaps.classes)[index]}",
+        kind=MARGIN,
+        kind_title="Margin",
+        class_name=true_class,
         title=f"Margin of {true_class}",
+        unit="probability",
         quantity=f"score of {true_class} minus its strongest rival's",
         grid=heatmaps.grid,
         levels=quantised(margins(heatmaps.scores)[index], whole),

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.geometry import Grid
 
+ATTENTION = "attention"
+"""Kind of the map that others may fade with."""
 TISSUE = "tissue"
 """Name of the map of the foreground, which is a label only: every other map shows it too."""
 WINNER = "winner"
@@ -31,10 +33,16 @@ class DisplayMap:
     name : str
         Names the files and labels: "attention", "score-MSIH", "contribution-MSIH",
         "leave-one-out-MSIH", "winner", "margin-MSIH", "tissue", "artefacts".
+    kind : str
+        Key of the kind of map: "attention", "score", "sd-score".
+    kind_title : str
+        Of the kind, for people, who choose a map by it: "Attention", "Score", "Spread of score".
     title : str
         For people: "Attention", "Score of MSIH".
     quantity : str
         What the numbers are, with their unit: "attention (logit)", "probability of MSIH".
+    unit : str
+        Of the numbers: "probability", "logit", "log ratio"; empty of categories.
     grid : Grid
         Where the cells lie.
     levels : (rows, cols) uint8
@@ -63,11 +71,16 @@ class DisplayMap:
     categories : tuple of str
         Names of the levels 1, 2, … of a map that sorts cells into kinds, whose values are these
         numbers; empty of a map of quantities.
+    class_name : str or None
+        The model's class that the map is of; None of a kind with one map for all classes.
     """
 
     name: str
+    kind: str
+    kind_title: str
     title: str
     quantity: str
+    unit: str
     grid: Grid
     levels: np.ndarray
     values: np.ndarray
@@ -82,6 +95,7 @@ class DisplayMap:
     fades: bool = False
     note: str = ""
     categories: tuple[str, ...] = ()
+    class_name: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return what one must know to read the map's colours, for the files that show it."""

@@ -111,8 +111,11 @@ def _attention(heatmaps: HeatmapSet, scaling: CohortScaling, style: Style) -> Di
     shown = scaling.attention
     return DisplayMap(
         name="attention",
+        kind="attention",
+        kind_title="Attention",
         title="Attention",
         quantity="attention (logit)",
+        unit="logit",
         grid=heatmaps.grid,
         levels=quantised(heatmaps.attention, shown),
         values=level_values(shown),
@@ -135,8 +138,12 @@ def _score(
     values = level_values(whole)
     return DisplayMap(
         name=f"score-{class_keys(heatmaps.classes)[index]}",
+        kind="score",
+        kind_title="Score",
+        class_name=name,
         title=f"Score of {name}",
         quantity=f"probability of {name}",
+        unit="probability",
         grid=heatmaps.grid,
         levels=quantised(heatmaps.scores[index], whole),
         values=values,
@@ -156,7 +163,11 @@ def _contribution(signed: DisplayMap, classes: Sequence[str], index: int) -> Dis
     return replace(
         signed,
         name=f"contribution-{class_keys(classes)[index]}",
+        kind="contribution",
+        kind_title="Contribution",
+        class_name=classes[index],
         title=f"Contribution to {classes[index]}",
+        unit="logit",
         quantity=f"share of the slide's {classes[index]} logit",
         ends=_for_and_against(classes[index]),
     )
@@ -167,7 +178,11 @@ def _leave_one_out(signed: DisplayMap, classes: Sequence[str], index: int) -> Di
     return replace(
         signed,
         name=f"leave-one-out-{class_keys(classes)[index]}",
+        kind="leave-one-out",
+        kind_title="Leave-one-out",
+        class_name=classes[index],
         title=f"Leave-one-out of {classes[index]}",
+        unit="probability",
         quantity=f"fall of the slide's {classes[index]} probability without the cell",
         ends=_for_and_against(classes[index]),
     )
@@ -184,8 +199,11 @@ def _signed(
     """Return a map around zero that has no name yet."""
     return DisplayMap(
         name="",
+        kind="",
+        kind_title="",
         title="",
         quantity="",
+        unit="",
         grid=heatmaps.grid,
         levels=quantised(values, shown),
         values=level_values(shown),
@@ -212,7 +230,11 @@ def _spread(
     name, shown = heatmaps.classes[index], scaling.spread[index]
     return DisplayMap(
         name=f"{SPREAD}score-{class_keys(heatmaps.classes)[index]}",
+        kind=f"{SPREAD}score",
+        kind_title="Spread of score",
+        class_name=name,
         title=f"Spread of score of {name}",
+        unit="probability",
         quantity=f"standard deviation of the probability of {name}",
         grid=heatmaps.grid,
         levels=quantised(values, shown),
@@ -231,11 +253,11 @@ def _of_several(shown: DisplayMap, heatmaps: HeatmapSet) -> DisplayMap:
     """Return a map whose quantity says over how many models it is taken, if over several."""
     if not heatmaps.members:
         return shown
-    quantity = shown.quantity
-    if shown.name == "attention":
-        quantity = "attention (log of weight over mean weight)"
-    over = " over" if shown.name.startswith(SPREAD) else ", mean of"
-    return replace(shown, quantity=f"{quantity}{over} {len(heatmaps.members)} models")
+    quantity, unit = shown.quantity, shown.unit
+    if shown.kind == "attention":
+        quantity, unit = "attention (log of weight over mean weight)", "log ratio"
+    over = " over" if shown.kind.startswith(SPREAD) else ", mean of"
+    return replace(shown, quantity=f"{quantity}{over} {len(heatmaps.members)} models", unit=unit)
 
 
 def _tissue(heatmaps: HeatmapSet) -> DisplayMap:
@@ -246,8 +268,11 @@ def _tissue(heatmaps: HeatmapSet) -> DisplayMap:
     values[1] = 1
     return DisplayMap(
         name=TISSUE,
+        kind=TISSUE,
+        kind_title="Tissue",
         title="Tissue",
         quantity="tissue",
+        unit="",
         grid=heatmaps.grid,
         levels=heatmaps.tissue.astype(np.uint8),
         values=values,

@@ -1,6 +1,7 @@
 """Describes a slide's files for viewers: ``maps.json`` says what each map is and where it lies.
 
-It is the one file that our own page and the scripts for QuPath and napari start from.
+It is the one file that our own page and the scripts for QuPath and napari start from. They go by
+what it states of each map, and read nothing out of a map's name.
 """
 
 from __future__ import annotations
@@ -8,13 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours, hex_colours
-from heatmaps_ome.display.display_map import ARTEFACTS, MARGIN, WINNER
+from heatmaps_ome.display.display_map import ARTEFACTS, ATTENTION, MARGIN, WINNER
 from heatmaps_ome.maps.ensemble import all_channel_names, measurements
-from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.ome.ngff import json_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.display_map import DisplayMap
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 MANIFEST = "maps.json"
-_FORMAT = "heatmaps-ome maps 1"
+MAPS_FORMAT = "heatmaps-ome maps 2"
 VALUES = ".values.ome.zarr"
 
 
@@ -38,11 +38,10 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        Places and sizes are in level-0 pixels from the slide's outer top left corner; ``colours``
-        are those of ``levels_lower`` to ``levels_upper``, evenly spaced; a map that ``fades`` is
-        as opaque as ``alpha`` times the attention's place between its ends. A map with
-        ``categories`` sorts cells into kinds: 1, 2, … are the first, the second of them, which have
-        the first, the second of its colours.
+        Places and sizes are in level-0 pixels from the slide's outer top left corner. Of each map,
+        ``map_facts`` with ``colours`` "#rrggbb", the ``channel`` of the values and the
+        ``measurement`` of the cells that it is, how it is ``derived`` from others if it is
+        neither, and its files. ``opacity`` has the ``channel`` of what it ``fades_with``.
     """
     heatmaps, name = result.heatmaps, result.slide.name
     channels, in_tables = all_channel_names(heatmaps), measurements(heatmaps)
@@ -52,7 +51,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         return f"{name}{ending}" if (folder / f"{name}{ending}").exists() else None
 
     return json_ready({
-        "format": _FORMAT,
+        "format": MAPS_FORMAT,
         "slide": slide_facts(result),
         "classes": list(heatmaps.classes),
         "class_colours": class_colours(heatmaps.classes),
@@ -69,9 +68,10 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "tiles": there(".tiles.csv"),
         "maps": [
             {
-                **_map(shown),
+                **_with_channel(map_facts(shown, result.maps), channels),
+                "colours": hex_colours(shown.colours[1:]),
                 **_channel(shown.name, channels, in_tables),
-                "worked_out": _worked_out(shown, heatmaps, there(VALUES)),
+                "derived": _derived(shown, heatmaps, there(VALUES)),
                 "overlay": there(f".{shown.name}.ome.tiff"),
                 "flat": there(f".{shown.name}.flat.ome.zarr"),
             }
@@ -103,15 +103,75 @@ def grid_facts(grid: Grid) -> dict[str, Any]:
     }
 
 
+def map_facts(shown: DisplayMap, maps: Sequence[DisplayMap]) -> dict[str, Any]:
+    """Return what a map is and how it is drawn, as ``maps.json`` and the report's part state it.
+
+    Parameters
+    ----------
+    shown : DisplayMap
+    maps : sequence of DisplayMap
+        All of the slide's.
+
+    Returns
+    -------
+    dict
+        ``kind`` is the key of the map's kind and ``kind_title`` its name for people, ``class`` the
+        model's class or None. ``levels`` are the values of its first and its last colour, which
+        are evenly spaced, or None with ``categories``: of these the first is the value 1 in the
+        first colour. ``range`` has the values at the ends of the colour bar, the ``middle`` to mark
+        on it or None, and what the ``ends`` speak for. ``opacity``: a cell is ``alpha`` opaque,
+        times (if the map ``fades_with`` attention) the place of its attention between ``lower``
+        and ``upper``, in [0, 1].
+    """
+    levels = {"lower": shown.values[1], "upper": shown.values[-1]}
+    return {
+        "name": shown.name,
+        "kind": shown.kind,
+        "kind_title": shown.kind_title,
+        "class": shown.class_name,
+        "title": shown.title,
+        "quantity": shown.quantity,
+        "unit": shown.unit,
+        "colour_map": shown.colour_map,
+        "levels": None if shown.categories else levels,
+        "range": {
+            "lower": shown.lower,
+            "upper": shown.upper,
+            "middle": shown.middle,
+            "ends": list(shown.ends),
+        },
+        "opacity": {
+            "alpha": shown.alpha,
+            "fades_with": _attention_range(maps) if shown.fades else None,
+        },
+        "categories": list(shown.categories),
+        "note": shown.note,
+    }
+
+
+def _attention_range(maps: Sequence[DisplayMap]) -> dict[str, float] | None:
+    """Return the attention of a cell that is not seen and of one that is as opaque as can be."""
+    ranges = ((shown.lower, shown.upper) for shown in maps if shown.kind == ATTENTION)
+    lower, upper = next(ranges, (None, None))
+    return None if lower is None or upper is None else {"lower": lower, "upper": upper}
+
+
+def _with_channel(facts: dict[str, Any], channels: Sequence[str]) -> dict[str, Any]:
+    """Return a map's facts with the channel of what it fades with."""
+    fading = facts["opacity"]["fades_with"]
+    if fading is None:
+        return facts
+    fading = {"channel": channels.index(ATTENTION), **fading}
+    return {**facts, "opacity": {**facts["opacity"], "fades_with": fading}}
+
+
 def _channel(name: str, channels: list[str], in_tables: Mapping[str, str]) -> dict[str, Any]:
     """Return where a map's raw values are: channel of the values, measurement of the cells."""
     channel = channels.index(name) if name in channels else None
     return {"channel": channel, "measurement": in_tables.get(name)}
 
 
-def _worked_out(
-    shown: DisplayMap, heatmaps: HeatmapSet, values: str | None
-) -> dict[str, Any] | None:
+def _derived(shown: DisplayMap, heatmaps: HeatmapSet, values: str | None) -> dict[str, Any] | None:
     """Return how a map without a channel follows from the values, None if it has one.
 
     Returns
@@ -122,25 +182,11 @@ def _worked_out(
         ``label``: a label on the grid of the values.
     """
     scores = range(1, len(heatmaps.classes) + 1)
-    if shown.name == WINNER:
+    if shown.kind == WINNER:
         return {"highest_of": [*scores]}
-    if shown.name.startswith(f"{MARGIN}-"):
-        own = 1 + class_keys(heatmaps.classes).index(shown.name.removeprefix(f"{MARGIN}-"))
+    if shown.kind == MARGIN and shown.class_name is not None:
+        own = 1 + heatmaps.classes.index(shown.class_name)
         return {"channel": own, "minus_highest_of": [each for each in scores if each != own]}
-    if shown.name == ARTEFACTS and values is not None:
+    if shown.kind == ARTEFACTS and values is not None:
         return {"label": f"{values}/labels/{ARTEFACTS}"}
     return None
-
-
-def _map(shown: DisplayMap) -> dict[str, Any]:
-    """Return what a map is and how it is drawn."""
-    return {
-        "name": shown.name,
-        **shown.facts(),
-        "note": shown.note,
-        "colours": hex_colours(shown.colours[1:]),
-        "levels_lower": shown.values[1],
-        "levels_upper": shown.values[-1],
-        "alpha": shown.alpha,
-        "fades": shown.fades,
-    }  # fmt: skip

@@ -230,11 +230,11 @@ def test_maps_json_says_how_they_follow_from_the_values(written):
     said = {each["name"]: each for each in manifest(result, folder)["maps"]}
     assert said["winner"]["categories"] == list(THREE)
     assert said["winner"]["channel"] is None
-    assert said["winner"]["worked_out"] == {"highest_of": [1, 2, 3]}
-    assert said["margin-MSS"]["worked_out"] == {"channel": 2, "minus_highest_of": [1, 3]}
+    assert said["winner"]["derived"] == {"highest_of": [1, 2, 3]}
+    assert said["margin-MSS"]["derived"] == {"channel": 2, "minus_highest_of": [1, 3]}
     assert said["margin-MSS"]["categories"] == []
     assert said["artefacts"]["categories"] == ["pen", "dark", "blurred", "empty"]
-    label = said["artefacts"]["worked_out"]["label"]
+    label = said["artefacts"]["derived"]["label"]
     found = np.asarray(zarr.open_array(folder / label / "0", mode="r"))
     np.testing.assert_array_equal(found, result.heatmaps.artefacts)
     stack = np.asarray(zarr.open_array(folder / said_values(result) / "0", mode="r"))

@@ -133,8 +133,12 @@ def display_map(
     opacity: int = 128,
     middle: float | None = None,
     title: str = "",
+    class_name: str | None = None,
 ) -> DisplayMap:
-    """Return a map with random levels, a third of them 0, and colours that tell levels apart."""
+    """Return a map with random levels, a third of them 0, and colours that tell levels apart.
+
+    Its kind is the first word of its name: "score-MSIH" is a score.
+    """
     rng = np.random.default_rng(seed)
     if levels is None:
         levels = rng.integers(1, 256, grid.shape)
@@ -144,10 +148,15 @@ def display_map(
     colours = np.stack([steps, 255 - steps, (steps * 7) % 256, np.full(256, 255)], axis=1)
     colours[0] = 0
     values = np.concatenate([[np.nan], np.linspace(-1, 1, 255)]).astype(np.float32)
+    kind = name.partition("-")[0]
     return DisplayMap(
         name=name,
+        kind=kind,
+        kind_title=kind.capitalize(),
+        class_name=class_name,
         title=title or name.capitalize(),
         quantity=f"{name} (made up)",
+        unit="made up",
         grid=grid,
         levels=levels,
         values=values,

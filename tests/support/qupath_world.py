@@ -39,15 +39,26 @@ needed = [
 """Marks of tests that run scripts for QuPath."""
 
 
-def write_results(folder: Path, name: str, classes: tuple[str, ...], mpp: YX) -> SlideResult:
-    """Write all that the scripts read: overlays, values, cells and maps.json of a large slide."""
+def write_results(
+    folder: Path, name: str, classes: tuple[str, ...], mpp: YX, n_scores: int = 1
+) -> SlideResult:
+    """Write all that the scripts read: overlays, values, cells and maps.json of a large slide.
+
+    Parameters
+    ----------
+    n_scores : int
+        Of so many classes there is a map of the score.
+    """
     slide = FakeSlide(np.zeros((1, 1, 3), np.uint8), mpp, name)
     slide.shape, slide.bounds = SHAPE, BOUNDS
     grid = covering_grid(SHAPE, CELL, ORIGIN, mpp)
-    key = class_keys(classes)[0]
+    scores = (
+        display_map(f"score-{key}", grid, seed=1, class_name=class_name)
+        for key, class_name in zip(class_keys(classes), classes[:n_scores], strict=False)
+    )
     maps = (
         display_map("attention", grid, opacity=128),
-        replace(display_map(f"score-{key}", grid, seed=1), fades=True, alpha=0.7, lower=0.25),
+        *(replace(score, fades=True, alpha=0.7, lower=0.25) for score in scores),
         replace(
             display_map("winner", grid, np.arange(grid.shape.cols)[None] % 3 * np.ones(grid.shape)),
             categories=("a", "b"),

@@ -173,8 +173,8 @@ try {
     hierarchy.addObjects(maker.tiles)
     if (open.viewer != null && shown != null) {
         def mapper = new MeasurementMapper(SlideResults.colourMap(shown), shown.measurement, maker.tiles)
-        mapper.setDisplayMinValue(shown.lower as double)
-        mapper.setDisplayMaxValue(shown.upper as double)
+        mapper.setDisplayMinValue(shown.range.lower as double)
+        mapper.setDisplayMaxValue(shown.range.upper as double)
         Platform.runLater {
             def options = open.viewer.getOverlayOptions()
             options.setShowDetections(true)

@@ -63,8 +63,12 @@ class SlideResults {
         } catch (IOException | JsonParseException | ClassCastException e) {
             throw new Refusal("${manifest} cannot be read and may be damaged: run heatmaps-ome again.")
         }
-        if (!(said.format as String)?.startsWith('heatmaps-ome maps'))
-            throw new Refusal("${manifest} was not written by heatmaps-ome.")
+        if (said.format == 'heatmaps-ome maps 1')
+            throw new Refusal("${manifest} was made by an earlier version of heatmaps-ome; run create again with " +
+                "--overwrite (the network's work is in the cache).")
+        if (said.format != 'heatmaps-ome maps 2')
+            throw new Refusal("${manifest} is not of the format heatmaps-ome maps 2; take the scripts and the results " +
+                "of one run of heatmaps-ome.")
         int width = slide.getWidth(), height = slide.getHeight()
         int cols = said.slide.cols, rows = said.slide.rows
         def bounds = said.slide.bounds
@@ -140,7 +144,10 @@ class SlideResults {
 
     /** Return the map of a name or title, refusing with those there are. */
     Map map(List<Map> maps, String wanted) {
-        def found = maps.find { [it.name, it.title, it.measurement]*.toLowerCase().contains(wanted.toLowerCase()) }
+        def named = { Map map -> [map.name, map.title, map.measurement] }
+        // first as it is written: classes may differ in capitals alone
+        def found = maps.find { named(it).contains(wanted) } ?:
+            maps.find { named(it)*.toLowerCase().contains(wanted.toLowerCase()) }
         if (found == null)
             throw new Refusal("There is no map ${wanted}; there are ${maps.collect { it.name }.join(', ')}.")
         return found
@@ -156,9 +163,9 @@ class SlideResults {
                 rgb[i] = known[i * kinds >> 8]
             return rgb
         }
-        double first = map.levels_lower, last = map.levels_upper
+        double first = map.levels.lower, last = map.levels.upper, lower = map.range.lower, upper = map.range.upper
         for (int i = 0; i < 256; i++) {
-            double value = map.lower + (map.upper - map.lower) * i / 255
+            double value = lower + (upper - lower) * i / 255
             double place = Math.max(0d, Math.min(1d, (value - first) / (last - first))) * (known.length - 1)
             int low = Math.min((int) place, known.length - 2)
             double part = place - low

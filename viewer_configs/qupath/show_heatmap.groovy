@@ -229,7 +229,8 @@ class HeatmapViewer {
         boolean values = showsValues(map)
         def file = fileOf(map)
         def source = servers.computeIfAbsent(file, { ImageServers.buildServer(it.toURI()) } as Function)
-        def channels = values ? (map.fades ? [map.channel, 0] : [map.channel]) : null
+        def fading = map.opacity.fades_with
+        def channels = values ? (fading ? [map.channel, fading.channel] : [map.channel]) : null
         def model = values ? colourModel(map) : null
         def scale = scaleOf(source, file)
         def aligned = new AlignedServer(imageData.getServer(), source, scale, results, channels, model)
@@ -237,7 +238,7 @@ class HeatmapViewer {
         def renderer = values ? new ColorModelRenderer(model) : null
         def overlay = PixelClassificationOverlay.create(viewer.getOverlayOptions(), ours, renderer)
         overlay.setLivePrediction(true)     // read tiles when they come into view
-        overlay.setOpacity(values ? map.alpha as double : 1.0d)
+        overlay.setOpacity(values ? map.opacity.alpha as double : 1.0d)
         def tell = { data, x, y, z, t -> data == imageData ? told(map, aligned, x, y) : null }
         overlay.setLocationStringFunction(tell as AbstractOverlay.LocationStringFunction)
         replace(overlay)
@@ -278,11 +279,11 @@ class HeatmapViewer {
     }
 
     private ColorModel colourModel(Map map) {
-        // band 0 holds the values; where the map fades, band 1 holds the attention
-        def attention = results.said.maps.find { it.name == 'attention' } ?: map
-        def opacity = new Opacity(map.fades, attention.lower, attention.upper)
+        // band 0 holds the values; where the map fades, band 1 holds what it fades with
+        def fading = map.opacity.fades_with
+        def opacity = fading ? new Opacity(true, fading.lower, fading.upper) : new Opacity(false, 0, 1)
         return ColorModelFactory.createColorModel(PixelType.FLOAT32, SlideResults.colourMap(map), 0,
-            map.lower as double, map.upper as double, map.fades ? 1 : 0, opacity)
+            map.range.lower as double, map.range.upper as double, fading ? 1 : 0, opacity)
     }
 
     /** Return how many level-0 pixels of the slide a pixel of an overlay is wide and high. */
@@ -363,9 +364,10 @@ class HeatmapWindow {
         def map = shown.map
         legend.setImage(bar(map))
         quantity.setText(map.quantity as String)
-        lower.setText(HeatmapViewer.number(map.lower as double))
-        middle.setText(HeatmapViewer.number((map.lower + map.upper) / 2d as double))
-        upper.setText(HeatmapViewer.number(map.upper as double))
+        double first = map.range.lower, last = map.range.upper
+        lower.setText(HeatmapViewer.number(first))
+        middle.setText(HeatmapViewer.number((first + last) / 2))
+        upper.setText(HeatmapViewer.number(last))
         if (map.categories) {
             // kinds of cells have names instead of numbers
             [lower, middle, upper].each { it.setText('') }

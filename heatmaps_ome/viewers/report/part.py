@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.display.display_map import TISSUE
-from heatmaps_ome.export.manifest import grid_facts, slide_facts
+from heatmaps_ome.display.display_map import ATTENTION, MARGIN, TISSUE
+from heatmaps_ome.export.manifest import grid_facts, map_facts, slide_facts
 from heatmaps_ome.export.png import thumbnail_lattice
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.tiles import tile_pixels
 from heatmaps_ome.maps.ensemble import all_channel_names, all_channels
-from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.viewers.report.facts import cohort_row, sections
@@ -33,13 +32,12 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.export.protocol import SlideResult
-    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.slides.reader import SlideReader
 
 PART: Final = ".report.json"
 """How the file's name ends."""
-PART_FORMAT: Final = "heatmaps-ome report part 1"
-_EVENLY_SPREAD: Final = ("attention", "score", "margin")
+PART_FORMAT: Final = "heatmaps-ome report part 2"
+_EVENLY_SPREAD: Final = (ATTENTION, "score", MARGIN)
 """Kinds of maps whose small values matter no more than the large."""
 _STRIP_ROWS = 256
 _QUALITY = 80
@@ -90,7 +88,7 @@ class ReportExporter:
             "tissue_cells": heatmaps.tissue_cells,
             "tissue": packed_mask(heatmaps.tissue),
             "maps": [
-                _map(shown, heatmaps, raw) for shown in result.maps if shown.name != TISSUE
+                _map(shown, result, raw) for shown in result.maps if shown.kind != TISSUE
             ],
             "thumbnail": self._thumbnail(slide),
             **sections(result, pictures),
@@ -109,7 +107,7 @@ class ReportExporter:
         }
 
 
-def _map(shown: DisplayMap, heatmaps: HeatmapSet, raw: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _map(shown: DisplayMap, result: SlideResult, raw: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return what a map is, how it is drawn, and its values of the tissue cells.
 
     Parameters
@@ -117,39 +115,18 @@ def _map(shown: DisplayMap, heatmaps: HeatmapSet, raw: Mapping[str, np.ndarray])
     raw : mapping of name → (rows, cols) float32
         The raw maps; of another, the values that its levels stand for are taken.
     """
-    group, class_name = _group(shown, heatmaps)
-    said = {
-        "name": shown.name,
-        "group": group,
-        "class": class_name,
-        **shown.facts(),
-        "ends": list(shown.ends),
-        "note": shown.note,
-        "alpha": shown.alpha,
-        "fades": shown.fades,
+    facts = {
+        **map_facts(shown, result.maps),
         "l0_origin": shown.grid.l0_origin._asdict(),
         "colours": base64.b64encode(shown.colours[1:, :3].tobytes()).decode("ascii"),
     }
-    levels = shown.levels[heatmaps.tissue]
+    tissue = result.heatmaps.tissue
+    levels = shown.levels[tissue]
     if shown.categories:
-        return {**said, "levels": packed_levels(levels)}
-    values = raw[shown.name][heatmaps.tissue] if shown.name in raw else shown.values[levels]
-    return {
-        **said,
-        "levels_lower": shown.values[1],
-        "levels_upper": shown.values[-1],
-        "values": packed_values(values, PLAIN if group in _EVENLY_SPREAD else FINE),
-    }
-
-
-def _group(shown: DisplayMap, heatmaps: HeatmapSet) -> tuple[str, str | None]:
-    """Return the kind of a map, by which the report's chooser groups them, and its class."""
-    keys = zip(class_keys(heatmaps.classes), heatmaps.classes, strict=True)
-    # Of two keys that a name ends with, like "a" and "b-a", the longer one is meant.
-    for key, name in sorted(keys, key=lambda pair: -len(pair[0])):
-        if shown.name.endswith(f"-{key}"):
-            return shown.name.removesuffix(f"-{key}"), name
-    return ("attention" if shown.name == "attention" else shown.title), None
+        return {**facts, "levels_packed": packed_levels(levels)}
+    values = raw[shown.name][tissue] if shown.name in raw else shown.values[levels]
+    steps = PLAIN if shown.kind in _EVENLY_SPREAD else FINE
+    return {**facts, "values": packed_values(values, steps)}
 
 
 def jpeg(rgb: np.ndarray, quality: int) -> str:
