@@ -146,7 +146,8 @@ def of_napari(folder: Path) -> Image.Image:
 def of_qupath(slide: Path, folder: Path) -> Image.Image:
     """Return a part of the slide with the overlay on it, each placed by its own pixel size."""
     facts = json.loads((folder / "maps.json").read_text(encoding="utf-8"))
-    score = next(row for row in facts["maps"] if row["name"] == f"score-{facts['true_class']}")
+    wanted = ("score", facts["true_class"])
+    score = next(row for row in facts["maps"] if (row["kind"], row["class"]) == wanted)
     return Image.fromarray(laid_over(slide, folder / score["overlay"], (0.3, 0.3), 3.0, 0.6))
 
 

@@ -191,7 +191,7 @@ def test_every_package_and_viewer_file_is_installed():
         for pattern in said["package-data"]["heatmaps_ome.viewer_configs"]
         for path in (root / folder).glob(pattern)
     }
-    scripts = ("show_heatmap", "import_tiles", "import_regions")
+    scripts = ("show_heatmap", "import_tiles", "import_regions", "prelude")
     for name in (*(f"qupath/{each}.groovy" for each in scripts), "napari/open.py"):
         assert root / folder / name in installed
     assert set((root / folder / "page" / "dist").iterdir()) <= installed

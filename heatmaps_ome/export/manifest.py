@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
 
 MANIFEST = "maps.json"
-_FORMAT = "heatmaps-ome maps 2"
+MAPS_FORMAT = "heatmaps-ome maps 2"
 
 
 def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         return f"{name}{ending}" if (folder / f"{name}{ending}").exists() else None
 
     return json_ready({
-        "format": _FORMAT,
+        "format": MAPS_FORMAT,
         "slide": slide_facts(result),
         "classes": list(heatmaps.classes),
         "class_colours": class_colours(heatmaps.classes),

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
+from heatmaps_ome.export.manifest import MAPS_FORMAT
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.result_folder import VIEWERS, ResultFolder
+from heatmaps_ome.viewers.report.part import PART_FORMAT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,7 +162,9 @@ def _planned(
         If other results stand where its own would go.
     """
     folder = ResultFolder(output.folder, path.stem)
-    request = digest_of({**shared, "slide": fingerprint})
+    # Results in formats of an earlier version, which viewers refuse, are to be made anew.
+    formats = [MAPS_FORMAT, PART_FORMAT]
+    request = digest_of({**shared, "slide": fingerprint, "formats": formats})
     found = folder.provenance()
     finished = found is not None and found.get("request") == request
     if found is not None and not finished:
@@ -171,7 +175,7 @@ def _planned(
             )
         if not output.overwrite:
             raise ResultError(
-                f"{folder.path} holds results of other options or another cohort; add --overwrite "
-                "to replace them, or choose another --output-path"
+                f"{folder.path} holds results of other options, another cohort or an earlier "
+                "version; add --overwrite to replace them, or choose another --output-path"
             )
     return PlannedSlide(path, folder, fingerprint, request, finished)

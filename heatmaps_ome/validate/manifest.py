@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.validate.values import Values
 
 MANIFEST = "maps.json"
-_FORMAT = "heatmaps-ome maps 1"
+_FORMAT = "heatmaps-ome maps 2"
+_EARLIER_FORMAT = "heatmaps-ome maps 1"
 _FILES = {
     "image": ".ome.zarr",
     "values": ".values.ome.zarr",
@@ -56,10 +57,18 @@ class Listed:
 def _agrees(listed: Listed) -> Iterator[str]:
     """Demand the files, the grid, the ranges and the colours that the stores have."""
     said: dict[str, Any] = json.loads(listed.path.read_text(encoding="utf-8"))
+    if said["format"] == _EARLIER_FORMAT:
+        yield (
+            "it was made by an earlier version of heatmaps-ome; run create again with --overwrite "
+            "(the network's work is in the cache)"
+        )
+        return
     if said["format"] != _FORMAT:
         yield f"its format is {said['format']!r}, not {_FORMAT!r}"
         return
     yield from _files(said, listed.path.parent)
+    yield from _grouped(said)
+    yield from _fading(said)
     if listed.values is not None:
         yield from _placed(said, listed.values)
     missing = sorted(set(listed.labels) - {each["name"] for each in said["maps"]})
@@ -83,6 +92,30 @@ def _files(said: dict[str, Any], folder: Path) -> Iterator[str]:
             yield f"its {key} is {found!r} where {there!r} is there"
 
 
+def _grouped(said: dict[str, Any]) -> Iterator[str]:
+    """Demand one map of a kind and class, and classes that the model has."""
+    seen: set[tuple[str, str | None]] = set()
+    for shown in said["maps"]:
+        group = (shown["kind"], shown["class"])
+        if group in seen:
+            yield f"two of its maps are of the kind {group[0]!r} and the class {group[1]!r}"
+        if shown["class"] not in (None, *said["classes"]):
+            yield f"{shown['name']} is of the class {shown['class']!r}, which the model lacks"
+        seen.add(group)
+
+
+def _fading(said: dict[str, Any]) -> Iterator[str]:
+    """Demand that maps fade over the range in which what they fade with is drawn."""
+    ranges = {shown["channel"]: shown["range"] for shown in said["maps"]}
+    for shown in said["maps"]:
+        fading = shown["opacity"]["fades_with"]
+        if fading is None:
+            continue
+        wanted = ranges.get(fading["channel"])
+        if wanted is None or any(fading[end] != wanted[end] for end in ("lower", "upper")):
+            yield f"{shown['name']} fades with {fading}, which is not how that channel is drawn"
+
+
 def _placed(said: dict[str, Any], values: Values) -> Iterator[str]:
     """Demand the slide's size, the grid's place and the channels of the raw values."""
     slide, grid = said["slide"], said["grid"]
@@ -99,9 +132,9 @@ def _placed(said: dict[str, Any], values: Values) -> Iterator[str]:
         if not np.allclose(found, wanted, rtol=1e-6, atol=1e-6):
             yield f"the {what} are {tuple(found)} µm here and {tuple(wanted)} µm in the values"
     for shown in said["maps"]:
-        label = (shown.get("worked_out") or {}).get("label")
+        label = (shown["derived"] or {}).get("label")
         if label is not None and not (values.pyramid.path.parent / label).is_dir():
-            yield f"{shown['name']} is worked out of {label}, which is not there"
+            yield f"{shown['name']} is derived from {label}, which is not there"
         channel = values.names.index(shown["name"]) if shown["name"] in values.names else None
         if shown["channel"] != channel:
             yield f"{shown['name']} is channel {channel} of the values, not {shown['channel']}"
@@ -109,13 +142,13 @@ def _placed(said: dict[str, Any], values: Values) -> Iterator[str]:
 
 def _coloured(shown: dict[str, Any], label: Label) -> Iterator[str]:
     """Demand the range and the colours of a map's label."""
-    own = label.block["heatmaps_ome"]
+    own, drawn = label.block["heatmaps_ome"], {**shown, **shown["range"]}
     for key in ("title", "quantity", "colour_map", "lower", "upper", "middle", "categories"):
-        # Earlier versions named no categories.
-        here, there = shown.get(key), own.get(key)
+        # Earlier versions named no categories in labels.
+        here, there = drawn[key], own.get(key)
         if here != there:
             yield f"{shown['name']} has the {key} {here!r} here, {there!r} in its label"
-    here, there = shown.get("categories") or [], [name for _, name in sorted(label.names.items())]
+    here, there = shown["categories"], [name for _, name in sorted(label.names.items())]
     if here != there:
         yield f"{shown['name']} has the categories {here} here, values named {there} in its label"
     # A level without a colour is told by another rule.

@@ -24,16 +24,22 @@ def viewer_files() -> Path:
     return installed if installed.is_dir() else package.parent / _NAME
 
 
-def copy_viewer_files(kind: str, folder: Path, names: Iterable[str]) -> None:
+def copy_viewer_files(
+    kind: str, folder: Path, names: Iterable[str], ending: str | None = None
+) -> None:
     """Copy files of a viewer into a folder, each as a whole.
 
     Parameters
     ----------
     kind : str
         The folder below ``viewer_configs``: "qupath" or "napari".
+    ending : str or None
+        Name of a file to append to each: the part that all of them share.
     """
+    source = viewer_files() / kind
+    end = b"" if ending is None else (source / ending).read_bytes()
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         partial = folder / f"{name}.partial"
-        partial.write_bytes((viewer_files() / kind / name).read_bytes())
+        partial.write_bytes((source / name).read_bytes() + end)
         partial.replace(folder / name)

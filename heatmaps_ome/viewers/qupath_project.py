@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PROJECT = "project.qpproj"
 _SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy")
+_PRELUDE = "prelude.groovy"
+"""Ends each of the scripts: QuPath runs single files."""
 _VERSION = "0.6.0"
 _OPENSLIDE = "qupath.lib.images.servers.openslide.OpenslideServerBuilder"
 _RESULTS, _TRUE_CLASS, _PREDICTION = "heatmaps-ome results", "true class", "prediction: "
@@ -83,7 +85,7 @@ def write_project(
         found_classes = _read(classes_path, _is_classes)
         project = copy.deepcopy(found) or _new_project(path, now_ms)
         entries = {slide.name: _update(project, slide, folder) for slide in slides}
-        copy_viewer_files("qupath", folder / "scripts", _SCRIPTS)
+        write_scripts(folder / "scripts")
         _write_if_changed(classes_path, found_classes, _with_classes(found_classes, classes))
         for name, entry in entries.items():
             _write_thumbnail(output / name / "previews" / "slide.png", folder, entry["entryID"])
@@ -95,6 +97,11 @@ def write_project(
             "QuPath has no project of them"
         ) from error
     return path
+
+
+def write_scripts(folder: Path) -> None:
+    """Write QuPath's scripts into a folder, each complete in itself."""
+    copy_viewer_files("qupath", folder, _SCRIPTS, _PRELUDE)
 
 
 def file_uri(path: PurePath) -> str:

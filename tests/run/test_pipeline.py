@@ -25,6 +25,7 @@ from heatmaps_ome.maps.artefact_evidence import artefact_sentences, evidence_on_
 from heatmaps_ome.maps.faithfulness import faithfulness
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.run import planning
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
@@ -411,6 +412,17 @@ def test_the_same_run_again_changes_nothing(world):
     before = {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
     assert {o.status for o in world.run()} == {"unchanged"}
     assert before == {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
+
+
+def test_results_in_formats_of_an_earlier_version_are_made_anew_if_asked(world, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(planning, "MAPS_FORMAT", "heatmaps-ome maps 1")
+        world.run()
+    outcomes = world.run()
+    assert {o.status for o in outcomes} == {"failed"}
+    assert "an earlier version; add --overwrite" in outcomes[0].message
+    assert {o.status for o in world.run(overwrite=True)} == {"done"}
+    assert {o.status for o in world.run(overwrite=True)} == {"unchanged"}
 
 
 def test_other_results_are_not_overwritten_unasked(world):

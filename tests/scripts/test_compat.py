@@ -108,8 +108,9 @@ def test_previews_say_how_they_are_drawn():
     colours = np.full((256, 4), 255, np.uint8)
     values = np.linspace(0, 1, 256, dtype=np.float32)
     shown = DisplayMap(
-        "attention", "Attention", "attention (logit)", grid, cells, values, colours, cells, "magma",
-        0.0, 1.0,
+        name="attention", kind="attention", class_name=None, title="Attention",
+        quantity="attention (logit)", unit="logit", grid=grid, levels=cells, values=values,
+        colours=colours, opacity=cells, colour_map="magma", lower=0.0, upper=1.0,
     )  # fmt: skip
     extent = grid.enlarged(100)
     for note in ("", "as create_heatmaps.py drew it"):

@@ -476,7 +476,7 @@ def flat_blend(folder):
 
 def manifest_agrees(folder):
     with edited(folder / MANIFEST) as said:
-        said["maps"][0]["lower"] -= 1
+        said["maps"][0]["range"]["lower"] -= 1
 
 
 def files_complete(folder):

@@ -12,6 +12,7 @@ from heatmaps_ome.display.display_map import DisplayMap
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, raster_pixels
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
+from heatmaps_ome.maps.kinds import KINDS
 
 MPP = YX(0.5, 0.5)
 CELL = YX(32.0, 32.0)
@@ -132,9 +133,12 @@ def display_map(
     opacity: int = 128,
     middle: float | None = None,
     title: str = "",
-    of: tuple[str, str | None] = ("attention", None),
+    class_name: str | None = None,
 ) -> DisplayMap:
-    """Return a map with random levels, a third of them 0, and colours that tell levels apart."""
+    """Return a map with random levels, a third of them 0, and colours that tell levels apart.
+
+    Its kind is the first word of its name: "score-MSIH" is a score, what is unknown an attention.
+    """
     rng = np.random.default_rng(seed)
     if levels is None:
         levels = rng.integers(1, 256, grid.shape)
@@ -144,10 +148,11 @@ def display_map(
     colours = np.stack([steps, 255 - steps, (steps * 7) % 256, np.full(256, 255)], axis=1)
     colours[0] = 0
     values = np.concatenate([[np.nan], np.linspace(-1, 1, 255)]).astype(np.float32)
+    kind = name.partition("-")[0]
     return DisplayMap(
         name=name,
-        kind=of[0],
-        class_name=of[1],
+        kind=kind if kind in KINDS else "attention",
+        class_name=class_name,
         title=title or name.capitalize(),
         quantity=f"{name} (made up)",
         unit="made up",
@@ -183,8 +188,8 @@ def slide_result(
     if maps is None:
         maps = (
             display_map("attention", grid, seed=seed),
-            display_map("score-MSIH", grid, seed=seed + 1, middle=0.0, of=("score", "MSIH")),
-            display_map("tissue", grid, levels=heatmaps.tissue, of=("tissue", None)),
+            display_map("score-MSIH", grid, seed=seed + 1, middle=0.0, class_name="MSIH"),
+            display_map("tissue", grid, levels=heatmaps.tissue),
         )
     size = Shape(-(-slide.shape.rows // image_px), -(-slide.shape.cols // image_px))
     image = Grid(size, YX(float(image_px), float(image_px)), YX(0.0, 0.0), slide.mpp)

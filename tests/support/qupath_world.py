@@ -23,7 +23,7 @@ from heatmaps_ome.geometry import YX, Shape, Window, raster_pixels
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.storage.digests import write_json
-from heatmaps_ome.viewers.files import viewer_files
+from heatmaps_ome.viewers.qupath_project import write_scripts
 
 SHAPE = Shape(7001, 9003)
 # No multiple of any pixel's size, to either side.
@@ -39,15 +39,26 @@ needed = [
 """Marks of tests that run scripts for QuPath."""
 
 
-def write_results(folder: Path, name: str, classes: tuple[str, ...], mpp: YX) -> SlideResult:
-    """Write all that the scripts read: overlays, values, cells and maps.json of a large slide."""
+def write_results(
+    folder: Path, name: str, classes: tuple[str, ...], mpp: YX, n_scores: int = 1
+) -> SlideResult:
+    """Write all that the scripts read: overlays, values, cells and maps.json of a large slide.
+
+    Parameters
+    ----------
+    n_scores : int
+        Of so many classes there is a map of the score.
+    """
     slide = FakeSlide(np.zeros((1, 1, 3), np.uint8), mpp, name)
     slide.shape, slide.bounds = SHAPE, BOUNDS
     grid = covering_grid(SHAPE, CELL, ORIGIN, mpp)
-    key = class_keys(classes)[0]
+    scores = (
+        display_map(f"score-{key}", grid, seed=1, class_name=class_name)
+        for key, class_name in zip(class_keys(classes), classes[:n_scores], strict=False)
+    )
     maps = (
         display_map("attention", grid, opacity=128),
-        replace(display_map(f"score-{key}", grid, seed=1), fades=True, alpha=0.7, lower=0.25),
+        *(replace(score, fades=True, alpha=0.7, lower=0.25) for score in scores),
         replace(
             display_map("winner", grid, np.arange(grid.shape.cols)[None] % 3 * np.ones(grid.shape)),
             categories=("a", "b"),
@@ -93,9 +104,12 @@ def _groovy(program: str, class_path: list[str], *words: object) -> None:
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
 
 
-def script(name: str) -> str:
-    """Return the path of one of our scripts."""
-    return str(viewer_files() / "qupath" / name)
+def script(folder: Path, name: str) -> str:
+    """Return the path of one of our scripts as projects have it, below a folder."""
+    scripts = folder / "scripts"
+    if not scripts.is_dir():
+        write_scripts(scripts)
+    return str(scripts / name)
 
 
 def dumped(folder: Path, level: dict, *, is_float: bool) -> np.ndarray:

@@ -47,11 +47,15 @@ def write_results(
     scaling = replace(SCALING, classes=classes, ranges=_ranges(len(classes)))
     look = Look(Style(), classes, classes[0], image_mpp=1.0)
     result = slide_result(slide, heatmaps, scaling, look)
-    folder = out / name
+    return write_result(out, result, formats, settings or Settings()), result
+
+
+def write_result(out, result, formats, settings):
+    """Write the folder of a result and return it."""
+    folder = out / result.slide.name
     folder.mkdir(parents=True)
-    settings = settings or Settings()
-    write_values(heatmaps, folder, {}, settings.ngff)
+    write_values(result.heatmaps, folder, {}, settings.ngff)
     exporters = dict(zip(formats, load_exporters(formats, settings), strict=True))
     write_formats(result, exporters, folder, Stages({}))
     (folder / "provenance.json").write_text("{}")
-    return folder, result
+    return folder

@@ -239,10 +239,29 @@ def other_channel(said):
 
 
 def of_the_future(said):
-    said["format"] = "heatmaps-ome maps 2"
+    said["format"] = "heatmaps-ome maps 3"
 
 
-@pytest.mark.parametrize("change", [moved_grid, other_colour, other_channel, of_the_future])
+def of_an_earlier_version(said):
+    said["format"] = "heatmaps-ome maps 1"
+
+
+def of_another_class(said):
+    next(each for each in said["maps"] if each["class"] == CLASSES[0])["class"] = CLASSES[1]
+
+
+def fading_otherwise(said):
+    fading = next(each["opacity"]["fades_with"] for each in said["maps"] if each["class"])
+    fading["lower"] -= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        moved_grid, other_colour, other_channel, of_the_future, of_an_earlier_version,
+        of_another_class, fading_otherwise,
+    ],
+)  # fmt: skip
 def test_a_manifest_that_says_otherwise_than_the_stores_is_found(copy, change):
     with edited(copy / MANIFEST) as said:
         change(said)

@@ -1,9 +1,11 @@
 """napari, without a window: by our script and by napari-ome-zarr all lies where the slide says."""
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
+from new_kind import ALIKE, UNIT, add_new_kind
 from viewer_results import write_results
 
 from heatmaps_ome.export.manifest import MANIFEST
@@ -190,6 +192,36 @@ def test_results_without_a_slide_image_open_too(tmp_path, viewer):
     assert (folder / MANIFEST).is_file()
     script().show(folder, viewer)
     assert len(viewer.layers) == len(of_floats(result))
+
+
+def test_each_class_and_a_kind_not_known_have_layers_of_their_own(tmp_path, viewer):
+    grid = Grid(Shape(5, 4), YX(40.0, 40.0), YX(-20.0, -20.0), YX(0.5, 0.5))
+    folder, result = write_results(
+        tmp_path, Shape(180, 140), grid.mpp, grid, formats=(), classes=ALIKE
+    )
+    add_new_kind(folder / MANIFEST)
+    script().show(folder, viewer)
+    layers = {layer.name: layer for layer in viewer.layers}
+    heatmaps = result.heatmaps
+    for index, name in enumerate(ALIKE):
+        np.testing.assert_array_equal(layers[f"Score of {name}"].data, heatmaps.scores[index])
+        evidence = layers[f"Evidence for {name}"]
+        np.testing.assert_array_equal(evidence.data, heatmaps.contributions[index])
+        assert (evidence.metadata["unit"], evidence.metadata["class"]) == (UNIT, name)
+    assert viewer.layers[-1].name == "Attention"
+
+
+@pytest.mark.parametrize(
+    ("format_", "sentence"),
+    [
+        ("heatmaps-ome maps 1", "earlier version of heatmaps-ome; run create again with --over"),
+        ("heatmaps-ome maps 3", "is not of the format “heatmaps-ome maps 2”"),
+    ],
+)
+def test_a_manifest_of_another_format_is_refused_in_a_sentence(tmp_path, viewer, format_, sentence):
+    (tmp_path / MANIFEST).write_text(json.dumps({"format": format_}))
+    with pytest.raises(SystemExit, match=sentence):
+        script().show(tmp_path, viewer)
 
 
 def test_the_slide_of_a_run_is_chosen_by_its_name(tmp_path):

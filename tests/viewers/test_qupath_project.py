@@ -88,14 +88,16 @@ def test_names_of_strangers_classes_are_such_as_qupath_takes(tmp_path, slides):
     assert names == ["MSI\u2236 high", "two lines", "class"]
 
 
-def test_the_scripts_are_there_as_they_are_in_viewer_configs(tmp_path, slides):
+def test_the_scripts_are_there_with_what_they_share(tmp_path, slides):
     write_project(tmp_path, slides, CLASSES, NOW)
     scripts = tmp_path / "viewers" / "qupath" / "scripts"
     assert {p.name for p in scripts.iterdir()} == {
         "show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy",
     }  # fmt: skip
+    source = viewer_files() / "qupath"
+    shared = (source / "prelude.groovy").read_bytes()
     for path in scripts.iterdir():
-        assert path.read_bytes() == (viewer_files() / "qupath" / path.name).read_bytes()
+        assert path.read_bytes() == (source / path.name).read_bytes() + shared
 
 
 def test_thumbnails_are_made_of_previews_and_never_replaced(tmp_path, slides):

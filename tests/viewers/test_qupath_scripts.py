@@ -8,12 +8,15 @@ import functools
 import json
 import re
 import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
 import shapely.affinity
 import tifffile
+from new_kind import ALIKE, of_new_kind
 from qupath_world import (
     BOUNDS,
     SHAPE,
@@ -27,6 +30,7 @@ from qupath_world import (
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.cells import NAME, qupath_class
 from heatmaps_ome.geometry import YX
+from heatmaps_ome.maps.heatmap_set import channel_names, stacked
 from heatmaps_ome.viewers.files import viewer_files
 
 HOSTILE = ('=1+1, "x"', "two\nlines", "'s", "MSI: high", "Grün  ")
@@ -48,12 +52,26 @@ class World:
             "a b": write_results(self.out / "a b", "a b", ("MSIH", "nonMSIH"), YX(0.5, 0.5)),
             "hostile": write_results(self.slides / "hostile", "hostile", HOSTILE, YX(0.25, 0.5)),
         }
+        self.made["alike"] = write_results(self.slides / "alike", "alike", ALIKE, YX(0.5, 0.5), 3)
+        for tiff in (self.slides / "alike").glob("*.score-*.ome.tiff"):
+            tiff.unlink()
+        manifest = self.slides / "alike" / "maps.json"
+        said = json.loads(manifest.read_text(encoding="utf-8"))
+        contributions = [
+            {**said["maps"][1], "kind": "contribution", "class": name, "channel": 4 + index}
+            for index, name in enumerate(ALIKE)
+        ]
+        said["maps"] += of_new_kind(contributions)
+        manifest.write_text(json.dumps(said), encoding="utf-8")
         self.overlays = path / "overlays only"
         shutil.copytree(self.out / "a b", self.overlays / "a b")
         (self.overlays / "a b" / "a b.values.ome.tiff").unlink()
         self.damaged = path / "damaged"
         self.damaged.mkdir()
-        (self.damaged / "maps.json").write_text('{"format": "heatmaps-ome maps 1", ')
+        (self.damaged / "maps.json").write_text('{"format": "heatmaps-ome maps 2", ')
+        self.earlier = path / "earlier"
+        self.earlier.mkdir()
+        (self.earlier / "maps.json").write_text('{"format": "heatmaps-ome maps 1"}')
         self.oblong = path / "oblong"
         shutil.copytree(self.out / "a b", self.oblong)
         said = json.loads((self.oblong / "maps.json").read_text())
@@ -72,15 +90,29 @@ class World:
         return {**size, "uri": (self.slides / f"{name}.svs").as_uri()}
 
     def _cases(self):
-        show, tiles = script("show_heatmap.groovy"), script("import_tiles.groovy")
-        regions = script("import_regions.groovy")
+        show, tiles = (
+            script(self.path, f"{name}.groovy") for name in ("show_heatmap", "import_tiles")
+        )
+        regions = script(self.path, "import_regions.groovy")
         project = str(self.out / "viewers" / "qupath" / "project.qpproj")
         full, cropped = self._slide("a b", FULL), self._slide("a b", CROPPED)
         overlays, cells = str(self.overlays), self.out / "a b"
         wild = self._slide("hostile", CROPPED)
         places = [[x + 0.3, y + 0.7] for x in range(5, 6000, 401) for y in range(5, 5000, 377)]
         pixels = [[-1.0, 5.0], [1.0, 5.0], ["NaN", "NaN"], [0.25, 0.0]]
+        alike = self._slide("alike", FULL)
         return {
+            **{
+                f"alike, {title}": {
+                    "script": show, "slide": alike, "answer": title, "places": places,
+                }
+                for title in self._titles("alike")
+            },
+            "alike, measurement": {
+                "script": tiles, "slide": alike, "answer": "x",
+                "args": [str(self.slides / "alike"), f"score: {ALIKE[1]}"],
+            },
+            "earlier": {"script": show, "slide": full, "args": [str(self.earlier)]},
             "rgba, whole": {"script": show, "slide": full, "args": [overlays, "attention"]},
             "rgba, cropped": {"script": show, "slide": cropped, "args": [overlays, "score-MSIH"]},
             "float, whole": {
@@ -142,6 +174,10 @@ class World:
             },
             "no regions": {"script": regions, "slide": full, "args": [str(self.bare)]},
         }  # fmt: skip
+
+    def _titles(self, name):
+        said = json.loads((self.slides / name / "maps.json").read_text(encoding="utf-8"))
+        return [each["title"] for each in said["maps"] if each["class"] is not None]
 
     def case(self, name):
         found = self.found[name]
@@ -240,6 +276,27 @@ def test_the_value_under_the_mouse_is_the_cells_own(world, case, l0_corner, titl
     assert agreeing > 0.8 * len(places)
 
 
+def test_each_class_has_its_own_map_however_alike_the_names_are(world):
+    heatmaps = world.made["alike"].heatmaps
+    raw = stacked(heatmaps)
+    titles = [case.removeprefix("alike, ") for case in world.cases if case.startswith("alike, ")]
+    # Of the kind that the script does not know there is one map a class, too.
+    assert [each for each in titles if "Evidence" in each] == [f"Evidence for {c}" for c in ALIKE]
+    for title, channel in zip(titles[:6], (1, 2, 3, 4, 5, 6), strict=True):
+        shown = world.case(f"alike, {title}")["overlay"]
+        assert shown["float"] is True
+        assert shown["channels"] == [channel_names(heatmaps)[channel], "attention"]
+        found = 0
+        for (x, y), text in zip(
+            world.cases[f"alike, {title}"]["places"], shown["told"], strict=True
+        ):
+            own = _told(title, raw[channel], heatmaps.grid, YX(y, x))
+            found += own is not None and text == own
+        assert found > 100
+    mapper = world.case("alike, measurement")["mapper"]
+    assert mapper["measurement"] == f"score: {ALIKE[1]}"
+
+
 def _told(title, values, grid, l0_place):
     row, col = (int(np.floor(g)) for g in grid.g_from_l0(l0_place))
     inside = 0 <= row < grid.shape.rows and 0 <= col < grid.shape.cols
@@ -305,6 +362,7 @@ def test_kinds_of_cells_are_shown_as_their_overlay_has_them(world):
         ("other slide", r"are of a slide of 9003 x 7001 pixels, but the open one has 9002 x 7001"),
         ("unknown map", r"no map nosuch; there are attention, score-MSIH, winner\."),
         ("damaged", r"maps\.json cannot be read"),
+        ("earlier", r"made by an earlier version of heatmaps-ome; run create again with --over"),
         ("oblong pixels", r"QuPath can only show square ones"),
         ("no window", r"need the window of QuPath"),
         ("no results", r"No results of a b were found"),
@@ -448,13 +506,20 @@ def test_regions_that_are_not_there_or_damaged_are_told_of(world):
     assert damaged["annotations"] == []
 
 
-def test_all_scripts_find_results_by_the_same_code():
-    copies = {
-        re.search(
-            r"// begin of what all scripts share.*// end of what all scripts share",
-            (viewer_files() / "qupath" / name).read_text(encoding="utf-8"),
-            re.DOTALL,
-        ).group()
-        for name in ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy")
-    }
-    assert len(copies) == 1
+SCRIPTS = ("show_heatmap", "import_tiles", "import_regions")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_its_own_part_and_what_all_share(world, name):
+    """As the folder's README has it done by hand, from the repository alone."""
+    folder = viewer_files() / "qupath"
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"cat show_heatmap\.groovy prelude\.groovy > \S+", readme)
+    command = command.replace("show_heatmap", name, 1).rpartition(" ")[0]
+    made = world.path / f"{name} by hand.groovy"
+    with made.open("wb") as file:
+        subprocess.run(command.split()[:3], cwd=folder, stdout=file, check=True)
+    joined = Path(script(world.path, f"{name}.groovy")).read_bytes()
+    assert joined == made.read_bytes()
+    imports = re.findall(r"^import (\S+)$", joined.decode(), re.MULTILINE)
+    assert len(imports) == len(set(imports)) > 10

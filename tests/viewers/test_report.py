@@ -28,9 +28,11 @@ from report_world import (
 )
 
 from heatmaps_ome.errors import OutputError
+from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.channels import channels, stacked
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
+from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.viewers.files import viewer_files
 from heatmaps_ome.viewers.report.assets import page
 from heatmaps_ome.viewers.report.fitting import allowance, fitted, text_of
@@ -46,6 +48,12 @@ from heatmaps_ome.viewers.report.packing import (
 )
 from heatmaps_ome.viewers.report.page import ReportedSlide, write_report
 from heatmaps_ome.viewers.report.part import ReportExporter, tile_pixels
+
+STATED = (
+    "kind", "kind_title", "class", "title", "quantity", "unit", "colour_map", "levels", "range",
+    "opacity", "categories", "note",
+)  # fmt: skip
+"""Of a map, alike in maps.json and in the report."""
 
 
 def part_of(result, folder):
@@ -119,17 +127,40 @@ def test_a_part_has_every_map_with_its_raw_values(full, part):
     wanted = dict(zip(names, stacked(channels(heatmaps)), strict=True))
     wanted |= {f"sd-{name}": each for name, each in zip(names, heatmaps.spread, strict=True)}
     for each in part["maps"]:
-        if "levels" in each:
+        if "levels_packed" in each:
             continue
         raw = wanted[each["name"]][heatmaps.tissue]
         found = unpacked_values(each["values"], heatmaps.tissue_cells)
         assert np.abs(found - raw).max() <= 0.51 * np.ptp(raw) / each["values"]["steps"] + 1e-7
     tissue = unpacked_mask(part["tissue"], *heatmaps.grid.shape)
     assert np.array_equal(tissue, heatmaps.tissue)
-    groups = {each["name"]: (each["group"], each["class"]) for each in part["maps"]}
-    assert groups["leave-one-out-nonMSIH"] == ("leave-one-out", "nonMSIH")
-    assert groups["sd-score-MSIH"] == ("sd-score", "MSIH")
-    assert groups["attention"] == ("attention", None)
+    kinds = {each["name"]: (each["kind"], each["class"], each["unit"]) for each in part["maps"]}
+    assert kinds["leave-one-out-nonMSIH"] == ("leave-one-out", "nonMSIH", "probability")
+    assert kinds["sd-score-MSIH"] == ("sd-score", "MSIH", "probability")
+    assert kinds["attention"] == ("attention", None, "log ratio")
+    spread = [each for each in part["maps"] if each["kind_title"] == "Spread of score"]
+    assert [each["class"] for each in spread] == list(CLASSES)
+
+
+def test_a_part_states_of_its_maps_what_maps_json_does(full, part, tmp_path):
+    said = {each["name"]: each for each in json_ready(manifest(full, tmp_path))["maps"]}
+    for each in part["maps"]:
+        stated = {name: each[name] for name in STATED}
+        wanted = {name: said[each["name"]][name] for name in STATED}
+        if each["opacity"]["fades_with"] is not None:
+            # The report has no channels: cells fade with its map of attention.
+            assert wanted["opacity"]["fades_with"].pop("channel") == 0
+        assert stated == wanted
+        assert (each["levels"] is None) == ("levels_packed" in each) == bool(each["categories"])
+
+
+def test_classes_alike_but_for_punctuation_have_maps_of_their_own(tmp_path):
+    classes = ("MSI-H / high", "MSI-H high", "MSS")
+    part = part_of(made_result(made_maps("alike", classes=classes)), tmp_path)
+    shown = {(each["kind"], each["class"]): each["title"] for each in part["maps"]}
+    for name in classes:
+        assert shown["score", name] == f"Score of {name}"
+        assert shown["contribution", name] == f"Contribution to {name}"
 
 
 def test_a_part_says_the_same_twice(full, tmp_path):
@@ -284,6 +315,18 @@ def test_a_damaged_part_costs_its_slide_alone(full, tmp_path, damage):
     assert "damaged" in rows[0]["damaged"]
     assert rows[1]["predicted"] in CLASSES
     assert "slide-0" not in text.replace("`slide-", "")
+
+
+def test_a_part_of_an_earlier_version_is_named_as_such(full, tmp_path):
+    slide = write_slide_folder(tmp_path, full)
+    path = tmp_path / "full" / "full.report.json"
+    path.write_text(path.read_text().replace("report part 2", "report part 1", 1))
+    text = write_report(tmp_path, [slide], run_facts()).read_text(encoding="utf-8")
+    assert (
+        "This slide's part of the report was made by an earlier version of heatmaps-ome; run "
+        "create again with --overwrite"
+    ) in text
+    assert 'id="slide-0"' not in text
 
 
 def test_slides_of_earlier_runs_stay_if_the_same_models_made_them(tmp_path):

@@ -248,8 +248,9 @@ def test_the_name_of_the_kind_is_under_the_mouse_in_its_colour(chromium, kinds, 
                 if not heatmaps.tissue[row, col]:
                     assert told == "no tissue"
                 elif not categories:
-                    value = float(told.replace("\u2212", "-"))
-                    assert value == pytest.approx(drawn.values[level], abs=1 / 250)
+                    value, unit = told.replace("\u2212", "-").split(" ")
+                    assert unit == drawn.unit
+                    assert float(value) == pytest.approx(drawn.values[level], abs=1 / 250)
                 else:
                     assert told == (categories[level - 1] if level else "none")
                     pixel = picture[round(at[0]), round(at[1])]

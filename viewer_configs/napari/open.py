@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 
 UNITS = ("um", "um")
 MANIFEST = "maps.json"
+FORMAT, EARLIER_FORMAT = "heatmaps-ome maps 2", "heatmaps-ome maps 1"
+FIRST_KIND = "attention"
+"""Of the map that is shown first."""
 MOST_OPAQUE = 0.7
 """Of a map when it is first shown: at 1 nothing of the tissue would be seen."""
 
 
 def show(folder: Path, viewer: ViewerModel) -> None:
-    """Add a slide's layers to a viewer, the first map shown and the others hidden."""
-    facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    """Add a slide's layers to a viewer, the map of attention shown and the others hidden."""
+    facts = read_manifest(folder / MANIFEST)
     if facts["image"] is not None:
         store = zarr.open_group(folder / facts["image"], mode="r")
         _add_slide(store, facts["slide"]["name"], viewer)
@@ -43,6 +46,8 @@ def show(folder: Path, viewer: ViewerModel) -> None:
     values = zarr.open_group(folder / facts["values"], mode="r")["0"]
     drawn = [(each, _values_of(each, values)) for each in facts["maps"]]
     drawn = [(each, found) for each, found in drawn if found is not None]
+    # The first kind comes last, on top of the list; sorting keeps the order of all others.
+    drawn.sort(key=lambda pair: pair[0]["kind"] != FIRST_KIND)
     for each, found in reversed(drawn):
         _add_values(found, each, facts["grid"], viewer)
     if drawn:
@@ -53,14 +58,31 @@ def show(folder: Path, viewer: ViewerModel) -> None:
     viewer.title = f"{facts['slide']['name']} – {_prediction(facts['prediction'])}"
 
 
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return what a maps.json states; end with a sentence if it is of another format."""
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if facts.get("format") == EARLIER_FORMAT:
+        sys.exit(
+            f"open.py: {path} was made by an earlier version of heatmaps-ome; run create again "
+            "with --overwrite (the network's work is in the cache)"
+        )
+    if facts.get("format") != FORMAT:
+        sys.exit(
+            f"open.py: {path} is not of the format “{FORMAT}”; take open.py and the results of one "
+            "run of heatmaps-ome"
+        )
+    return facts
+
+
 def _values_of(about: dict[str, Any], values: zarr.Array) -> np.ndarray | None:
     """Return a map's raw floats, or None of one that has none: labels show kinds of cells."""
     if about["channel"] is not None:
         return np.asarray(values[about["channel"]])
-    rivals = (about.get("worked_out") or {}).get("minus_highest_of")
+    derived = about["derived"] or {}
+    rivals = derived.get("minus_highest_of")
     if rivals is None:
         return None
-    own = np.asarray(values[about["worked_out"]["channel"]])
+    own = np.asarray(values[derived["channel"]])
     return own - np.max([np.asarray(values[rival]) for rival in rivals], axis=0)
 
 
@@ -90,11 +112,11 @@ def _add_values(
             name=f"{about['colour_map']} ({about['name']})",
             nan_color=np.zeros(4),
         ),
-        contrast_limits=_distinct(about["levels_lower"], about["levels_upper"]),
+        contrast_limits=_distinct(about["levels"]["lower"], about["levels"]["upper"]),
         scale=um_cell, translate=um_origin + um_cell / 2, units=UNITS,
         interpolation2d="nearest", blending="translucent", visible=False,
-        opacity=min(about["alpha"], MOST_OPAQUE),
-        metadata={"quantity": about["quantity"]},
+        opacity=min(about["opacity"]["alpha"], MOST_OPAQUE),
+        metadata={name: about[name] for name in ("kind", "class", "quantity", "unit")},
     )  # fmt: skip
 
 

@@ -6,157 +6,16 @@
  * import_tiles.groovy. Nothing needs to be edited: results are found by the name of the slide. A
  * second run replaces the tiles of the first. Optional script arguments: the folder of the results
  * (or <slide>.cells.csv or .geojson in it), and the measurement to colour by ("score: MSIH").
+ *
+ * In the repository, what all scripts share is apart, in prelude.groovy: README.md says how to join it.
  */
-import com.google.gson.Gson
-import com.google.gson.JsonParseException
 import groovy.transform.CompileStatic
 import javafx.application.Platform
-import qupath.fx.dialogs.Dialogs
-import qupath.fx.dialogs.FileChoosers
-import qupath.lib.color.ColorMaps
-import qupath.lib.gui.scripting.QPEx
 import qupath.lib.gui.tools.MeasurementMapper
-import qupath.lib.images.servers.ImageServer
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
 import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.ROIs
-
-// begin of what all scripts share; tests hold the copies equal
-/** Why something cannot be done, in one sentence for the user. */
-class Refusal extends RuntimeException {
-    Refusal(String sentence) { super(sentence) }
-}
-
-/** The results of the open slide: what maps.json says, and the files beside it. */
-class SlideResults {
-    final File folder
-    Map said
-    /** What QuPath's (0, 0) is in level-0 pixels of the whole slide: QuPath may crop to the bounds. */
-    int l0Left, l0Top
-
-    SlideResults(File manifest, ImageServer slide) {
-        folder = manifest.getParentFile()
-        try {
-            said = (Map) json(manifest)
-        } catch (IOException | JsonParseException | ClassCastException e) {
-            throw new Refusal("${manifest} cannot be read and may be damaged: run heatmaps-ome again.")
-        }
-        if (!(said.format as String)?.startsWith('heatmaps-ome maps'))
-            throw new Refusal("${manifest} was not written by heatmaps-ome.")
-        int width = slide.getWidth(), height = slide.getHeight()
-        int cols = said.slide.cols, rows = said.slide.rows
-        def bounds = said.slide.bounds
-        if (width == cols && height == rows) {
-            l0Left = 0
-            l0Top = 0
-        } else if (width == bounds.cols && height == bounds.rows) {
-            l0Left = bounds.col as int
-            l0Top = bounds.row as int
-        } else {
-            throw new Refusal("The results in ${folder} are of a slide of ${cols} x ${rows} " +
-                "pixels, but the open one has ${width} x ${height}: they are of another slide.")
-        }
-    }
-
-    /** Return what a file of JSON says; QuPath has no JSON of Groovy's own. */
-    static Object json(File file) { return file.withReader('UTF-8') { new Gson().fromJson(it, Object) } }
-
-    /** Return a file that maps.json names, or null if it is not there. */
-    File file(Object name) {
-        def found = name == null ? null : new File(folder, name as String)
-        return found != null && found.isFile() ? found : null
-    }
-
-    /** Return the name that the results of a slide have: its file's without the last suffix. */
-    static String nameOf(ImageServer slide) {
-        def uris = slide.getURIs()
-        def path = uris.isEmpty() ? null : uris.iterator().next().getPath()
-        def name = path == null ? slide.getMetadata().getName() : path.substring(path.lastIndexOf('/') + 1)
-        int dot = name.lastIndexOf('.')
-        return dot > 0 ? name.substring(0, dot) : name
-    }
-
-    /** Return a slide's maps.json: in the folder given, else in the project's run, else beside the slide. */
-    static File find(String given, ImageServer slide, Object project) {
-        String name = nameOf(slide)
-        if (given) {
-            def place = new File(given)
-            def found = [place, new File(place, 'maps.json'), new File(place, "${name}/maps.json")].find { it.isFile() }
-            if (found == null)
-                throw new Refusal("There are no results of ${name} in ${place}.")
-            return new File(found.getAbsoluteFile().getParentFile(), 'maps.json')
-        }
-        def places = []
-        def folder = project?.getPath()?.toFile()?.getAbsoluteFile()?.getParentFile()
-        if (folder?.getName() == 'qupath' && folder.getParentFile()?.getName() == 'viewers')
-            places << folder.getParentFile().getParentFile()
-        def uris = slide.getURIs()
-        if (!uris.isEmpty() && uris.iterator().next().getScheme() == 'file')
-            places << new File(uris.iterator().next()).getParentFile()
-        return places.collect { new File(new File(it, name), 'maps.json') }.find { it.isFile() }
-    }
-
-    /** Return the results of the open slide, asking for their folder where it is not known. */
-    static SlideResults open(String given, ImageServer slide, Object project, boolean asks) {
-        def manifest = find(given, slide, project)
-        if (manifest == null && asks) {
-            def folder = FileChoosers.promptForDirectory("Results of ${nameOf(slide)}" as String, null)
-            if (folder == null)
-                return null
-            manifest = find(folder.getPath(), slide, null)
-        }
-        if (manifest == null)
-            throw new Refusal("No results of ${nameOf(slide)} were found: open the project in viewers/qupath of the " +
-                "results, put the results beside the slide, or give their folder as the script's argument.")
-        def results = new SlideResults(manifest, slide)
-        def theirs = results.said.slide.name
-        def question = "These are the results of ${theirs}; the open slide is ${nameOf(slide)}. Are they the same?"
-        if (theirs != nameOf(slide) && asks && !Dialogs.showConfirmDialog('Heatmaps', question as String))
-            return null
-        return results
-    }
-
-    /** Return the map of a name or title, refusing with those there are. */
-    Map map(List<Map> maps, String wanted) {
-        def found = maps.find { [it.name, it.title, it.measurement]*.toLowerCase().contains(wanted.toLowerCase()) }
-        if (found == null)
-            throw new Refusal("There is no map ${wanted}; there are ${maps.collect { it.name }.join(', ')}.")
-        return found
-    }
-
-    /** Return 256 colours from a map's lower to its upper value, packed RGB; blocks of them for kinds of cells. */
-    static int[] colours(Map map) {
-        int[] known = map.colours.collect { Integer.parseInt((it as String).substring(1), 16) } as int[]
-        def rgb = new int[256]
-        int kinds = map.categories ? map.categories.size() : 0
-        if (kinds > 0) {
-            for (int i = 0; i < 256; i++)
-                rgb[i] = known[i * kinds >> 8]
-            return rgb
-        }
-        double first = map.levels_lower, last = map.levels_upper
-        for (int i = 0; i < 256; i++) {
-            double value = map.lower + (map.upper - map.lower) * i / 255
-            double place = Math.max(0d, Math.min(1d, (value - first) / (last - first))) * (known.length - 1)
-            int low = Math.min((int) place, known.length - 2)
-            double part = place - low
-            for (int shift : [16, 8, 0]) {
-                int one = (known[low] >> shift) & 255, other = (known[low + 1] >> shift) & 255
-                rgb[i] |= ((int) Math.round(one * (1 - part) + other * part)) << shift
-            }
-        }
-        return rgb
-    }
-
-    /** Return a map's colours as QuPath has them. */
-    static Object colourMap(Map map) {
-        def rgb = colours(map)
-        def part = { int shift -> rgb.collect { (it >> shift) & 255 } as int[] }
-        return ColorMaps.createColorMap(map.title as String, part(16), part(8), part(0))
-    }
-}
-// end of what all scripts share
 
 /** Reads rows of a CSV file as RFC 4180 has it: fields in quotes may hold commas, quotes and line breaks. */
 @CompileStatic
@@ -284,58 +143,48 @@ class TileMaker {
     }
 }
 
-def imageData = QPEx.getCurrentImageData()
-def viewer = QPEx.getCurrentViewer()
-// "Run for project" works on slides that no viewer shows
-if (viewer != null && !imageData.is(viewer.getImageData()))
-    viewer = null
-def given = binding.hasVariable('args') && args ? args as List<String> : []
+def open = new CurrentSlide(binding.hasVariable('args') && args ? args as List<String> : [])
 try {
-    if (imageData == null)
-        throw new Refusal('Open a slide first.')
-    def slide = imageData.getServer()
-    def results = SlideResults.open(given ? given[0] : null, slide, QPEx.getProject(), viewer != null)
+    def results = open.results()
     if (results == null)
         return
-    def chosen = given && new File(given[0]).isFile() && !given[0].endsWith('maps.json') ? new File(given[0]) : null
-    def file = chosen ?: results.file(results.said.cells) ?: results.file(results.said.cells_geojson)
+    def file = open.fileGiven() ?: results.file(results.said.cells) ?: results.file(results.said.cells_geojson)
     if (file == null)
         throw new Refusal("There are no cells in ${results.folder}; run heatmaps-ome with --formats cells.")
     def maps = results.said.maps.findAll { it.measurement }
     def shown = null
-    if (given.size() > 1)
-        shown = results.map(maps, given[1])
-    else if (viewer != null && maps) {
+    if (open.given.size() > 1)
+        shown = results.map(maps, open.given[1])
+    else if (open.viewer != null && maps) {
         def titles = maps.collect { it.title as String }
         def title = Dialogs.showChoiceDialog('Tiles', 'Colour tiles by', titles, titles[0])
         if (title == null)
             return
         shown = results.map(maps, title)
     }
-    def maker = new TileMaker(results, slide)
+    def maker = new TileMaker(results, open.imageData.getServer())
     if (file.getName().endsWith('.csv'))
         maker.addCsv(file)
     else
         maker.addGeoJson(file)
-    def hierarchy = imageData.getHierarchy()
+    def hierarchy = open.imageData.getHierarchy()
     def old = hierarchy.getTileObjects().findAll { it.getName() == TileMaker.NAME }
     hierarchy.removeObjects(old, true)
     hierarchy.addObjects(maker.tiles)
-    if (viewer != null && shown != null) {
+    if (open.viewer != null && shown != null) {
         def mapper = new MeasurementMapper(SlideResults.colourMap(shown), shown.measurement, maker.tiles)
-        mapper.setDisplayMinValue(shown.lower as double)
-        mapper.setDisplayMaxValue(shown.upper as double)
+        mapper.setDisplayMinValue(shown.range.lower as double)
+        mapper.setDisplayMaxValue(shown.range.upper as double)
         Platform.runLater {
-            def options = viewer.getOverlayOptions()
+            def options = open.viewer.getOverlayOptions()
             options.setShowDetections(true)
             options.setFillDetections(true)
             options.setMeasurementMapper(mapper)
-            viewer.repaint()
+            open.viewer.repaint()
         }
     }
     println "${maker.tiles.size()} tiles were imported${old ? ", ${old.size()} of an earlier import were removed" : ''}."
 } catch (Refusal e) {
     println e.getMessage()
-    if (viewer != null)
-        Dialogs.showErrorMessage('Tiles', e.getMessage())
+    open.refuse('Tiles', e)
 }

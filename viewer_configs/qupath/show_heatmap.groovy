@@ -9,9 +9,9 @@
  * <slide>.values.ome.tiff is there, QuPath colours the raw values and shows the one under the mouse
  * in the corner of the picture; otherwise the finished overlay <slide>.<map>.ome.tiff is shown.
  * C hides and shows the map.
+ *
+ * In the repository, what all scripts share is apart, in prelude.groovy: README.md says how to join it.
  */
-import com.google.gson.Gson
-import com.google.gson.JsonParseException
 import groovy.transform.CompileStatic
 import java.awt.image.BandedSampleModel
 import java.awt.image.BufferedImage
@@ -34,159 +34,18 @@ import javafx.scene.layout.BorderPane
 import javafx.scene.layout.VBox
 import javafx.stage.Stage
 import javafx.stage.Window
-import qupath.fx.dialogs.Dialogs
-import qupath.fx.dialogs.FileChoosers
-import qupath.lib.color.ColorMaps
 import qupath.lib.color.ColorModelFactory
 import qupath.lib.gui.images.stores.ColorModelRenderer
-import qupath.lib.gui.scripting.QPEx
 import qupath.lib.gui.viewer.overlays.AbstractOverlay
 import qupath.lib.gui.viewer.overlays.PixelClassificationOverlay
 import qupath.lib.images.servers.AbstractTileableImageServer
 import qupath.lib.images.servers.ImageChannel
-import qupath.lib.images.servers.ImageServer
 import qupath.lib.images.servers.ImageServerBuilder
 import qupath.lib.images.servers.ImageServerMetadata
 import qupath.lib.images.servers.ImageServers
 import qupath.lib.images.servers.PixelType
 import qupath.lib.images.servers.TileRequest
 import qupath.lib.regions.ImageRegion
-
-// begin of what all scripts share; tests hold the copies equal
-/** Why something cannot be done, in one sentence for the user. */
-class Refusal extends RuntimeException {
-    Refusal(String sentence) { super(sentence) }
-}
-
-/** The results of the open slide: what maps.json says, and the files beside it. */
-class SlideResults {
-    final File folder
-    Map said
-    /** What QuPath's (0, 0) is in level-0 pixels of the whole slide: QuPath may crop to the bounds. */
-    int l0Left, l0Top
-
-    SlideResults(File manifest, ImageServer slide) {
-        folder = manifest.getParentFile()
-        try {
-            said = (Map) json(manifest)
-        } catch (IOException | JsonParseException | ClassCastException e) {
-            throw new Refusal("${manifest} cannot be read and may be damaged: run heatmaps-ome again.")
-        }
-        if (!(said.format as String)?.startsWith('heatmaps-ome maps'))
-            throw new Refusal("${manifest} was not written by heatmaps-ome.")
-        int width = slide.getWidth(), height = slide.getHeight()
-        int cols = said.slide.cols, rows = said.slide.rows
-        def bounds = said.slide.bounds
-        if (width == cols && height == rows) {
-            l0Left = 0
-            l0Top = 0
-        } else if (width == bounds.cols && height == bounds.rows) {
-            l0Left = bounds.col as int
-            l0Top = bounds.row as int
-        } else {
-            throw new Refusal("The results in ${folder} are of a slide of ${cols} x ${rows} " +
-                "pixels, but the open one has ${width} x ${height}: they are of another slide.")
-        }
-    }
-
-    /** Return what a file of JSON says; QuPath has no JSON of Groovy's own. */
-    static Object json(File file) { return file.withReader('UTF-8') { new Gson().fromJson(it, Object) } }
-
-    /** Return a file that maps.json names, or null if it is not there. */
-    File file(Object name) {
-        def found = name == null ? null : new File(folder, name as String)
-        return found != null && found.isFile() ? found : null
-    }
-
-    /** Return the name that the results of a slide have: its file's without the last suffix. */
-    static String nameOf(ImageServer slide) {
-        def uris = slide.getURIs()
-        def path = uris.isEmpty() ? null : uris.iterator().next().getPath()
-        def name = path == null ? slide.getMetadata().getName() : path.substring(path.lastIndexOf('/') + 1)
-        int dot = name.lastIndexOf('.')
-        return dot > 0 ? name.substring(0, dot) : name
-    }
-
-    /** Return a slide's maps.json: in the folder given, else in the project's run, else beside the slide. */
-    static File find(String given, ImageServer slide, Object project) {
-        String name = nameOf(slide)
-        if (given) {
-            def place = new File(given)
-            def found = [place, new File(place, 'maps.json'), new File(place, "${name}/maps.json")].find { it.isFile() }
-            if (found == null)
-                throw new Refusal("There are no results of ${name} in ${place}.")
-            return new File(found.getAbsoluteFile().getParentFile(), 'maps.json')
-        }
-        def places = []
-        def folder = project?.getPath()?.toFile()?.getAbsoluteFile()?.getParentFile()
-        if (folder?.getName() == 'qupath' && folder.getParentFile()?.getName() == 'viewers')
-            places << folder.getParentFile().getParentFile()
-        def uris = slide.getURIs()
-        if (!uris.isEmpty() && uris.iterator().next().getScheme() == 'file')
-            places << new File(uris.iterator().next()).getParentFile()
-        return places.collect { new File(new File(it, name), 'maps.json') }.find { it.isFile() }
-    }
-
-    /** Return the results of the open slide, asking for their folder where it is not known. */
-    static SlideResults open(String given, ImageServer slide, Object project, boolean asks) {
-        def manifest = find(given, slide, project)
-        if (manifest == null && asks) {
-            def folder = FileChoosers.promptForDirectory("Results of ${nameOf(slide)}" as String, null)
-            if (folder == null)
-                return null
-            manifest = find(folder.getPath(), slide, null)
-        }
-        if (manifest == null)
-            throw new Refusal("No results of ${nameOf(slide)} were found: open the project in viewers/qupath of the " +
-                "results, put the results beside the slide, or give their folder as the script's argument.")
-        def results = new SlideResults(manifest, slide)
-        def theirs = results.said.slide.name
-        def question = "These are the results of ${theirs}; the open slide is ${nameOf(slide)}. Are they the same?"
-        if (theirs != nameOf(slide) && asks && !Dialogs.showConfirmDialog('Heatmaps', question as String))
-            return null
-        return results
-    }
-
-    /** Return the map of a name or title, refusing with those there are. */
-    Map map(List<Map> maps, String wanted) {
-        def found = maps.find { [it.name, it.title, it.measurement]*.toLowerCase().contains(wanted.toLowerCase()) }
-        if (found == null)
-            throw new Refusal("There is no map ${wanted}; there are ${maps.collect { it.name }.join(', ')}.")
-        return found
-    }
-
-    /** Return 256 colours from a map's lower to its upper value, packed RGB; blocks of them for kinds of cells. */
-    static int[] colours(Map map) {
-        int[] known = map.colours.collect { Integer.parseInt((it as String).substring(1), 16) } as int[]
-        def rgb = new int[256]
-        int kinds = map.categories ? map.categories.size() : 0
-        if (kinds > 0) {
-            for (int i = 0; i < 256; i++)
-                rgb[i] = known[i * kinds >> 8]
-            return rgb
-        }
-        double first = map.levels_lower, last = map.levels_upper
-        for (int i = 0; i < 256; i++) {
-            double value = map.lower + (map.upper - map.lower) * i / 255
-            double place = Math.max(0d, Math.min(1d, (value - first) / (last - first))) * (known.length - 1)
-            int low = Math.min((int) place, known.length - 2)
-            double part = place - low
-            for (int shift : [16, 8, 0]) {
-                int one = (known[low] >> shift) & 255, other = (known[low + 1] >> shift) & 255
-                rgb[i] |= ((int) Math.round(one * (1 - part) + other * part)) << shift
-            }
-        }
-        return rgb
-    }
-
-    /** Return a map's colours as QuPath has them. */
-    static Object colourMap(Map map) {
-        def rgb = colours(map)
-        def part = { int shift -> rgb.collect { (it >> shift) & 255 } as int[] }
-        return ColorMaps.createColorMap(map.title as String, part(16), part(8), part(0))
-    }
-}
-// end of what all scripts share
 
 /** An overlay file in the frame of the open slide, whose corner may lie anywhere in it. */
 class AlignedServer extends AbstractTileableImageServer {
@@ -370,7 +229,8 @@ class HeatmapViewer {
         boolean values = showsValues(map)
         def file = fileOf(map)
         def source = servers.computeIfAbsent(file, { ImageServers.buildServer(it.toURI()) } as Function)
-        def channels = values ? (map.fades ? [map.channel, 0] : [map.channel]) : null
+        def fading = map.opacity.fades_with
+        def channels = values ? (fading ? [map.channel, fading.channel] : [map.channel]) : null
         def model = values ? colourModel(map) : null
         def scale = scaleOf(source, file)
         def aligned = new AlignedServer(imageData.getServer(), source, scale, results, channels, model)
@@ -378,7 +238,7 @@ class HeatmapViewer {
         def renderer = values ? new ColorModelRenderer(model) : null
         def overlay = PixelClassificationOverlay.create(viewer.getOverlayOptions(), ours, renderer)
         overlay.setLivePrediction(true)     // read tiles when they come into view
-        overlay.setOpacity(values ? map.alpha as double : 1.0d)
+        overlay.setOpacity(values ? map.opacity.alpha as double : 1.0d)
         def tell = { data, x, y, z, t -> data == imageData ? told(map, aligned, x, y) : null }
         overlay.setLocationStringFunction(tell as AbstractOverlay.LocationStringFunction)
         replace(overlay)
@@ -419,11 +279,11 @@ class HeatmapViewer {
     }
 
     private ColorModel colourModel(Map map) {
-        // band 0 holds the values; where the map fades, band 1 holds the attention
-        def attention = results.said.maps.find { it.name == 'attention' } ?: map
-        def opacity = new Opacity(map.fades, attention.lower, attention.upper)
+        // band 0 holds the values; where the map fades, band 1 holds what it fades with
+        def fading = map.opacity.fades_with
+        def opacity = fading ? new Opacity(true, fading.lower, fading.upper) : new Opacity(false, 0, 1)
         return ColorModelFactory.createColorModel(PixelType.FLOAT32, SlideResults.colourMap(map), 0,
-            map.lower as double, map.upper as double, map.fades ? 1 : 0, opacity)
+            map.range.lower as double, map.range.upper as double, fading ? 1 : 0, opacity)
     }
 
     /** Return how many level-0 pixels of the slide a pixel of an overlay is wide and high. */
@@ -504,9 +364,10 @@ class HeatmapWindow {
         def map = shown.map
         legend.setImage(bar(map))
         quantity.setText(map.quantity as String)
-        lower.setText(HeatmapViewer.number(map.lower as double))
-        middle.setText(HeatmapViewer.number((map.lower + map.upper) / 2d as double))
-        upper.setText(HeatmapViewer.number(map.upper as double))
+        double first = map.range.lower, last = map.range.upper
+        lower.setText(HeatmapViewer.number(first))
+        middle.setText(HeatmapViewer.number((first + last) / 2))
+        upper.setText(HeatmapViewer.number(last))
         if (map.categories) {
             // kinds of cells have names instead of numbers
             [lower, middle, upper].each { it.setText('') }
@@ -525,26 +386,19 @@ class HeatmapWindow {
     }
 }
 
-def imageData = QPEx.getCurrentImageData()
-def viewer = QPEx.getCurrentViewer()
-// "Run for project" works on slides that no viewer shows
-if (viewer != null && !imageData.is(viewer.getImageData()))
-    viewer = null
-def given = binding.hasVariable('args') && args ? args as List<String> : []
+def open = new CurrentSlide(binding.hasVariable('args') && args ? args as List<String> : [])
 try {
-    if (imageData == null)
-        throw new Refusal('Open a slide first.')
-    if (viewer == null)
+    if (open.imageData != null && open.viewer == null)
         throw new Refusal('Heatmaps need the window of QuPath: run this script there.')
-    def results = SlideResults.open(given ? given[0] : null, imageData.getServer(), QPEx.getProject(), true)
+    def results = open.results()
     if (results == null)
         return
-    def heatmap = new HeatmapViewer(viewer, imageData, results)
+    def heatmap = new HeatmapViewer(open.viewer, open.imageData, results)
     def maps = heatmap.maps()
     if (maps.isEmpty())
         throw new Refusal("There is no map in ${results.folder}; run heatmaps-ome with --formats ome-tiff.")
     def titles = maps.collect { it.title as String }
-    def title = given.size() > 1 ? given[1] : Dialogs.showChoiceDialog('Heatmap', 'Map to show', titles, titles[0])
+    def title = open.given.size() > 1 ? open.given[1] : Dialogs.showChoiceDialog('Heatmap', 'Map to show', titles, titles[0])
     if (title == null)
         return
     heatmap.show(results.map(maps, title))
@@ -558,6 +412,5 @@ try {
     }
 } catch (Refusal e) {
     println e.getMessage()
-    if (viewer != null)
-        Dialogs.showErrorMessage('Heatmap', e.getMessage())
+    open.refuse('Heatmap', e)
 }

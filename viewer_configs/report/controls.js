@@ -1,18 +1,17 @@
 /* Which map is shown and how: chooser of map and class, opacity, thresholds, colour bar, legend. */
 import { chooser, el, labelled } from "./dom.js";
 import { count, percent, tick } from "./numbers.js";
-import { cssColour, drawBar, paint } from "./painting.js";
+import { cssColour, drawBar, isNamed, paint } from "./painting.js";
 
-const GROUPS = {
-  attention: "Attention", score: "Score", contribution: "Contribution", "leave-one-out": "Leave-one-out",
-  margin: "Margin", "sd-score": "Spread of score",
-};
 const STEPS = 1000;
+/** The kind of the map to show first, of the class drawn hot. */
+const FIRST_KIND = "score";
 
 /** Return what the ends of a map's colours speak for. */
 function endsOf(map) {
-  if (map.ends.some(Boolean)) return map.ends;
-  return map.group === "score" ? ["less than chance", `more ${map.class}`] : map.group === "attention" ? ["low", "high"] : ["", ""];
+  const { ends, middle } = map.range;
+  if (ends.some(Boolean)) return ends;
+  return middle === null || map.class === null ? ["low", "high"] : [`less ${map.class}`, `more ${map.class}`];
 }
 
 /** The controls of a slide's picture. */
@@ -35,8 +34,7 @@ export class Controls {
 
   first() {
     const { maps, true_class: hot } = this.slide.part;
-    const find = (group) => maps.find((each) => each.group === group && each.class === hot);
-    return find("score") ?? maps[0] ?? null;
+    return maps.find((map) => map.kind === FIRST_KIND && map.class === hot) ?? maps[0] ?? null;
   }
 
   async changed(map) {
@@ -55,7 +53,7 @@ export class Controls {
     if (this.map !== map) return;
     this.values = values;
     if (!this.looks.has(map.name)) {
-      this.looks.set(map.name, { opacity: map.alpha, fade: map.fades, low: 0, high: STEPS });
+      this.looks.set(map.name, { opacity: map.opacity.alpha, fade: map.opacity.fades_with !== null, low: 0, high: STEPS });
     }
     this.build();
     this.apply();
@@ -65,7 +63,7 @@ export class Controls {
   build() {
     const { map } = this;
     const look = this.looks.get(map.name);
-    const named = map.levels !== undefined;
+    const named = isNamed(map);
     this.opacityText = el("span", { class: "value" });
     this.lowText = el("span", { class: "value" });
     this.highText = el("span", { class: "value" });
@@ -82,7 +80,7 @@ export class Controls {
         look.opacity = event.target.value / STEPS;
         this.apply();
       }), this.opacityText),
-      map.group === "attention" || this.slide.attention === null ? null
+      map === this.slide.attention || this.slide.attention === null ? null
         : el("label", { class: "tick" }, fade, "Fade where attention is low"),
       named ? this.legend() : this.scale(),
       named ? null : labelled("Hide below", slide("hide-below", look.low, (event) => {
@@ -100,14 +98,13 @@ export class Controls {
 
   choosers() {
     const { maps } = this.slide.part;
-    const groups = [...new Set(maps.map((each) => each.group))];
-    const pairs = groups.map((group) => [group, GROUPS[group] ?? group]);
-    const inGroup = (group) => maps.filter((each) => each.group === group);
-    const closest = (group) => inGroup(group).find((each) => each.class === (this.map.class ?? this.slide.part.true_class))
-      ?? inGroup(group)[0];
-    const map = chooser(pairs, this.map.group, (group) => this.choose(closest(group).name));
+    const kinds = new Map(maps.map(({ kind, kind_title: title }) => [kind, title]));
+    const ofKind = (kind) => maps.filter((map) => map.kind === kind);
+    const closest = (kind) => ofKind(kind).find((map) => map.class === (this.map.class ?? this.slide.part.true_class))
+      ?? ofKind(kind)[0];
+    const map = chooser([...kinds], this.map.kind, (kind) => this.choose(closest(kind).name));
     map.id = "map";
-    const classes = inGroup(this.map.group).map((each) => [each.name, each.class ?? each.title]);
+    const classes = ofKind(this.map.kind).map((each) => [each.name, each.class ?? each.title]);
     const ofClass = chooser(classes, this.map.name, (name) => this.choose(name));
     ofClass.id = "class";
     return el("div", { class: "pair" }, labelled("Map", map),
@@ -118,19 +115,20 @@ export class Controls {
   scale() {
     const { map } = this;
     const { min, max } = map.values;
-    const middle = map.middle === null ? null : (map.middle - map.lower) / (map.upper - map.lower);
+    const { lower, upper } = map.range;
+    const middle = map.range.middle === null ? null : (map.range.middle - lower) / (upper - lower);
     const [against, speaks] = endsOf(map);
     const ends = against || speaks ? el("div", { class: "ends" }, el("span", {}, `← ${against}`), el("span", {}, `${speaks} →`)) : null;
-    const said = (value) => tick(value, map.upper - map.lower);
-    this.bar.setAttribute("aria-label", `Colours from ${said(map.lower)} to ${said(map.upper)}, and how many cells have which value`);
+    const said = (value) => tick(value, upper - lower);
+    this.bar.setAttribute("aria-label", `Colours from ${said(lower)} to ${said(upper)}, and how many cells have which value`);
     return el("div", { class: "scale" },
       el("p", { class: "quantity" }, map.quantity),
       this.bar,
       el("div", { class: "ticks" },
-        el("span", {}, `${min < map.lower ? "≤ " : ""}${said(map.lower)}`),
+        el("span", {}, `${min < lower ? "≤ " : ""}${said(lower)}`),
         middle !== null && middle > 0.2 && middle < 0.8
-          ? el("span", { class: "middle", style: { left: `${100 * middle}%` } }, said(map.middle)) : null,
-        el("span", {}, `${max > map.upper ? "≥ " : ""}${said(map.upper)}`)),
+          ? el("span", { class: "middle", style: { left: `${100 * middle}%` } }, said(map.range.middle)) : null,
+        el("span", {}, `${max > upper ? "≥ " : ""}${said(upper)}`)),
       ends,
       el("p", { class: "soft" }, this.slide.sorted.get(map.name).length === 0 ? "This slide has no values."
         : `Colours span the cohort; this slide has ${said(min)} to ${said(max)}.`));
@@ -155,10 +153,11 @@ export class Controls {
     const seen = paint(stage.painted, slide, map, this.values, drawn);
     stage.setMap(map, this.values);
     this.opacityText.textContent = percent(look.opacity);
-    this.lowText.textContent = look.low === 0 ? "nothing" : `${tick(from, map.upper - map.lower)}: the lowest ${percent(look.low / STEPS, 1)}`;
-    this.highText.textContent = look.high === STEPS ? "nothing" : `${tick(to, map.upper - map.lower)}: the highest ${percent(1 - look.high / STEPS, 1)}`;
+    const span = map.range.upper - map.range.lower;
+    this.lowText.textContent = look.low === 0 ? "nothing" : `${tick(from, span)}: the lowest ${percent(look.low / STEPS, 1)}`;
+    this.highText.textContent = look.high === STEPS ? "nothing" : `${tick(to, span)}: the highest ${percent(1 - look.high / STEPS, 1)}`;
     this.seenText.textContent = `${count(seen)} of ${count(this.values.length)} tissue cells are shown`;
-    if (map.levels === undefined) drawBar(this.bar, slide, map, drawn);
+    if (!isNamed(map)) drawBar(this.bar, slide, map, drawn);
   }
 
   resized() {

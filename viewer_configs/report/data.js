@@ -68,7 +68,7 @@ export class OpenSlide {
     opened.thumbnail = new Image();
     opened.thumbnail.src = part.thumbnail.jpeg;
     await opened.thumbnail.decode();
-    opened.attention = part.maps.find((each) => each.group === "attention") ?? null;
+    opened.attention = part.maps.find((map) => map.kind === "attention") ?? null;
     return opened;
   }
 
@@ -80,9 +80,9 @@ export class OpenSlide {
   /** Return a map's values, or its levels where these have names. */
   async valuesOf(map) {
     if (!this.values.has(map.name)) {
-      const found = map.levels === undefined
+      const found = map.levels_packed === undefined
         ? await unpacked(map.values, this.cells.length)
-        : Float64Array.from(await inflated(map.levels), (level) => (level === 0 ? NaN : level));
+        : Float64Array.from(await inflated(map.levels_packed), (level) => (level === 0 ? NaN : level));
       this.values.set(map.name, found);
       this.sorted.set(map.name, found.filter((value) => !Number.isNaN(value)).sort());
     }

@@ -11,10 +11,16 @@ export function coloursOf(map) {
   return decoded.get(map.colours);
 }
 
+/** Return whether a map sorts cells into categories, which have names. */
+export function isNamed(map) {
+  return map.categories.length > 0;
+}
+
 /** Return the index of a value's colour, 0 to 254. */
 export function levelOf(map, value) {
-  if (map.levels !== undefined) return value - 1;
-  const place = (value - map.levels_lower) / (map.levels_upper - map.levels_lower);
+  if (isNamed(map)) return value - 1;
+  const { lower, upper } = map.levels;
+  const place = (value - lower) / (upper - lower);
   return Math.round(Math.min(1, Math.max(0, place)) * 254);
 }
 
@@ -32,7 +38,7 @@ export function paint(canvas, slide, map, values, look) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(cols, rows);
   const colours = coloursOf(map);
-  const opacities = look.fade && slide.attention !== null ? attended(slide) : null;
+  const opacities = look.fade && slide.attention !== null ? attended(slide, map) : null;
   let seen = 0;
   for (let k = 0; k < values.length; k++) {
     const value = values[k];
@@ -49,15 +55,13 @@ export function paint(canvas, slide, map, values, look) {
   return seen;
 }
 
-/** Return where each cell's attention lies between the ends of its colours, 0 to 1. */
-function attended(slide) {
-  if (slide.attended === undefined) {
-    const { lower, upper } = slide.attention;
-    slide.attended = slide.values.get(slide.attention.name).map((value) => (
-      Number.isNaN(value) ? 0 : Math.min(1, Math.max(0, (value - lower) / (upper - lower)))
-    ));
-  }
-  return slide.attended;
+/** Return where each cell's attention lies in the range over which a map fades, 0 to 1. */
+function attended(slide, map) {
+  // A map that does not fade by itself does so on demand, over the range of attention's colours.
+  const { lower, upper } = map.opacity.fades_with ?? slide.attention.range;
+  return slide.values.get(slide.attention.name).map((value) => (
+    Number.isNaN(value) ? 0 : Math.min(1, Math.max(0, (value - lower) / (upper - lower)))
+  ));
 }
 
 /** Draw how many cells have which value, over the map's colours from end to end. */
@@ -70,16 +74,17 @@ export function drawBar(canvas, slide, map, look) {
   canvas.height = height;
   const context = canvas.getContext("2d");
   const bar = Math.round(16 * ratio);
-  const span = map.upper - map.lower;
+  const { lower, upper } = map.range;
+  const span = upper - lower;
   for (let x = 0; x < width; x++) {
-    context.fillStyle = cssColour(map, levelOf(map, map.lower + ((x + 0.5) / width) * span));
+    context.fillStyle = cssColour(map, levelOf(map, lower + ((x + 0.5) / width) * span));
     context.fillRect(x, height - bar, 1, bar);
   }
-  const bins = histogram(slide.sorted.get(map.name), map, 60);
+  const bins = histogram(slide.sorted.get(map.name), map.range, 60);
   const most = Math.max(1, ...bins);
   const style = getComputedStyle(canvas);
   bins.forEach((n, index) => {
-    const middle = map.lower + ((index + 0.5) / bins.length) * span;
+    const middle = lower + ((index + 0.5) / bins.length) * span;
     const inside = middle >= look.from && middle <= look.to;
     context.fillStyle = style.getPropertyValue(inside ? "--soft" : "--line");
     // By the square root, so that few cells are seen beside many.
@@ -88,20 +93,20 @@ export function drawBar(canvas, slide, map, look) {
     const right = Math.round(((index + 1) / bins.length) * width);
     context.fillRect(left, height - bar - 2 - tall, Math.max(1, right - left - ratio), tall);
   });
-  for (const value of [look.from, look.to, map.middle]) {
-    if (value === null || !(value > map.lower && value < map.upper)) continue;
-    const x = Math.round(((value - map.lower) / span) * width);
+  for (const value of [look.from, look.to, map.range.middle]) {
+    if (value === null || !(value > lower && value < upper)) continue;
+    const x = Math.round(((value - lower) / span) * width);
     context.fillStyle = style.getPropertyValue("--text");
-    const top = value === map.middle ? height - bar - 3 : 0;
+    const top = value === map.range.middle ? height - bar - 3 : 0;
     context.fillRect(x - 1, top, Math.max(1, Math.round(1.5 * ratio)), height - top);
   }
 }
 
 /** Return how many values are in each of some bins between the ends of the colours. */
-function histogram(sorted, map, n) {
+function histogram(sorted, { lower, upper }, n) {
   const bins = new Array(n).fill(0);
   for (const value of sorted) {
-    const place = (value - map.lower) / (map.upper - map.lower);
+    const place = (value - lower) / (upper - lower);
     bins[Math.min(n - 1, Math.max(0, Math.floor(place * n)))]++;
   }
   return bins;

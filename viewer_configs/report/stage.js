@@ -1,6 +1,7 @@
 /* The picture: the slide with a map over it, outlines, a scale bar, and what is under the mouse. */
 import { el } from "./dom.js";
 import { decimals, length, number, roundLength } from "./numbers.js";
+import { isNamed } from "./painting.js";
 import { cellUnder, latticeBox, View } from "./view.js";
 
 const KEYS = "Drag to move, wheel or + and − to zoom, 0 for the whole slide, arrow keys to move "
@@ -220,9 +221,11 @@ export class Stage {
   /** Return a value with what it is a value of. */
   valueText(value) {
     const { map } = this;
-    if (Number.isNaN(value)) return `${map.title}: ${map.levels === undefined ? "no value" : "none"}`;
-    if (map.levels !== undefined) return map.categories[value - 1] ?? `${map.title}: no name`;
-    return `${map.quantity} ${number(value)}`;
+    if (Number.isNaN(value)) return `${map.title}: ${isNamed(map) ? "none" : "no value"}`;
+    if (isNamed(map)) return map.categories[value - 1] ?? `${map.title}: no name`;
+    // Most quantities name their unit themselves.
+    const unit = map.unit && !map.quantity.includes(map.unit) ? ` ${map.unit}` : "";
+    return `${map.quantity} ${number(value)}${unit}`;
   }
 
   listen() {

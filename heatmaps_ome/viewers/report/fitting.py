@@ -141,10 +141,10 @@ def _joined_cells(part: Part) -> Part | None:
     joined = np.asarray(_blocks(tissue, False).any(axis=2))
     maps = []
     for each in part["maps"]:
-        if "levels" in each:
+        if "levels_packed" in each:
             levels = np.zeros((rows, cols), np.uint8)
-            levels[tissue] = unpacked_levels(each["levels"])
-            packed = {"levels": packed_levels(_firsts(_blocks(levels, 0))[joined])}
+            levels[tissue] = unpacked_levels(each["levels_packed"])
+            packed = {"levels_packed": packed_levels(_firsts(_blocks(levels, 0))[joined])}
         else:
             values = np.full((rows, cols), np.nan)
             values[tissue] = unpacked_values(each["values"], n_cells)

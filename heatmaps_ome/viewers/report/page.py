@@ -23,8 +23,13 @@ logger = logging.getLogger(__name__)
 INDEX: Final = "index.html"
 BUDGET: Final = 200 * 2**20
 """Bytes that all slides of a report may take."""
+_EARLIER_FORMAT: Final = "heatmaps-ome report part 1"
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """What reading a part or a provenance that is none raises."""
+
+
+class _EarlierPart(ValueError):
+    """A part that an earlier version wrote."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ def _write(
                 file.write(_block(f"slide-{index}", text))
             except _DAMAGED as error:
                 logger.debug("the part of %s in full", each.folder, exc_info=error)
-                row["damaged"] = _why(output, each.folder)
+                row["damaged"] = _why(output, each.folder, error)
         left.reduced += bool(row.get("reduced"))
         left.rows.append(row)
     facts = {
@@ -169,6 +174,8 @@ def _slide_block(output: Path, folder: str, most: int) -> tuple[str, dict[str, A
         If its part is missing or damaged.
     """
     part = json.loads(_part_path(output, folder).read_text(encoding="utf-8"))
+    if part["format"] == _EARLIER_FORMAT:
+        raise _EarlierPart(_EARLIER_FORMAT)
     if part["format"] != PART_FORMAT:
         raise ValueError(f"{part['format']} is not {PART_FORMAT}")
     row = part["row"]
@@ -226,8 +233,13 @@ def _part_path(output: Path, folder: str) -> Path:
     return output / folder / f"{folder}{PART}"
 
 
-def _why(output: Path, folder: str) -> str:
+def _why(output: Path, folder: str, error: Exception) -> str:
     """Return why a slide has no page, in a sentence."""
+    if isinstance(error, _EarlierPart):
+        return (
+            "This slide's part of the report was made by an earlier version of heatmaps-ome; run "
+            "create again with --overwrite (the network's work is in the cache)."
+        )
     if _part_path(output, folder).is_file():
         return "What the report shows of this slide is damaged; make it anew with --overwrite."
     return (

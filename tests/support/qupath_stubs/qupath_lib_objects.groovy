@@ -5,19 +5,35 @@ class MeasurementList {
     void put(String name, double value) { values[name] = value }
     void close() { }
     boolean containsKey(String name) { values.containsKey(name) }
+    Map<String, Number> asMap() { values }
+    void putAll(Map<String, ? extends Number> others) { others.each { name, value -> put(name, value.doubleValue()) } }
+    void clear() { values.clear() }
 }
 
-class PathTile {
-    Object ROI, pathClass
-    String name
+/** An object with an outline; as in QuPath, measurements are of the outline and go with it. */
+class PathObject {
+    private Object roi
     final MeasurementList measurementList = new MeasurementList()
+
+    Object getROI() { roi }
+
+    void setROI(Object roi) {
+        if (!this.roi.is(roi)) {
+            this.roi = roi
+            measurementList.clear()
+        }
+    }
 }
 
-class PathAnnotation {
-    Object ROI, pathClass
+class PathTile extends PathObject {
+    Object pathClass
+    String name
+}
+
+class PathAnnotation extends PathObject {
+    Object pathClass
     String name
     boolean locked
-    final MeasurementList measurementList = new MeasurementList()
 }
 
 class PathObjects {

@@ -3,7 +3,7 @@
 import { Controls } from "./controls.js";
 import { byId, debounced } from "./dom.js";
 import { isAbort, wordsOf } from "./fetching.js";
-import { findMap, isFlat, isSorted, mapOfLayer } from "./manifest.js";
+import { findMap, firstLayer, isFlat, isSorted, mapOfLayer } from "./manifest.js";
 import { MapLayer } from "./maplayer.js";
 import { colourScale, paintCells, paintTissue, pixelOf } from "./painting.js";
 import { formatView, parseView } from "./permalink.js";
@@ -39,8 +39,8 @@ export class App {
     this.readout = new Readout(this.view);
     this.list = new SlideList(run.slides);
     this.controls = new Controls(palettes, {
-      layer: (kind) => this.#choose(kind, this.#wanted.className),
-      className: (name) => this.#choose(this.#shown.layer.kind, name),
+      layer: (kind) => this.#chooseLayer(kind),
+      map: (name) => this.#choose(findMap(this.#session.layers, name)),
       look: (changes) => this.changeLook(changes),
       shown: (flag) => this.#setHidden(!flag),
     });
@@ -156,7 +156,7 @@ export class App {
     if (layers.length === 0) return;
     const named = view.map === null ? null : findMap(layers, view.map);
     if (view.map !== null && !named) this.notices.say(`This slide has no map “${view.map}”.`);
-    const layer = named?.layer ?? layers.find(({ kind }) => kind === this.#wanted.kind) ?? layers[0];
+    const layer = named?.layer ?? layers.find(({ kind }) => kind === this.#wanted.kind) ?? firstLayer(layers);
     const entry = named?.entry ?? mapOfLayer(layer, this.#wanted.className, manifest.true_class ?? null);
     this.#shown = { layer, entry, values: null };
     if (named) this.#wanted = { kind: layer.kind, className: entry.className ?? this.#wanted.className };
@@ -183,11 +183,15 @@ export class App {
     this.#saveSoon();
   }
 
-  #choose(kind, className) {
+  /** Show the map of a kind that is of the class chosen last. */
+  #chooseLayer(kind) {
     const { layers, manifest } = this.#session;
-    const layer = layers.find((other) => other.kind === kind) ?? layers[0];
-    const entry = mapOfLayer(layer, className, manifest.true_class ?? null);
-    this.#wanted = { kind: layer.kind, className: entry.className ?? className };
+    const layer = layers.find((other) => other.kind === kind) ?? firstLayer(layers);
+    this.#choose({ layer, entry: mapOfLayer(layer, this.#wanted.className, manifest.true_class ?? null) });
+  }
+
+  #choose({ layer, entry }) {
+    this.#wanted = { kind: layer.kind, className: entry.className ?? this.#wanted.className };
     this.#shown = { layer, entry, values: null };
     this.ready = this.#showMap();
     this.#saveSoon();
@@ -204,11 +208,10 @@ export class App {
     this.#paint();
     try {
       const { map } = shown.entry;
-      const attention = map.fades || isFlat(map) ? session.channel(0) : null;
-      const reads = Promise.all([session.valuesOf(map), attention]);
-      const [values, faded] = await this.notices.during(reads);
+      const reads = Promise.all([session.valuesOf(map), session.fadingOf(map)]);
+      const [values, fading] = await this.notices.during(reads);
       if (session.left || shown !== this.#shown) return false;
-      Object.assign(shown, { values, attention: faded, range: rangeOf(values, map) });
+      Object.assign(shown, { values, fading, range: rangeOf(values, map) });
     } catch (error) {
       if (shown === this.#shown) this.#complain(session, error, "The map’s values cannot be read");
       return false;
@@ -219,22 +222,22 @@ export class App {
 
   #paint() {
     this.#painting = 0;
-    const { layer, entry, values, attention } = this.#shown;
+    const { layer, entry, values, fading } = this.#shown;
     const { map } = entry;
     const look = this.#settings.look(layer.kind, map);
-    const range = this.#shown.range ?? { lower: map.lower ?? 0, upper: map.upper ?? 1 };
+    const range = this.#shown.range ?? { lower: map.range.lower ?? 0, upper: map.range.upper ?? 1 };
     this.controls.show({ layers: this.#session.layers, layer, entry, look, hidden: this.#hidden, range });
     this.layer.setOpacity(this.#hidden ? 0 : look.opacity);
-    if (values) this.layer.setCells(this.#session.place, this.#painter(map, look, values, attention));
+    if (values) this.layer.setCells(this.#session.place, this.#painter(map, look, values, fading));
     else this.layer.clear();
     this.#readAgain();
   }
 
-  #painter(map, look, values, attention) {
+  #painter(map, look, values, fading) {
     if (isFlat(map)) return (out) => paintTissue(values, pixelOf(map.colours[0]), out);
     if (isSorted(map)) return (out) => paintCells(values, { scale: colourScale(map, null), from: 1, to: null, fade: null }, out);
     const palette = look.palette === null ? null : this.palettes[look.palette];
-    const fade = map.fades && look.fade ? { attention, range: this.#session.attentionRange() } : null;
+    const fade = fading && look.fade ? { values: fading, range: map.opacity.fades_with } : null;
     const scale = colourScale(map, palette);
     return (out) => paintCells(values, { scale, from: look.from, to: look.to, fade }, out);
   }
@@ -291,14 +294,13 @@ export class App {
     if (this.#shown === null) return;
     const { layers } = this.#session;
     const index = layers.indexOf(this.#shown.layer);
-    this.#choose(layers[(index + 1) % layers.length].kind, this.#wanted.className);
+    this.#chooseLayer(layers[(index + 1) % layers.length].kind);
   }
 
   #nextClass() {
     if (this.#shown === null) return;
     const { layer, entry } = this.#shown;
-    const next = layer.maps[(layer.maps.indexOf(entry) + 1) % layer.maps.length];
-    this.#choose(layer.kind, next.className);
+    this.#choose({ layer, entry: layer.maps[(layer.maps.indexOf(entry) + 1) % layer.maps.length] });
   }
 
   #goAlong(steps) {
@@ -313,7 +315,7 @@ export class App {
     if (this.#shown === null) return { slide, ...place };
     const { layer, entry } = this.#shown;
     const look = this.#settings.look(layer.kind, entry.map);
-    return { slide, map: entry.map.name, ...place, ...look, fade: entry.map.fades ? look.fade : null, hidden: this.#hidden || null };
+    return { slide, map: entry.map.name, ...place, ...look, fade: entry.map.opacity.fades_with ? look.fade : null, hidden: this.#hidden || null };
   }
 
   #written = null;
@@ -333,8 +335,8 @@ export class App {
 
 /** Return the range of a map's values, and of its colours if those reach further. */
 function rangeOf(values, map) {
-  let lower = map.lower ?? Infinity;
-  let upper = map.upper ?? -Infinity;
+  let lower = map.range.lower ?? Infinity;
+  let upper = map.range.upper ?? -Infinity;
   for (const value of values) {
     if (value < lower) lower = value;
     if (value > upper) upper = value;

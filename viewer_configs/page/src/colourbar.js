@@ -15,12 +15,13 @@ export function drawColourBar(canvas, numbers, map, look) {
   const image = context.createImageData(STEPS, 1);
   paintBar(new Uint32Array(image.data.buffer), map, look);
   context.putImageData(image, 0, 0);
-  numbers.replaceChildren(...barLabels(map).map((label) => numberOf(label)));
+  numbers.replaceChildren(...barLabels(map.range).map((label) => numberOf(label)));
 }
 
 function paintBar(pixels, map, look) {
+  const { lower, upper } = map.range;
   for (let step = 0; step < STEPS; step += 1) {
-    const value = map.lower + ((map.upper - map.lower) * step) / (STEPS - 1);
+    const value = lower + ((upper - lower) * step) / (STEPS - 1);
     const pixel = pixelAt(look.scale, value);
     const alpha = isShown(value, look.from, look.to) ? 255 : 40;
     pixels[step] = ((pixel & 0xffffff) | (alpha << 24)) >>> 0;
@@ -37,8 +38,7 @@ function numberOf({ at, text, end }) {
  * Return the numbers of a bar, { at: 0..1, text, end: "first" | "last" | "" }: its ends, the middle
  * of a diverging map, and round ones where there is room.
  */
-export function barLabels(map) {
-  const { lower, upper, middle } = map;
+export function barLabels({ lower, upper, middle }) {
   if (!(upper > lower)) return [{ at: 0.5, text: figure(lower, 3), end: "" }];
   const label = (value, end) => ({ at: (value - lower) / (upper - lower), text: figureWithin(value, upper - lower), end });
   const labels = [label(lower, "first"), label(upper, "last")];

@@ -2,7 +2,7 @@
 
 import { drawColourBar } from "./colourbar.js";
 import { byId, fillSelect, make } from "./dom.js";
-import { isFlat, isSorted } from "./manifest.js";
+import { choicesOf, isFlat, isSorted } from "./manifest.js";
 import { fieldNumber, figure } from "./numbers.js";
 import { colourScale } from "./painting.js";
 
@@ -15,7 +15,7 @@ export class Controls {
 
   /**
    * @param palettes { name: colours }
-   * @param wants { layer(kind), className(name), look(changes), shown(flag) }, called on changes
+   * @param wants { layer(kind), map(name), look(changes), shown(flag) }, called on changes
    */
   constructor(palettes, wants) {
     this.palettes = palettes;
@@ -26,7 +26,7 @@ export class Controls {
   #listen() {
     const { wants } = this;
     on("layer", "change", ({ target }) => wants.layer(target.value));
-    on("class", "change", ({ target }) => wants.className(target.value));
+    on("class", "change", ({ target }) => wants.map(target.value));
     on("palette", "change", ({ target }) => wants.look({ palette: target.value === OWN ? null : target.value }));
     on("opacity", "input", ({ target }) => wants.look({ opacity: Number(target.value) / 100 }));
     on("fade", "change", ({ target }) => wants.look({ fade: target.checked }));
@@ -62,12 +62,13 @@ export class Controls {
     const { map } = entry;
     byId("map-section").hidden = false;
     fillSelect(byId("layer"), layers.map(({ kind, title }) => [kind, title]), layer.kind);
-    byId("class-field").hidden = entry.className === null;
-    fillSelect(byId("class"), layer.maps.map(({ className }) => [className, className]), entry.className);
+    const choices = choicesOf(layer);
+    byId("class-field").hidden = choices.length === 0;
+    fillSelect(byId("class"), choices, map.name);
     byId("shown").checked = !hidden;
     byId("opacity").value = Math.round(look.opacity * 100);
     byId("opacity-text").textContent = `${Math.round(look.opacity * 100)} %`;
-    byId("fade-field").hidden = !map.fades;
+    byId("fade-field").hidden = !map.opacity.fades_with;
     byId("fade").checked = look.fade;
     this.#showValues(map, look, state.range);
   }
@@ -86,7 +87,7 @@ export class Controls {
     drawColourBar(byId("bar"), byId("bar-numbers"), map, { scale: colourScale(map, palette), from: look.from, to: look.to });
     byId("bar-quantity").textContent = map.quantity ?? map.title ?? map.name;
     byId("bar-note").textContent = map.note ?? "";
-    byId("bar").setAttribute("aria-label", `Colour bar from ${figure(map.lower)} to ${figure(map.upper)}`);
+    byId("bar").setAttribute("aria-label", `Colour bar from ${figure(map.range.lower)} to ${figure(map.range.upper)}`);
     this.#showThreshold(look, range);
   }
 

@@ -1,4 +1,4 @@
-/** Maps that have no channel of their own, worked out of others: the winning class, its margin, artefacts. */
+/** Maps that have no channel of their own, derived from others: the winning class, its margin, artefacts. */
 
 /**
  * Return which of some channels is the highest in each cell: Float32Array, counted from 1, the first

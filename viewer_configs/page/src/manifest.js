@@ -1,23 +1,18 @@
 /** What the server says of a run and of a slide's maps, checked, and the layers they make up. */
 
-export const MAPS_FORMAT = "heatmaps-ome maps 1";
-
-const KIND_TITLES = {
-  attention: "Attention",
-  score: "Score",
-  contribution: "Contribution",
-  "leave-one-out": "Leave-one-out",
-  winner: "Winner",
-  margin: "Margin",
-  tissue: "Tissue",
-  artefacts: "Artefacts",
-};
+export const MAPS_FORMAT = "heatmaps-ome maps 2";
+const EARLIER_FORMAT = "heatmaps-ome maps 1";
+/** The kind of the map to show first. */
+const FIRST_KIND = "attention";
 
 /** A message for people, about files that are not as they should be. */
 export class ReadError extends Error {}
 
 /** Return a slide's manifest, or throw if the page cannot draw what it tells of. */
 export function checkedManifest(found) {
+  if (found?.format === EARLIER_FORMAT) {
+    throw new ReadError("its maps.json was made by an earlier version of heatmaps-ome; run create again with --overwrite (the network’s work is in the cache)");
+  }
   if (found === null || typeof found !== "object" || found.format !== MAPS_FORMAT) {
     throw new ReadError(`its maps.json is not of the format “${MAPS_FORMAT}”`);
   }
@@ -27,39 +22,42 @@ export function checkedManifest(found) {
   const lattice = [grid?.shape?.rows, grid?.shape?.cols, grid?.l0_cell?.x, grid?.l0_cell?.y];
   if (!lattice.every((size) => size > 0)) throw new ReadError("its maps.json gives no grid of cells");
   if (!Array.isArray(maps)) throw new ReadError("its maps.json lists no maps");
+  for (const map of maps) {
+    if (!(map?.name && map.kind && map.range && map.opacity)) {
+      throw new ReadError(`its maps.json does not state how the map “${map?.name ?? ""}” is drawn`);
+    }
+  }
   return { ...found, grid: { ...grid, mpp: grid.mpp ?? slide.mpp }, classes: found.classes ?? [] };
 }
 
 /**
- * Return the layers that maps make up, in the manifest's order: { kind, title, maps }, each map
- * with the class it is of, or null.
+ * Return the layers that maps make up, one of each kind, in the manifest's order:
+ * { kind, title, maps }, each map with the class it is of, or null.
  */
 export function layersOf(manifest) {
   const layers = new Map();
   for (const map of manifest.maps) {
-    const { kind, className } = kindOf(map, manifest.classes);
-    if (!layers.has(kind)) layers.set(kind, { kind, title: titleOf(kind, map), maps: [] });
-    layers.get(kind).maps.push({ map, className });
+    const { kind } = map;
+    if (!layers.has(kind)) layers.set(kind, { kind, title: map.kind_title ?? kind, maps: [] });
+    layers.get(kind).maps.push({ map, className: map.class ?? null });
   }
   return [...layers.values()];
 }
 
-function titleOf(kind, map) {
-  return KIND_TITLES[kind] ?? map.title ?? map.name;
+/** Return the layer to show first. */
+export function firstLayer(layers) {
+  return layers.find(({ kind }) => kind === FIRST_KIND) ?? layers[0];
 }
 
-function kindOf(map, classes) {
-  const match = /^(score|contribution|leave-one-out|margin)-(.+)$/s.exec(map.name);
-  if (map.kind) return { kind: map.kind, className: map.class ?? null };
-  if (!match) return { kind: map.name, className: null };
-  const [, kind, rest] = match;
-  const className = map.class ?? classes.find((name) => name === rest) ?? rest;
-  return { kind, className };
+/** Return how people tell the maps of a layer apart: [name, text] of each, none if there is one. */
+export function choicesOf(layer) {
+  if (layer.maps.length === 1 && layer.maps[0].className === null) return [];
+  return layer.maps.map(({ map, className }) => [map.name, className ?? map.title ?? map.name]);
 }
 
 /** Return whether a map says no more than where tissue is. */
 export function isFlat(map) {
-  return (map.channel ?? null) === null && !map.worked_out;
+  return (map.channel ?? null) === null && !map.derived;
 }
 
 /** Return whether a map sorts cells into kinds, which have names. */
@@ -70,6 +68,11 @@ export function isSorted(map) {
 /** Return the name of a value of a map that sorts cells into kinds. */
 export function categoryOf(map, value) {
   return map.categories[value - 1] ?? "none";
+}
+
+/** Return the unit to write behind a value, with a space, unless the quantity before it has it. */
+export function unitBeside({ unit, quantity }) {
+  return unit && !quantity?.includes(unit) ? ` ${unit}` : "";
 }
 
 /** Return the place of a map among layers: { layer, entry }, or null. */

@@ -23,10 +23,11 @@ export function pixelOf(hex) {
  */
 export function colourScale(map, palette) {
   if (map.categories?.length) return scale(map.colours.slice(0, map.categories.length), 1, map.categories.length);
-  if (palette === null) return scale(map.colours, map.levels_lower, map.levels_upper);
-  if (map.middle === null || map.middle === undefined) return scale(palette, map.lower, map.upper);
-  const reach = Math.max(map.upper - map.middle, map.middle - map.lower);
-  return scale(palette, map.middle - reach, map.middle + reach);
+  if (palette === null) return scale(map.colours, map.levels.lower, map.levels.upper);
+  const { lower, upper, middle } = map.range;
+  if (middle === null || middle === undefined) return scale(palette, lower, upper);
+  const reach = Math.max(upper - middle, middle - lower);
+  return scale(palette, middle - reach, middle + reach);
 }
 
 function scale(colours, lower, upper) {
@@ -52,19 +53,19 @@ export function isShown(value, from, to) {
   return from !== null && to !== null && from > to ? above || below : above && below;
 }
 
-/** Return how opaque attention makes a cell: its place between lower and upper, within 0..1. */
-export function fadeOf(attention, range) {
-  if (Number.isNaN(attention)) return 0;
+/** Return how opaque a value makes a cell: its place between lower and upper, within 0..1. */
+export function fadeOf(value, range) {
+  if (Number.isNaN(value)) return 0;
   const span = range.upper - range.lower;
   if (!(span > 0)) return 1;
-  return Math.min(1, Math.max(0, (attention - range.lower) / span));
+  return Math.min(1, Math.max(0, (value - range.lower) / span));
 }
 
 /**
  * Paint a map, one pixel a cell, into `out` (Uint32Array, rows * cols).
  *
  * @param values Float32Array (rows * cols), NaN where there is no tissue
- * @param look { scale, from, to, fade }, `fade` null or { attention, range }
+ * @param look { scale, from, to, fade }, `fade` null or { values, range }: of what cells fade with
  */
 export function paintCells(values, look, out) {
   const { scale: colours, from, to, fade } = look;
@@ -77,7 +78,7 @@ export function paintCells(values, look, out) {
 
 function faded(pixel, fade, index) {
   if (fade === null) return pixel;
-  const alpha = Math.round(255 * fadeOf(fade.attention[index], fade.range));
+  const alpha = Math.round(255 * fadeOf(fade.values[index], fade.range));
   return ((pixel & 0xffffff) | (alpha << 24)) >>> 0;
 }
 

@@ -1,7 +1,7 @@
 /** The value and place under the pointer, or in the middle of the view without one. */
 
 import { byId, debounced } from "./dom.js";
-import { categoryOf, isFlat, isSorted } from "./manifest.js";
+import { categoryOf, isFlat, isSorted, unitBeside } from "./manifest.js";
 import { figure, micrometres, scaleBar } from "./numbers.js";
 import { cellAt, onSlide } from "./placement.js";
 
@@ -81,7 +81,7 @@ export class Readout {
     const value = cell ? values[cell.row * place.cols + cell.col] : Number.NaN;
     if (!Number.isFinite(value)) return "no tissue";
     if (isSorted(map)) return categoryOf(map, value);
-    return isFlat(map) ? "tissue" : figure(value);
+    return isFlat(map) ? "tissue" : `${figure(value)}${unitBeside(map)}`;
   }
 
   #write(label, value, x, y) {

@@ -47,7 +47,7 @@ export class SlideSession {
     return image ? openMultiscale(this.#url(image), this.signal) : null;
   }
 
-  /** Return a channel's values, or those of the attention for a map without values. */
+  /** Return a channel's values; for a map without any those of the first, which all tissue has. */
   async channel(index) {
     if (!this.manifest.values) throw new ReadError("maps.json names no values");
     this.#values ??= SlideValues.open(this.#url(this.manifest.values), this.place, this.signal);
@@ -59,9 +59,10 @@ export class SlideSession {
     }
   }
 
-  /** Return a map's values: of its channel, or worked out of others. */
+  /** Return a map's values: of its channel, or derived from others. */
   async valuesOf(map) {
-    const { highest_of: all, minus_highest_of: rivals, channel, label } = map.worked_out ?? {};
+    if (!map.derived) return this.channel(map.channel);
+    const { highest_of: all, minus_highest_of: rivals, channel, label } = map.derived;
     const channels = (indices) => Promise.all(indices.map((index) => this.channel(index)));
     if (all) return highestOf(await channels(all));
     if (rivals) {
@@ -69,7 +70,13 @@ export class SlideSession {
       return minusHighestOf(own, others);
     }
     if (label) return onTissue(await this.#labelled(label), await this.channel(0));
-    return this.channel(map.channel);
+    throw new ReadError("maps.json derives them from others in a way that this page does not know");
+  }
+
+  /** Return the values of the channel that a map fades with, or null if it does not fade. */
+  async fadingOf(map) {
+    const fading = map.opacity.fades_with;
+    return fading ? this.channel(fading.channel) : null;
   }
 
   async #labelled(name) {
@@ -80,12 +87,6 @@ export class SlideSession {
       this.#labels = null;
       throw error;
     }
-  }
-
-  /** Return the range of attention over which maps fade. */
-  attentionRange() {
-    const map = this.manifest.maps.find(({ name }) => name === "attention");
-    return map ? { lower: map.lower, upper: map.upper } : { lower: 0, upper: 0 };
   }
 
   #url(name) {

@@ -13,7 +13,7 @@ export class Settings {
 
   /** Return a map's look: { opacity, palette, fade, from, to }, its own where nothing was chosen. */
   look(kind, map) {
-    const own = { opacity: map.alpha ?? 0.5, palette: null, fade: Boolean(map.fades), from: null, to: null };
+    const own = { opacity: map.opacity.alpha ?? 0.5, palette: null, fade: Boolean(map.opacity.fades_with), from: null, to: null };
     return { ...own, ...this.#styles.get(kind), ...this.#thresholds.get(map.name) };
   }
 

@@ -2,18 +2,19 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { highestOf, minusHighestOf, onTissue } from "../src/derived.js";
-import { categoryOf, findMap, isFlat, isSorted, layersOf } from "../src/manifest.js";
+import { ReadError, categoryOf, findMap, isFlat, isSorted, layersOf } from "../src/manifest.js";
 import { colourScale, paintCells, pixelOf } from "../src/painting.js";
+import { SlideSession } from "../src/session.js";
 
 const channel = (...values) => Float32Array.from(values);
 const WINNER = {
   name: "winner",
+  kind: "winner",
   channel: null,
-  worked_out: { highest_of: [1, 2] },
+  derived: { highest_of: [1, 2] },
   categories: ["a", "<b>"],
   colours: ["#0072b2", "#d55e00", "#000000"],
-  levels_lower: 1,
-  levels_upper: null,
+  levels: null,
 };
 
 test("the highest channel is counted from 1, the first of equal ones, and not known beside NaN", () => {
@@ -41,8 +42,17 @@ test("kinds have names and a colour each, and none is transparent", () => {
 });
 
 test("the winner is a layer of its own, margins are one by class", () => {
-  const maps = ["winner", "margin-a", "artefacts"].map((name) => ({ name }));
-  const layers = layersOf({ maps, classes: ["a"] });
+  const maps = [
+    { name: "winner", kind: "winner", kind_title: "Winner", class: null },
+    { name: "margin-a", kind: "margin", kind_title: "Margin", class: "a" },
+    { name: "artefacts", kind: "artefacts", kind_title: "Artefacts", class: null },
+  ];
+  const layers = layersOf({ maps });
   assert.deepEqual(layers.map(({ title }) => title), ["Winner", "Margin", "Artefacts"]);
   assert.equal(findMap(layers, "margin-a").entry.className, "a");
+});
+
+test("a map that is derived in a way not known is refused, not drawn as another", async () => {
+  const session = new SlideSession({ files: "files/" });
+  await assert.rejects(session.valuesOf({ channel: null, derived: { median_of: [1, 2] } }), ReadError);
 });

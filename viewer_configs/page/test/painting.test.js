@@ -6,7 +6,7 @@ import { colourScale, fadeOf, isShown, paintCells, paintTissue, pixelAt, pixelOf
 const grey = (level) => `#${level.toString(16).padStart(2, "0").repeat(3)}`;
 const OWN = Array.from({ length: 255 }, (_, index) => grey(index + 1));
 const PALETTE = Array.from({ length: 256 }, (_, index) => grey(index));
-const MAP = { lower: 0, upper: 10, middle: null, levels_lower: 0, levels_upper: 10, colours: OWN };
+const MAP = { range: { lower: 0, upper: 10, middle: null }, levels: { lower: 0, upper: 10 }, colours: OWN };
 const red = (pixel) => pixel & 255;
 
 test("a colour is a pixel in the order red, green, blue, alpha", () => {
@@ -26,14 +26,14 @@ test("another palette runs from lower to upper", () => {
 });
 
 test("another palette keeps a diverging map's middle in its middle", () => {
-  const scale = colourScale({ ...MAP, lower: 0, upper: 1, middle: 0.25 }, PALETTE);
+  const scale = colourScale({ ...MAP, range: { lower: 0, upper: 1, middle: 0.25 } }, PALETTE);
   assert.equal(red(pixelAt(scale, 0.25)), 128);
   assert.equal(red(pixelAt(scale, 1)), 255);
   assert.equal(red(pixelAt(scale, 0)), 85);
 });
 
 test("a constant map has the middle colour", () => {
-  assert.equal(red(pixelAt(colourScale({ ...MAP, levels_lower: 3, levels_upper: 3 }, null), 3)), 128);
+  assert.equal(red(pixelAt(colourScale({ ...MAP, levels: { lower: 3, upper: 3 } }, null), 3)), 128);
 });
 
 test("thresholds include their ends, and from above to hides the middle", () => {
@@ -56,7 +56,7 @@ test("cells without tissue or outside the threshold are transparent", () => {
   const values = Float32Array.of(Number.NaN, 1, 5, 10);
   paintCells(values, { scale, from: 2, to: null, fade: null }, out);
   assert.deepEqual([...out].map((pixel) => pixel >>> 24), [0, 0, 255, 255]);
-  const fade = { attention: Float32Array.of(0, 0, 0.2, 1), range: { lower: 0, upper: 1 } };
+  const fade = { values: Float32Array.of(0, 0, 0.2, 1), range: { lower: 0, upper: 1 } };
   paintCells(values, { scale, from: null, to: null, fade }, out);
   assert.deepEqual([...out].map((pixel) => pixel >>> 24), [0, 0, 51, 255]);
 });
