@@ -14,33 +14,75 @@ from heatmaps_ome.slides import opening
 PACKAGE = Path(heatmaps_ome.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
+FLOORS = [
+    {"cli"},
+    {"demo"},
+    {"run"},
+    {"options"},
+    {"viewers"},
+    {"export"},
+    {"display"},
+    {"maps"},
+    {"features"},
+    {"extractors", "models"},
+    {"slides"},
+    {"ome"},
+    {"storage"},
+    {"geometry", "errors", "memory", "heatmaps_ome"},
+]
+"""The folders from the top down: a module imports from its own folder and from floors below it."""
+APART = {"validate": {"slides", "geometry", "errors", "heatmaps_ome"}}
+"""Folders outside the floors, and all that they import: nothing that writes results."""
+
 
 def dotted(path: Path) -> str:
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
 
-def imports_of(path: Path, only_run_time: bool = True):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    hidden = {
-        id(node)
-        for each in ast.walk(tree)
-        if isinstance(each, ast.If) and "TYPE_CHECKING" in ast.unparse(each.test)
-        for node in ast.walk(each)
-    }
-    for node in ast.walk(tree):
-        if only_run_time and id(node) in hidden:
-            continue
+def imports_of(path: Path):
+    """Yield the modules that a module imports, those for type checkers only too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            module = node.module or ""
             for alias in node.names:
-                is_module = (
-                    PACKAGE.parent / module.replace(".", "/") / f"{alias.name}.py"
-                ).exists()
-                yield f"{module}.{alias.name}" if is_module else module
+                place = PACKAGE.parent / node.module.replace(".", "/") / alias.name
+                is_module = place.with_suffix(".py").exists() or place.is_dir()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
+
+
+def folder(name: str) -> str:
+    """Return the folder or module directly below heatmaps_ome that a dotted name is in."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def floor(name: str) -> int:
+    """Return how far down a folder is."""
+    [found] = [place for place, names in enumerate(FLOORS) if name in names]
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_imports_go_down_only(path):
+    own = folder(dotted(path))
+    others = {folder(name) for name in imports_of(path) if name.startswith("heatmaps_ome")} - {own}
+    if own in APART:
+        assert others <= APART[own]
+    elif own != "heatmaps_ome":  # it offers the Python API, whatever floor that is on
+        for other in others:
+            below = own == "cli" if other in APART else floor(other) > floor(own)
+            assert below, f"{dotted(path)} imports from {other}"
+
+
+def test_a_newcomer_sees_at_most_twenty_names():
+    assert {name for names in FLOORS for name in names} | APART.keys() >= {
+        folder(dotted(path)) for path in MODULES
+    }
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
+    assert len(entries) <= 20
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)
@@ -97,7 +139,7 @@ def test_only_open_slide_constructs_readers():
                 assert name not in own or dotted(path) in own[name], f"{path} constructs {name}"
                 called.add((dotted(path), name))
         if dotted(path) not in {module for module, _ in rows}:
-            assert not {module for module, _ in rows} & set(imports_of(path, False)), path
+            assert not {module for module, _ in rows} & set(imports_of(path)), path
     assert ("heatmaps_ome.slides.opening", "OpenedSlide") in called
 
 
@@ -169,9 +211,9 @@ def test_options_are_known_to_runs_and_commands_alone():
     for path in MODULES:
         folder = dotted(path).split(".")[1:2]
         if folder not in (["options"], ["run"], ["demo"], ["cli"]):
-            assert not any(
-                name.startswith("heatmaps_ome.options") for name in imports_of(path, False)
-            ), path
+            assert not any(name.startswith("heatmaps_ome.options") for name in imports_of(path)), (
+                path
+            )
 
 
 def test_nothing_is_called_utils():

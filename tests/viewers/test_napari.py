@@ -205,9 +205,9 @@ def test_each_class_and_a_kind_not_known_have_layers_of_their_own(tmp_path, view
     heatmaps = result.heatmaps
     for index, name in enumerate(ALIKE):
         np.testing.assert_array_equal(layers[f"Score of {name}"].data, heatmaps.scores[index])
-        evidence = layers[f"Evidence for {name}"]
-        np.testing.assert_array_equal(evidence.data, heatmaps.contributions[index])
-        assert (evidence.metadata["unit"], evidence.metadata["class"]) == (UNIT, name)
+        pull = layers[f"Pull of {name}"]
+        np.testing.assert_array_equal(pull.data, heatmaps.contributions[index])
+        assert (pull.metadata["unit"], pull.metadata["class"]) == (UNIT, name)
     assert viewer.layers[-1].name == "Attention"
 
 

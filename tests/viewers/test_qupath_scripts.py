@@ -30,7 +30,7 @@ from qupath_world import (
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.export.cells import NAME, qupath_class
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.maps.heatmap_set import channel_names, stacked
+from heatmaps_ome.maps.channels import channels, stacked
 from heatmaps_ome.viewers.files import viewer_files
 
 HOSTILE = ('=1+1, "x"', "two\nlines", "'s", "MSI: high", "Grün  ")
@@ -278,14 +278,14 @@ def test_the_value_under_the_mouse_is_the_cells_own(world, case, l0_corner, titl
 
 def test_each_class_has_its_own_map_however_alike_the_names_are(world):
     heatmaps = world.made["alike"].heatmaps
-    raw = stacked(heatmaps)
+    raw = stacked(channels(heatmaps))
     titles = [case.removeprefix("alike, ") for case in world.cases if case.startswith("alike, ")]
     # Of the kind that the script does not know there is one map a class, too.
-    assert [each for each in titles if "Evidence" in each] == [f"Evidence for {c}" for c in ALIKE]
+    assert [each for each in titles if "Pull" in each] == [f"Pull of {c}" for c in ALIKE]
     for title, channel in zip(titles[:6], (1, 2, 3, 4, 5, 6), strict=True):
         shown = world.case(f"alike, {title}")["overlay"]
         assert shown["float"] is True
-        assert shown["channels"] == [channel_names(heatmaps)[channel], "attention"]
+        assert shown["channels"] == [channels(heatmaps)[channel].name, "attention"]
         found = 0
         for (x, y), text in zip(
             world.cases[f"alike, {title}"]["places"], shown["told"], strict=True
