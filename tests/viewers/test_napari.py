@@ -10,7 +10,6 @@ from viewer_results import write_results
 
 from heatmaps_ome.export.manifest import MANIFEST
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.maps.channels import stacked
 from heatmaps_ome.viewers.files import viewer_files
 
 pytestmark = [
@@ -124,14 +123,12 @@ def test_our_script_shows_the_raw_value_of_each_place(case, viewer):
     grid, rng = result.heatmaps.grid, np.random.default_rng(0)
     values = dict(zip([m.title for m in result.maps], result.maps, strict=True))
     named = [layer for layer in viewer.layers[1:] if layer.name in values]
-    titles = ["Attention", *(f"{kind} {c}" for c in result.heatmaps.classes
-                             for kind in ("Score of", "Contribution to"))]  # fmt: skip
+    kinds = ("Score of", "Contribution to", "Evidence for")
+    titles = ["Attention", *(f"{kind} {c}" for c in result.heatmaps.classes for kind in kinds)]
     assert sorted(layer.name for layer in named) == sorted(titles)
     for layer in named:
         layer.visible = True
-        channels = ["Attention", *(f"Score of {c}" for c in result.heatmaps.classes),
-                    *(f"Contribution to {c}" for c in result.heatmaps.classes)]  # fmt: skip
-        raw = stacked(channels(result.heatmaps))[channels.index(layer.name)]
+        raw = result.heatmaps.map(values[layer.name].kind, values[layer.name].class_name)
         for _ in range(20):
             row, col = (int(rng.integers(n)) for n in grid.shape)
             um = grid.um_from_g(YX(row + rng.uniform(0.02, 0.98), col + rng.uniform(0.02, 0.98)))
