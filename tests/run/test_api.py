@@ -145,6 +145,23 @@ def test_create_returns_the_slides_of_this_run_alone(world, run):
     assert list(heatmaps_ome.open(world / "out")) == ["c", "a"]
 
 
+def test_a_slide_without_tissue_has_maps_of_nothing(world):
+    write_slide(world / "glass.svs", np.full((300, 400, 3), 243, np.uint8))
+    results = heatmaps_ome.create(
+        world / "glass.svs", world / "m0.pkl", CLASSES[0], world / "glass",
+        extractor="mean-colour", formats=["png"],
+    )  # fmt: skip
+    slide = results["glass"]
+    assert np.isnan(list(slide.prediction.values())).all()
+    assert not slide.tissue.any()
+    for kind, class_name in slide.maps:
+        shown = slide.map(kind, class_name)
+        assert np.isnan(shown.values).all()
+        assert np.isnan(shown.at(x_um=50, y_um=50))
+        assert "0 cells of tissue" in shown._repr_html_()
+    assert "nan" not in results._repr_html_() + slide._repr_html_().split("<img")[0]
+
+
 def test_create_leaves_the_environment_as_it_is(world):
     code = f"""
 import json, os
