@@ -1,14 +1,41 @@
-"""Viewer-ready heatmaps of attention-MIL models on whole-slide images."""
+"""Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 
-import os
+`create` makes maps, `open` reads them back; both return the results slide by slide. Importing this
+changes nothing and loads nothing heavy: names are loaded when they are first used.
+"""
 
-__all__ = ["__version__"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.models import read_model
+    from heatmaps_ome.run.create import create
+    from heatmaps_ome.viewers.notebook.opening import open, open_slide
+
+__all__ = ["Grid", "__version__", "create", "open", "open_slide", "read_model"]
 
 __version__ = "0.1.0"
 
-# torch asks for it when it is loaded. Activations then lie in huge pages where Linux lends them on
-# request, which spares a ResNet-50 on a CPU a twentieth of its time.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-# oneDNN keeps compiled layers for each shape of image, of which a slide's blocks have many: 1.5 MiB
-# each time. So many are those of two shapes; compiling one's anew takes a tenth of a second.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+_WHERE = {
+    "Grid": "heatmaps_ome.geometry",
+    "create": "heatmaps_ome.run.create",
+    "open": "heatmaps_ome.viewers.notebook.opening",
+    "open_slide": "heatmaps_ome.viewers.notebook.opening",
+    "read_model": "heatmaps_ome.models",
+}
+"""Public name → its module."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name, loaded when it is first asked for (PEP 562)."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return all names, those included that are not loaded yet."""
+    return sorted({*globals(), *__all__})

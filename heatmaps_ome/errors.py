@@ -11,6 +11,7 @@
     ├── ExtractorError       (ValueError)    an extractor or its weights do not fit
     ├── ScalingError         (ValueError)    a scaling file is not usable for this run
     ├── ResultError          (ValueError)    a result on disk is not what it should be
+    ├── MissingError         (KeyError)      a result has no such slide, map or class
     └── OutputError          (OSError)       outputs cannot be written
 """
 
@@ -49,6 +50,13 @@ class ScalingError(HeatmapsError, ValueError):
 
 class ResultError(HeatmapsError, ValueError):
     """A result on disk is not what it should be."""
+
+
+class MissingError(HeatmapsError, KeyError):
+    """A result has no such slide, map or class."""
+
+    # KeyError's own would put the sentence in quotes.
+    __str__ = Exception.__str__
 
 
 class OutputError(HeatmapsError, OSError):

@@ -175,6 +175,14 @@ class Grid:
         """Return the grid place of a level-0 place."""
         return YX(l0.y - self.l0_origin.y, l0.x - self.l0_origin.x).over(self.l0_cell)
 
+    def g_from_um(self, um: YX) -> YX:
+        """Return the grid place of a place in µm.
+
+        >>> Grid(Shape(2, 3), YX(64, 64), YX(-32, 0), YX(0.5, 0.25)).g_from_um(YX(16, 24))
+        YX(y=1.0, x=1.5)
+        """
+        return self.g_from_l0(um.over(self.mpp))
+
     def um_from_g(self, g: YX) -> YX:
         """Return the place in µm of a grid place."""
         return self.l0_from_g(g).times(self.mpp)

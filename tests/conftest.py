@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from heatmaps_ome.memory import tune_torch
+
+# As the command line does before torch is imported; without, blocks of many shapes fill the memory.
+tune_torch()
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

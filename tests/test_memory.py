@@ -1,5 +1,6 @@
 """Freed memory goes back to the system."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -62,3 +63,26 @@ def test_all_threads_take_memory_from_one_heap():
 def test_on_other_systems_nothing_happens(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     give_back()
+
+
+AT_IMPORT = """
+import os, sys
+class Watch:
+    def find_spec(self, name, *more):
+        if name == "torch":
+            print([os.environ.get(key) for key in {keys}])
+            raise SystemExit
+sys.meta_path.insert(0, Watch())
+from heatmaps_ome.cli.main import main
+main(["create", "a.svs", "-m", "m.pkl", "-o", "{out}", "-t", "A"])
+"""
+
+
+@pytest.mark.parametrize(("given", "seen"), [({}, ["1", "128"]), ({0: "7"}, ["7", "128"])])
+def test_the_command_line_tunes_torch_before_it_is_imported(tmp_path, given, seen):
+    keys = ["THP_MEM_ALLOC_ENABLE", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"]
+    env = {key: value for key, value in os.environ.items() if key not in keys}
+    env |= {keys[index]: value for index, value in given.items()}
+    command = [sys.executable, "-c", AT_IMPORT.format(keys=keys, out=tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.stdout.strip() == str(seen), done.stderr

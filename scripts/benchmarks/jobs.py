@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels, tiles_of
+from heatmaps_ome.memory import tune_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -271,4 +272,6 @@ JOBS: dict[str, Callable[..., None]] = {
 
 
 if __name__ == "__main__":
+    # As the command line does, before any job imports torch.
+    tune_torch()
     JOBS[sys.argv[1]](*sys.argv[2:])

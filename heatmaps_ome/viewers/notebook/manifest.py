@@ -1,0 +1,119 @@
+"""Reads a slide's ``maps.json``: its prediction, its grid, and the facts of its maps."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome.errors import ResultError
+from heatmaps_ome.export.manifest import MANIFEST
+from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.viewers.notebook.map_facts import MapFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_FORMATS = "heatmaps-ome maps "
+_FORMAT = f"{_FORMATS}2"
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """A slide's ``maps.json``.
+
+    Attributes
+    ----------
+    classes : tuple of str
+    true_class : str
+    prediction : dict of class → probability
+        NaN for a slide without tissue.
+    grid : Grid
+    values : str
+        The store of raw values, in the slide's folder.
+    maps : mapping of (kind, class or None) → MapFacts
+        Those that the run drew.
+    names : mapping of (kind, class or None) → str
+        Names of these maps in files' names.
+    """
+
+    classes: tuple[str, ...]
+    true_class: str
+    prediction: dict[str, float]
+    grid: Grid
+    values: str
+    maps: Mapping[tuple[str, str | None], MapFacts]
+    names: Mapping[tuple[str, str | None], str]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the ``maps.json`` in a slide's folder.
+
+    Raises
+    ------
+    ResultError
+        If there is none, or it is damaged or of another version.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        form = content["format"]
+        if form == _FORMAT:
+            return _manifest(content)
+    except OSError as error:
+        raise ResultError(
+            f"{path} cannot be read ({error.strerror}); give a slide's folder of results, or make "
+            "them anew with create"
+        ) from error
+    except _DAMAGED as error:
+        raise ResultError(
+            f"{path} is damaged ({type(error).__name__}: {error}); make the result anew with create"
+        ) from error
+    if str(form).startswith(_FORMATS):
+        raise ResultError(
+            f"{folder} was made by another version of heatmaps-ome (its {MANIFEST} is {form!r}, "
+            f"not {_FORMAT!r}); run create again with --overwrite (the network's work is in the "
+            "cache)"
+        )
+    raise ResultError(f"{path} is {form!r}, which is no result of heatmaps-ome")
+
+
+def _manifest(content: Mapping[str, Any]) -> Manifest:
+    """Return the manifest in JSON values; any misfit is one of `_DAMAGED`."""
+    grid = content["grid"]
+    entries = [(MapFacts.of(entry), plain_name(entry["name"])) for entry in content["maps"]]
+    return Manifest(
+        classes=tuple(str(name) for name in content["classes"]),
+        true_class=str(content["true_class"]),
+        prediction={
+            str(name): math.nan if value is None else float(value)
+            for name, value in content["prediction"].items()
+        },
+        grid=Grid(
+            Shape(**grid["shape"]),
+            *(YX(**grid[key]) for key in ("l0_cell", "l0_origin", "mpp")),
+        ),
+        values=plain_name(content["values"]),
+        maps={(facts.kind, facts.class_name): facts for facts, _ in entries},
+        names={(facts.kind, facts.class_name): name for facts, name in entries},
+    )
+
+
+def plain_name(name: str) -> str:
+    """Return a name that a file gives, if it names something in a folder and leads nowhere else.
+
+    >>> plain_name("slide.values.ome.zarr")
+    'slide.values.ome.zarr'
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
+    if not name or PurePath(name).name != name:
+        raise ValueError(f"{name!r} is no name of a file in a folder")
+    return name
