@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.manifest import MANIFEST
+from heatmaps_ome.export.manifest import MANIFEST, MAPS_FORMAT
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.viewers.notebook.map_facts import MapFacts
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_FORMATS = "heatmaps-ome maps "
-_FORMAT = f"{_FORMATS}2"
+_FORMATS = MAPS_FORMAT.rpartition(" ")[0]
+"""How all versions of the format begin."""
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -62,7 +62,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         form = content["format"]
-        if form == _FORMAT:
+        if form == MAPS_FORMAT:
             return _manifest(content)
     except OSError as error:
         raise ResultError(
@@ -76,7 +76,7 @@ def read_manifest(folder: Path) -> Manifest:
     if str(form).startswith(_FORMATS):
         raise ResultError(
             f"{folder} was made by another version of heatmaps-ome (its {MANIFEST} is {form!r}, "
-            f"not {_FORMAT!r}); run create again with --overwrite (the network's work is in the "
+            f"not {MAPS_FORMAT!r}); run create again with --overwrite (the network's work is in the "
             "cache)"
         )
     raise ResultError(f"{path} is {form!r}, which is no result of heatmaps-ome")

@@ -81,9 +81,10 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> SlideR
     PixelSizeError
         If its pixel size is not known.
     """
-    from heatmaps_ome.slides.openslide import OpenSlideReader
+    # Opening results alone needs no reader of slides.
+    from heatmaps_ome.slides.opening import open_slide as opened
 
-    return OpenSlideReader(Path(path), mpp)
+    return opened(Path(path), mpp)
 
 
 def _is_slide(folder: Path) -> bool:
