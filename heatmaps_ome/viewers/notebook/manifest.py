@@ -76,8 +76,8 @@ def read_manifest(folder: Path) -> Manifest:
     if str(form).startswith(_FORMATS):
         raise ResultError(
             f"{folder} was made by another version of heatmaps-ome (its {MANIFEST} is {form!r}, "
-            f"not {MAPS_FORMAT!r}); run create again with --overwrite (the network's work is in the "
-            "cache)"
+            f"not {MAPS_FORMAT!r}); run create again with --overwrite (the network's work is in "
+            "the cache)"
         )
     raise ResultError(f"{path} is {form!r}, which is no result of heatmaps-ome")
 
