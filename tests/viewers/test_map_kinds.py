@@ -22,8 +22,8 @@ from heatmaps_ome.viewers.report.page import write_report
 pytestmark = pytest.mark.slow
 
 KINDS = [
-    "Attention", "Score", "Contribution", "Leave-one-out", "Spread of score", "Winner", "Margin",
-    "Artefacts", KIND_TITLE,
+    "Attention", "Score", "Contribution", "Leave-one-out", "Evidence", "Spread of score",
+    "Winner", "Margin", "Artefacts", KIND_TITLE,
 ]  # fmt: skip
 """What a chooser offers of several models' maps, once each whatever the number of classes."""
 
@@ -58,10 +58,10 @@ def report(result, tmp_path_factory):
 def raw(result):
     """Return the kinds that there is a map a class of, with the (classes, rows, cols) values."""
     heatmaps = result.heatmaps
-    n = len(ALIKE)
     return {
         "Score": heatmaps.scores,
-        "Spread of score": heatmaps.spread[1 : 1 + n],
+        "Spread of score": heatmaps.spread["score"],
+        "Evidence": heatmaps.values("evidence"),
         "Contribution": heatmaps.contributions,
         KIND_TITLE: heatmaps.contributions,
     }
