@@ -23,7 +23,7 @@ from heatmaps_ome.errors import OptionError
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences, evidence_on_artefacts
 from heatmaps_ome.maps.faithfulness import faithfulness
 from heatmaps_ome.maps.store import read_values
-from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.options import FORMATS, CreateOptions
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
@@ -31,6 +31,9 @@ from heatmaps_ome.slides.artefacts import KINDS, MEASURES
 from heatmaps_ome.slides.openslide import OpenSlideReader
 from heatmaps_ome.storage.digests import file_digests
 from heatmaps_ome.validate.result import validate
+
+NO_PICTURES = tuple(name for name in FORMATS if name != "png")
+"""Drawing pictures takes half of so small a run: tests that do not concern them leave them out."""
 
 
 @pytest.fixture
@@ -54,6 +57,7 @@ def world(tmp_path, monkeypatch):
                 "true_class": CLASSES[0],
                 "extractor": "mean-colour",
                 "block_size": 256,
+                "formats": NO_PICTURES,
             }
             return CreateOptions(**(given | changed))
 
@@ -74,7 +78,7 @@ def tree(folder):
 
 
 def test_a_run_leaves_everything_it_promises(world):
-    outcomes = world.run()
+    outcomes = world.run(formats=FORMATS)
     assert [(o.slide, o.status) for o in outcomes] == [("a.svs", "done"), ("b.svs", "done")]
     out = world.path / "out"
     assert {p.name for p in out.iterdir()} == {
@@ -102,7 +106,7 @@ def test_a_run_leaves_everything_it_promises(world):
 
 
 def test_provenance_names_what_was_used_and_nothing_private(world):
-    world.run()
+    world.run(formats=FORMATS)
     record = json.loads((world.path / "out" / "a" / "provenance.json").read_text())
     assert record["slide"]["mpp"] == [0.5, 0.5]
     assert record["model"]["classes"] == list(CLASSES)
@@ -172,12 +176,12 @@ def test_a_scaling_is_applied_to_a_later_slide(world):
 
 
 def test_other_colours_and_classes_need_no_network(world):
-    world.run()
+    world.run(formats=FORMATS)
     calls = load_mean_colour.calls
     assert calls > 0
     outcomes = world.run(
         overwrite=True, att_cmap="viridis", att_lower_threshold=0.2, true_class=CLASSES[1],
-        classes=(CLASSES[1],), no_pool=True,
+        classes=(CLASSES[1],), no_pool=True, formats=FORMATS,
     )  # fmt: skip
     assert {o.status for o in outcomes} == {"done"}
     assert load_mean_colour.calls == calls
@@ -205,8 +209,10 @@ def test_other_colours_read_no_slide_and_build_no_network(world, monkeypatch):
 
 
 def test_leave_one_out_is_drawn_when_asked_for_and_always_among_the_values(world):
-    world.run(world.slides[0])
-    world.run(world.slides[0], output_path=world.path / "drawn", leave_one_out=True)
+    world.run(world.slides[0], formats=FORMATS)
+    world.run(
+        world.slides[0], output_path=world.path / "drawn", leave_one_out=True, formats=FORMATS
+    )
     names = [f"leave-one-out-{c}" for c in CLASSES]
     for folder, drawn in (("out", False), ("drawn", True)):
         slide = world.path / folder / "a"
@@ -260,7 +266,7 @@ MAPS = ["contribution", "attention", "score", "random"]
 
 
 def test_how_faithful_maps_are_is_recorded_drawn_and_told(world):
-    [outcome] = world.run(world.slides[0])
+    [outcome] = world.run(world.slides[0], formats=FORMATS)
     folder = world.path / "out" / "a"
     heatmaps = read_values(folder / "a.values.ome.zarr")
     said = json.loads((folder / "provenance.json").read_text())["faithfulness"]
@@ -277,7 +283,7 @@ def test_how_faithful_maps_are_is_recorded_drawn_and_told(world):
     areas = {name: found["aupc"] for name, found in said["classes"].items()}
     [slide] = json.loads((world.path / "out" / "run.json").read_text())["slides"]
     assert slide["faithfulness"] == areas == outcome.faithfulness
-    [again] = world.run(world.slides[0])
+    [again] = world.run(world.slides[0], formats=FORMATS)
     assert (again.status, again.faithfulness) == ("unchanged", areas)
     told = of_run([again], world.path / "out", CLASSES[1])
     numbers = ", ".join(f"{each} {areas[CLASSES[1]][each]:.3f}" for each in MAPS)
@@ -286,7 +292,7 @@ def test_how_faithful_maps_are_is_recorded_drawn_and_told(world):
 
 def test_what_is_left_out_of_a_model_that_is_not_additive_is_said(world):
     write_export(world.path / "export.pkl", parts=bent_parts())
-    [outcome] = world.run(world.slides[0])
+    [outcome] = world.run(world.slides[0], formats=FORMATS)
     assert outcome.status == "done"
     folder = world.path / "out" / "a"
     said = json.loads((folder / "provenance.json").read_text())["faithfulness"]
@@ -312,7 +318,7 @@ def test_artefacts_and_the_evidence_on_them_are_told_everywhere(world):
     rgb = speckled(500, 700)
     rgb[:250, :300] = (10, 130, 60)
     path = write_slide(world.path / "pen.svs", rgb)
-    [outcome] = world.run(path)
+    [outcome] = world.run(path, formats=FORMATS)
     folder = world.path / "out" / "pen"
     heatmaps = read_values(folder / "pen.values.ome.zarr")
     grid = heatmaps.grid
@@ -324,7 +330,7 @@ def test_artefacts_and_the_evidence_on_them_are_told_everywhere(world):
     assert set(said["maps_left_out"]) == {"margin"}
     [slide] = json.loads((world.path / "out" / "run.json").read_text())["slides"]
     assert slide["artefacts"]["evidence"] == said["artefacts"]["evidence"]
-    [again] = world.run(path)
+    [again] = world.run(path, formats=FORMATS)
     assert (again.status, again.artefacts) == ("unchanged", outcome.artefacts)
     for name in CLASSES:
         expected = evidence_on_artefacts(heatmaps, name)
@@ -380,7 +386,7 @@ def test_maps_are_made_anew_for_another_threshold_of_tissue(world):
 
 
 def test_every_stage_is_recorded_with_what_it_took(world):
-    world.run()
+    world.run(formats=FORMATS)
     said = json.loads((world.path / "out" / "run.json").read_text())
     for slide in said["slides"]:
         stages = slide["stages"]
@@ -406,18 +412,20 @@ def test_weights_that_do_not_fit_end_the_run_before_a_slide_is_read(world):
 
 
 def test_the_same_run_again_changes_nothing(world):
-    world.run()
+    world.run(formats=FORMATS)
     before = {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
-    assert {o.status for o in world.run()} == {"unchanged"}
+    assert {o.status for o in world.run(formats=FORMATS)} == {"unchanged"}
     assert before == {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
 
 
 def test_other_results_are_not_overwritten_unasked(world):
-    world.run()
+    world.run(formats=FORMATS)
     before = {p: p.stat().st_mtime_ns for p in (world.path / "out").rglob("*")}
     with pytest.raises(PreflightError, match="--overwrite"):
-        world.run(att_cmap="viridis")
-    outcomes = world.run(att_cmap="viridis", scaling=world.path / "out" / "scaling.json")
+        world.run(att_cmap="viridis", formats=FORMATS)
+    outcomes = world.run(
+        att_cmap="viridis", scaling=world.path / "out" / "scaling.json", formats=FORMATS
+    )
     assert {o.status for o in outcomes} == {"failed"}
     assert "--overwrite" in outcomes[0].message
     after = {p: p.stat().st_mtime_ns for p in (world.path / "out").rglob("*")}
@@ -494,7 +502,7 @@ def test_mpp_serves_only_the_slides_that_need_it(world):
 
 def test_a_slide_of_glass_is_done_and_has_no_prediction(world):
     glass = write_slide(world.path / "glass.svs", np.full((400, 400, 3), 245, np.uint8))
-    outcomes = world.run(glass)
+    outcomes = world.run(glass, formats=FORMATS)
     assert outcomes[0].status == "done"
     run = json.loads((world.path / "out" / "run.json").read_text())
     assert set(run["slides"][0]["prediction"].values()) == {None}
@@ -502,7 +510,7 @@ def test_a_slide_of_glass_is_done_and_has_no_prediction(world):
 
 def test_a_tiny_slide_is_done(world):
     small = write_slide(world.path / "tiny.svs", np.full((20, 30, 3), 99, np.uint8))
-    outcomes = world.run(small)
+    outcomes = world.run(small, formats=FORMATS)
     assert outcomes[0].status == "done", outcomes[0].message
     assert read_values(world.path / "out/tiny/tiny.values.ome.zarr").grid.shape == (1, 1)
 
@@ -588,10 +596,10 @@ def test_a_run_killed_while_writing_leaves_nothing_half_done_and_goes_on(world, 
     with monkeypatch.context() as patch:
         patch.setattr(PngExporter, "write", killed)
         with pytest.raises(KeyboardInterrupt):
-            world.run()
+            world.run(formats=FORMATS)
     assert not (world.path / "out" / "a").exists()
     calls = load_mean_colour.calls
-    assert {o.status for o in world.run()} == {"done"}
+    assert {o.status for o in world.run(formats=FORMATS)} == {"done"}
     assert load_mean_colour.calls == calls
     assert not any(".partial" in p.name for p in tree(world.path / "out"))
 
@@ -626,7 +634,7 @@ def project_of(out):
 
 def test_qupaths_project_gets_the_slides_that_have_results(world):
     (world.path / "text.svs").write_text("not a slide")
-    world.run(world.path / "text.svs", *world.slides)
+    world.run(world.path / "text.svs", *world.slides, formats=FORMATS)
     out = world.path / "out"
     names = [entry["imageName"] for entry in project_of(out)["images"]]
     assert names == ["a.svs", "b.svs"]
@@ -634,7 +642,7 @@ def test_qupaths_project_gets_the_slides_that_have_results(world):
     first = project_of(out)["images"][0]["metadata"]
     assert first[f"prediction: {CLASSES[0]}"] == f"{run[1]['prediction'][CLASSES[0]]:.3f}"
     before = project_of(out)
-    world.run(*world.slides, scaling=out / "scaling.json")
+    world.run(*world.slides, scaling=out / "scaling.json", formats=FORMATS)
     assert project_of(out) == before
 
 
@@ -673,7 +681,7 @@ def test_the_report_has_all_slides_and_no_paths(world):
 
 def test_a_report_that_cannot_be_written_costs_no_results(world, caplog):
     (world.path / "out" / "index.html").mkdir(parents=True)
-    assert {o.status for o in world.run()} == {"done"}
+    assert {o.status for o in world.run(formats=FORMATS)} == {"done"}
     assert "only the report is missing" in caplog.text
 
 
