@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-_GIB_PER_WORKER = 5
+_GIB_PER_WORKER = 4
 _MOST_WORKERS = 4
 
 if "PYTEST_XDIST_WORKER" in os.environ:
