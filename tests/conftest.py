@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 
 _GIB_PER_WORKER = 4
 _MOST_WORKERS = 4
@@ -16,6 +17,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Read when torch is imported. Threads of several workers would only wait for each other.
     _threads = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _threads)))
+
+# Examples of Hypothesis may have to wait for the other processes: no limit of 0.2 s for each.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 @pytest.hookimpl(optionalhook=True)
