@@ -1,13 +1,44 @@
-"""What tests share: where the real data is, and slides made on the spot."""
+"""What tests share: the number of processes, where the real data is, and a browser."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
+from hypothesis import settings
 
 from heatmaps_ome.memory import tune_torch
+
+_GIB_PER_WORKER = 4
+_MOST_WORKERS = 4
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Read when torch is imported. Threads of several workers would only wait for each other.
+    _threads = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _threads)))
+
+# Examples of Hypothesis may have to wait for the other processes: no limit of 0.2 s for each.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes share the tests: as many as cores and free memory carry.
+
+    A file is never divided, as its tests share what is costly to make; so one file needs one
+    process, which is 0 workers.
+    """
+    paths = [Path(argument.partition("::")[0]) for argument in config.args]
+    if len(set(paths)) == 1 and paths[0].is_file():
+        return 0
+    carried = psutil.virtual_memory().available // (_GIB_PER_WORKER << 30)
+    workers = min(os.cpu_count() or 1, carried, _MOST_WORKERS)
+    return workers if workers > 1 else 0
+
 
 # As the command line does before torch is imported; without, blocks of many shapes fill the memory.
 tune_torch()

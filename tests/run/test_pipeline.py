@@ -24,7 +24,7 @@ from heatmaps_ome.errors import OptionError
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences, evidence_on_artefacts
 from heatmaps_ome.maps.faithfulness import faithfulness
 from heatmaps_ome.maps.store import read_values
-from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.options import FORMATS, CreateOptions
 from heatmaps_ome.run import planning
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.preflight import PreflightError
@@ -33,6 +33,9 @@ from heatmaps_ome.slides.artefacts import KINDS, MEASURES
 from heatmaps_ome.slides.opened_slide import OpenedSlide
 from heatmaps_ome.storage.digests import file_digests
 from heatmaps_ome.validate.result import validate
+
+NO_PICTURES = tuple(name for name in FORMATS if name != "png")
+"""Drawing pictures takes half of so small a run: tests that do not concern them leave them out."""
 
 
 @pytest.fixture
@@ -56,6 +59,7 @@ def world(tmp_path, monkeypatch):
                 "true_class": CLASSES[0],
                 "extractor": "mean-colour",
                 "block_size": 256,
+                "formats": NO_PICTURES,
             }
             return CreateOptions(**(given | changed))
 
@@ -76,7 +80,7 @@ def tree(folder):
 
 
 def test_a_run_leaves_everything_it_promises(world):
-    outcomes = world.run()
+    outcomes = world.run(formats=FORMATS)
     assert [(o.slide, o.status) for o in outcomes] == [("a.svs", "done"), ("b.svs", "done")]
     out = world.path / "out"
     assert {p.name for p in out.iterdir()} == {
@@ -104,7 +108,7 @@ def test_a_run_leaves_everything_it_promises(world):
 
 
 def test_provenance_names_what_was_used_and_nothing_private(world):
-    world.run()
+    world.run(formats=FORMATS)
     record = json.loads((world.path / "out" / "a" / "provenance.json").read_text())
     assert record["slide"]["mpp"] == [0.5, 0.5]
     assert record["model"]["classes"] == list(CLASSES)
@@ -174,12 +178,12 @@ def test_a_scaling_is_applied_to_a_later_slide(world):
 
 
 def test_other_colours_and_classes_need_no_network(world):
-    world.run()
+    world.run(formats=FORMATS)
     calls = load_mean_colour.calls
     assert calls > 0
     outcomes = world.run(
         overwrite=True, att_cmap="viridis", att_lower_threshold=0.2, true_class=CLASSES[1],
-        classes=(CLASSES[1],), no_pool=True,
+        classes=(CLASSES[1],), no_pool=True, formats=FORMATS,
     )  # fmt: skip
     assert {o.status for o in outcomes} == {"done"}
     assert load_mean_colour.calls == calls
@@ -207,8 +211,10 @@ def test_other_colours_read_no_slide_and_build_no_network(world, monkeypatch):
 
 
 def test_leave_one_out_is_drawn_when_asked_for_and_always_among_the_values(world):
-    world.run(world.slides[0])
-    world.run(world.slides[0], output_path=world.path / "drawn", leave_one_out=True)
+    world.run(world.slides[0], formats=FORMATS)
+    world.run(
+        world.slides[0], output_path=world.path / "drawn", leave_one_out=True, formats=FORMATS
+    )
     names = [f"leave-one-out-{c}" for c in CLASSES]
     for folder, drawn in (("out", False), ("drawn", True)):
         slide = world.path / folder / "a"
@@ -226,7 +232,7 @@ def test_leave_one_out_is_drawn_when_asked_for_and_always_among_the_values(world
 
 
 def test_tiles_for_and_against_the_true_class_are_shown_as_many_as_asked_for(world):
-    world.run(world.slides[0])
+    world.run(world.slides[0], formats=FORMATS)
     world.run(world.slides[0], output_path=world.path / "one", top_tiles=1)
     world.run(world.slides[0], output_path=world.path / "none", top_tiles=0)
     for folder, most in (("out", 8), ("one", 1), ("none", 0)):
@@ -262,7 +268,7 @@ MAPS = ["contribution", "attention", "score", "random"]
 
 
 def test_how_faithful_maps_are_is_recorded_drawn_and_told(world):
-    [outcome] = world.run(world.slides[0])
+    [outcome] = world.run(world.slides[0], formats=FORMATS)
     folder = world.path / "out" / "a"
     heatmaps = read_values(folder / "a.values.ome.zarr")
     said = json.loads((folder / "provenance.json").read_text())["faithfulness"]
@@ -279,7 +285,7 @@ def test_how_faithful_maps_are_is_recorded_drawn_and_told(world):
     areas = {name: found["aupc"] for name, found in said["classes"].items()}
     [slide] = json.loads((world.path / "out" / "run.json").read_text())["slides"]
     assert slide["faithfulness"] == areas == outcome.faithfulness
-    [again] = world.run(world.slides[0])
+    [again] = world.run(world.slides[0], formats=FORMATS)
     assert (again.status, again.faithfulness) == ("unchanged", areas)
     told = of_run([again], world.path / "out", CLASSES[1])
     numbers = ", ".join(f"{each} {areas[CLASSES[1]][each]:.3f}" for each in MAPS)
@@ -288,7 +294,7 @@ def test_how_faithful_maps_are_is_recorded_drawn_and_told(world):
 
 def test_what_is_left_out_of_a_model_that_is_not_additive_is_said(world):
     write_export(world.path / "export.pkl", parts=bent_parts())
-    [outcome] = world.run(world.slides[0])
+    [outcome] = world.run(world.slides[0], formats=FORMATS)
     assert outcome.status == "done"
     folder = world.path / "out" / "a"
     said = json.loads((folder / "provenance.json").read_text())["faithfulness"]
@@ -314,7 +320,7 @@ def test_artefacts_and_the_evidence_on_them_are_told_everywhere(world):
     rgb = speckled(500, 700)
     rgb[:250, :300] = (10, 130, 60)
     path = write_slide(world.path / "pen.svs", rgb)
-    [outcome] = world.run(path)
+    [outcome] = world.run(path, formats=FORMATS)
     folder = world.path / "out" / "pen"
     heatmaps = read_values(folder / "pen.values.ome.zarr")
     grid = heatmaps.grid
@@ -326,7 +332,7 @@ def test_artefacts_and_the_evidence_on_them_are_told_everywhere(world):
     assert set(said["maps_left_out"]) == {"margin"}
     [slide] = json.loads((world.path / "out" / "run.json").read_text())["slides"]
     assert slide["artefacts"]["evidence"] == said["artefacts"]["evidence"]
-    [again] = world.run(path)
+    [again] = world.run(path, formats=FORMATS)
     assert (again.status, again.artefacts) == ("unchanged", outcome.artefacts)
     for name in CLASSES:
         expected = evidence_on_artefacts(heatmaps, name)
@@ -382,7 +388,7 @@ def test_maps_are_made_anew_for_another_threshold_of_tissue(world):
 
 
 def test_every_stage_is_recorded_with_what_it_took(world):
-    world.run()
+    world.run(formats=FORMATS)
     said = json.loads((world.path / "out" / "run.json").read_text())
     for slide in said["slides"]:
         stages = slide["stages"]
@@ -408,9 +414,9 @@ def test_weights_that_do_not_fit_end_the_run_before_a_slide_is_read(world):
 
 
 def test_the_same_run_again_changes_nothing(world):
-    world.run()
+    world.run(formats=FORMATS)
     before = {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
-    assert {o.status for o in world.run()} == {"unchanged"}
+    assert {o.status for o in world.run(formats=FORMATS)} == {"unchanged"}
     assert before == {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
 
 
@@ -426,11 +432,13 @@ def test_results_in_formats_of_an_earlier_version_are_made_anew_if_asked(world, 
 
 
 def test_other_results_are_not_overwritten_unasked(world):
-    world.run()
+    world.run(formats=FORMATS)
     before = {p: p.stat().st_mtime_ns for p in (world.path / "out").rglob("*")}
     with pytest.raises(PreflightError, match="--overwrite"):
-        world.run(att_cmap="viridis")
-    outcomes = world.run(att_cmap="viridis", scaling=world.path / "out" / "scaling.json")
+        world.run(att_cmap="viridis", formats=FORMATS)
+    outcomes = world.run(
+        att_cmap="viridis", scaling=world.path / "out" / "scaling.json", formats=FORMATS
+    )
     assert {o.status for o in outcomes} == {"failed"}
     assert "--overwrite" in outcomes[0].message
     after = {p: p.stat().st_mtime_ns for p in (world.path / "out").rglob("*")}
@@ -482,7 +490,7 @@ def test_bad_slides_do_not_sink_the_cohort(world):
     write_slide(world.path / "unknown.tiff", speckled(300, 300), mpp=None)
     outcomes = world.run(
         world.path / "text.svs", *world.slides, world.path / "unknown.tiff",
-        world.path / "missing.svs",
+        world.path / "missing.svs", formats=FORMATS,
     )  # fmt: skip
     assert [o.status for o in outcomes] == ["failed", "done", "done", "failed", "failed"]
     said = json.loads((world.path / "out" / "run.json").read_text())["slides"]
@@ -507,7 +515,7 @@ def test_mpp_serves_only_the_slides_that_need_it(world):
 
 def test_a_slide_of_glass_is_done_and_has_no_prediction(world):
     glass = write_slide(world.path / "glass.svs", np.full((400, 400, 3), 245, np.uint8))
-    outcomes = world.run(glass)
+    outcomes = world.run(glass, formats=FORMATS)
     assert outcomes[0].status == "done"
     run = json.loads((world.path / "out" / "run.json").read_text())
     assert set(run["slides"][0]["prediction"].values()) == {None}
@@ -515,7 +523,7 @@ def test_a_slide_of_glass_is_done_and_has_no_prediction(world):
 
 def test_a_tiny_slide_is_done(world):
     small = write_slide(world.path / "tiny.svs", np.full((20, 30, 3), 99, np.uint8))
-    outcomes = world.run(small)
+    outcomes = world.run(small, formats=FORMATS)
     assert outcomes[0].status == "done", outcomes[0].message
     assert read_values(world.path / "out/tiny/tiny.values.ome.zarr").grid.shape == (1, 1)
 
@@ -601,10 +609,10 @@ def test_a_run_killed_while_writing_leaves_nothing_half_done_and_goes_on(world, 
     with monkeypatch.context() as patch:
         patch.setattr(PngExporter, "write", killed)
         with pytest.raises(KeyboardInterrupt):
-            world.run()
+            world.run(formats=FORMATS)
     assert not (world.path / "out" / "a").exists()
     calls = load_mean_colour.calls
-    assert {o.status for o in world.run()} == {"done"}
+    assert {o.status for o in world.run(formats=FORMATS)} == {"done"}
     assert load_mean_colour.calls == calls
     assert not any(".partial" in p.name for p in tree(world.path / "out"))
 
@@ -620,7 +628,7 @@ def test_a_slide_whose_export_fails_is_reported_and_leaves_no_files(world, monke
         return write(self, result, folder)
 
     monkeypatch.setattr(TiffExporter, "write", full_disk_for_a)
-    outcomes = world.run()
+    outcomes = world.run(formats=FORMATS)
     assert [o.status for o in outcomes] == ["failed", "done"]
     assert "No space left" in outcomes[0].message
     assert not (world.path / "out" / "a").exists()
@@ -639,7 +647,7 @@ def project_of(out):
 
 def test_qupaths_project_gets_the_slides_that_have_results(world):
     (world.path / "text.svs").write_text("not a slide")
-    world.run(world.path / "text.svs", *world.slides)
+    world.run(world.path / "text.svs", *world.slides, formats=FORMATS)
     out = world.path / "out"
     names = [entry["imageName"] for entry in project_of(out)["images"]]
     assert names == ["a.svs", "b.svs"]
@@ -647,7 +655,7 @@ def test_qupaths_project_gets_the_slides_that_have_results(world):
     first = project_of(out)["images"][0]["metadata"]
     assert first[f"prediction: {CLASSES[0]}"] == f"{run[1]['prediction'][CLASSES[0]]:.3f}"
     before = project_of(out)
-    world.run(*world.slides, scaling=out / "scaling.json")
+    world.run(*world.slides, scaling=out / "scaling.json", formats=FORMATS)
     assert project_of(out) == before
 
 
@@ -686,7 +694,7 @@ def test_the_report_has_all_slides_and_no_paths(world):
 
 def test_a_report_that_cannot_be_written_costs_no_results(world, caplog):
     (world.path / "out" / "index.html").mkdir(parents=True)
-    assert {o.status for o in world.run()} == {"done"}
+    assert {o.status for o in world.run(formats=FORMATS)} == {"done"}
     assert "only the report is missing" in caplog.text
 
 
