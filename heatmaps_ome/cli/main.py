@@ -34,10 +34,10 @@ Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 
 commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
-  demo           the same on a synthetic slide that is made on the spot
+  demo           the same on a synthetic slide, made by the command
   view           show results in the browser, and serve them to other web viewers
   info           describe a slide, a model or a result
-  validate       read results back with other libraries and list what is wrong
+  validate       read results back with other libraries and list their problems
   convert-model  turn an export.pkl into safetensors that cannot run code
 
 heatmaps-ome COMMAND --help lists the options of a command.
@@ -173,8 +173,8 @@ def validate(words: Sequence[str]) -> int:
     parser = OptionsParser(
         ValidateOptions,
         "heatmaps-ome validate",
-        "Read results back with other libraries than those that wrote them, and list what is "
-        "wrong: NGFF, OME-XML, TIFF, pyramids, labels, places in µm, hashes.",
+        "Read results back with other libraries than those that wrote them, and list their "
+        "problems: NGFF, OME-XML, TIFF, pyramids, labels, positions in µm, hashes.",
     )
     options = parser.parse_args(words)
     _log(verbose=False)

@@ -226,9 +226,10 @@ The last three columns are the error of the map in µm (x, y; right and down are
 viewer's convention:
   level 0, corner  pixels begin at their corner: QuPath, OpenSlide, ASAP, Vizarr, OpenSeadragon
   bounds-cropped   the slide is cropped to its bounds and the map is not; this slide is all bounds
-  pixel-centre     the first pixel's centre is the origin: napari, neuroglancer; the labels are
-                   off by half of what their pixels ({label:g} µm) are larger than the image's
-                   ({image:g} µm), and twice that at each coarser level of the pyramid
+  pixel-centre     the first pixel's centre is the origin: napari, neuroglancer; the error of
+                   the labels is half the difference between the size of their pixels
+                   ({label:g} µm) and the image's ({image:g} µm), and doubles with each coarser
+                   level of the pyramid
 More than that, or anything that grows from one corner to the other, is an error: please report it.
 """
 

@@ -4,11 +4,11 @@ from dataclasses import field, fields
 from typing import Any, Literal
 
 GROUPS = {
-    "inputs": "what to explain",
+    "inputs": "slides, models and results",
     "network": "how features are made and pooled",
     "thresholds": "thresholds for scaling attention and scores",
     "colours": "colour maps (matplotlib's) and opacities",
-    "outputs": "what to write",
+    "outputs": "files to write, and messages",
     "results": "results to show",
     "server": "address, and who may read the results",
 }
