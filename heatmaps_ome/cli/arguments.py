@@ -20,19 +20,19 @@ OptionsT = TypeVar("OptionsT")
 class OptionsParser(argparse_dataclass.ArgumentParser, Generic[OptionsT]):
     """Parses a command line into a frozen options dataclass.
 
-    Fields say in their metadata which ``group`` they are listed under, whether they may be
-    ``repeated``, and how words are known to be more values (``followed_by``, the endings of their
-    names); a ValueError of the dataclass becomes a usage error (exit code 2).
+    A field's metadata give its ``group`` in the help, whether it may be ``repeated``, and the
+    endings (``followed_by``) of further words that count as its values. A ValueError of the
+    dataclass becomes a usage error (exit code 2).
     """
 
     def __init__(self, options: type[OptionsT], prog: str, description: str) -> None:
-        self._fields = {each.name: each for each in fields(options)}  # pyright: ignore[reportArgumentType]
+        self._fields = {entry.name: entry for entry in fields(options)}  # pyright: ignore[reportArgumentType]
         self._groups: dict[str, argparse._ArgumentGroup] = {}
         super().__init__(options, prog=prog, description=description, allow_abbrev=False)
         self._options = options
 
     def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
-        """Add an argument to the group that its field names, with its default in the help."""
+        """Add an argument to its field's group, with its default in the help."""
         name = kwargs.get("dest") or args[0].lstrip("-").replace("-", "_")
         field = self._fields.get(name)
         if field is None:
@@ -51,13 +51,15 @@ class OptionsParser(argparse_dataclass.ArgumentParser, Generic[OptionsT]):
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> OptionsT:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the options, or exit with a usage error."""
         words = list(sys.argv[1:] if args is None else args)
-        for each in self._fields.values():
-            if "followed_by" in each.metadata:
-                words = _each_named(words, each.metadata["args"], each.metadata["followed_by"])
-        found = vars(argparse.ArgumentParser.parse_args(self, words))
+        for field in self._fields.values():
+            if "followed_by" in field.metadata:
+                words = _flag_per_value(
+                    words, field.metadata["args"], field.metadata["followed_by"]
+                )
+        parsed = vars(argparse.ArgumentParser.parse_args(self, words))
         given = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in found.items()
+            for name, value in parsed.items()
             if value is not MISSING
         }
         try:
@@ -66,17 +68,19 @@ class OptionsParser(argparse_dataclass.ArgumentParser, Generic[OptionsT]):
             self.error(str(error))
 
     def error(self, message: str) -> NoReturn:
-        """Exit with one sentence and where to look; the whole usage would hide it."""
+        """Exit with one sentence and a pointer to --help; the whole usage would hide it."""
         self.exit(2, f"{self.prog}: {message}\nSee {self.prog} --help\n")
 
 
-def _each_named(words: Sequence[str], flags: Sequence[str], endings: tuple[str, ...]) -> list[str]:
-    """Return a command line that names an option before each of its values.
+def _flag_per_value(
+    words: Sequence[str], flags: Sequence[str], endings: tuple[str, ...]
+) -> list[str]:
+    """Return a command line with an option's flag before each of its values.
 
-    A shell makes several words of ``-m fold-*.pkl``. argparse would take the rest of them for
-    positional arguments or, with ``nargs``, those for more values.
+    A shell expands ``-m fold-*.pkl`` to several words. argparse would take all but the first for
+    positional arguments or, with ``nargs``, positional arguments for further values.
 
-    >>> _each_named(["-m", "a.pkl", "b.pkl", "c.svs"], ["-m", "--model-path"], (".pkl",))
+    >>> _flag_per_value(["-m", "a.pkl", "b.pkl", "c.svs"], ["-m", "--model-path"], (".pkl",))
     ['-m', 'a.pkl', '-m', 'b.pkl', 'c.svs']
     """
     out: list[str] = []
@@ -89,19 +93,19 @@ def _each_named(words: Sequence[str], flags: Sequence[str], endings: tuple[str, 
             has_value = True
             continue
         out.append(word)
-        given = [each for each in flags if word == each or _joined(word, each)]
+        given = [name for name in flags if word == name or _joined(word, name)]
         flag, has_value = (given[0], word != given[0]) if given else ("", False)
     return out
 
 
 def _joined(word: str, flag: str) -> bool:
-    """Return whether a word is a flag with its value: --model-path=a.pkl or -ma.pkl."""
+    """Return whether a word is a flag joined to its value: --model-path=a.pkl or -ma.pkl."""
     return word.startswith(flag + "=" if flag.startswith("--") else flag)
 
 
 def _default_note(default: object, help_: str) -> str:
-    """Return what to add to an option's help about its default."""
+    """Return the note about an option's default for its help, or ""."""
     if default in (None, MISSING, False, ()) or "(default:" in help_:
         return ""
-    shown = ",".join(default) if isinstance(default, tuple) else str(default)
-    return f" (default: {shown})"
+    text = ",".join(default) if isinstance(default, tuple) else str(default)
+    return f" (default: {text})"

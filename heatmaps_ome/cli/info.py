@@ -1,4 +1,4 @@
-"""Says what a file or folder is: a slide, a model, a result or a run; without torch."""
+"""Describes a file or folder (a slide, a model, a result or a run) without importing torch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _MODEL_STARTS = (b"PK\x03\x04", b"\x80")
 
 
 def describe(path: Path) -> str:
-    """Return what is at a path, in lines for people.
+    """Return a description of the file or folder at a path, in lines for people.
 
     Raises
     ------
     HeatmapsError
-        If it is nothing that is known here, or is broken.
+        If it is of no known kind, or damaged.
     """
     if path.is_dir():
         return _describe_folder(path)
@@ -45,13 +45,13 @@ def _looks_like_model(path: Path) -> bool:
 
 
 def _lines(title: str, facts: dict[str, object]) -> str:
-    """Return a title with its facts below."""
+    """Return a title with a line per fact below it."""
     width = max(map(len, facts), default=0)
     return "\n".join([title, *(f"  {name:{width}}  {value}" for name, value in facts.items())])
 
 
 def _slide_facts(path: Path) -> dict[str, object]:
-    """Return what a slide says of itself."""
+    """Return a slide's own metadata."""
     slide = open_slide(path, _ANY_MPP)
     try:
         known = slide.mpp_source == "slide"
@@ -71,13 +71,13 @@ def _slide_facts(path: Path) -> dict[str, object]:
 
 
 def _read_from(slide: OpenedSlide) -> str:
-    """Return which level `create` takes the network's pixels from by default."""
+    """Return the level from which `create` reads the network's pixels by default."""
     pixel = YX(_USUAL_MPP / slide.mpp.y, _USUAL_MPP / slide.mpp.x)
     return f"level {slide.level_for(pixel)} (for {_USUAL_MPP:.3f} µm per pixel)"
 
 
 def _model_facts(model: ModelDescription) -> dict[str, object]:
-    """Return what a model file holds."""
+    """Return the content of a model file."""
     facts: dict[str, object] = {
         "classes": ", ".join(model.classes),
         "target": model.target_label or "not given",
@@ -92,7 +92,7 @@ def _model_facts(model: ModelDescription) -> dict[str, object]:
     if model.n_private_bags:
         facts["private"] = (
             f"carries the file paths and labels of {model.n_private_bags} patients or bags of its "
-            "training; share what convert-model makes of it instead"
+            "training; share the file that convert-model writes instead"
         )
     if model.suspicious_globals:
         facts["suspicious"] = ", ".join(model.suspicious_globals)
@@ -100,12 +100,12 @@ def _model_facts(model: ModelDescription) -> dict[str, object]:
 
 
 def _describe_folder(path: Path) -> str:
-    """Return what a folder of results, a run or an OME-Zarr holds."""
+    """Return a description of a slide's results, a run or an OME-Zarr."""
     for name, title, read in (
         ("provenance.json", "result of heatmaps-ome", _result_facts),
         ("run.json", "run of heatmaps-ome", _run_facts),
         (".zattrs", "OME-Zarr", _zarr_facts),
-        ("zarr.json", "OME-Zarr", lambda found: _zarr_facts(found["attributes"]["ome"])),
+        ("zarr.json", "OME-Zarr", lambda content: _zarr_facts(content["attributes"]["ome"])),
     ):
         if (path / name).is_file():
             try:
@@ -119,47 +119,47 @@ def _describe_folder(path: Path) -> str:
     raise ResultError(f"{path} is a folder that holds no slide, model or result of heatmaps-ome")
 
 
-def _result_facts(found: dict[str, Any]) -> dict[str, object]:
-    """Return what a slide's result says of itself."""
+def _result_facts(record: dict[str, Any]) -> dict[str, object]:
+    """Return the main facts of a slide's provenance."""
     return {
-        "slide": found["slide"]["name"],
-        "prediction": _prediction(found["prediction"]),
-        "true class": found["true_class"],
-        "model": f"{found['model']['digest'][:12]} ({', '.join(found['model']['classes'])})",
-        "extractor": f"{found['extractor']['name']} {found['extractor']['digest'][:12]}",
-        "cells": f"{found['tissue_cells']} of tissue",
-        "made": f"{found['created']} by heatmaps-ome {found['versions']['heatmaps-ome']}",
-        "files": len(found["files"]),
+        "slide": record["slide"]["name"],
+        "prediction": _prediction(record["prediction"]),
+        "true class": record["true_class"],
+        "model": f"{record['model']['digest'][:12]} ({', '.join(record['model']['classes'])})",
+        "extractor": f"{record['extractor']['name']} {record['extractor']['digest'][:12]}",
+        "cells": f"{record['tissue_cells']} of tissue",
+        "made": f"{record['created']} by heatmaps-ome {record['versions']['heatmaps-ome']}",
+        "files": len(record["files"]),
     }
 
 
-def _run_facts(found: dict[str, Any]) -> dict[str, object]:
-    """Return what became of the slides of a run."""
+def _run_facts(record: dict[str, Any]) -> dict[str, object]:
+    """Return the outcomes of a run's slides."""
     return {
-        "made": f"{found['created']} by heatmaps-ome {found['versions']['heatmaps-ome']}",
+        "made": f"{record['created']} by heatmaps-ome {record['versions']['heatmaps-ome']}",
         **{
             slide["slide"]: f"{slide['status']} {_prediction(slide['prediction'])}"
             f"{slide['message']}"
-            for slide in found["slides"]
+            for slide in record["slides"]
         },
     }
 
 
-def _zarr_facts(found: dict[str, Any]) -> dict[str, object]:
-    """Return what an OME-Zarr says of itself."""
-    image = found["multiscales"][0]
+def _zarr_facts(metadata: dict[str, Any]) -> dict[str, object]:
+    """Return the main facts of an OME-Zarr's metadata."""
+    image = metadata["multiscales"][0]
     steps = image["datasets"][0]["coordinateTransformations"]
     return {
-        "NGFF": found.get("version", image.get("version", "unknown")),
+        "NGFF": metadata.get("version", image.get("version", "unknown")),
         "axes": ", ".join(axis["name"] for axis in image["axes"]),
         "levels": len(image["datasets"]),
         "scale": next(step["scale"] for step in steps if step["type"] == "scale"),
-        "channels": ", ".join(c["label"] for c in found.get("omero", {}).get("channels", [])),
+        "channels": ", ".join(c["label"] for c in metadata.get("omero", {}).get("channels", [])),
     }
 
 
 def _prediction(prediction: dict[str, float | None]) -> str:
-    """Return class probabilities in words."""
+    """Return class probabilities as a text."""
     return ", ".join(
         f"{name} {'none' if value is None else format(value, '.3f')}"
         for name, value in prediction.items()

@@ -1,7 +1,7 @@
-"""The command ``heatmaps-ome``: parses, calls, and says in plain words what came of it.
+"""The command ``heatmaps-ome``: parse, run, summarise.
 
-Exit codes: 0 all is done, 1 something failed (the rest is done), 2 usage. Results go to stdout,
-all else to stderr.
+Exit codes: 0 everything succeeded, 1 something failed (the rest is done), 2 usage. Results go to
+stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 
 commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
-  demo           the same on a synthetic slide that is made on the spot
+  demo           the same on a synthetic slide, made by the command
   view           show results in the browser, and serve them to other web viewers
-  info           say what a slide, a model or a result is
-  validate       read results back with other libraries and list what is wrong
+  info           describe a slide, a model or a result
+  validate       read results back with other libraries and list their problems
   convert-model  turn an export.pkl into safetensors that cannot run code
 
 heatmaps-ome COMMAND --help lists the options of a command.
@@ -66,13 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(work: Callable[[], int]) -> int:
-    """Return the exit code of some work, deliberate errors told in one sentence each."""
+    """Return the exit code of some work; the package's own errors are printed as one sentence."""
     try:
         return work()
     except HeatmapsError as error:
         sys.stderr.write("".join(f"heatmaps-ome: {line}\n" for line in str(error).splitlines()))
         problems = getattr(error, "problems", [error])
-        return 2 if all(isinstance(each, OptionError) for each in problems) else 1
+        return 2 if all(isinstance(problem, OptionError) for problem in problems) else 1
     except KeyboardInterrupt:
         sys.stderr.write("\nheatmaps-ome: stopped; the same command goes on from here\n")
         return 130
@@ -87,18 +87,18 @@ def create(words: Sequence[str], prog: str = "heatmaps-ome create") -> int:
 
 
 def run_create(options: CreateOptions) -> int:
-    """Make heatmaps and say where they are."""
+    """Make heatmaps and print where they are."""
     _log(verbose=options.verbose)
     from heatmaps_ome.memory import starting
 
     with starting():
         from heatmaps_ome.cli import summary
         from heatmaps_ome.run import pipeline, progress
-    shown = progress.for_stream(sys.stderr)
+    display = progress.for_stream(sys.stderr)
     try:
-        outcomes = pipeline.create(options, shown)
+        outcomes = pipeline.create(options, display)
     finally:
-        shown.close()
+        display.close()
     sys.stdout.write(summary.of_run(outcomes, options.output_path, options.true_class))
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
@@ -152,7 +152,7 @@ def view(words: Sequence[str]) -> int:
 def info(words: Sequence[str]) -> int:
     """Run ``info``."""
     parser = OptionsParser(
-        InfoOptions, "heatmaps-ome info", "Say what a slide, a model or a result is."
+        InfoOptions, "heatmaps-ome info", "Describe a slide, a model or a result."
     )
     options = parser.parse_args(words)
     _log(verbose=False)
@@ -173,8 +173,8 @@ def validate(words: Sequence[str]) -> int:
     parser = OptionsParser(
         ValidateOptions,
         "heatmaps-ome validate",
-        "Read results back with other libraries than those that wrote them, and list what is "
-        "wrong: NGFF, OME-XML, TIFF, pyramids, labels, places in µm, hashes.",
+        "Read results back with other libraries than those that wrote them, and list their "
+        "problems: NGFF, OME-XML, TIFF, pyramids, labels, positions in µm, hashes.",
     )
     options = parser.parse_args(words)
     _log(verbose=False)
@@ -183,9 +183,9 @@ def validate(words: Sequence[str]) -> int:
     verdicts = [validated(path, options.slide) for path in options.paths]
     problems = [problem for verdict in verdicts for problem in verdict.problems]
     if options.json:
-        said = [{"path": str(p.path), "rule": p.rule, "message": p.message} for p in problems]
-        found = {"valid": not problems, "problems": said}
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        records = [{"path": str(p.path), "rule": p.rule, "message": p.message} for p in problems]
+        facts = {"valid": not problems, "problems": records}
+        sys.stdout.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     else:
         for verdict in verdicts:
             sys.stdout.write(_verdict_lines(verdict))
@@ -193,7 +193,7 @@ def validate(words: Sequence[str]) -> int:
 
 
 def _verdict_lines(verdict: Verdict) -> str:
-    """Return a line for each problem, or one that says that there are none."""
+    """Return a line for each problem, or a line that the result is valid."""
     if not verdict.problems:
         return f"{verdict.path}: valid ({verdict.n_files} files, {verdict.n_rules} rules)\n"
     return "".join(f"{p.path}: {p.message} [{p.rule}]\n" for p in verdict.problems)
@@ -232,7 +232,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def _log(*, verbose: bool) -> None:
-    """Send the package's messages to stderr."""
+    """Send the package's log messages to stderr."""
     logging.basicConfig(
         format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr, force=True
     )

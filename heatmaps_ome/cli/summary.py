@@ -1,4 +1,4 @@
-"""What a run says when it is over: what became of each slide, where it is, how to open it."""
+"""The closing lines of a run: the outcome of each slide, its folder, and how to open it."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
     if folders:
         kinds = {_kind(path) for folder in folders for path in _files(folder)}
-        lines += ["", "Look at them:", *_ways(output, folders)]
+        lines += ["", "View the results:", *_ways(output, folders)]
         lines += ["", "Or open single files:"]
         lines += [
             f"  *{file.ending:17} {file.opened_with}"
             for file in result_files()
             if file.ending in kinds
         ]
-    lines += ["", f"What became of each slide, and with what: {output / 'run.json'}"]
+    lines += ["", f"Record of the run (outcomes, options, versions): {output / 'run.json'}"]
     return "\n".join(lines) + "\n"
 
 
@@ -64,14 +64,14 @@ def _ways(output: Path, folders: Sequence[Path]) -> Iterator[str]:
 
 
 def _word(path: Path) -> str:
-    """Return a path as a word of a command line."""
+    """Return a path quoted for a shell."""
     import shlex
 
     return shlex.quote(str(path))
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield a result's files, stores being one each."""
+    """Yield a result's files; an OME-Zarr counts as one file."""
     for path in folder.iterdir():
         if path.is_dir() and not path.name.endswith(".zarr"):
             yield from path.iterdir()
@@ -80,7 +80,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _kind(path: Path) -> str:
-    """Return how a file's name ends, as the formats list it; the longest ending counts."""
+    """Return the longest ending in the formats' lists that a file's name has, or ""."""
     endings = [file.ending for file in result_files() if path.name.endswith(file.ending)]
     return max(endings, key=len, default="")
 
@@ -96,10 +96,10 @@ def _prediction(prediction: dict[str, float]) -> str:
 
 
 def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
-    """Yield how faithful the maps of the true class are, or why nothing is said of it."""
+    """Yield how faithful the maps of the true class are, or the reason why it is left out."""
     if outcome.faithfulness_left_out:
         yield f"faithfulness: left out, as {outcome.faithfulness_left_out}"
     elif true_class in outcome.faithfulness:
-        found = outcome.faithfulness[true_class]
-        areas = ", ".join(f"{name} {area:.3f}" for name, area in found.items())
+        by_map = outcome.faithfulness[true_class]
+        areas = ", ".join(f"{name} {area:.3f}" for name, area in by_map.items())
         yield f"faithfulness (AUPC of {true_class}, lower is better): {areas}"

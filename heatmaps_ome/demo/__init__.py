@@ -1,1 +1,1 @@
-"""The embedded default: a synthetic slide, and the model and extractor that know it."""
+"""The embedded demo: a synthetic slide, with a model and an extractor trained on such slides."""

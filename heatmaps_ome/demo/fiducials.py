@@ -1,7 +1,7 @@
 """The fiducial self-test: results whose cells mark a slide's landmarks, and the errors to expect.
 
-Opened in a viewer, each marked cell has to lie in the middle of its landmark. What a viewer's own
-convention may shift is known beforehand, and told in µm.
+In a viewer, each marked cell must lie in the middle of its landmark. Shifts from a viewer's own
+convention are computed in advance and listed in µm.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ if TYPE_CHECKING:
 NAME = "fiducials"
 CLASSES = ("elsewhere", "landmark")
 IMAGE_MPP = MPP
-"""The slide's own, so that its landmarks stay as sharp as they are."""
+"""The slide's own resolution, so that its landmarks stay sharp."""
 
 _NETWORK_PX = 16
-"""Cells are told to be of this many network pixels, of 0.5 µm; there is no network."""
+"""Recorded side of a cell in network pixels of 0.5 µm; there is no network."""
 _BACKGROUND = 224.0
 _SURE = 0.9
 
 
 @dataclass(frozen=True)
 class Expected:
-    """How far from its landmark a mark will be seen, in µm: positive is down and right.
+    """The distance of a mark from its landmark in viewers, in µm; down and right are positive.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Expected:
 
 
 def make_fiducials(options: DemoOptions) -> str:
-    """Write the slide and its results, and return what to expect of viewers, for people.
+    """Write the slide and its results, and return the errors to expect in viewers, for people.
 
     Raises
     ------
@@ -123,12 +123,12 @@ def marked_maps(slide: SlideReader) -> HeatmapSet:
 
 
 def expected_errors(result: SlideResult) -> list[Expected]:
-    """Return what viewers will show, from the very lattices that the files are drawn on."""
+    """Return the errors in viewers, computed from the lattices of the written files."""
     rows, cols = GRID.cells_under(result.raster)
     um_label, um_image = result.raster.um_cell, result.image.um_cell
     bounds, mpp = result.slide.bounds, result.slide.mpp
     shift = YX((um_image.y - um_label.y) / 2, (um_image.x - um_label.x) / 2)
-    found = []
+    errors = []
     for landmark in LANDMARKS:
         um_true = landmark.l0_centre.times(mpp)
         um_corner = YX(
@@ -136,8 +136,8 @@ def expected_errors(result: SlideResult) -> list[Expected]:
             _middle(cols, landmark.cell[1], um_label.x) - um_true.x,
         )
         cropped = YX(um_corner.y + bounds.row * mpp.y, um_corner.x + bounds.col * mpp.x)
-        found.append(Expected(landmark, um_corner, um_corner.plus(shift), cropped))
-    return found
+        errors.append(Expected(landmark, um_corner, um_corner.plus(shift), cropped))
+    return errors
 
 
 def _middle(cell_of_pixel: np.ndarray, cell: int, um_pixel: float) -> float:
@@ -146,15 +146,15 @@ def _middle(cell_of_pixel: np.ndarray, cell: int, um_pixel: float) -> float:
 
 
 def _deliver(slide: SlideReader, folder: ResultFolder, *, overwrite: bool) -> SlideResult:
-    """Write the results as ``create`` does, unless they are there already."""
+    """Write the results like ``create``, unless they exist already."""
     origin = _origin(slide)
     scaling = _scaling(origin)
     look = Look(Style(), CLASSES, CLASSES[1], IMAGE_MPP, top_tiles=8)
     result = slide_result(slide, marked_maps(slide), scaling, look)
-    found = folder.provenance()
-    if found is not None and found.get("request") == origin["request"]:
+    record = folder.provenance()
+    if record is not None and record.get("request") == origin["request"]:
         return result
-    if found is not None and not overwrite:
+    if record is not None and not overwrite:
         raise OutputError(
             f"{folder.path} holds other results; add --overwrite to replace them, or choose "
             "another --output-path"
@@ -168,8 +168,8 @@ def _deliver(slide: SlideReader, folder: ResultFolder, *, overwrite: bool) -> Sl
 
 
 def _origin(slide: SlideReader) -> dict[str, Any]:
-    """Return what the maps come from: no network."""
-    landmarks = [[each.name, *each.cell] for each in LANDMARKS]
+    """Return the origin of the maps for the provenance; there is no network."""
+    landmarks = [[landmark.name, *landmark.cell] for landmark in LANDMARKS]
     digest = digest_of({NAME: landmarks})
     return {
         "request": digest_of({NAME: digest, "slide": slide.fingerprint()}),
@@ -187,7 +187,7 @@ def _origin(slide: SlideReader) -> dict[str, Any]:
 
 
 def _as_if_asked(slide: Path) -> CreateOptions:
-    """Return the options with which ``create`` would write such results."""
+    """Return the options for which ``create`` writes such results."""
     return CreateOptions(
         slides=(slide,),
         model_path=slide,
@@ -222,19 +222,20 @@ _HEAD = (
 )
 
 _LEGEND = """
-The last three columns are the error in µm (x, y; right and down are positive) with which the map
-will be seen, by the convention of the viewer:
+The last three columns are the error of the map in µm (x, y; right and down are positive) for the
+viewer's convention:
   level 0, corner  pixels begin at their corner: QuPath, OpenSlide, ASAP, Vizarr, OpenSeadragon
   bounds-cropped   the slide is cropped to its bounds and the map is not; this slide is all bounds
-  pixel-centre     the first pixel's centre is the origin: napari, neuroglancer; the labels are
-                   off by half of what their pixels ({label:g} µm) are larger than the image's
-                   ({image:g} µm), and twice that at each coarser level of the pyramid
+  pixel-centre     the first pixel's centre is the origin: napari, neuroglancer; the error of
+                   the labels is half the difference between the size of their pixels
+                   ({label:g} µm) and the image's ({image:g} µm), and doubles with each coarser
+                   level of the pyramid
 More than that, or anything that grows from one corner to the other, is an error: please report it.
 """
 
 
 def _report(result: SlideResult, output: Path) -> str:
-    """Return the table of landmarks with what to open and to look for."""
+    """Return the table of landmarks, with the files to open and the marks to look for."""
     lines = [
         f"Slide:    {output / NAME}.svs",
         f"Results:  {output / NAME}",
@@ -243,12 +244,12 @@ def _report(result: SlideResult, output: Path) -> str:
         "",
         _HEAD,
     ]
-    for each in expected_errors(result):
-        l0 = each.landmark.l0_centre
+    for expected in expected_errors(result):
+        l0 = expected.landmark.l0_centre
         um = l0.times(result.slide.mpp)
-        errors = (each.um_corner, each.um_cropped, each.um_centre)
+        errors = (expected.um_corner, expected.um_cropped, expected.um_centre)
         lines.append(
-            f"{each.landmark.name:14}{_pair(l0, '.0f'):>20}{_pair(um, '.1f'):>20}"
+            f"{expected.landmark.name:14}{_pair(l0, '.0f'):>20}{_pair(um, '.1f'):>20}"
             + "".join(f"{_pair(error, '+.2f'):>18}" for error in errors)
         )
     sizes = {"label": result.raster.um_cell.x, "image": result.image.um_cell.x}
@@ -256,5 +257,5 @@ def _report(result: SlideResult, output: Path) -> str:
 
 
 def _pair(place: YX, form: str) -> str:
-    """Return a pair as viewers show it, x first, without a negative zero."""
+    """Return a pair in the viewers' order, x first, without a negative zero."""
     return f"{place.x + 0.0:{form}}, {place.y + 0.0:{form}}"

@@ -1,4 +1,4 @@
-"""The demo: the main job on a slide, an extractor and a model that need nothing from outside."""
+"""The demo: ``create`` on a slide, an extractor and a model that need no download."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRUE_CLASS = "tumour"
 def demo_options(
     options: DemoOptions, make: Callable[[Path, int], object] = write_demo_slide
 ) -> CreateOptions:
-    """Return what ``create`` is asked to do, once ``make`` has made the slide.
+    """Make the slide with ``make``, unless it exists, and return the options for ``create``.
 
     Raises
     ------

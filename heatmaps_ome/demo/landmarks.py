@@ -13,7 +13,7 @@ L0_CELL = 16
 """Side of a cell of the self-test in level-0 pixels."""
 MPP = 0.5
 SHAPE = Shape(2299, 3081)
-"""Odd on purpose: no level of a pyramid divides it."""
+"""Odd on purpose: no level of a pyramid divides the sides."""
 
 GLASS, TISSUE, BLACK = (244, 243, 245), (226, 178, 206), (0, 0, 0)
 
@@ -64,7 +64,7 @@ LANDMARKS = (
     Landmark("left", (90, 37), "ring"),
     Landmark("on glass", (14, 166), "cross"),
 )
-"""No two lie in one row or column, apart from the corners, so none is mistaken for another."""
+"""All but the corners have a row and a column of their own, so none is mistaken for another."""
 
 
 def slide_pixels() -> np.ndarray:
@@ -73,7 +73,7 @@ def slide_pixels() -> np.ndarray:
     x = np.arange(SHAPE.cols)[None, :] + 0.5
     pixels = np.full((*SHAPE, 3), GLASS, np.uint8)
     tissue = ((y / SHAPE.rows - 0.5) / 0.4) ** 2 + ((x / SHAPE.cols - 0.46) / 0.4) ** 2 < 1
-    # A faint texture shows a viewer's interpolation, and that nothing is a flat fill.
+    # A faint texture shows a viewer's interpolation, and that no area is a flat fill.
     stripes = (np.sin(y / 37) * np.sin(x / 53) * 6).astype(np.int16)[..., None]
     pixels[tissue] = (np.array(TISSUE) + stripes)[tissue].astype(np.uint8)
     for landmark in LANDMARKS:

@@ -15,7 +15,7 @@ _TRIES = 300
 
 @dataclass(frozen=True)
 class Disc:
-    """A round thing, level-0 pixels."""
+    """A round structure, in level-0 pixels."""
 
     l0_y: float
     l0_x: float
@@ -24,7 +24,7 @@ class Disc:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything lies on one demo slide, in level-0 pixels.
+    """Places of all structures on one demo slide, in level-0 pixels.
 
     Attributes
     ----------
@@ -73,10 +73,10 @@ def inside(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def inside_any(outlines: tuple[np.ndarray, ...], points: np.ndarray) -> np.ndarray:
     """Return (n,) bool: which of the (n, 2) points lie inside at least one outline."""
-    found = np.zeros(len(points), dtype=bool)
+    is_inside = np.zeros(len(points), dtype=bool)
     for outline in outlines:
-        found |= inside(outline, points)
-    return found
+        is_inside |= inside(outline, points)
+    return is_inside
 
 
 def plan_layout(
@@ -85,7 +85,7 @@ def plan_layout(
     mpp: float,
     islands: int | None,
 ) -> Layout:
-    """Return a random layout; ``islands=None`` lets the slide's area decide their number.
+    """Return a random layout; with ``islands=None`` their number follows from the slide's area.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _place_island(
     l0_size: tuple[int, int],
     mpp: float,
 ) -> np.ndarray | None:
-    """Return an outline inside the tissue and clear of the others, smaller the longer it takes."""
+    """Return an outline inside the tissue and clear of the others; it shrinks as tries fail."""
     largest = min(UM_ISLAND_RADIUS[1] / mpp, 0.2 * min(l0_size))
     smallest = min(UM_ISLAND_RADIUS[0] / mpp, 0.5 * largest)
     low, high = tissue.min(axis=0), tissue.max(axis=0)

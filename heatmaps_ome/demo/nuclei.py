@@ -21,7 +21,7 @@ ANGLES = 24
 
 @dataclass(frozen=True)
 class NucleusKind:
-    """How one kind of nucleus looks.
+    """Shape and stain of one kind of nucleus.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ def stamp_all(
     angles: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
-    """Put a stamp at every centre, the darker value winning where stamps overlap.
+    """Put a stamp at every centre; where stamps overlap, the darker value stays.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ _JPEG_QUALITY = 88
 
 @dataclass(frozen=True)
 class DemoSlide:
-    """A demo slide on disk and where its tumour islands lie.
+    """A demo slide on disk and the outlines of its tumour islands.
 
     Attributes
     ----------
@@ -71,9 +71,9 @@ def write_demo_slide(
     mpp: float = 0.5,
     islands: int | None = None,
 ) -> DemoSlide:
-    """Write a synthetic slide that OpenSlide opens as Aperio, and return where its islands lie.
+    """Write a synthetic slide that OpenSlide opens as Aperio, and return it with its islands.
 
-    The same arguments give the same pixels. The file appears whole or not at all.
+    The same arguments give the same pixels. An incomplete file never appears at ``path``.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def write_demo_slide(
     mpp : float
         µm per level-0 pixel; the objective power written is 10 / mpp.
     islands : int, optional
-        Number of tumour islands; None lets the area decide; 0 is a slide without tumour.
+        Number of tumour islands; None: a number that suits the area; 0: a slide without tumour.
 
     Raises
     ------

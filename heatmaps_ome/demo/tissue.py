@@ -33,7 +33,7 @@ _TEXTURE_SIDE = 1024
 
 @dataclass(frozen=True)
 class _Scene:
-    """All that a strip of pixels is painted from.
+    """The inputs of painting a strip of pixels.
 
     ``matter``, ``island`` and ``eosinophilic`` are masks (0-255) at half resolution; ``along`` and
     ``across`` are the fibres' coordinates in level-0 px, ``tone`` the slow change of the stain,
@@ -56,7 +56,7 @@ class _Scene:
 def paint_tissue(
     seed: int, l0_height: int, l0_width: int, mpp: float, islands: int | None = None
 ) -> tuple[np.ndarray, Layout]:
-    """Return the pixels of a demo slide, (height, width, 3) uint8 RGB, and where things lie.
+    """Return the pixels of a demo slide, (height, width, 3) uint8 RGB, and its layout.
 
     The same arguments give the same pixels.
 
@@ -65,7 +65,7 @@ def paint_tissue(
     mpp : float
         Micrometres per pixel.
     islands : int, optional
-        Number of tumour islands; None lets the area decide; 0 is a slide without tumour.
+        Number of tumour islands; None: a number that suits the area; 0: a slide without tumour.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def _disc_outline(rng: np.random.Generator, disc: Disc, grow: float, bumps: floa
 def _draw_matter(
     rng: np.random.Generator, layout: Layout, l0_size: tuple[int, int], mpp: float
 ) -> tuple[Image.Image, Image.Image]:
-    """Return the masks of what is not empty, and of what takes more eosin: walls and red cells."""
+    """Return the masks of matter, and of eosinophilic structures: vessel walls and red cells."""
     matter, eosinophilic = _drawn(layout.tissue, l0_size), _drawn((), l0_size)
     holes, walls, cells = ImageDraw.Draw(matter), ImageDraw.Draw(eosinophilic), []
     for disc in layout.vessels:
@@ -274,7 +274,7 @@ def _rows_of(field: Image.Image, step: int, l0_width: int, top: int, bottom: int
 
 
 def _around(box: Sequence[float]) -> tuple[int, int, int, int]:
-    """Return the whole pixels that hold a box and what its interpolation reaches."""
+    """Return the whole pixels around a box, with the margin that interpolation reads."""
     return (0, max(0, int(box[1]) - 2), int(np.ceil(box[2])), int(np.ceil(box[3])) + 2)
 
 

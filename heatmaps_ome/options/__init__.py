@@ -1,4 +1,4 @@
-"""Every command's options: the one source of defaults, of ``--help`` and of the README's table."""
+"""Every command's options: the single source of defaults, ``--help`` and the README's table."""
 
 from heatmaps_ome.options.commands import (
     ConvertOptions,

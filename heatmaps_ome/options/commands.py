@@ -1,7 +1,8 @@
-"""Options of the commands beside ``create``.
+"""Options of all commands but ``create``.
 
 Annotations are evaluated here (no ``from __future__ import annotations``), and optional values
-are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time and knows no other.
+are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time and knows no other
+spelling.
 """
 
 from dataclasses import dataclass, field
@@ -47,11 +48,11 @@ class ConvertOptions:
             "group": "inputs",
             "type": Path,
             "metavar": "MODEL_SAFETENSORS",
-            "help": "file to write: weights and class names, nothing of the training set",
+            "help": "file to write, with weights and class names but no data of the training set",
         },
     )
     allow_pickle: bool = option(
-        "inputs", "let fastai load it if the safe reader refuses; runs code from the file",
+        "inputs", "let fastai load it if the safe reader refuses; this runs code from the file",
         default=False,
     )  # fmt: skip
     overwrite: bool = option("inputs", "replace the file if it exists", default=False)
@@ -68,11 +69,12 @@ class DemoOptions:
     seed: int = option("inputs", "seed of the synthetic slide", default=2024, type=int, metavar="N")
     fiducials: bool = option(
         "inputs",
-        "instead, a slide with landmarks and results that mark them, to check a viewer's alignment",
+        "make a slide with landmarks instead, and results that mark them, to check a viewer's "
+        "alignment",
         default=False,
     )
     overwrite: bool = option("outputs", "replace an earlier demo's results", default=False)
-    verbose: bool = option("outputs", "say more", "-v", "--verbose", default=False)
+    verbose: bool = option("outputs", "print more messages", "-v", "--verbose", default=False)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class ViewOptions:
     host: str = option(
         "server",
         "address to serve at; with any other than this machine's own, such as 0.0.0.0, everyone "
-        "who can reach it sees the slides",
+        "who can reach it can see the slides",
         default="127.0.0.1",
         type=str,
         metavar="ADDRESS",
@@ -125,12 +127,12 @@ class ViewOptions:
     allow_origin: tuple[str, ...] = option(
         "server",
         "web page that may read the files too (https://host, or * for all), beside pages of this "
-        "machine and the viewers that are linked; may be repeated",
+        "machine and the linked viewers; may be repeated",
         default=(), type=str, metavar="ORIGIN", repeated=True,
     )  # fmt: skip
     no_browser: bool = option("server", "do not open the browser", default=False)
 
     def __post_init__(self) -> None:
-        """Refuse ports that are none."""
+        """Refuse invalid ports."""
         if self.port is not None and not 0 <= self.port <= 65535:
             raise ValueError(f"--port is {self.port}; give a number from 0 to 65535")

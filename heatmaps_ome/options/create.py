@@ -1,7 +1,8 @@
-"""Options of ``create``: the source of their defaults, of ``--help`` and of the README's table.
+"""Options of ``create``: the source of their defaults, ``--help`` and the README's table.
 
 Annotations are evaluated here (no ``from __future__ import annotations``), and optional values
-are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time and knows no other.
+are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time and knows no other
+spelling.
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class CreateOptions:
             "type": Path,
             "nargs": "*",
             "metavar": "SLIDE",
-            "help": "slides to create heatmaps for; the colours of all of them share one scaling",
+            "help": "slides to create heatmaps for; all of them share one colour scale",
         },
     )
     model_path: Path | tuple[Path, ...] = field(
@@ -41,8 +42,8 @@ class CreateOptions:
             "type": Path,
             "repeated": True,
             "followed_by": MODEL_ENDINGS,
-            "help": "MIL model: marugoto's export.pkl, or what convert-model made of it; of "
-            "several, as the folds of a cross-validation, maps are the means",
+            "help": "MIL model: marugoto's export.pkl, or the file that convert-model makes of it; "
+            "with several models, such as the folds of a cross-validation, maps are their means",
         },
     )
     output_path: Path = field(
@@ -69,7 +70,7 @@ class CreateOptions:
         "inputs", "file with more slides, one path a line", effect="none", type=Path, metavar="FILE"
     )
     mpp: Optional[float] = create_option(
-        "inputs", "µm per pixel of slides that say nothing of it themselves",
+        "inputs", "µm per pixel of slides that do not state it",
         effect="values", type=float, metavar="UM",
     )  # fmt: skip
     covariate: tuple[tuple[str, str], ...] = create_option(
@@ -79,7 +80,7 @@ class CreateOptions:
     allow_pickle: bool = create_option(
         "inputs",
         "let fastai load models that the safe reader refuses; this runs code from the model's "
-        "file, so only for files you trust",
+        "file, so use it only for files that you trust",
         effect="values", default=False,
     )  # fmt: skip
     extractor: str = create_option(
@@ -100,19 +101,19 @@ class CreateOptions:
     blur_kernel_size: Optional[int] = create_option(
         "network",
         "blur features with a Gaussian of this many cells instead of averaging 7 × 7; "
-        "0 leaves them alone",
+        "0: no blur",
         effect="values", type=int, metavar="SIZE",
     )  # fmt: skip
     read_from: Literal["level", "level0"] = create_option(
         "network",
-        "pixels to make the network's from: level (the coarsest level of the slide that is fine "
-        "enough) or level0 (its finest, slower)",
+        "source of the network's pixels: level (the slide's coarsest level that is fine enough) or "
+        "level0 (its finest level, slower)",
         effect="values", default="level", type=str, metavar="WHERE",
     )  # fmt: skip
     consistency_tiles: int = create_option(
         "network",
-        "tiles, spread over the slide's tissue, to put through the network one by one as in "
-        "training, to see how the prediction differs from the dense grid's; 0: none",
+        "number of tiles, spread over the tissue, for a tile-by-tile prediction as in training, "
+        "which is compared with the map's prediction; 0: none",
         effect="values", default=64, type=int, metavar="N",
     )  # fmt: skip
     device: str = create_option(
@@ -122,7 +123,7 @@ class CreateOptions:
     force_cpu: bool = create_option(
         "network", "the same as --device cpu", effect="none", default=False
     )
-    # "auto" means one thing here and another there; the extractor's digest holds what it came to.
+    # "auto" depends on the device; the extractor's digest covers the type that was chosen.
     precision: Literal["auto", "float32", "bfloat16"] = create_option(
         "network",
         "number type the network computes in; auto is bfloat16 where the device computes it "
@@ -131,12 +132,12 @@ class CreateOptions:
     )  # fmt: skip
     block_size: Optional[int] = create_option(
         "network",
-        "longest side of the blocks put through the network, in network pixels; changes memory, "
+        "longest side of the blocks for the network, in network pixels; changes memory, "
         "not values (default: up to 1280, as memory allows)",
         effect="none", type=int, metavar="PX",
     )  # fmt: skip
     max_memory: Optional[float] = create_option(
-        "network", "memory that a run may take at most, in GiB; on a GPU its own is not counted",
+        "network", "upper limit of a run's memory, in GiB; a GPU's own memory is not counted",
         effect="none", type=float, metavar="GIB",
     )  # fmt: skip
     threads: Optional[int] = create_option(
@@ -145,7 +146,7 @@ class CreateOptions:
     )  # fmt: skip
     cache_dir: Optional[Path] = create_option(
         "network",
-        "folder to keep features in, best shared by all runs (default: OUTPUT_PATH/.cache)",
+        "folder for cached features, best shared by all runs (default: OUTPUT_PATH/.cache)",
         effect="none", type=Path, metavar="DIR",
     )  # fmt: skip
     mask_threshold: float = create_option(
@@ -153,15 +154,15 @@ class CreateOptions:
         effect="values", default=224, type=float, metavar="THRESH",
     )  # fmt: skip
     att_upper_threshold: float = create_option(
-        "thresholds", "quantile to squash attention from (0.99: the top 1 %% become 1)",
+        "thresholds", "upper quantile for attention (0.99: the top 1 %% become 1)",
         effect="drawn", default=1.0, type=float, metavar="THRESH",
     )  # fmt: skip
     att_lower_threshold: float = create_option(
-        "thresholds", "quantile to squash attention to (0.01: the bottom 1 %% become 0)",
+        "thresholds", "lower quantile for attention (0.01: the bottom 1 %% become 0)",
         effect="drawn", default=0.01, type=float, metavar="THRESH",
     )  # fmt: skip
     score_threshold: float = create_option(
-        "thresholds", "quantile of scores to consider (0.95: the most extreme 5 %% are outliers)",
+        "thresholds", "quantile for scores (0.95: the most extreme 5 %% are outliers)",
         effect="drawn", default=0.95, type=float, metavar="THRESH",
     )  # fmt: skip
     region_hot: float = create_option(
@@ -171,11 +172,11 @@ class CreateOptions:
     )  # fmt: skip
     region_cold: float = create_option(
         "thresholds",
-        "cold regions are the fewest cells that carry this share of the evidence against it",
+        "cold regions are the fewest cells that carry this share of the evidence against the class",
         effect="drawn", default=0.8, type=float, metavar="SHARE",
     )  # fmt: skip
     scaling: Optional[Path] = create_option(
-        "thresholds", "scaling.json of an earlier run, used instead of fitting one to these slides",
+        "thresholds", "scaling.json of an earlier run, instead of a scaling fitted to these slides",
         effect="none", type=Path, metavar="FILE",
     )  # fmt: skip
     att_cmap: str = create_option(
@@ -200,8 +201,8 @@ class CreateOptions:
     )  # fmt: skip
     compat: Optional[str] = create_option(
         "colours",
-        "draw maps as an earlier program did, to compare with its figures: reference "
-        "(create_heatmaps.py's squares and score colours); raw values stay what they are",
+        "draw maps like an earlier program, to compare with its figures: reference "
+        "(create_heatmaps.py's squares and score colours); raw values do not change",
         effect="values", type=str, choices=COMPAT, metavar="PROGRAM",
     )  # fmt: skip
     classes: Optional[tuple[str, ...]] = create_option(
@@ -210,17 +211,17 @@ class CreateOptions:
     )  # fmt: skip
     leave_one_out: bool = create_option(
         "outputs",
-        "draw leave-one-out maps too, which on slides of many cells look like contributions; the "
-        "raw values hold them anyway",
+        "draw leave-one-out maps too; on slides of many cells they look like contributions, and "
+        "the raw values contain them in any case",
         effect="values", default=False,
     )  # fmt: skip
     formats: tuple[str, ...] = create_option(
-        "outputs", f"formats to write, of {', '.join(FORMATS)}",
+        "outputs", f"formats to write, any of {', '.join(FORMATS)}",
         effect="drawn", default=FORMATS, type=names, metavar="A,B",
     )  # fmt: skip
     top_tiles: int = create_option(
         "outputs",
-        "tiles to show for the true class, and as many against it, at full resolution; 0 for none",
+        "tiles to show for the true class, and as many against it, at full resolution; 0: none",
         effect="drawn", default=8, type=int, metavar="N",
     )  # fmt: skip
     image_mpp: Optional[float] = create_option(
@@ -234,13 +235,13 @@ class CreateOptions:
         effect="values", type=float, metavar="UM",
     )  # fmt: skip
     no_flattened: bool = create_option(
-        "outputs", "do not write those pictures, which are for web viewers that draw no labels",
+        "outputs", "do not write these pictures, which are for web viewers that draw no labels",
         effect="values", default=False,
     )  # fmt: skip
     overlay_px: Optional[int] = create_option(
         "outputs",
-        "slide pixels of an overlay's pixel: 1 for full resolution, larger files that look the "
-        "same; at most a cell (default: an eighth of a cell)",
+        "side of an overlay's pixel in slide pixels: 1 is full resolution, in larger files that "
+        "look the same; at most a cell (default: an eighth of a cell)",
         effect="values", type=int, metavar="PX",
     )  # fmt: skip
     ngff: Literal["0.4", "0.5"] = create_option(
@@ -254,20 +255,20 @@ class CreateOptions:
         effect="values", default=False,
     )  # fmt: skip
     overwrite: bool = create_option(
-        "outputs", "replace results that an earlier run with other options left",
+        "outputs", "replace results of an earlier run with other options",
         effect="none", default=False,
     )  # fmt: skip
     verbose: bool = create_option(
-        "outputs", "say more", "-v", "--verbose", effect="none", default=False
+        "outputs", "print more messages", "-v", "--verbose", effect="none", default=False
     )
 
     @property
     def model_paths(self) -> tuple[Path, ...]:
-        """The files of models, or patterns for them, as given."""
+        """The models' files, or patterns for them, as given."""
         return (self.model_path,) if isinstance(self.model_path, Path) else self.model_path
 
     def __post_init__(self) -> None:
-        """Refuse values that no run could use."""
+        """Refuse values that no run can use."""
         _require_between(self, 0, 1, "att_lower_threshold", "att_upper_threshold",
                          "score_threshold", "att_alpha", "score_alpha",
                          "region_hot", "region_cold")  # fmt: skip
@@ -291,7 +292,7 @@ class CreateOptions:
 
 
 def _require_between(options: CreateOptions, low: float, high: float, *fields_: str) -> None:
-    """Refuse options outside a range; None is "not given"."""
+    """Refuse options outside a range; None means "not given"."""
     for name in fields_:
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
@@ -300,7 +301,7 @@ def _require_between(options: CreateOptions, low: float, high: float, *fields_: 
 
 
 def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:
-    """Refuse blurs without a middle and contradictions."""
+    """Refuse kernels without a middle cell and contradictions."""
     if size is None or size == 0:
         return
     if size < 0 or size % 2 == 0:

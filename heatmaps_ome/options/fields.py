@@ -1,42 +1,42 @@
-"""Fields of options: what argparse-dataclass needs to know of each, and their groups."""
+"""Fields of options, with the metadata that argparse-dataclass reads, and their groups."""
 
 from dataclasses import field, fields
 from typing import Any, Literal
 
 GROUPS = {
-    "inputs": "what to explain",
+    "inputs": "slides, models and results",
     "network": "how features are made and pooled",
     "thresholds": "thresholds for scaling attention and scores",
     "colours": "colour maps (matplotlib's) and opacities",
-    "outputs": "what to write",
-    "results": "what to look at",
-    "server": "where it is served, and to whom",
+    "outputs": "files to write, and messages",
+    "results": "results to show",
+    "server": "address, and who may read the results",
 }
 """Group of options → its title in ``--help``."""
 
 Effect = Literal["none", "drawn", "values"]
-"""What an option of ``create`` changes.
+"""The part of a result that an option of ``create`` changes.
 
-``"none"``: nothing of a result, or what digests in its records hold; ``"drawn"``: single maps,
-regions or tiles, or which files there are, but no other file; ``"values"``: any file of a result.
+``"none"``: no part, or one that digests in the records cover; ``"drawn"``: single maps, regions or
+tiles, or the list of files, but no other file; ``"values"``: any file of a result.
 """
 
 MODEL_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".safetensors")
-"""How names of models' files end, and no slide's do."""
+"""Endings of models' file names; no slide has them."""
 
 
 def option(group: str, help_: str, *flags: str, default: Any = None, **metadata: Any) -> Any:
     """Return a dataclass field that argparse-dataclass turns into an option."""
-    said = {"group": group, "help": help_, **metadata}
+    metadata = {"group": group, "help": help_, **metadata}
     if flags:
-        said["args"] = list(flags)
-    return field(default=default, metadata=said)
+        metadata["args"] = list(flags)
+    return field(default=default, metadata=metadata)
 
 
 def create_option(
     group: str, help_: str, *flags: str, effect: Effect, default: Any = None, **metadata: Any
 ) -> Any:
-    """Return a field of ``create``'s options, which states what it changes."""
+    """Return a field of ``create``'s options, with its effect on a result."""
     return option(group, help_, *flags, default=default, effect=effect, **metadata)
 
 
@@ -46,10 +46,10 @@ def names(text: str) -> tuple[str, ...]:
     >>> names("MSIH, nonMSIH")
     ('MSIH', 'nonMSIH')
     """
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not found:
+    listed = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not listed:
         raise ValueError("no name in it")
-    return found
+    return listed
 
 
 def assignment(text: str) -> tuple[str, str]:
@@ -64,7 +64,7 @@ def flags_of(options: type) -> list[str]:
     """Return every option flag of a command, as ``--help`` lists them."""
     return [
         flag
-        for each in fields(options)
-        for flag in each.metadata.get("args", [f"--{each.name.replace('_', '-')}"])
+        for entry in fields(options)
+        for flag in entry.metadata.get("args", [f"--{entry.name.replace('_', '-')}"])
         if flag.startswith("-")
     ]

@@ -1,4 +1,4 @@
-"""From a slide's raw maps to its finished folder: drawn, written, recorded and put in place."""
+"""From a slide's raw maps to its finished folder: draw maps, write files, record provenance."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def slide_result(
     parts: Sequence[HeatmapSet] = (),
     earlier: Earlier = _NONE,
 ) -> SlideResult:
-    """Return all that the exporters need.
+    """Return a slide's result, the input of the exporters.
 
     Parameters
     ----------
     parts : sequence of HeatmapSet
-        What each of several models says, with the classes in the order of ``heatmaps``.
+        Maps of each model if there are several, with the classes in the order of ``heatmaps``.
     earlier : Earlier
-        The results that will be replaced; none as a rule.
+        The results being replaced; usually none.
     """
     maps = display_maps(heatmaps, scaling, look.style, look.classes, look.true_class)
     return SlideResult(
@@ -63,7 +63,7 @@ def slide_result(
         heatmaps=heatmaps,
         maps=maps,
         true_class=look.true_class,
-        # A finer image than the slide itself would only be larger.
+        # An image finer than the slide itself would only take more bytes.
         image=network_pixels(slide.shape, slide.mpp, max(look.image_mpp, *slide.mpp)),
         raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
         faithfulness=faithfulness_of(heatmaps, look.classes, parts),
@@ -79,13 +79,13 @@ def write_formats(
     folder: Path,
     stages: Stages,
 ) -> None:
-    """Write every format into a folder, some at a time, and what viewers need to know of them.
+    """Write every format into a folder, several at a time, and the manifest for viewers.
 
     Parameters
     ----------
     exporters : mapping of format → Exporter
     stages : Stages
-        Entered for all formats together, and for each while others are written beside it.
+        Entered once for all formats together, and once per format while others run beside it.
     """
 
     def write(name: str) -> None:
@@ -108,9 +108,9 @@ def slide_record(
     Parameters
     ----------
     fingerprint : str
-        Of the slide's content.
+        Fingerprint of the slide's content.
     origin : mapping
-        What the maps come from: request, model, extractor, pooling, options, stages.
+        Origin of the maps: request, model, extractor, pooling, options, stages.
     """
     heatmaps, slide = result.heatmaps, result.slide
     prediction = zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True)
@@ -131,11 +131,11 @@ def slide_record(
         "true_class": result.true_class,
         "prediction": {name: finite(value) for name, value in prediction},
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
-        **_of_several(heatmaps),
+        **_models_record(heatmaps),
         "faithfulness": {
             "left_out": undefined_reason(heatmaps),
             "random_orders": RANDOM_ORDERS,
-            "classes": {each.class_name: each.record() for each in result.faithfulness},
+            "classes": {curves.class_name: curves.record() for curves in result.faithfulness},
         },
         "regions": None if result.regions is None else result.regions.record(),
         "artefacts": artefact_record(heatmaps),
@@ -148,8 +148,8 @@ def slide_record(
     }
 
 
-def _of_several(heatmaps: HeatmapSet) -> dict[str, Any]:
-    """Return what each of several models says of a slide and how far they spread; none of one."""
+def _models_record(heatmaps: HeatmapSet) -> dict[str, Any]:
+    """Return each model's prediction and the SD over the models; {} for a single model."""
     if not heatmaps.members:
         return {}
     sd = prediction_sd(heatmaps).items()
@@ -160,7 +160,7 @@ def _of_several(heatmaps: HeatmapSet) -> dict[str, Any]:
 
 
 def put_in_place(folder: ResultFolder, record: Mapping[str, Any]) -> None:
-    """Add the provenance, with the digests of all files, and put the folder where it belongs."""
+    """Add the provenance, with the digests of all files, and move the folder to its place."""
     digests = file_digests(folder.partial)
     write_json(folder.partial / PROVENANCE, {**record, "files": digests})
     folder.finish()

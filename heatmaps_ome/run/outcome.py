@@ -1,4 +1,4 @@
-"""What became of a slide in a run: its state, and the findings that are told of it."""
+"""The outcome of a slide in a run: its status and its main findings."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """What became of a slide.
+    """The outcome of a slide.
 
     Attributes
     ----------
     status : str
-        "done", "unchanged" (the very results were there already) or "failed".
+        "done", "unchanged" (the same results existed already) or "failed".
     message : str
-        Why it failed.
+        Reason of a failure.
     prediction : dict of class → probability
     consistency : Consistency or None
-        How plain tiles compare with the dense grid.
+        Tile-by-tile prediction compared with the map's.
     faithfulness : dict of class → dict of map → area under its perturbation curve
     faithfulness_left_out : str
-        Why nothing is said of it; empty if something is.
+        Reason why faithfulness is left out; empty if it is not.
     members : list of dict
-        What each of several models says, as `ensemble.records` tells it; empty for a single one.
+        Each model's `ensemble.records` entry; empty for a single model.
     regions : dict
-        What `Regions.record` says of the slide; empty where nothing is known.
+        The slide's `Regions.record`; empty if unknown.
     artefacts : dict
-        "cells": kind → share of the tissue on such artefacts, "evidence": class → kind → share of
-        the evidence for it; empty where they are not known.
-    stages : dict of stage → what it took
+        "cells": kind → share of the tissue on artefacts of the kind, "evidence": class → kind →
+        share of the evidence for the class on them; empty if unknown.
+    stages : dict of stage → dict of measure → float
+        Time and bytes, as counted by `Stopwatch`.
     """
 
     slide: str
@@ -54,17 +55,19 @@ class Outcome:
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def note(self, record: Mapping[str, Any]) -> None:
-        """Take from a provenance what was found, of which the first versions did not say all."""
-        said = record.get("faithfulness", {})
-        self.faithfulness_left_out = said.get("left_out", "")
-        self.faithfulness = {name: each["aupc"] for name, each in said.get("classes", {}).items()}
+        """Take the findings from a provenance; those of early versions lack some."""
+        curves = record.get("faithfulness", {})
+        self.faithfulness_left_out = curves.get("left_out", "")
+        self.faithfulness = {
+            name: entry["aupc"] for name, entry in curves.get("classes", {}).items()
+        }
         self.regions = record.get("regions") or {}
         artefacts = record.get("artefacts") or {}
         self.artefacts = {key: artefacts[key] for key in ("cells", "evidence") if key in artefacts}
 
     def record(self, places: Iterable[str]) -> dict[str, Any]:
-        """Return what became of a slide as plain JSON values, without the folders of files."""
-        said = {
+        """Return the outcome as plain JSON values, without the folders of files."""
+        facts = {
             **asdict(self),
             "message": without_places(self.message, places),
             "folder": None if self.folder is None else self.folder.name,
@@ -72,12 +75,12 @@ class Outcome:
             "consistency": self.consistency and self.consistency.record(),
         }
         if not self.members:
-            del said["members"]
-        return said
+            del facts["members"]
+        return facts
 
 
 def without_places(message: str, places: Iterable[str]) -> str:
-    """Return a message without the folders of slides and outputs: they may name a patient."""
+    """Return a message without the folders of slides and outputs, which may name a patient."""
     for place in sorted(places, key=len, reverse=True):
         message = message.replace(f"{place}/", "")
     return message

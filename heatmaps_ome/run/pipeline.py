@@ -1,7 +1,7 @@
-"""A run: every slide's raw maps, then the scaling they share, then every slide's files.
+"""A run: every slide's raw maps, then their common scaling, then every slide's files.
 
-The two halves meet in the values that the first leaves on disk: the first is costly and knows one
-slide at a time, the second is cheap and knows the cohort.
+The first half is costly and handles one slide at a time; it writes raw values to disk. The second
+half is cheap, reads these values, and knows the whole cohort.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ONE_SLIDES_FAULT = (HeatmapsError, OSError, RuntimeError, MemoryError)
-"""What ends a slide but not its run; torch and libvips raise RuntimeError for lack of memory."""
+"""Errors that end a slide, not its run; torch and libvips raise RuntimeError for lack of memory."""
 
 
 def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
-    """Make the heatmaps of all slides and return what became of each, in the order given.
+    """Make the heatmaps of all slides and return their outcomes, in the order given.
 
     Raises
     ------
     PreflightError
-        If the run as a whole cannot be done; nothing has been written then.
+        If the run as a whole cannot be done; nothing is written then.
     """
     settings = settings_of(options)
     plan = prepare(settings)
@@ -80,7 +80,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
 
 
 def _survives(outcome: Outcome, slide: PlannedSlide, work: Callable[[], None]) -> bool:
-    """Do a slide's work; return False, with the reason noted, if it fails."""
+    """Do a slide's work; if it fails, note the reason in its outcome and return False."""
     try:
         work()
     except _ONE_SLIDES_FAULT as error:
@@ -96,14 +96,14 @@ def _survives(outcome: Outcome, slide: PlannedSlide, work: Callable[[], None]) -
 
 
 class _Run:
-    """What the slides of a run have in common."""
+    """Settings, plan, progress and scaling that the slides of a run share."""
 
     def __init__(self, settings: RunSettings, plan: Plan, progress: Progress) -> None:
         self._settings, self._plan, self._progress = settings, plan, progress
         self._fit = ScalingFit(settings.drawing.quantiles)
 
     def first_half(self, planned: PlannedSlide, outcome: Outcome) -> None:
-        """Leave a slide's raw maps on disk and take them into the scaling."""
+        """Write a slide's raw maps to disk and add them to the scaling."""
         if planned.finished:
             heatmaps = read_values(_values_path(planned.folder.path, planned))
         else:
@@ -124,19 +124,19 @@ class _Run:
         outcome.members = records(heatmaps)
 
     def _stages(self, slide: WorkingCopy, outcome: Outcome) -> Stages:
-        """Return the stages of a slide, counted among its outcome."""
+        """Return the stages of a slide, which are counted in its outcome."""
         return Stages(
             outcome.stages,
             lambda stage, done, total: self._progress(slide.name, stage, done, total),
         )
 
     def _parts(self, slide: WorkingCopy, stages: Stages) -> list[HeatmapSet]:
-        """Return what each model makes of a slide, as a rule from the cache."""
-        found = raw_maps(slide, self._plan.recipes, stages)
-        return [in_class_order(each, self._plan.models.classes) for each in found]
+        """Return each model's maps of a slide, usually from the cache."""
+        parts = raw_maps(slide, self._plan.recipes, stages)
+        return [in_class_order(part, self._plan.models.classes) for part in parts]
 
     def _opened(self, planned: PlannedSlide) -> WorkingCopy:
-        """Return a slide with its copy at the network's resolution, made when it is first read."""
+        """Return a slide with its copy at the network's resolution, created by the first read."""
         recipe = self._plan.recipe
         how = recipe.extraction
         slide = open_slide(planned.path, recipe.fallback_mpp, recipe.read_from)
@@ -144,7 +144,7 @@ class _Run:
         return WorkingCopy(slide, planned.fingerprint, lattice, how.cache, how.threads)
 
     def shared_scaling(self) -> CohortScaling:
-        """Return the user's scaling, or that of the slides so far."""
+        """Return the user's scaling, or a scaling fitted to the slides so far."""
         if self._plan.scaling is not None:
             return self._plan.scaling
         plan = self._plan
@@ -161,7 +161,7 @@ class _Run:
         slide = self._opened(planned)
         try:
             stages = self._stages(slide, outcome)
-            # What several models are without some cells does not follow from their means.
+            # Predictions without some cells do not follow from the mean maps of several models.
             parts = self._parts(slide, stages) if heatmaps.members else ()
             with stages("maps"):
                 result = slide_result(
@@ -181,8 +181,8 @@ class _Run:
         return dict(zip(self._settings.output.formats, self._plan.exporters, strict=True))
 
     def _earlier(self, planned: PlannedSlide) -> Earlier:
-        """Return the results that a slide's new ones will replace."""
-        said = planned.folder.provenance() or {}
+        """Return the results that a slide's new results replace."""
+        record = planned.folder.provenance() or {}
         basis = {
             "versions": versions(),
             "options": self._settings.records.undrawn,
@@ -191,12 +191,12 @@ class _Run:
             "extractor": self._plan.recipe.extractor.digest,
         }
         return Earlier(
-            planned.folder.path, said.get("files", {}), said.get("parts", {}),
+            planned.folder.path, record.get("files", {}), record.get("parts", {}),
             digest_of(basis),
         )  # fmt: skip
 
     def _origin(self, planned: PlannedSlide, outcome: Outcome) -> dict[str, Any]:
-        """Return what a slide's maps come from, for its provenance."""
+        """Return the origin of a slide's maps for its provenance."""
         plan = self._plan
         return {
             "request": planned.request,
@@ -209,5 +209,5 @@ class _Run:
 
 
 def _values_path(folder: Path, planned: PlannedSlide) -> Path:
-    """Return where a slide's raw values lie in a folder of results."""
+    """Return the path of a slide's raw values in a folder of results."""
     return folder / f"{planned.folder.name}{VALUES.ending}"

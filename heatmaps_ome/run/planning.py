@@ -1,4 +1,4 @@
-"""Which slides a run does: each opened once, told apart by content, and given its place."""
+"""Plans the slides of a run: open each once, take its fingerprint, choose its folder."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PlannedSlide:
-    """A slide that can be opened, and where its results go.
+    """A slide that can be opened, and the folder of its results.
 
     Attributes
     ----------
     request : str
-        Digest of all that decides the slide's results.
+        Digest of everything that determines the slide's results.
     finished : bool
-        Whether results of this very request are there already.
+        Whether results of the same request exist already.
     """
 
     path: Path
@@ -50,9 +50,9 @@ def slide_paths(slides: SlideList) -> list[Path]:
     Raises
     ------
     OptionError
-        If there are none, or the list cannot be read.
+        If there are no slides, or the list cannot be read.
     """
-    found = list(slides.paths)
+    paths = list(slides.paths)
     if slides.from_file is not None:
         try:
             lines = slides.from_file.read_text(encoding="utf-8").splitlines()
@@ -61,25 +61,25 @@ def slide_paths(slides: SlideList) -> list[Path]:
                 f"{slides.from_file} cannot be read as a list of slides; check --from-file"
             ) from error
         folder = slides.from_file.parent
-        # An absolute path in the list stays as it is; others are beside the list or here.
+        # Absolute paths stay as they are; others start at the current folder or at the list's.
         listed = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-        found += [_listed(line, folder) for line in listed]
-    if not found:
+        paths += [_listed(line, folder) for line in listed]
+    if not paths:
         raise OptionError("no slides are given; name them, or list them in --from-file")
-    return list({path.resolve(): path for path in found}.values())
+    return list({path.resolve(): path for path in paths}.values())
 
 
 def _listed(line: str, folder: Path) -> Path:
-    """Return the path that a line of a list means: from here, as the reference, or beside it."""
+    """Return a listed path, from the current folder (like the reference) or the list's."""
     here = type(folder)(line)
     return here if here.exists() or not (folder / line).exists() else folder / line
 
 
 def fingerprints(paths: list[Path], making: Making) -> tuple[dict[Path, str], dict[Path, str]]:
-    """Return the fingerprints of the slides that can be opened, and why the others cannot."""
+    """Return the fingerprints of slides that can be opened, and the reasons why others cannot."""
     prints: dict[Path, str] = {}
     refused: dict[Path, str] = {}
-    # Names that differ by case alone are one folder on many disks.
+    # On many disks, names that differ only by case are the same folder.
     stems = Counter(path.stem.casefold() for path in paths)
     for path in paths:
         try:
@@ -105,7 +105,7 @@ def planned_slides(
     shared: dict[str, object],
     output: Output,
 ) -> tuple[PlannedSlide, ...]:
-    """Return the plans of the slides, adding to ``refused`` those whose results have no place."""
+    """Return the plans of the slides; add slides whose folder is taken to ``refused``."""
     planned = []
     for path, fingerprint in prints.items():
         try:
@@ -116,7 +116,7 @@ def planned_slides(
 
 
 def _checked(path: Path, making: Making) -> str:
-    """Open a slide, say what is odd about it, and return its fingerprint."""
+    """Open a slide, log its oddities, and return its fingerprint."""
     slide = open_slide(path, making.fallback_mpp)
     try:
         if making.fallback_mpp is not None and slide.mpp_source == "slide":
@@ -136,7 +136,7 @@ def _checked(path: Path, making: Making) -> str:
 def shared_facts(
     settings: RunSettings, prints: list[str], models: ModelSet, extractor: Extractor
 ) -> dict[str, object]:
-    """Return all that decides the results of every slide of the run."""
+    """Return everything that determines the results of all slides of the run."""
     scaling = settings.drawing.scaling
     if scaling is None:
         scaled_by: object = sorted(prints)
@@ -144,7 +144,7 @@ def shared_facts(
         scaled_by = hashlib.sha256(scaling.read_bytes()).hexdigest()
     return {
         "options": settings.records.effective,
-        # Results list the models in the order given, so that it counts.
+        # The order of the models counts, because results list them in this order.
         "model": models.digest if len(models.models) == 1 else models.digests,
         "extractor": extractor.digest,
         "scaling": scaled_by,
@@ -159,16 +159,16 @@ def _planned(
     Raises
     ------
     ResultError
-        If other results stand where its own would go.
+        If the slide's folder holds other results.
     """
     folder = ResultFolder(output.folder, path.stem)
-    # Results in formats of an earlier version, which viewers refuse, are to be made anew.
+    # Viewers refuse formats of earlier versions, so such results must be replaced.
     formats = [MAPS_FORMAT, PART_FORMAT]
     request = digest_of({**shared, "slide": fingerprint, "formats": formats})
-    found = folder.provenance()
-    finished = found is not None and found.get("request") == request
-    if found is not None and not finished:
-        if found.get("slide", {}).get("fingerprint") != fingerprint:
+    record = folder.provenance()
+    finished = record is not None and record.get("request") == request
+    if record is not None and not finished:
+        if record.get("slide", {}).get("fingerprint") != fingerprint:
             raise ResultError(
                 f"{folder.path} holds the results of another slide of the name {path.stem}; choose "
                 "another --output-path"

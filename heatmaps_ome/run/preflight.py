@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong is found here, before the first block is read."""
+"""Checks that find every foreseeable error of a run before the first block is read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SCALING = "scaling.json"
 
 
 class PreflightError(HeatmapsError):
-    """All that is wrong with a run, a sentence a line.
+    """All problems of a run, one sentence per line.
 
     Attributes
     ----------
@@ -55,24 +55,24 @@ class PreflightError(HeatmapsError):
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a run will do.
+    """The plan of a run.
 
     Attributes
     ----------
     recipe : Recipe
-        What makes raw maps, with the first of the models.
+        How raw maps are made, with the first of the models.
     models : ModelSet
-        All of them.
+        All models.
     look : Look
-        How maps are shown, with the classes to draw.
+        How maps are drawn, with the classes to draw.
     paths : tuple of Path
-        All slides asked for, in the order given; read once, as a list may come from a pipe.
+        All slides, in the order given; the list is read once, as it may come from a pipe.
     refused : dict of slide path → reason
-        Slides that cannot be done; the others are.
+        Slides that cannot be done; the run does all others.
     scaling : CohortScaling or None
-        Given by the user; None: fitted to the slides.
+        The user's scaling; None: one is fitted to the slides.
     cohort : str
-        Digest of all that decides a fitted scaling.
+        Digest of everything that determines a fitted scaling.
     """
 
     recipe: Recipe
@@ -87,7 +87,7 @@ class Plan:
 
     @property
     def recipes(self) -> list[Recipe]:
-        """What makes the raw maps of each model."""
+        """One recipe per model."""
         return [replace(self.recipe, model=model) for model in self.models.models]
 
 
@@ -97,8 +97,8 @@ def prepare(settings: RunSettings) -> Plan:
     Raises
     ------
     PreflightError
-        With everything that is wrong with the run as a whole; slides that cannot be opened do
-        not count, unless none is left.
+        With all problems of the run as a whole; slides that cannot be opened do not count, unless
+        no slide remains.
     """
     tried = _Attempts()
     output, drawing = settings.output, settings.drawing
@@ -127,7 +127,7 @@ def prepare(settings: RunSettings) -> Plan:
 
 
 def _recipe(settings: RunSettings, model: AttentionMIL, extractor: Extractor) -> Recipe:
-    """Return how raw maps are to be made."""
+    """Return the recipe of the raw maps."""
     making, resources = settings.making, settings.resources
     device = _usable(settings.encoder.device)
     return Recipe(
@@ -157,7 +157,7 @@ def _plan(
     exporters: tuple[Exporter, ...],
     scaling: CohortScaling | None,
 ) -> Plan:
-    """Return the plan of a run that can be done, with a look at each of its slides."""
+    """Return the plan of a run that can be done; this opens each of its slides."""
     prints, refused = fingerprints(paths, settings.making)
     shared = shared_facts(settings, list(prints.values()), models, recipe.extractor)
     cohort = digest_of(shared)
@@ -175,7 +175,7 @@ def _plan(
         refused=refused,
     )
     if not all(
-        slide.finished or all(each.kept_in(slide.fingerprint).is_dir() for each in plan.recipes)
+        slide.finished or all(recipe.kept_in(slide.fingerprint).is_dir() for recipe in plan.recipes)
         for slide in slides
     ):
         _prepare(recipe.extractor)
@@ -183,7 +183,7 @@ def _plan(
 
 
 def _prepare(extractor: Extractor) -> None:
-    """Build the network, so that what is wrong with it is known before the first slide.
+    """Build the network, so that its errors show before the first slide.
 
     Raises
     ------
@@ -197,13 +197,13 @@ def _prepare(extractor: Extractor) -> None:
 
 
 class _Attempts:
-    """Runs checks and keeps what went wrong, so that all of it is told at once."""
+    """Runs checks and collects their errors, so that all of them are reported at once."""
 
     def __init__(self) -> None:
         self.problems: list[HeatmapsError] = []
 
     def __call__(self, check: Callable[[], CheckedT]) -> CheckedT | None:
-        """Return what a check returns, or None if it fails."""
+        """Return the value of a check, or None if it fails."""
         try:
             return check()
         except HeatmapsError as error:
@@ -227,7 +227,7 @@ def _usable(device: str) -> str:
     Raises
     ------
     OptionError
-        If it is not there.
+        If the device is not available.
     """
     import torch
 
@@ -244,19 +244,19 @@ def _usable(device: str) -> str:
 
 def _models(files: ModelFiles, tried: _Attempts) -> ModelSet | None:
     """Return the MIL models with their covariates, or None if any of them cannot be used."""
-    found = [
+    attempts = [
         (path, tried(lambda path=path: read_model(
             path, allow_pickle=files.allow_pickle, covariates=files.covariates)))
         for path in tried(lambda: model_files(files.paths)) or ()
     ]  # fmt: skip
-    read = [(path, model) for path, model in found if model is not None]
-    if not read or len(read) < len(found):
+    read = [(path, model) for path, model in attempts if model is not None]
+    if not read or len(read) < len(attempts):
         return None
     return tried(lambda: ModelSet.of(read))
 
 
 def _look(drawing: Drawing, models: ModelSet) -> Look:
-    """Return how maps are shown, with the classes to draw in the models' order."""
+    """Return how maps are drawn, with the classes to draw in the models' order."""
     known, true_class = models.classes, drawing.look.true_class
     wanted = known if drawing.classes is None else drawing.classes
     for flag, names in (("--true-class", (true_class,)), ("--classes", wanted)):
@@ -272,7 +272,7 @@ def _look(drawing: Drawing, models: ModelSet) -> Look:
 
 
 def _require_match(models: ModelSet, extractor: Extractor) -> None:
-    """Refuse models that were trained on features of another length, which is the same for all."""
+    """Refuse models trained on features of another length; all models share one length."""
     n_features = models.first.n_features
     if n_features != extractor.channels:
         raise OptionError(
@@ -283,7 +283,7 @@ def _require_match(models: ModelSet, extractor: Extractor) -> None:
 
 
 def _scaling(path: Path | None, models: ModelSet, extractor: Extractor) -> CohortScaling | None:
-    """Return the scaling that the user gave, if it fits."""
+    """Return the user's scaling, if it fits, or None if there is none."""
     if path is None:
         return None
     scaling = CohortScaling.load(path)
@@ -294,7 +294,7 @@ def _scaling(path: Path | None, models: ModelSet, extractor: Extractor) -> Cohor
 def _require_leave_one_out(
     drawing: Drawing, models: ModelSet, scaling: CohortScaling | None
 ) -> None:
-    """Refuse to draw leave-one-out maps where there are none, or no ranges for their colours."""
+    """Refuse to draw leave-one-out maps if they or the ranges of their colours do not exist."""
     if not drawing.look.style.leave_one_out:
         return
     for path, model in zip(models.paths, models.models, strict=True):
@@ -311,18 +311,18 @@ def _require_leave_one_out(
 
 
 def _require_free_scaling(output: Output, scaling: CohortScaling | None, cohort: str) -> None:
-    """Refuse to replace the scaling of another cohort, whose results may be kept with it.
+    """Refuse to replace the scaling of another cohort, whose results may be in the folder.
 
     Raises
     ------
     PreflightError
-        Saying how to go on.
+        With the ways to go on.
     """
     path = output.folder / SCALING
     if output.overwrite or not path.exists():
         return
-    found = CohortScaling.load(path)
-    same = found.cohort == cohort if scaling is None else found == scaling
+    existing = CohortScaling.load(path)
+    same = existing.cohort == cohort if scaling is None else existing == scaling
     if not same:
         raise PreflightError([
             OutputError(

@@ -1,4 +1,4 @@
-"""How far a run is: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Told how many steps of a slide's stage are done."""
+    """Receives the number of finished steps of a slide's stage."""
 
     def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
-        """Take note that ``done`` of ``total`` steps are done."""
+        """Report that ``done`` of ``total`` steps are done."""
         ...
 
 
@@ -45,7 +45,7 @@ class Bars:
                 bar_format=_BAR, dynamic_ncols=True, leave=False, miniters=1,
             )  # fmt: skip
         elif self._bar is not None:
-            # It may be an estimate that gets better.
+            # The total may be an estimate that improves.
             self._bar.total = total
             self._bar.update(done - self._bar.n)
         if done >= total:
@@ -59,13 +59,13 @@ class Bars:
 
 
 class Lines:
-    """A line when a stage begins and ends, and at most one in half a minute between."""
+    """A line when a stage begins and ends, and at most one every half a minute in between."""
 
     def __init__(self, stream: TextIO, every_s: float = 30.0) -> None:
         self._stream = stream
         self._every_s = every_s
         self._key: tuple[str, str] | None = None
-        self._begun = self._said = 0.0
+        self._begun = self._written = 0.0
         self._first = 0
 
     def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
@@ -73,9 +73,9 @@ class Lines:
         now = time.monotonic()
         if self._key != (slide, stage):
             self._key, self._begun, self._first = (slide, stage), now, done
-        elif done < total and now - self._said < self._every_s:
+        elif done < total and now - self._written < self._every_s:
             return
-        self._said = now
+        self._written = now
         left = self._left_s(now, done, total)
         note = "" if left is None else f", about {_spoken(left)} left"
         share = f"{done / total:.0%}" if total else "nothing to do"
@@ -89,7 +89,7 @@ class Lines:
         return (now - self._begun) / (done - self._first) * (total - done)
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Do nothing: no line is ever open."""
 
 
 def for_stream(stream: TextIO) -> Bars | Lines:
@@ -98,7 +98,7 @@ def for_stream(stream: TextIO) -> Bars | Lines:
 
 
 def _spoken(seconds: float) -> str:
-    """Return a duration as people say it.
+    """Return a duration as a text for people.
 
     >>> _spoken(59), _spoken(150)
     ('59 s', '2 min 30 s')

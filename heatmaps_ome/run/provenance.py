@@ -1,4 +1,4 @@
-"""What a result was made from: options, versions and extractor, without private paths."""
+"""Origin of a result: options, versions and extractor, without private paths."""
 
 from __future__ import annotations
 
@@ -23,53 +23,53 @@ _PACKAGES = (
 def effective_options(options: CreateOptions) -> dict[str, Any]:
     """Return the options that change a result, as plain JSON values."""
     return {
-        each.name: _plain(getattr(options, each.name))
-        for each in fields(options)
-        if each.metadata["effect"] != "none"
+        option.name: _plain(getattr(options, option.name))
+        for option in fields(options)
+        if option.metadata["effect"] != "none"
     }
 
 
 def undrawn_options(options: CreateOptions) -> dict[str, Any]:
     """Return the options that change files beyond the single maps, regions and tiles in them."""
     return {
-        each.name: _plain(getattr(options, each.name))
-        for each in fields(options)
-        if each.metadata["effect"] == "values"
+        option.name: _plain(getattr(options, option.name))
+        for option in fields(options)
+        if option.metadata["effect"] == "values"
     }
 
 
 def all_options(options: CreateOptions) -> dict[str, Any]:
-    """Return all options but the slides; of files only the name, as a path may name a patient."""
+    """Return all options but the slides; paths are cut to names, as they may name a patient."""
     return {
-        each.name: _plain(getattr(options, each.name))
-        for each in fields(options)
-        if each.name not in ("slides", "covariate")
+        option.name: _plain(getattr(options, option.name))
+        for option in fields(options)
+        if option.name not in ("slides", "covariate")
     }
 
 
 def _plain(value: Any) -> Any:
-    """Return an option's value as JSON has it."""
+    """Return an option's value as plain JSON values."""
     if isinstance(value, Path):
         return value.name
-    if isinstance(value, tuple) and any(isinstance(each, Path) for each in value):
-        names = [each.name for each in value]
+    if isinstance(value, tuple) and any(isinstance(path, Path) for path in value):
+        names = [path.name for path in value]
         return names[0] if len(names) == 1 else names
     return list(value) if isinstance(value, tuple) else value
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this package and of all that its results depend on."""
-    found = {"heatmaps-ome": heatmaps_ome.__version__, "python": platform.python_version()}
+    """Return the versions of this package and of the packages that its results depend on."""
+    installed = {"heatmaps-ome": heatmaps_ome.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def extractor_record(extractor: Extractor) -> dict[str, Any]:
-    """Return what identifies the extractor and places its cells."""
+    """Return the facts that identify the extractor and place its cells."""
     return {
         "name": extractor.name,
         "digest": extractor.digest,

@@ -1,4 +1,4 @@
-"""Writes what a run leaves beside its slides: ``run.json``, files for viewers, and the report."""
+"""Writes the files of a run beside its slides: ``run.json``, files for viewers, the report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RUN: Final = "run.json"
 
 
 def write_run_files(settings: RunSettings, plan: Plan, outcomes: Mapping[Path, Outcome]) -> None:
-    """Write all of it; slides' results are complete without, so that viewers' files may fail."""
+    """Write all of them; files for viewers may fail, as slides' results are complete without."""
     given = [outcomes[path] for path in plan.paths]
     _write_run(settings, plan, given)
     _write_viewers(settings, plan, outcomes)
@@ -38,7 +38,7 @@ def write_run_files(settings: RunSettings, plan: Plan, outcomes: Mapping[Path, O
 
 
 def _write_run(settings: RunSettings, plan: Plan, outcomes: Sequence[Outcome]) -> None:
-    """Write what became of each slide, and with what."""
+    """Write the outcome of each slide, with options and versions."""
     places = _places(settings, plan)
     write_json(
         settings.output.folder / RUN,
@@ -55,7 +55,7 @@ def _write_run(settings: RunSettings, plan: Plan, outcomes: Sequence[Outcome]) -
 
 
 def _write_viewers(settings: RunSettings, plan: Plan, outcomes: Mapping[Path, Outcome]) -> None:
-    """Write what viewers need of the slides with results, which are complete without it."""
+    """Write the viewers' files for the slides with results, which are complete without."""
     slides = [
         ProjectSlide(
             path, outcome.folder.name, outcome.prediction, settings.drawing.look.true_class
@@ -80,10 +80,10 @@ def _write_report(settings: RunSettings, plan: Plan, outcomes: Sequence[Outcome]
     places, models = _places(settings, plan), plan.models
     slides = [
         ReportedSlide(
-            each.slide, each.status, without_places(each.message, places),
-            None if each.folder is None else each.folder.name,
+            outcome.slide, outcome.status, without_places(outcome.message, places),
+            None if outcome.folder is None else outcome.folder.name,
         )
-        for each in outcomes
+        for outcome in outcomes
     ]  # fmt: skip
     facts = RunFacts(
         created=now(),

@@ -1,7 +1,7 @@
-"""What each stage of a run is asked for; the one place that reads the options of ``create``.
+"""Settings of each stage of a run; the one place that reads the options of ``create``.
 
-A new option is its field in `CreateOptions`, with its effect, and its use here or in the stage that
-it parametrises.
+A new option needs a field in `CreateOptions`, with its effect, and its use here or in the stage
+that it parametrises.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SlideList:
-    """The slides asked for.
+    """The slides of a run.
 
     Attributes
     ----------
     paths : tuple of Path
-        Those of the command line.
+        Slides on the command line.
     from_file : Path or None
-        A list of more.
+        A list of further slides.
     """
 
     paths: tuple[Path, ...]
@@ -43,7 +43,7 @@ class SlideList:
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The MIL models, and how they are read.
+    """The MIL models, and how to read them.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class ModelFiles:
     covariates : mapping of name → value
         Tabular inputs.
     allow_pickle : bool
-        Whether fastai may load what the safe reader refuses, which runs code from the file.
+        Whether fastai may load files that the safe reader refuses, which runs code from them.
     """
 
     paths: tuple[Path, ...]
@@ -62,7 +62,7 @@ class ModelFiles:
 
 @dataclass(frozen=True)
 class Encoder:
-    """The extractor, and where and how it computes.
+    """The extractor, its device and its number type.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Making:
-    """How raw maps are made, whatever extractor and model make them.
+    """How raw maps are made, with any extractor and model.
 
     Attributes
     ----------
@@ -87,11 +87,11 @@ class Making:
     fallback_mpp : float or None
         µm per level-0 pixel of slides that do not state it.
     read_from : "level" or "level0"
-        Which of a slide's levels are read.
+        Level of the slide that is read.
     mask_threshold : float
         Brightness in 0..255 from which a cell is background.
     consistency_tiles : int
-        Plain tiles at most to compare the dense grid with; 0: none.
+        Largest number of tiles for the tile-by-tile prediction; 0: none.
     """
 
     target_mpp: float
@@ -104,18 +104,18 @@ class Making:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run may take; changes no value.
+    """Limits of a run's resources; they change no value.
 
     Attributes
     ----------
     block_px : int or None
         Longest side of the network's blocks in network pixels; None: as memory allows.
     max_memory : float or None
-        GiB at most.
+        Upper limit in GiB.
     threads : int
         Threads that read the slide.
     cache : Path
-        Folder to keep what was read and computed in.
+        Folder of the data that were read and computed.
     """
 
     block_px: int | None
@@ -126,7 +126,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Look:
-    """How a slide's maps are shown.
+    """How a slide's maps are drawn.
 
     Attributes
     ----------
@@ -135,11 +135,11 @@ class Look:
     classes : tuple of str
         The classes to draw.
     true_class : str
-        The one drawn hot.
+        The class drawn hot.
     image_mpp : float
         µm per pixel of the slide image that goes with the maps; never finer than the slide.
     region_hot, region_cold : float, in [0, 1]
-        Shares of the evidence for the true class, and against it, that regions are to carry.
+        Shares of the evidence for the true class, and against it, that regions carry.
     top_tiles : int
         Tiles to show for the true class, and as many against it.
     """
@@ -155,18 +155,18 @@ class Look:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How maps are scaled and shown.
+    """How maps are scaled and drawn.
 
     Attributes
     ----------
     look : Look
-        Without classes, which are the models' (see `Plan.look`).
+        Without classes, as these depend on the models (see `Plan.look`).
     classes : tuple of str or None
-        The classes asked for; None: all that the models have.
+        The classes to draw; None: all classes of the models.
     quantiles : Quantiles
-        Of a scaling that is fitted to the slides.
+        Quantiles of a scaling that is fitted to the slides.
     scaling : Path or None
-        File of one to use instead.
+        File of a scaling to use instead.
     """
 
     look: Look
@@ -177,15 +177,15 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Output:
-    """What is written, and where.
+    """The files to write, and their folder.
 
     Attributes
     ----------
     folder : Path
     overwrite : bool
-        Whether results of other options are replaced.
+        Whether to replace results of other options.
     formats : tuple of str
-        Each once.
+        Without duplicates.
     files : Settings
         How files are written.
     """
@@ -203,11 +203,11 @@ class OptionRecords:
     Attributes
     ----------
     effective : dict
-        Those that change a result.
+        Options that change a result.
     undrawn : dict
-        Those that change files beyond the single maps, regions and tiles in them.
+        Options that change files beyond the single maps, regions and tiles in them.
     every : dict
-        All but the slides and covariates.
+        All options but the slides and covariates.
     """
 
     effective: dict[str, Any]
@@ -217,7 +217,7 @@ class OptionRecords:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """All that a run is asked for, by the stage that needs it."""
+    """All settings of a run, by stage."""
 
     slides: SlideList
     models: ModelFiles
@@ -230,7 +230,7 @@ class RunSettings:
 
 
 def settings_of(options: CreateOptions) -> RunSettings:
-    """Return what the options ask of each stage."""
+    """Return the settings of each stage from the options."""
     resources = _resources(options)
     return RunSettings(
         slides=SlideList(options.slides, options.from_file),
@@ -267,10 +267,10 @@ def _pooling(options: CreateOptions) -> Pooling:
 
 
 def _resources(options: CreateOptions) -> Resources:
-    """Return what a run may take.
+    """Return the limits of a run's resources.
 
-    torch computes with threads of its own, one per physical core. The two do not fight: readers
-    sleep once they are a block or so each ahead, so the slower of the two stages has the cores.
+    torch computes with threads of its own, one per physical core. These do not compete with the
+    readers: a reader sleeps once it is about a block ahead, so the slower stage has the cores.
     """
     threads = options.threads
     cache = options.cache_dir

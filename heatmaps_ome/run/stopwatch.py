@@ -1,4 +1,4 @@
-"""The stages of a slide: what each takes, how far it is, and its memory given back."""
+"""The stages of a slide: time and bytes, progress, and memory freed after each."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Stopwatch:
-    """Adds up what is spent in named stages.
+    """Adds up time and bytes of named stages.
 
     Parameters
     ----------
     stages : dict of stage → dict of str → float
         Filled with ``seconds``, ``cpu_seconds`` (of all threads) and, where the system counts
-        them, ``bytes_read`` and ``bytes_written``: by the process from and to files, those that
-        the system had in memory included.
+        them, ``bytes_read`` and ``bytes_written``: bytes that the process read from and wrote to
+        files, including those that the system had in memory.
     """
 
     def __init__(self, stages: dict[str, dict[str, float]]) -> None:
@@ -33,7 +33,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Count what is done inside as a stage's."""
+        """Count the work inside the ``with`` block for a stage."""
         before = self._now()
         try:
             yield
@@ -44,7 +44,7 @@ class Stopwatch:
 
     @contextmanager
     def beside(self, stage: str) -> Iterator[None]:
-        """Count what is done inside as a stage's, where others run beside it: seconds alone."""
+        """Count the work inside for a stage with others beside it: only its seconds."""
         begun = time.perf_counter()
         try:
             yield
@@ -58,7 +58,7 @@ class Stopwatch:
             "seconds": time.perf_counter(),
             "cpu_seconds": time.process_time(),
         }
-        # macOS counts none; Linux's counts of bytes alone leave out what was in memory.
+        # macOS counts no bytes. On Linux, read_bytes and write_bytes leave out cached data.
         if hasattr(self._process, "io_counters"):
             moved = self._process.io_counters()
             counts["bytes_read"] = getattr(moved, "read_chars", moved.read_bytes)
@@ -67,12 +67,12 @@ class Stopwatch:
 
 
 class Stages:
-    """Enters the stages of a slide: counts what they take, shows progress, gives memory back.
+    """Enters the stages of a slide: counts time and bytes, shows progress, frees memory.
 
     Parameters
     ----------
     spent : dict of stage → dict of str → float
-        Filled as by `Stopwatch`.
+        Filled by `Stopwatch`.
     progress : callable
         Called with (stage, steps done, steps in all).
     """
@@ -89,13 +89,13 @@ class Stages:
     def __call__(
         self, name: str, forget: SlideReader | None = None
     ) -> Iterator[Callable[[int, int], None]]:
-        """Enter a stage; yields the callable for its progress: (steps done, steps in all).
+        """Enter a stage; yield the callable for its progress: (steps done, steps in all).
 
         Parameters
         ----------
         forget : SlideReader or None
-            A slide whose pixels in memory no later stage wants: the next reads other places, or at
-            another size.
+            A slide whose pixels in memory no later stage needs, as later stages read other places
+            or another size.
         """
         with self._watch(name):
             yield lambda done, total: self._progress(name, done, total)
@@ -103,14 +103,14 @@ class Stages:
 
     @contextmanager
     def beside(self, name: str, forget: SlideReader | None = None) -> Iterator[None]:
-        """Enter a stage that others run beside: its seconds alone are counted."""
+        """Enter a stage with others beside it; only its seconds are counted."""
         with self._watch.beside(name):
             yield
             _give_back(forget)
 
 
 def _give_back(forget: SlideReader | None) -> None:
-    """Give the memory of a finished stage back."""
+    """Free the memory of a finished stage."""
     if forget is not None:
         forget.forget()
     give_back()

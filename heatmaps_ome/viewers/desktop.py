@@ -1,4 +1,4 @@
-"""Writes ``viewers/`` of a run: what QuPath and napari open its slides with, nothing to edit."""
+"""Writes ``viewers/`` of a run: a QuPath project and a script for napari, ready to use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_viewers(
     Parameters
     ----------
     slides : sequence of ProjectSlide
-        Those with results.
+        The slides with results.
     now_ms : int
         The time, in ms since 1970.
 

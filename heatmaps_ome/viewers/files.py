@@ -1,4 +1,4 @@
-"""Where the files for viewers are: the page, and the scripts for QuPath and napari."""
+"""Finds and copies the files for viewers: the page, and the scripts for QuPath and napari."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def viewer_files() -> Path:
 def copy_viewer_files(
     kind: str, folder: Path, names: Iterable[str], ending: str | None = None
 ) -> None:
-    """Copy files of a viewer into a folder, each as a whole.
+    """Copy files of a viewer into a folder; no file is ever half written.
 
     Parameters
     ----------
     kind : str
         The folder below ``viewer_configs``: "qupath" or "napari".
     ending : str or None
-        Name of a file to append to each: the part that all of them share.
+        Name of a file to append to every copy: the part that all of them share.
     """
     source = viewer_files() / kind
     end = b"" if ending is None else (source / ending).read_bytes()

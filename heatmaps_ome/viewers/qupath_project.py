@@ -1,7 +1,7 @@
 """Writes ``viewers/qupath/``: a project that opens the slides of all runs in QuPath 0.5-0.7.
 
-QuPath's own files beside ours hold the annotations that people made. So a project that is there is
-added to, never replaced, and nothing in its ``data/`` is changed or removed.
+QuPath's own files beside ours hold the annotations that people made. So an existing project is
+extended, never replaced, and nothing in its ``data/`` is changed or removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PROJECT = "project.qpproj"
 _SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy")
 _PRELUDE = "prelude.groovy"
-"""Ends each of the scripts: QuPath runs single files."""
+"""Appended to every script, because QuPath runs single files."""
 _VERSION = "0.6.0"
 _OPENSLIDE = "qupath.lib.images.servers.openslide.OpenslideServerBuilder"
 _RESULTS, _TRUE_CLASS, _PREDICTION = "heatmaps-ome results", "true class", "prediction: "
@@ -47,7 +47,7 @@ class ProjectSlide:
     path : Path
         The slide's file.
     name : str
-        Of the results: their folder's.
+        Name of the results' folder.
     prediction : mapping of class → probability
         NaN for a slide without tissue.
     true_class : str
@@ -62,9 +62,9 @@ class ProjectSlide:
 def write_project(
     output: Path, slides: Sequence[ProjectSlide], classes: Sequence[str], now_ms: int
 ) -> Path:
-    """Add slides to the project of an output folder, or make one, and return its path.
+    """Add slides to the project of an output folder, or create one, and return its path.
 
-    It is the one file of a run with the slides' absolute paths, which QuPath needs.
+    The project is the one file of a run with the slides' absolute paths, which QuPath needs.
 
     Parameters
     ----------
@@ -74,22 +74,22 @@ def write_project(
     Raises
     ------
     ResultError
-        If there is a project that cannot be read; it stays as it is.
+        If the existing project cannot be read; it is not changed.
     OutputError
         If the project cannot be written.
     """
     folder = output / VIEWERS / "qupath"
     path, classes_path = folder / PROJECT, folder / "classifiers" / "classes.json"
     try:
-        found = _read(path, _is_project)
-        found_classes = _read(classes_path, _is_classes)
-        project = copy.deepcopy(found) or _new_project(path, now_ms)
+        old_project = _read(path, _is_project)
+        old_classes = _read(classes_path, _is_classes)
+        project = copy.deepcopy(old_project) or _new_project(path, now_ms)
         entries = {slide.name: _update(project, slide, folder) for slide in slides}
         write_scripts(folder / "scripts")
-        _write_if_changed(classes_path, found_classes, _with_classes(found_classes, classes))
+        _write_if_changed(classes_path, old_classes, _with_classes(old_classes, classes))
         for name, entry in entries.items():
             _write_thumbnail(output / name / "previews" / "slide.png", folder, entry["entryID"])
-        if project != found:
+        if project != old_project:
             _write(path, {**project, "modifyTimestamp": now_ms})
     except OSError as error:
         raise OutputError(
@@ -100,12 +100,12 @@ def write_project(
 
 
 def write_scripts(folder: Path) -> None:
-    """Write QuPath's scripts into a folder, each complete in itself."""
+    """Write QuPath's scripts into a folder; every script runs by itself."""
     copy_viewer_files("qupath", folder, _SCRIPTS, _PRELUDE)
 
 
 def file_uri(path: PurePath) -> str:
-    r"""Return the address of an absolute path as Java understands it.
+    r"""Return the URI of an absolute path in the form that Java understands.
 
     >>> from pathlib import PurePosixPath, PureWindowsPath
     >>> file_uri(PurePosixPath("/data/Müller 1.svs"))
@@ -121,46 +121,46 @@ def file_uri(path: PurePath) -> str:
 
 
 def _read(path: Path, known: Callable[[Any], bool]) -> _Json | None:
-    """Return what a file of the project says, or None if there is none.
+    """Return the content of a file of the project, or None if there is no such file.
 
     Raises
     ------
     ResultError
-        If it is not what QuPath writes.
+        If the file is not one that QuPath writes.
     """
     if not path.exists():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        found = None
-    if not known(found):
+        facts = None
+    if not known(facts):
         raise ResultError(
             f"{path} is damaged or not QuPath's, so it was left as it is and lacks this run's "
             "slides; move it away, and the next run makes a new one"
         )
-    return found
+    return facts
 
 
-def _is_project(found: Any) -> bool:
+def _is_project(facts: Any) -> bool:
     """Return whether JSON values are a project as QuPath 0.5-0.7 writes it."""
     return (
-        isinstance(found, dict)
-        and isinstance(found.get("lastID", 0), int)
-        and _are_dicts(found.get("images", []))
-        and all(isinstance(entry.get("entryID"), int) for entry in found.get("images", []))
-        and all(isinstance(entry.get("metadata", {}), dict) for entry in found.get("images", []))
+        isinstance(facts, dict)
+        and isinstance(facts.get("lastID", 0), int)
+        and _are_dicts(facts.get("images", []))
+        and all(isinstance(entry.get("entryID"), int) for entry in facts.get("images", []))
+        and all(isinstance(entry.get("metadata", {}), dict) for entry in facts.get("images", []))
     )
 
 
-def _is_classes(found: Any) -> bool:
+def _is_classes(facts: Any) -> bool:
     """Return whether JSON values are a project's list of classes."""
-    return isinstance(found, dict) and _are_dicts(found.get("pathClasses", []))
+    return isinstance(facts, dict) and _are_dicts(facts.get("pathClasses", []))
 
 
-def _are_dicts(found: Any) -> bool:
+def _are_dicts(values: Any) -> bool:
     """Return whether JSON values are a list of objects."""
-    return isinstance(found, list) and all(isinstance(each, dict) for each in found)
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
 
 
 def _new_project(path: Path, now_ms: int) -> _Json:
@@ -176,7 +176,7 @@ def _new_project(path: Path, now_ms: int) -> _Json:
 
 
 def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json:
-    """Put what we know of a slide into a project, and return its entry."""
+    """Write a slide's path, prediction and true class into a project; return its entry."""
     images: list[_Json] = project.setdefault("images", [])
     # The name itself may be a link to a file without a suffix: only the folder is resolved.
     uri = file_uri(slide.path.parent.resolve() / slide.path.name)
@@ -194,8 +194,8 @@ def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json:
 
 
 def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _Json:
-    """Return an entry with an identity that neither the project nor data left over has."""
-    left_over = [each.name for each in folder.glob("data/*") if each.name.isdecimal()]
+    """Return an entry whose identity is new to the project and to data of deleted entries."""
+    left_over = [path.name for path in folder.glob("data/*") if path.name.isdecimal()]
     used = [entry["entryID"] for entry in project["images"]]
     number = 1 + max([project.get("lastID", 0), *used, *map(int, left_over)])
     project["lastID"] = number
@@ -204,7 +204,7 @@ def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _
             "builderType": "uri",
             "providerClassName": _OPENSLIDE,
             "uri": uri,
-            # QuPath would crop the slide to its bounds, and (0, 0) would be another place.
+            # Otherwise QuPath crops the slide to its bounds, which moves (0, 0).
             "args": ["--no-crop"],
         },
         "entryID": number,
@@ -215,7 +215,7 @@ def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _
 
 
 def _metadata(known: Mapping[str, str], slide: ProjectSlide) -> dict[str, str]:
-    """Return an entry's metadata with ours brought up to date."""
+    """Return an entry's metadata with our keys brought up to date."""
     others = {key: value for key, value in known.items() if not key.startswith(_PREDICTION)}
     predictions = {
         _PREDICTION + qupath_class(name): f"{probability:.3f}"
@@ -227,7 +227,7 @@ def _metadata(known: Mapping[str, str], slide: ProjectSlide) -> dict[str, str]:
 
 
 def _as_text(name: str) -> str:
-    """Return a file's name without what is no text; Linux allows any bytes."""
+    """Return a file's name with undecodable bytes replaced; Linux allows any bytes in names."""
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -236,11 +236,11 @@ def _builders_of(value: Any) -> Iterator[_Json]:
     if isinstance(value, dict):
         if isinstance(value.get("uri"), str):
             yield value
-        for each in value.values():
-            yield from _builders_of(each)
+        for child in value.values():
+            yield from _builders_of(child)
     elif isinstance(value, list):
-        for each in value:
-            yield from _builders_of(each)
+        for child in value:
+            yield from _builders_of(child)
 
 
 def _uris_of(entry: _Json) -> list[str]:
@@ -249,30 +249,30 @@ def _uris_of(entry: _Json) -> list[str]:
 
 
 def _place(uri: str) -> str:
-    """Return the path that an address means: Java writes ``file:/a``, others ``file:///a``."""
+    """Return the path in a URI: Java writes ``file:/a``, others ``file:///a``."""
     return unquote(re.sub(r"^file:/+", "/", uri))
 
 
 def _move(entry: _Json, uri: str) -> None:
-    """Let an entry open the slide where it is now."""
+    """Point an entry to the slide's current path."""
     for builder in _builders_of(entry.get("serverBuilder")):
         builder["uri"] = uri
 
 
-def _with_classes(found: _Json | None, classes: Sequence[str]) -> _Json:
-    """Return a project's classes with ours added; those it has keep their colours."""
-    known = list((found or {}).get("pathClasses", []))
-    names = {each.get("name") for each in known}
+def _with_classes(facts: _Json | None, classes: Sequence[str]) -> _Json:
+    """Return a project's classes with ours added; existing classes keep their colours."""
+    known = list((facts or {}).get("pathClasses", []))
+    names = {entry.get("name") for entry in known}
     for name, colour in class_colours(classes).items():
-        shown = qupath_class(name)
-        if shown not in names:
-            names.add(shown)
-            known.append({"name": shown, "color": signed_argb(colour)})
-    return {**(found or {}), "pathClasses": known}
+        class_name = qupath_class(name)
+        if class_name not in names:
+            names.add(class_name)
+            known.append({"name": class_name, "color": signed_argb(colour)})
+    return {**(facts or {}), "pathClasses": known}
 
 
 def signed_argb(colour: str) -> int:
-    """Return an opaque colour as Java packs it.
+    """Return an opaque colour as the signed integer into which Java packs it.
 
     >>> signed_argb("#ffffff"), signed_argb("#0072b2")
     (-1, -16747854)
@@ -281,19 +281,19 @@ def signed_argb(colour: str) -> int:
 
 
 def _write_if_changed(path: Path, before: _Json | None, after: _Json) -> None:
-    """Write a file of the project unless it says the same already."""
+    """Write a file of the project if its content changes."""
     if before != after:
         _write(path, after)
 
 
-def _write(path: Path, said: _Json) -> None:
-    """Write a file of the project as a whole."""
+def _write(path: Path, facts: _Json) -> None:
+    """Write a file of the project, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, said)
+    write_json(path, facts)
 
 
 def _write_thumbnail(preview: Path, folder: Path, entry_id: int) -> None:
-    """Give an entry a small picture, unless it has one or there is no preview of the slide."""
+    """Write an entry's thumbnail, unless it has one or the slide has no preview."""
     path = folder / "data" / str(entry_id) / "thumbnail.jpg"
     if path.exists() or not preview.is_file():
         return

@@ -1,1 +1,1 @@
-"""Puts the slides' parts together to ``index.html``, the report of a run."""
+"""Joins the slides' parts into ``index.html``, the report of a run."""

@@ -1,4 +1,4 @@
-"""The report's page as one text: its modules joined, and what of it the browser may run."""
+"""The report's page as one text: its modules joined, with a content security policy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODULES: Final = (
     "dom.js", "numbers.js", "data.js", "painting.js", "view.js", "stage.js", "controls.js",
     "curves.js", "sections.js", "slide.js", "cohort.js", "main.js",
 )  # fmt: skip
-"""Each needs only those before it."""
+"""Every module imports only modules before it."""
 _IMPORT: Final = re.compile(r"^import [^;]*;\n", re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export (?=(async |function|const|class|let))", re.MULTILINE)
 _POLICY: Final = '<meta http-equiv="Content-Security-Policy" content="{}">'
@@ -25,7 +25,7 @@ _POLICY: Final = '<meta http-equiv="Content-Security-Policy" content="{}">'
 
 @dataclass(frozen=True)
 class Page:
-    """The page in two halves, between which the data go.
+    """The page in two halves; the data go between them.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Page:
 
 
 def page() -> Page:
-    """Return the page, which asks for nothing and runs nothing but its own script."""
+    """Return the page, which requests nothing and runs nothing but its own script."""
     folder = viewer_files() / "report"
     style = _read(folder / "style.css")
     script = joined_modules([_read(folder / name) for name in _MODULES])
@@ -64,6 +64,6 @@ def _read(path: Path) -> str:
 
 
 def _hash(text: str) -> str:
-    """Return what a content security policy names an inline script or style by."""
+    """Return the hash by which a content security policy allows an inline script or style."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"

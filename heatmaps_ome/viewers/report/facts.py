@@ -1,4 +1,4 @@
-"""Says in JSON what is known of a slide beside its maps, or why it is not, for the report."""
+"""The report's JSON facts about a slide, beside its maps, or the reason why they are left out."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.regions import Region
 
 _LITTLE_TO_LOSE: Final = 0.05
-"""Probability of a class below which no map can show by its fall that it is faithful."""
+"""Below this probability of a class, its fall cannot show whether a map is faithful."""
 _UM2_PER_MM2 = 1e6
 
 
 def cohort_row(result: SlideResult) -> dict[str, Any]:
-    """Return a slide's row of the cohort's table; None where a number is not known."""
+    """Return a slide's row of the cohort's table; None for unknown numbers."""
     heatmaps, name = result.heatmaps, result.true_class
     prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
-    areas = {each.class_name: each.aupc for each in result.faithfulness}.get(name, {})
-    said = heatmaps.consistency
+    areas = {curves.class_name: curves.aupc for curves in result.faithfulness}.get(name, {})
+    consistency = heatmaps.consistency
     known = heatmaps.tissue_cells > 0 and bool(np.isfinite(heatmaps.prediction).all())
     return {
         "slide": result.slide.path.name,
@@ -38,7 +38,7 @@ def cohort_row(result: SlideResult) -> dict[str, Any]:
         "predicted": max(prediction, key=prediction.__getitem__) if known else None,
         "probability": prediction[name],
         "tissue_mm2": _tissue_mm2(heatmaps),
-        "gap": None if said is None else said.gap,
+        "gap": None if consistency is None else consistency.gap,
         "aupc": areas.get("contribution"),
         "aupc_random": areas.get("random"),
         "artefacts": _artefact_share(heatmaps),
@@ -49,7 +49,7 @@ def cohort_row(result: SlideResult) -> dict[str, Any]:
 def sections(result: SlideResult, tile_pictures: Sequence[str]) -> dict[str, Any]:
     """Return the sections of a slide's page by their names.
 
-    One that cannot be made is ``{"left_out": why}``.
+    A section that cannot be made is ``{"left_out": reason}``.
 
     Parameters
     ----------
@@ -80,114 +80,116 @@ def _tissue_mm2(heatmaps: HeatmapSet) -> float:
 
 
 def _artefact_share(heatmaps: HeatmapSet) -> float | None:
-    """Return the share of the tissue cells that are artefacts; None where nobody looked."""
+    """Return the share of the tissue cells that are artefacts; None if not looked for."""
     if heatmaps.artefacts is None or heatmaps.tissue_cells == 0:
         return None
     return float(np.count_nonzero(heatmaps.artefacts)) / heatmaps.tissue_cells
 
 
 def _warnings(result: SlideResult) -> Iterator[str]:
-    """Yield what one must know before one trusts the slide's maps, a sentence each."""
+    """Yield the warnings to read before trusting the slide's maps, as sentences."""
     heatmaps = result.heatmaps
     if heatmaps.tissue_cells == 0:
         yield "No tissue was found, so there is no prediction."
         return
     if not np.isfinite(heatmaps.prediction).all():
         yield "The model's answer is not a number."
-    said = heatmaps.consistency
-    if said is not None and said.is_wide:
+    consistency = heatmaps.consistency
+    if consistency is not None and consistency.is_wide:
         yield (
             "Maps and tiles as in training do not agree on the prediction: "
-            f"{said.sentence(result.true_class).rstrip('.')}."
+            f"{consistency.sentence(result.true_class).rstrip('.')}."
         )
     yield from _unfaithful(result)
     yield from _artefact_warnings(result)
-    answers = {heatmaps.classes[int(np.argmax(each.prediction))] for each in heatmaps.members}
+    answers = {heatmaps.classes[int(np.argmax(member.prediction))] for member in heatmaps.members}
     if len(answers) > 1:
-        yield f"The models do not agree: they say {', '.join(sorted(answers))}."
+        yield f"The models do not agree: they predict {', '.join(sorted(answers))}."
 
 
 def _unfaithful(result: SlideResult) -> Iterator[str]:
-    """Yield that the contribution map explains nothing of the true class, if that is so."""
+    """Yield a warning if the contribution map does not explain the true class."""
     heatmaps, name = result.heatmaps, result.true_class
     likely = heatmaps.prediction[heatmaps.classes.index(name)] >= _LITTLE_TO_LOSE
-    for each in result.faithfulness:
-        beaten = each.aupc["contribution"] >= each.aupc["random"]
-        if each.class_name == name and beaten and likely and len(heatmaps.classes) > 1:
+    for curves in result.faithfulness:
+        beaten = curves.aupc["contribution"] >= curves.aupc["random"]
+        if curves.class_name == name and beaten and likely and len(heatmaps.classes) > 1:
             yield (
-                f"Removing what the contribution map shows as hot lowers the probability of {name} "
+                f"Removing the hot cells of the contribution map lowers the probability of {name} "
                 "no faster than removing cells at random."
             )
 
 
 def _artefact_warnings(result: SlideResult) -> Iterator[str]:
-    """Yield how much is on artefacts, if it is much."""
+    """Yield the share of tissue and evidence on artefacts, if either is large."""
     share = _artefact_share(result.heatmaps)
     if share is None:
         return
-    found = evidence_on_artefacts(result.heatmaps, result.true_class)
-    evidence = sum(each["evidence"] for each in found.values())
+    shares = evidence_on_artefacts(result.heatmaps, result.true_class)
+    evidence = sum(entry["evidence"] for entry in shares.values())
     carries = f", with {evidence:.0%} of the evidence for {result.true_class}"
-    # The evidence is not a number where none is known, which no comparison finds large.
+    # Unknown evidence is NaN, and no comparison with NaN is true.
     if share > WARNED_FROM or evidence > WARNED_FROM:
         yield f"{share:.0%} of the tissue is on artefacts{'' if evidence != evidence else carries}."
 
 
 def _consistency(heatmaps: HeatmapSet, class_name: str, no_tissue: str) -> dict[str, Any]:
-    """Return how plain tiles agree with the dense map."""
-    said = heatmaps.consistency
-    if said is None:
-        return _left_out(no_tissue or "plain tiles were not put through the network in this run")
+    """Return how the tile-by-tile prediction agrees with the map's."""
+    consistency = heatmaps.consistency
+    if consistency is None:
+        return _left_out(
+            no_tissue or "no tiles were put through the network one by one in this run"
+        )
     return {
-        "sentence": said.sentence(class_name),
-        "is_wide": said.is_wide,
-        "gap": said.gap,
-        "n_tiles": said.n_tiles,
-        "n_tissue_tiles": said.n_tissue_tiles,
-        "classes": list(said.classes),
-        "dense": list(said.dense),
-        "plain": list(said.plain),
+        "sentence": consistency.sentence(class_name),
+        "is_wide": consistency.is_wide,
+        "gap": consistency.gap,
+        "n_tiles": consistency.n_tiles,
+        "n_tissue_tiles": consistency.n_tissue_tiles,
+        "classes": list(consistency.classes),
+        "dense": list(consistency.dense),
+        "plain": list(consistency.plain),
     }
 
 
 def _faithfulness(result: SlideResult) -> dict[str, Any]:
-    """Return the perturbation curves of the classes drawn."""
+    """Return the perturbation curves of the drawn classes."""
     reason = undefined_reason(result.heatmaps)
     if reason:
         return _left_out(reason)
     return {
         "random_orders": RANDOM_ORDERS,
         "classes": [
-            {"class": each.class_name, **each.record()} for each in result.faithfulness
+            {"class": curves.class_name, **curves.record()} for curves in result.faithfulness
         ],
     }  # fmt: skip
 
 
 def _regions(result: SlideResult, no_tissue: str) -> dict[str, Any]:
     """Return the regions with their outlines in level-0 pixels."""
-    found = result.regions
-    if found is None:
+    regions = result.regions
+    if regions is None:
         return _left_out(no_tissue or "no regions were looked for in this run")
     return {
-        "class": found.class_name,
-        "sentence": found.sentence(),
-        "quantity": found.quantity,
-        "hot_from": found.hot_from,
-        "cold_to": found.cold_to,
-        "left_out_regions": found.left_out,
+        "class": regions.class_name,
+        "sentence": regions.sentence(),
+        "quantity": regions.quantity,
+        "hot_from": regions.hot_from,
+        "cold_to": regions.cold_to,
+        "left_out_regions": regions.left_out,
         "regions": [
             {
-                "name": each.name,
-                "kind": each.kind,
-                "cells": each.cells,
-                "area_mm2": each.area_mm2,
-                "share_of_tissue": each.share_of_tissue,
-                "mean_score": each.mean_score,
-                "contribution": each.contribution,
-                "share_of_evidence": each.share_of_evidence,
-                "l0_rings": list(_rings(each)),
+                "name": region.name,
+                "kind": region.kind,
+                "cells": region.cells,
+                "area_mm2": region.area_mm2,
+                "share_of_tissue": region.share_of_tissue,
+                "mean_score": region.mean_score,
+                "contribution": region.contribution,
+                "share_of_evidence": region.share_of_evidence,
+                "l0_rings": list(_rings(region)),
             }
-            for each in found.regions
+            for region in regions.regions
         ],
     }
 
@@ -203,7 +205,7 @@ def _rings(region: Region) -> Iterator[list[float]]:
 
 
 def _short(x: float, y: float) -> tuple[float, float]:
-    """Return a place to a tenth of a pixel, without a point where it needs none."""
+    """Return a position to a tenth of a pixel, whole numbers without a decimal point."""
     x, y = round(x, 1), round(y, 1)
     return (int(x) if x.is_integer() else x), (int(y) if y.is_integer() else y)
 
@@ -216,39 +218,39 @@ def _tiles(result: SlideResult, pictures: Sequence[str], no_tissue: str) -> dict
         "class": result.true_class,
         "tiles": [
             {
-                "kind": each.kind,
-                "rank": each.rank,
+                "kind": tile.kind,
+                "rank": tile.rank,
                 "l0_window": dict(
-                    zip(("y", "x", "rows", "cols"), map(float, each.l0_window), strict=True)
+                    zip(("y", "x", "rows", "cols"), map(float, tile.l0_window), strict=True)
                 ),
-                "score": each.score,
-                "contribution": each.contribution,
-                "share": each.share,
+                "score": tile.score,
+                "contribution": tile.contribution,
+                "share": tile.share,
                 "jpeg": picture,
             }
-            for each, picture in zip(result.tiles, pictures, strict=True)
+            for tile, picture in zip(result.tiles, pictures, strict=True)
         ],
     }
 
 
 def _artefacts(result: SlideResult, no_tissue: str) -> dict[str, Any]:
-    """Return how much of the tissue and of the evidence each kind of artefact has."""
+    """Return the share of the tissue and of the evidence on each kind of artefact."""
     if result.heatmaps.artefacts is None:
         return _left_out(no_tissue or "artefacts were not looked for in this run")
-    found = evidence_on_artefacts(result.heatmaps, result.true_class)
+    shares = evidence_on_artefacts(result.heatmaps, result.true_class)
     return {
         "class": result.true_class,
-        "kinds": [{"kind": kind, **found[kind]} for kind in KINDS if kind in found],
+        "kinds": [{"kind": kind, **shares[kind]} for kind in KINDS if kind in shares],
     }
 
 
 def _models(heatmaps: HeatmapSet) -> dict[str, Any]:
-    """Return what each of several models says."""
+    """Return the prediction of each model, if the run has several."""
     if not heatmaps.members:
         return _left_out("the run has one model")
     return {
         "models": [
-            {"name": each.name, "digest": each.digest, "prediction": list(each.prediction)}
-            for each in heatmaps.members
+            {"name": member.name, "digest": member.digest, "prediction": list(member.prediction)}
+            for member in heatmaps.members
         ]
     }

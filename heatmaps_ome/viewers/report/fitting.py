@@ -1,6 +1,6 @@
-"""Keeps a report of many slides small enough for a browser: what of a slide's part is left out.
+"""Keeps a report of many slides small enough for a browser by leaving out details of large slides.
 
-Each slide may take its share of the whole; what small slides leave of theirs, large ones may take.
+Every slide may take its share of the whole; large slides may use the unused share of small ones.
 """
 
 from __future__ import annotations
@@ -35,70 +35,69 @@ Part = dict[str, Any]
 
 
 def allowance(sizes: Sequence[int], budget: int) -> int:
-    """Return how many bytes a slide may take so that all take at most the budget.
+    """Return the limit in bytes per slide with which all slides together stay within the budget.
 
     >>> allowance([10, 10, 500, 500], 420)
     200
     >>> allowance([10, 300], 420)
     420
     """
-    left, kept = budget, sorted(sizes)
-    for index, size in enumerate(kept):
-        share = left // (len(kept) - index)
+    remaining, ascending = budget, sorted(sizes)
+    for index, size in enumerate(ascending):
+        share = remaining // (len(ascending) - index)
         if size > share:
             return share
-        left -= size
+        remaining -= size
     return budget
 
 
 def text_of(part: Part) -> str:
     """Return a part as ASCII that may stand in a ``<script>``: JSON without any ``<``."""
-    said = json.dumps(part, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return said.replace("<", "\\u003c")
+    text = json.dumps(part, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.replace("<", "\\u003c")
 
 
-def fitted(part: Part, most: int) -> tuple[str, list[str]]:
-    """Return a part as text of at most so many bytes, and what was left out for that.
+def fitted(part: Part, limit: int) -> tuple[str, list[str]]:
+    """Return a part as text of at most ``limit`` bytes, and the details left out for that.
 
     Parameters
     ----------
-    most : int
-        Bytes. What is left in the end, numbers and curves, is kept whatever it takes.
+    limit : int
+        Bytes. Numbers and curves are never left out, even if they exceed the limit.
 
     Returns
     -------
     text : str
     left_out : list of str
-        For people: "pictures are at half their size".
+        Phrases for people, such as "the maps are not here".
     """
     text, left_out = text_of(part), []
-    for said, shrink in _STEPS:
-        if len(text) <= most:
+    for phrase, shrink in _STEPS:
+        if len(text) <= limit:
             break
         smaller = shrink(part)
         if smaller is not None:
             part, text = smaller, text_of(smaller)
-            # The last of several joinings says it for all.
+            # The last joining includes the earlier ones, so only its phrase is listed.
             left_out = [
-                each for each in left_out if shrink is not _joined_cells or _JOINED not in each
+                other for other in left_out if shrink is not _joined_cells or _JOINED not in other
             ]
-            left_out.append(said)
+            left_out.append(phrase)
     return text, left_out
 
 
 def _smaller_pictures(part: Part) -> Part | None:
     """Return a part with smaller pictures of the slide and its tiles."""
-    shown, picture = _shrunk(part["thumbnail"]["jpeg"], _THUMBNAIL_PX)
-    rows, cols = picture
-    # The picture covers the same part of the slide, so that its pixels are larger.
-    was, pixel = part["thumbnail"], part["thumbnail"]["l0_pixel"]
+    jpeg, (rows, cols) = _shrunk(part["thumbnail"]["jpeg"], _THUMBNAIL_PX)
+    # The picture still covers the same part of the slide, so its pixels are larger.
+    old, pixel = part["thumbnail"], part["thumbnail"]["l0_pixel"]
     thumbnail = {
-        "jpeg": shown,
+        "jpeg": jpeg,
         "rows": rows,
         "cols": cols,
         "l0_pixel": {
-            "y": pixel["y"] * was["rows"] / rows,
-            "x": pixel["x"] * was["cols"] / cols,
+            "y": pixel["y"] * old["rows"] / rows,
+            "x": pixel["x"] * old["cols"] / cols,
         },
     }
     tiles = part["tiles"]
@@ -109,7 +108,7 @@ def _smaller_pictures(part: Part) -> Part | None:
 
 
 def _shrunk(uri: str, longest_px: int) -> tuple[str, tuple[int, int]]:
-    """Return a JPEG as a data URI with at most so many pixels a side, and its (rows, cols)."""
+    """Return a JPEG as a data URI of at most ``longest_px`` a side, and its (rows, cols)."""
     from PIL import Image
 
     head, data = uri.split(",", 1)
@@ -126,13 +125,13 @@ def _shrunk(uri: str, longest_px: int) -> tuple[str, tuple[int, int]]:
 
 
 def _main_maps_only(part: Part) -> Part | None:
-    """Return a part without the maps of other classes than the true one."""
-    kept = [each for each in part["maps"] if each["class"] in (None, part["true_class"])]
-    return None if len(kept) == len(part["maps"]) else {**part, "maps": kept}
+    """Return a part without the maps of other classes than the true class."""
+    maps = [map_ for map_ in part["maps"] if map_["class"] in (None, part["true_class"])]
+    return None if len(maps) == len(part["maps"]) else {**part, "maps": maps}
 
 
 def _joined_cells(part: Part) -> Part | None:
-    """Return a part with 2 × 2 cells in one: the mean of what is known of them."""
+    """Return a part with 2 × 2 cells joined to one: the mean of their finite values."""
     grid, n_cells = part["grid"], part["tissue_cells"]
     rows, cols = grid["shape"]["rows"], grid["shape"]["cols"]
     if not part["maps"] or max(rows, cols) < 4:
@@ -140,17 +139,17 @@ def _joined_cells(part: Part) -> Part | None:
     tissue = unpacked_mask(part["tissue"], rows, cols)
     joined = np.asarray(_blocks(tissue, False).any(axis=2))
     maps = []
-    for each in part["maps"]:
-        if "levels_packed" in each:
+    for map_ in part["maps"]:
+        if "levels_packed" in map_:
             levels = np.zeros((rows, cols), np.uint8)
-            levels[tissue] = unpacked_levels(each["levels_packed"])
+            levels[tissue] = unpacked_levels(map_["levels_packed"])
             packed = {"levels_packed": packed_levels(_firsts(_blocks(levels, 0))[joined])}
         else:
             values = np.full((rows, cols), np.nan)
-            values[tissue] = unpacked_values(each["values"], n_cells)
+            values[tissue] = unpacked_values(map_["values"], n_cells)
             means = _means(_blocks(values, np.nan))[joined]
-            packed = {"values": packed_values(means, each["values"]["steps"])}
-        maps.append({**each, **packed})
+            packed = {"values": packed_values(means, map_["values"]["steps"])}
+        maps.append({**map_, **packed})
     cell = {axis: 2 * side for axis, side in grid["l0_cell"].items()}
     shape = {"rows": len(joined), "cols": joined.size // len(joined)}
     return {
@@ -173,7 +172,7 @@ def _blocks(values: np.ndarray, fill: float) -> np.ndarray:
 
 
 def _firsts(blocks: np.ndarray) -> np.ndarray:
-    """Return the first level of each block that is not 0: names have no mean."""
+    """Return the first level of each block that is not 0: named levels have no mean."""
     first = (blocks > 0).argmax(axis=2)
     return np.take_along_axis(blocks, first[..., None], axis=2)[..., 0]
 
@@ -207,4 +206,4 @@ _STEPS: Final[tuple[tuple[str, Callable[[Part], Part | None]], ...]] = (
     (f"8 × 8 cells are {_JOINED}, their mean", _joined_cells),
     ("the maps are not here", _no_maps),
 )
-"""What is left out, one after the other: what is missed the least first."""
+"""Steps that leave out details, the least missed first: (phrase for people, step)."""

@@ -1,8 +1,8 @@
 """Packs the values of a slide's tissue cells into text that a browser unpacks by itself.
 
-A value is kept as a whole number of steps between the slide's smallest and largest, so it is at
-most half a step off. Neighbours are alike, so what is stored is by how much each differs from the
-one before it, the low bytes apart from the high ones, which zlib then finds to be mostly zero.
+A value is stored as a whole number of steps between the slide's smallest and largest value, so the
+error is at most half a step. Neighbours are alike, so the difference to the previous value is
+stored, with low and high bytes apart: the high bytes are mostly zero, which zlib compresses well.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _BELOW_ALL: Final = 1
 _ABOVE_ALL: Final = 65535
 _FIRST: Final = 2
 FINE: Final = 65532
-"""Steps of values whose small ones matter too: at most 1/131064 of the range off."""
+"""Steps for maps whose small values matter too: errors are at most 1/131064 of the range."""
 PLAIN: Final = 4096
-"""Steps of values that are spread evenly, like probabilities: at most 1/8192 of the range off."""
+"""Steps for evenly spread values such as probabilities: errors are at most 1/8192 of the range."""
 _EFFORT: Final = 6
 
 
@@ -42,13 +42,13 @@ def packed_values(values: np.ndarray, steps: int = FINE) -> dict[str, Any]:
     ----------
     values : (n,) float, of any kind
     steps : int
-        From the smallest to the largest, at most ``FINE``.
+        Number of steps from the smallest to the largest value, at most ``FINE``.
 
     Returns
     -------
     dict
-        ``min`` and ``max``, of the finite ones, ``steps`` and ``codes``: 0 for NaN, 1 and 65535 for
-        the infinities, else ``2 + steps (value - min) / (max - min)``, differences packed.
+        ``min`` and ``max`` of the finite values, ``steps`` and ``codes``: 0 for NaN, 1 and 65535
+        for the infinities, else ``2 + steps (value - min) / (max - min)``, differences packed.
     """
     numbers = np.asarray(values, np.float64)
     finite = np.isfinite(numbers)
@@ -66,11 +66,11 @@ def packed_values(values: np.ndarray, steps: int = FINE) -> dict[str, Any]:
     return {"min": low, "max": high, "steps": steps, "codes": _packed_codes(codes)}
 
 
-def unpacked_values(said: dict[str, Any], count: int) -> np.ndarray:
+def unpacked_values(record: dict[str, Any], count: int) -> np.ndarray:
     """Return the (count,) float64 that `packed_values` packed, to within half a step."""
-    codes = _unpacked_codes(said["codes"], count)
-    place = (codes.astype(np.float64) - _FIRST) / said["steps"]
-    values = said["min"] * (1 - place) + said["max"] * place
+    codes = _unpacked_codes(record["codes"], count)
+    place = (codes.astype(np.float64) - _FIRST) / record["steps"]
+    values = record["min"] * (1 - place) + record["max"] * place
     values[codes == _NONE] = np.nan
     values[codes == _BELOW_ALL], values[codes == _ABOVE_ALL] = -np.inf, np.inf
     return values
@@ -109,5 +109,5 @@ def _text(numbers: np.ndarray) -> str:
 
 
 def _numbers(text: str, kind: type) -> np.ndarray:
-    """Return what `_text` made a text of."""
+    """Return the array of numbers from which `_text` made a text."""
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), kind)

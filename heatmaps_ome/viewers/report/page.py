@@ -1,4 +1,4 @@
-"""Writes ``index.html`` of a run: every slide's part in a block of its own, read one at a time."""
+"""Writes ``index.html`` of a run: one block per slide's part, and one part in memory at a time."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ logger = logging.getLogger(__name__)
 
 INDEX: Final = "index.html"
 BUDGET: Final = 200 * 2**20
-"""Bytes that all slides of a report may take."""
+"""Upper limit in bytes of all slides of a report together."""
 _EARLIER_FORMAT: Final = "heatmaps-ome report part 1"
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading a part or a provenance that is none raises."""
+"""Exceptions from reading a damaged part or provenance."""
 
 
 class _EarlierPart(ValueError):
-    """A part that an earlier version wrote."""
+    """A part written by an earlier version."""
 
 
 @dataclass(frozen=True)
 class ReportedSlide:
-    """A slide of a run, and what became of it.
+    """A slide of a run and its outcome.
 
     Attributes
     ----------
     slide : str
         The name of its file.
     status : str
-        "done", "unchanged", "failed" or, of a run before this one, "earlier".
+        "done", "unchanged", "failed", or "earlier" for slides of a previous run.
     message : str
-        Why it failed.
+        Reason of a failure.
     folder : str or None
-        Of its results, below the run's.
+        Name of the results' folder in the run's folder.
     """
 
     slide: str
@@ -56,14 +56,14 @@ class ReportedSlide:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What all slides of a run have in common.
+    """Facts that all slides of a run share.
 
     Attributes
     ----------
     created : str
-        When, in UTC.
+        Date and time in UTC.
     version : str
-        Of heatmaps-ome.
+        Version of heatmaps-ome.
     true_class : str
         The class drawn hot.
     classes : tuple of str
@@ -82,8 +82,8 @@ class RunFacts:
 
 
 @dataclass
-class _Left:
-    """What stands beside the slides in the end: rows and what was left out."""
+class _Listing:
+    """The rows of all slides, and the number of slides with details left out."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     reduced: int = 0
@@ -92,16 +92,16 @@ class _Left:
 def write_report(
     output: Path, slides: Sequence[ReportedSlide], run: RunFacts, budget: int = BUDGET
 ) -> Path | None:
-    """Write the report of a run's slides, and of those that the same models left there before.
+    """Write the report of a run's slides, and of slides from earlier runs of the same models.
 
     Memory does not grow with the number of slides: one part is read at a time.
 
     Parameters
     ----------
     slides : sequence of ReportedSlide
-        In the order in which they are listed.
+        In the order of the report.
     budget : int
-        Bytes that all slides' parts may take; see `fitting` for what is left out beyond.
+        Upper limit in bytes of all slides' parts; `fitting` leaves out details beyond it.
 
     Returns
     -------
@@ -111,13 +111,13 @@ def write_report(
     Raises
     ------
     OutputError
-        If the disk does not take it; the results are complete without it.
+        If the report cannot be written; the results are complete without it.
     """
     slides = [*slides, *_earlier(output, slides, run)]
     sizes = {
-        each.folder: _part_path(output, each.folder).stat().st_size
-        for each in slides
-        if each.folder is not None and _part_path(output, each.folder).is_file()
+        slide.folder: _part_path(output, slide.folder).stat().st_size
+        for slide in slides
+        if slide.folder is not None and _part_path(output, slide.folder).is_file()
     }
     if not sizes:
         return None
@@ -137,35 +137,35 @@ def write_report(
 
 
 def _write(
-    file: TextIO, output: Path, slides: Sequence[ReportedSlide], run: RunFacts, most: int
+    file: TextIO, output: Path, slides: Sequence[ReportedSlide], run: RunFacts, limit: int
 ) -> None:
-    """Write the page with its data."""
-    whole, left = page(), _Left()
+    """Write the page with its data; a slide's part takes at most ``limit`` bytes."""
+    whole, listing = page(), _Listing()
     file.write(whole.before)
-    for index, each in enumerate(slides):
-        row = {"id": index, **asdict(each)}
-        if each.folder is not None:
+    for index, slide in enumerate(slides):
+        row = {"id": index, **asdict(slide)}
+        if slide.folder is not None:
             try:
-                text, facts = _slide_block(output, each.folder, most)
+                text, facts = _slide_block(output, slide.folder, limit)
                 row.update(facts)
                 file.write(_block(f"slide-{index}", text))
             except _DAMAGED as error:
-                logger.debug("the part of %s in full", each.folder, exc_info=error)
-                row["damaged"] = _why(output, each.folder, error)
-        left.reduced += bool(row.get("reduced"))
-        left.rows.append(row)
+                logger.debug("the part of %s in full", slide.folder, exc_info=error)
+                row["damaged"] = _why(output, slide.folder, error)
+        listing.reduced += bool(row.get("reduced"))
+        listing.rows.append(row)
     facts = {
         **asdict(run),
         "name": output.resolve().name,
         "budget_mib": round(BUDGET / 2**20),
-        "reduced": left.reduced,
-        "rows": left.rows,
+        "reduced": listing.reduced,
+        "rows": listing.rows,
     }
     file.write(_block("run", text_of(facts)))
     file.write(whole.after)
 
 
-def _slide_block(output: Path, folder: str, most: int) -> tuple[str, dict[str, Any]]:
+def _slide_block(output: Path, folder: str, limit: int) -> tuple[str, dict[str, Any]]:
     """Return a slide's block as text, and its row.
 
     Raises
@@ -179,25 +179,25 @@ def _slide_block(output: Path, folder: str, most: int) -> tuple[str, dict[str, A
     if part["format"] != PART_FORMAT:
         raise ValueError(f"{part['format']} is not {PART_FORMAT}")
     row = part["row"]
-    text, reduced = fitted(part, most)
+    text, reduced = fitted(part, limit)
     beside = text_of({"provenance": _provenance(output / folder), "reduced": reduced})
     row = {name: value for name, value in row.items() if name != "slide"}
     return f'{beside[:-1]},"part":{text}}}', {**row, "reduced": bool(reduced)}
 
 
 def _provenance(folder: Path) -> dict[str, Any]:
-    """Return what a slide's results were made from, without the digests of all files."""
+    """Return a slide's provenance without the digests of its files, or {} if it is damaged."""
     try:
-        said = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        record = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         return {
-            "files": len(said.get("files", {})),
+            "files": len(record.get("files", {})),
             **{
-                name: said[name]
+                name: record[name]
                 for name in (
                     "created", "versions", "slide", "model", "extractor", "pooling", "scaling",
                     "options",
                 )
-                if name in said
+                if name in record
             },
         }  # fmt: skip
     except _DAMAGED:
@@ -207,16 +207,16 @@ def _provenance(folder: Path) -> dict[str, Any]:
 def _earlier(
     output: Path, slides: Sequence[ReportedSlide], run: RunFacts
 ) -> Iterator[ReportedSlide]:
-    """Yield the slides that earlier runs left in the folder, if the same models made them."""
-    known = {each.folder for each in slides} | {_stem(each.slide) for each in slides}
+    """Yield the slides of earlier runs in the folder, if the same models made them."""
+    known = {slide.folder for slide in slides} | {_stem(slide.slide) for slide in slides}
     for folder in sorted(output.iterdir()):
         name = folder.name
         if name.startswith(".") or name in known or not _part_path(output, name).is_file():
             continue
-        said = _provenance(folder)
+        record = _provenance(folder)
         try:
-            digests = said["model"]["digest"], said["extractor"]["digest"]
-            slide = str(said["slide"]["name"])
+            digests = record["model"]["digest"], record["extractor"]["digest"]
+            slide = str(record["slide"]["name"])
         except _DAMAGED:
             continue
         if digests == (run.model_digest, run.extractor_digest):
@@ -224,17 +224,17 @@ def _earlier(
 
 
 def _stem(name: str) -> str:
-    """Return a slide's name without its last suffix, which its results are named after."""
+    """Return a slide's name without its last suffix: the name of its results."""
     return name.rpartition(".")[0] or name
 
 
 def _part_path(output: Path, folder: str) -> Path:
-    """Return where a slide's part is."""
+    """Return the path of a slide's part."""
     return output / folder / f"{folder}{PART}"
 
 
 def _why(output: Path, folder: str, error: Exception) -> str:
-    """Return why a slide has no page, in a sentence."""
+    """Return the reason why a slide has no page, in a sentence."""
     if isinstance(error, _EarlierPart):
         return (
             "This slide's part of the report was made by an earlier version of heatmaps-ome; run "
@@ -249,5 +249,5 @@ def _why(output: Path, folder: str, error: Exception) -> str:
 
 
 def _block(name: str, text: str) -> str:
-    """Return data as a part of the page that is read only when it is asked for."""
+    """Return data as a block of the page that is parsed only when the page needs it."""
     return f'<script type="application/json" id="{name}">{text}</script>\n'

@@ -1,4 +1,4 @@
-"""Writes ``<slide>.report.json``: everything that the run's report shows of one slide."""
+"""Writes ``<slide>.report.json``: all data about one slide in the run's report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.reader import SlideReader
 
 PART: Final = ".report.json"
-"""How the file's name ends."""
+"""End of the file's name."""
 PART_FORMAT: Final = "heatmaps-ome report part 2"
 _STRIP_ROWS = 256
 _QUALITY = 80
@@ -50,7 +50,7 @@ class ReportExporter:
     thumbnail_px : int
         Upper limit of the longer side of the slide's picture.
     tile_px : int
-        Upper limit of a tile's side: the size in which the network saw it.
+        Upper limit of a tile's side: its size in the network.
     """
 
     settings: Settings = Settings()
@@ -58,18 +58,18 @@ class ReportExporter:
     tile_px: int = 224
 
     def refusal(self) -> str | None:
-        """Return None: what this needs is always installed."""
+        """Return None: all requirements are always installed."""
         return None
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
         """Write the part into a folder and return its path."""
         path = folder / f"{result.slide.name}{PART}"
-        said = self._part(result)
-        path.write_text(json.dumps(said, separators=(",", ":"), allow_nan=False), "ascii")
+        facts = self._part(result)
+        path.write_text(json.dumps(facts, separators=(",", ":"), allow_nan=False), "ascii")
         return [path]
 
     def _part(self, result: SlideResult) -> dict[str, Any]:
-        """Return what the part says, as plain JSON values."""
+        """Return the part as plain JSON values."""
         heatmaps, slide = result.heatmaps, result.slide
         pictures = [jpeg(tile_pixels(slide, tile, self.tile_px), _QUALITY) for tile in result.tiles]
         return json_ready({
@@ -84,14 +84,14 @@ class ReportExporter:
             "tissue_cells": heatmaps.tissue_cells,
             "tissue": packed_mask(heatmaps.tissue),
             "maps": [
-                _map(shown, result) for shown in result.maps if shown.kind != TISSUE
+                _map(drawn, result) for drawn in result.maps if drawn.kind != TISSUE
             ],
             "thumbnail": self._thumbnail(slide),
             **sections(result, pictures),
         })  # fmt: skip
 
     def _thumbnail(self, slide: SlideReader) -> dict[str, Any]:
-        """Return the slide's picture, and the size of its pixels from the slide's corner on."""
+        """Return the slide's picture from its corner, and the size of a pixel at level 0."""
         lattice = thumbnail_lattice(slide, self.thumbnail_px)
         strips = read_strips(slide, lattice, _STRIP_ROWS, self.settings.threads)
         rgb = np.concatenate(list(strips))
@@ -103,35 +103,35 @@ class ReportExporter:
         }
 
 
-def _map(shown: DisplayMap, result: SlideResult) -> dict[str, Any]:
-    """Return what a map is, how it is drawn, and its values of the tissue cells."""
+def _map(drawn: DisplayMap, result: SlideResult) -> dict[str, Any]:
+    """Return a map's facts, its colours, and its values in the tissue cells."""
     tissue = result.heatmaps.tissue
     record = {
-        **shown.facts(),
-        "opacity": opacity_rule(shown, _fading(result.maps)),
-        "l0_origin": shown.grid.l0_origin._asdict(),
-        "colours": base64.b64encode(shown.colours[1:, :3].tobytes()).decode("ascii"),
+        **drawn.facts(),
+        "opacity": opacity_rule(drawn, _fading(result.maps)),
+        "l0_origin": drawn.grid.l0_origin._asdict(),
+        "colours": base64.b64encode(drawn.colours[1:, :3].tobytes()).decode("ascii"),
     }
-    if shown.categories:
-        return {**record, "levels_packed": packed_levels(shown.levels[tissue])}
-    values = result.heatmaps.map(shown.kind, shown.class_name)
+    if drawn.categories:
+        return {**record, "levels_packed": packed_levels(drawn.levels[tissue])}
+    values = result.heatmaps.map(drawn.kind, drawn.class_name)
     if values is None:
-        # Its levels are all there is of it.
-        values = shown.values[shown.levels]
-    steps = PLAIN if KINDS[shown.kind].evenly_spread else FINE
+        # The map has no values but those of its levels.
+        values = drawn.values[drawn.levels]
+    steps = PLAIN if KINDS[drawn.kind].evenly_spread else FINE
     return {**record, "values": packed_values(values[tissue], steps)}
 
 
 def _fading(maps: Sequence[DisplayMap]) -> dict[str, float] | None:
     """Return the values of the attention between which other maps fade."""
-    for shown in maps:
-        if shown.kind == ATTENTION:
-            return {"lower": shown.lower, "upper": shown.upper}
+    for drawn in maps:
+        if drawn.kind == ATTENTION:
+            return {"lower": drawn.lower, "upper": drawn.upper}
     return None
 
 
 def jpeg(rgb: np.ndarray, quality: int) -> str:
-    """Return (rows, cols, 3) uint8 as a data URI; nothing but pixels is kept of it."""
+    """Return (rows, cols, 3) uint8 as the data URI of a JPEG without metadata."""
     import pyvips
     from pyvips.enums import ForeignKeep
 

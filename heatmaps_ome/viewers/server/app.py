@@ -1,7 +1,9 @@
-"""The web application: the page, what it needs to know, and the results' files with Range and CORS.
+"""The web application: the page, its description of the run, and the results' files.
 
-Memory: at most 256 answers are read at once, in pieces of 64 KiB of which a connection holds two;
-further requests wait. So a thousand requests at once need some 32 MiB more than one.
+Files are served with Range and CORS.
+
+Memory: at most 256 answers are read at once, and further requests wait. Files are read in pieces of
+64 KiB, and a connection holds two. So a thousand requests at once need some 32 MiB more than one.
 """
 
 from __future__ import annotations
@@ -51,12 +53,12 @@ _PAGE_HEADERS = {
 }
 _DATA_HEADERS = {"content-security-policy": "default-src 'none'; sandbox"}
 _MISSING_AS = "missing-as"
-"""Header of requests for what may be absent by right: an empty chunk, metadata of another version.
+"""Header of requests for files that may well be absent: an empty chunk, another version's metadata.
 Browsers write every 404 into their console, where it looks like an error."""
 _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    # Results may be made anew while the page is open; an unchanged file is only asked for.
+    # Results may be replaced while the page is open; the browser asks whether a file has changed.
     "cache-control": "no-cache",
 }
 
@@ -71,8 +73,8 @@ def application(
     page : Path
         Folder of the built page.
     hosts : sequence of str
-        Names that this machine may be called by in requests. A page of a stranger can give its
-        own name our address (DNS rebinding), but cannot change the name in the request.
+        Names of this machine that requests may carry. A stranger's page can map its own name to
+        our address (DNS rebinding), but cannot change the name in the request.
     origins : sequence of str
         Pages elsewhere that may read the results, beside well-known viewers; "*" for all.
     """
@@ -125,7 +127,7 @@ class _Results(StaticFiles):
         self._served = results
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Return a file, or 404; our page asks to be told of an absent chunk without an error."""
+        """Return a file, or 404; for an absent chunk our page asks for 204, which is no error."""
         try:
             return await super().get_response(path, scope)
         except HTTPException as error:
@@ -134,25 +136,25 @@ class _Results(StaticFiles):
             raise
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """Return a file's real place and facts, or nothing if it is not there or not served."""
+        """Return a file's real path and status, or nothing if it is absent or not served."""
         try:
             if not self._served.allows(Path(path).parts):
                 return "", None
-            found, facts = super().lookup_path(path)
-            # A link may lead to another place in the folder that is not served either.
-            if facts is None or not self._served.allows(self._parts(found)):
+            real_path, status = super().lookup_path(path)
+            # A link may lead to a file of the folder that is not served.
+            if status is None or not self._served.allows(self._parts(real_path)):
                 return "", None
         except (OSError, ValueError):
             return "", None
-        return found, facts
+        return real_path, status
 
-    def _parts(self, found: str) -> tuple[str, ...]:
-        """Return a real place's parts below the root."""
-        return Path(found).relative_to(self._served.root.resolve()).parts
+    def _parts(self, real_path: str) -> tuple[str, ...]:
+        """Return a real path's parts below the root."""
+        return Path(real_path).relative_to(self._served.root.resolve()).parts
 
 
 class _Queue:
-    """Lets so many requests through at once; the others wait for their turn."""
+    """Limits how many requests are served at once; the others wait for their turn."""
 
     def __init__(self, app: ASGIApp, at_once: int) -> None:
         self._app = app
@@ -164,7 +166,7 @@ class _Queue:
 
 
 class _Headers:
-    """Adds the headers that keep what is served apart from other pages."""
+    """Adds the headers that isolate the page and the files from other pages."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,6 +1,6 @@
-"""Links that open a slide's files in web viewers of others, each given what it draws right.
+"""Links that open a slide's files in other web viewers, each with a file that it draws right.
 
-Measured in 2026: hms-dbmi's Vizarr and Avivator draw no labels, so they get the picture with the
+Measured in 2026: hms-dbmi's Vizarr and Avivator draw no labels, so they get the image with the
 attention map burnt in; BioNGFF's fork of Vizarr draws labels, so it gets the slide with them.
 """
 
@@ -20,12 +20,12 @@ ORIGINS = (
     "https://ome.github.io",
     "https://neuroglancer-demo.appspot.com",
 )
-"""Pages of other makers that may read what is served; no other page on the web may."""
+"""Viewers of others that may read the served files; no other page on the web may."""
 PERMISSION = (
     "If the browser asks whether the page may reach this device or your local network, allow it; "
-    "it says “Failed to fetch” otherwise."
+    "otherwise it shows “Failed to fetch”."
 )
-"""What Chromium demands since version 142 of pages from the web, whatever a server says."""
+"""Chromium asks the user since version 142, whatever headers the server sends."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Link:
         Name of the viewer.
     url : str
     note : str
-        What one sees there, and what to click.
+        The files in view, and the buttons to click.
     """
 
     title: str
@@ -63,21 +63,21 @@ class Linker:
     base_url: str
 
     def links(self, manifest: Mapping[str, Any], files: str) -> list[Link]:
-        """Return the links of a slide, those first that show most.
+        """Return the links of a slide; the viewers that show the largest part come first.
 
         Parameters
         ----------
         manifest : mapping
-            What the slide's ``maps.json`` says.
+            Content of the slide's ``maps.json``.
         files : str
-            Where its files are served, below the base, ending in a slash.
+            Address of its files, relative to the base, ending in a slash.
         """
-        found = []
+        links = []
         image = manifest.get("image")
-        flat = next((each["flat"] for each in manifest["maps"] if each.get("flat")), None)
+        flat = next((entry["flat"] for entry in manifest["maps"] if entry.get("flat")), None)
         if image:
             source = self._quoted(files, image)
-            found.append(Link(
+            links.append(Link(
                 "Vizarr (BioNGFF)", f"https://biongff.github.io/vizarr/?source={source}",
                 "slide and all maps as labels, which are off at first: turn one on with the round "
                 "button under “labels”. " + PERMISSION,
@@ -85,18 +85,18 @@ class Linker:
         if flat:
             source = self._quoted(files, flat)
             note = "the slide with a map burnt in, as it draws no labels"
-            found += [
+            links += [
                 Link("Vizarr", f"https://hms-dbmi.github.io/vizarr/?source={source}", note),
                 Link("Avivator", f"https://avivator.gehlenborglab.org/?image_url={source}", note),
             ]
         if image:
             source = self._quoted(files, image)
-            found.append(Link(
+            links.append(Link(
                 "OME-NGFF validator", f"https://ome.github.io/ome-ngff-validator/?source={source}",
-                "whether the file keeps to the specification",
+                "checks the file against the specification",
             ))  # fmt: skip
-        return found
+        return links
 
     def _quoted(self, files: str, name: str) -> str:
-        """Return a file's absolute address, fit to stand in a query."""
+        """Return a file's absolute address, quoted for a query."""
         return quote(urljoin(self.base_url, f"{files}{quote(name)}"), safe="")

@@ -1,4 +1,4 @@
-"""What is served of a folder of results, and nothing else: each slide's files, and the run's JSON.
+"""The files of a results folder that are served: each slide's files and the run's JSON, no others.
 
 A run's folder may also hold slides (whose label may name the patient), the feature cache, results
 that are not finished, and a QuPath project with the slides' paths. None of that is served.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.viewers.server.links import Linker
 
 FILES = "files/"
-"""Where the files are served."""
+"""Address of the files, relative to the page."""
 _RUN_FILES = frozenset({"run.json", "scaling.json"})
 _ZARR_FILES = frozenset({".zattrs", ".zgroup", ".zarray", ".zmetadata"})
 
@@ -33,9 +33,9 @@ class Served:
     Attributes
     ----------
     root : Path
-        The folder that slides' folders are in.
+        The folder that contains the slides' folders.
     only : str or None
-        The only slide's folder that is served; None: all of the run.
+        The folder of the one slide to serve; None: all slides of the run.
     """
 
     root: Path
@@ -43,20 +43,20 @@ class Served:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Name to display."""
         return self.only if self.only is not None else self.root.name
 
     def folders(self) -> list[Path]:
         """Return the folders of all slides with results that viewers can open, by name."""
         names = [self.only] if self.only is not None else [p.name for p in self.root.iterdir()]
-        found = [self.root / name for name in sorted(names) if self._is_slide(name)]
-        return [folder for folder in found if _is_own_file(folder / MANIFEST)]
+        folders = [self.root / name for name in sorted(names) if self._is_slide(name)]
+        return [folder for folder in folders if _is_own_file(folder / MANIFEST)]
 
     def allows(self, parts: tuple[str, ...]) -> bool:
-        """Return whether a path below the root, in its parts, is one that is served."""
+        """Return whether a path is served, given its parts below the root."""
         if not parts or any(part in ("", ".", "..") for part in parts):
             return False
-        # Whatever else begins with a dot is being put together, or is the cache.
+        # All other names that begin with a dot are unfinished results or the cache.
         if any(part.startswith(".") and part not in _ZARR_FILES for part in parts):
             return False
         if len(parts) == 1:
@@ -64,15 +64,15 @@ class Served:
         return self._is_slide(parts[0])
 
     def description(self, linker: Linker) -> dict[str, Any]:
-        """Return what the page needs to know: the slides, where their files are, and links."""
+        """Return the page's description of the run: slides, addresses of their files, and links."""
         slides = []
         for folder in self.folders():
             try:
-                found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-                prediction, true_class = found["prediction"], found["true_class"]
-                links = linker.links(found, f"{FILES}{quote(folder.name)}/")
+                facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+                prediction, true_class = facts["prediction"], facts["true_class"]
+                links = linker.links(facts, f"{FILES}{quote(folder.name)}/")
             except (OSError, ValueError, KeyError, TypeError):
-                # The page says of such a slide that it is damaged when it is chosen.
+                # The page reports a damaged slide when the user chooses it.
                 prediction, true_class, links = {}, None, []
             slides.append({
                 "name": folder.name,
@@ -89,18 +89,18 @@ class Served:
         if self.only is not None and name != self.only:
             return False
         folder = self.root / name
-        # A link may lead anywhere; what it leads to is not served.
+        # A link may lead anywhere, so links are not followed.
         own = not name.startswith(".") and not folder.is_symlink()
         return own and _is_own_file(folder / PROVENANCE)
 
 
 def _is_own_file(path: Path) -> bool:
-    """Return whether there is a file that is no link."""
+    """Return whether a path is a file and no link."""
     return path.is_file() and not path.is_symlink()
 
 
 def served(path: Path) -> Served:
-    """Return what is served of a run's folder or of a slide's.
+    """Return the files to serve from the folder of a run or a slide.
 
     Raises
     ------
@@ -108,10 +108,10 @@ def served(path: Path) -> Served:
         If there is nothing to serve.
     """
     path = path.resolve()
-    found = Served(path.parent, path.name) if (path / PROVENANCE).is_file() else Served(path)
-    if not path.is_dir() or not found.folders():
+    results = Served(path.parent, path.name) if (path / PROVENANCE).is_file() else Served(path)
+    if not path.is_dir() or not results.folders():
         raise ResultError(
             f"{path} holds no slide's results that can be viewed; give the folder that create "
             "wrote to (--output-path)"
         )
-    return found
+    return results

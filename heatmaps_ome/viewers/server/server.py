@@ -27,12 +27,12 @@ _SLIDES_LISTED = 3
 
 @dataclass(frozen=True)
 class Address:
-    """Where the server is reached.
+    """Address of the server.
 
     Attributes
     ----------
     host : str
-        The address that is listened on.
+        Address to listen on.
     port : int
     """
 
@@ -73,7 +73,7 @@ def view(
     path : Path
         Folder of a run, or of one slide's results in it.
     say : callable
-        Told, in lines for people, where the page is, once it can be opened.
+        Called with the greeting, in lines for people, once the page can be opened.
     host : str
         Address to listen on.
     port : int or None
@@ -110,7 +110,7 @@ def view(
 
 
 def greeting(results: Served, address: Address) -> str:
-    """Return what the server says when it starts: where the page is, and other viewers' links."""
+    """Return the lines printed at the start: the page's address and links to other viewers."""
     description = results.description(Linker(address.url))
     slides = description["slides"]
     count = "1 slide" if len(slides) == 1 else f"{len(slides)} slides"
@@ -126,23 +126,25 @@ def greeting(results: Served, address: Address) -> str:
         lines += [f"    {link['title']:20} {link['url']}" for link in slide["links"]]
         lines.append(f"    {'list of its files':20} {address.url}{slide['files']}maps.json")
     if len(slides) > _SLIDES_LISTED:
-        lines.append(f"  … those of the other {len(slides) - _SLIDES_LISTED} are on the page")
-    return "\n".join([*lines, f"  {PERMISSION}", "", "Ctrl-C ends it.", ""])
+        lines.append(
+            f"  … the page has the links of the other {len(slides) - _SLIDES_LISTED} slides"
+        )
+    return "\n".join([*lines, f"  {PERMISSION}", "", "Press Ctrl-C to stop.", ""])
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
-    """Return a socket that listens; without a port asked for, on the usual one or any other.
+    """Return a listening socket; without a given port, on the usual one or any other.
 
     Raises
     ------
     OptionError
-        If that cannot be.
+        If the address cannot be listened on.
     """
     reason = ""
-    for wanted in (USUAL_PORT, 0) if port is None else (port,):
+    for number in (USUAL_PORT, 0) if port is None else (port,):
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            return socket.create_server((host, wanted), family=family, backlog=2048)
+            return socket.create_server((host, number), family=family, backlog=2048)
         except OSError as error:
             reason = error.strerror or str(error)
     raise OptionError(
@@ -151,7 +153,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
 
 
 def _allow_many_files() -> None:
-    """Raise this process's limit of open files: every connection is one."""
+    """Raise this process's limit of open files: every connection counts as one."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -166,7 +168,7 @@ def _allow_many_files() -> None:
 
 
 def _open_browser(url: str) -> None:
-    """Open the page, but never a browser of the terminal."""
+    """Open the page in a browser, but never in a text browser in the terminal."""
     import webbrowser
 
     has_screen = sys.platform in ("darwin", "win32") or bool(
