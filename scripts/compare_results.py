@@ -3,9 +3,9 @@
 
     python scripts/compare_results.py BEFORE AFTER
 
-Each is a run's folder or one slide's. Maps that only one of the two has are listed, and do not
-count as a difference where AFTER has more than BEFORE. Nothing of heatmaps_ome is imported, so that
-results of any version can be compared. The exit code is 1 if anything differs or is missing.
+Each is a run's folder or one slide's. Maps that only one of the two has are listed; additional maps
+of AFTER do not count as a difference. heatmaps_ome is not imported, so that results of any version
+can be compared. The exit code is 1 if anything differs or is missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Print what differs, and return the exit code."""
+    """Print the differences, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
@@ -52,7 +52,7 @@ def _slides(before: Path, after: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _compared(before: Path, after: Path, counts: dict[str, int]) -> Iterator[str]:
-    """Yield what differs between the results of a slide; count what is equal."""
+    """Yield the differences between two results of a slide; count equal ones in ``counts``."""
     for what, find in (("raw maps", _raw), ("labels and images", _stores), ("TIFFs", _tiffs)):
         old, new = find(before), find(after)
         yield from (f"missing: {after / name}" for name in sorted(set(old) - set(new)))
@@ -66,12 +66,12 @@ def _compared(before: Path, after: Path, counts: dict[str, int]) -> Iterator[str
 
 def _raw(folder: Path) -> dict[str, Any]:
     """Return the raw maps by store and channel, as functions that read them."""
-    found: dict[str, Any] = {}
+    channels: dict[str, Any] = {}
     for store in sorted(folder.glob("*.values.ome.zarr")):
         array = zarr.open_array(store / "0", mode="r")
         for index, channel in enumerate(_attributes(store)["omero"]["channels"]):
-            found[f"{store.name}/{channel['label']}"] = _Channel(array, index)
-    return found
+            channels[f"{store.name}/{channel['label']}"] = _Channel(array, index)
+    return channels
 
 
 def _stores(folder: Path) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _stores(folder: Path) -> dict[str, Any]:
 
 def _tiffs(folder: Path) -> dict[str, Any]:
     """Return the levels of every overlay and, channel by channel, of the raw values."""
-    found: dict[str, Any] = {}
+    pages: dict[str, Any] = {}
     for path in sorted(folder.glob("*.ome.tiff")):
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
@@ -99,8 +99,8 @@ def _tiffs(folder: Path) -> dict[str, Any]:
             for level in range(len(series.levels)):
                 for index, name in enumerate(names):
                     key = f"{path.name}/{name}level {level}"
-                    found[key] = _Page(path, level, index if len(names) > 1 else None)
-    return found
+                    pages[key] = _Page(path, level, index if len(names) > 1 else None)
+    return pages
 
 
 def _channel_names(file: tifffile.TiffFile) -> list[str]:
@@ -142,7 +142,7 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def _attributes(store: Path) -> dict[str, Any]:
-    """Return a group's NGFF attributes, whichever version it is of."""
+    """Return a group's NGFF attributes, for any version of NGFF."""
     plain = store / ".zattrs"
     if plain.is_file():
         return json.loads(plain.read_text(encoding="utf-8"))

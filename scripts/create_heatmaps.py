@@ -3,8 +3,8 @@
 
 The same as ``heatmaps-ome create``, but for four habits of the original: ``--force-cpu`` may be
 followed by True or False, weights called ``xiyue-wang.pth`` (or ``best_ckpt.pth``) are found in the
-current folder, of several ``--model-path`` the last counts (it may be followed by several models),
-and the results of an earlier run are replaced.
+current folder, the last ``--model-path`` counts (it may be followed by several models), and the
+results of an earlier run are replaced.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ MODEL_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".safetensors")
 
 
 def _with_last_models(words: list[str]) -> list[str]:
-    """Return a command line without the models that a later ``--model-path`` takes the place of.
+    """Return a command line without the models that a later ``--model-path`` replaces.
 
-    The container names one that may be mounted, and the user another.
+    The container's command names a model that may be mounted, and the user can name another.
     """
     out: list[str] = []
     starts = [place for place, word in enumerate(words) if word.partition("=")[0] in MODEL_FLAGS]

@@ -4,10 +4,10 @@
     .venv/bin/python scripts/make_pictures.py demo-output
     .venv/bin/python scripts/make_pictures.py demo-output --web vizarr-labels=http://localhost:3000/
 
-Our own page and napari are the real ones: headless Chromium, and napari under Xvfb (its Qt is found
-if `pip install "napari[pyqt6]"` was done). Pages of others are opened at the address that is given
-with --web, of a copy on this machine or of the web. QuPath cannot run without a person: its picture
-is put together from the two files that it lays over one another, as it places them.
+Our own page is opened in headless Chromium, and napari under Xvfb (with the Qt of
+`pip install "napari[pyqt6]"`). Other viewers' pages are opened at the addresses given with --web,
+on this machine or on the web. QuPath cannot run without a person: its picture is composed of the
+two files that it shows on top of each other, at their places in QuPath.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 PICTURES = Path(__file__).parents[1] / "viewer_configs" / "pictures"
 SIZE = (1000, 650)
 PANEL = 400
-"""Pixels across one of the pictures at the top of the README."""
+"""Width in pixels of each picture at the top of the README."""
 WAIT_MS = 12_000
 OPEN_PY = Path(__file__).parents[1] / "viewer_configs" / "napari" / "open.py"
 WEB = {"vizarr-labels": "Vizarr (BioNGFF)", "vizarr": "Vizarr", "avivator": "Avivator"}
-"""Picture → which of the links that `view` gives is opened."""
+"""Picture → title of the link of `view` that is opened."""
 CHROMIUM = [
     "--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-sync",
     "--disable-component-update", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
@@ -54,20 +54,20 @@ CHROMIUM = [
 
 @contextmanager
 def served(run: Path) -> Iterator[str]:
-    """Serve a run with `view`, and give the page's address."""
+    """Serve a run with `view`, and yield the page's address."""
     words = [sys.executable, "-m", "heatmaps_ome.cli.main", "view", str(run), "--no-browser"]
     with subprocess.Popen([*words, "--port=0"], stdout=subprocess.PIPE, text=True) as server:
-        said = ""
-        while "Ctrl-C" not in said:
-            said += server.stdout.readline()
+        output = ""
+        while "Ctrl-C" not in output:
+            output += server.stdout.readline()
         try:
-            yield re.search(r"http://\S+/$", said, re.MULTILINE)[0]
+            yield re.search(r"http://\S+/$", output, re.MULTILINE)[0]
         finally:
             server.terminate()
 
 
 def screenshot(url: str, prepare: Callable[[Any], None] = lambda _: None) -> Image.Image:
-    """Return what Chromium shows of a page."""
+    """Return a screenshot of a page in Chromium."""
     from playwright.sync_api import sync_playwright
 
     width, height = SIZE
@@ -84,7 +84,7 @@ def screenshot(url: str, prepare: Callable[[Any], None] = lambda _: None) -> Ima
 
 
 def of_our_page(base: str, slide: str) -> Image.Image:
-    """Return our own page with the score of the true class."""
+    """Return our own page with the map of attention."""
     return screenshot(f"{base}#slide={slide}&map=attention")
 
 
@@ -94,13 +94,13 @@ def of_the_report(run: Path, slide: str) -> Image.Image:
 
 
 def of_another_page(base: str, slide: str, title: str, viewer: str) -> Image.Image:
-    """Return a page of another maker with the file that our link gives it."""
+    """Return another viewer's page with the file in our link to it."""
     import urllib.request
 
     with urllib.request.urlopen(f"{base}api/run.json") as answer:
         slides = json.load(answer)["slides"]
-    links = next(each["links"] for each in slides if each["name"] == slide)
-    link = next(each["url"] for each in links if each["title"] == title)
+    links = next(entry["links"] for entry in slides if entry["name"] == slide)
+    link = next(entry["url"] for entry in links if entry["title"] == title)
     query = urlsplit(link).query
     print(f"  {parse_qs(query)}")
     with_labels = "BioNGFF" in title
@@ -112,9 +112,10 @@ def _turn_attention_on(page: Any) -> None:
     page.evaluate(
         """() => {
             const name = [...document.querySelectorAll("span, p, div")].find(
-                (each) => each.children.length === 0 && each.textContent.trim() === "attention");
-            [...document.querySelectorAll("button")].find((each) =>
-                name.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING).click();
+                (element) => element.children.length === 0
+                    && element.textContent.trim() === "attention");
+            [...document.querySelectorAll("button")].find((button) =>
+                name.compareDocumentPosition(button) & Node.DOCUMENT_POSITION_FOLLOWING).click();
         }"""
     )
     page.wait_for_timeout(WAIT_MS)
@@ -144,7 +145,7 @@ def of_napari(folder: Path) -> Image.Image:
 
 
 def of_qupath(slide: Path, folder: Path) -> Image.Image:
-    """Return a part of the slide with the overlay on it, each placed by its own pixel size."""
+    """Return a part of the slide under its overlay, both placed by their own pixel sizes."""
     facts = json.loads((folder / "maps.json").read_text(encoding="utf-8"))
     wanted = ("score", facts["true_class"])
     score = next(row for row in facts["maps"] if (row["kind"], row["class"]) == wanted)
@@ -159,7 +160,7 @@ def laid_over(
     opacity: float,
     size: tuple[int, int] = SIZE,
 ) -> np.ndarray:
-    """Return a window of the slide under an overlay, each placed by its own pixel size.
+    """Return a window of the slide under an overlay, both placed by their own pixel sizes.
 
     Parameters
     ----------
@@ -256,7 +257,7 @@ def main() -> None:
     keep("qupath", of_qupath(slide, folder))
     with served(options.run) as base:
         keep("view", of_our_page(base, slide.stem))
-        for name, url in (each.split("=", 1) for each in options.web):
+        for name, url in (word.split("=", 1) for word in options.web):
             keep(name, of_another_page(base, slide.stem, WEB[name], url))
     keep("napari", of_napari(folder))
 

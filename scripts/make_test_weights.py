@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Make a ResNet-50 state dict of the shape of RetCCL's from a seed, for tests and trials.
+"""Make random ResNet-50 weights of the shape of RetCCL's from a seed, for tests and trials.
 
-RetCCL's own weights cannot be passed on; these have their shape, not their meaning. Batch norms
-are calibrated on noise, so that the features keep a natural size.
+RetCCL's own weights cannot be redistributed; these have their shape, but are not trained. Batch
+norms are calibrated on noise, so that features have a natural size.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 def seeded_resnet50(seed: int) -> dict[str, torch.Tensor]:
     """Return the state dict of a ResNet-50 without classifier, the same for the same seed."""
     torch.manual_seed(seed)
-    # timm would begin with residual branches that give nothing, and so see far too little.
+    # timm would initialise residual branches to 0, so that cells would see far too few pixels.
     resnet = timm.create_model("resnet50", num_classes=0, zero_init_last=False).train()
     for module in resnet.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

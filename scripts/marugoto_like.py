@@ -1,12 +1,12 @@
-"""Stand-ins for marugoto's classes: exports get its class paths without marugoto being there.
+"""Stand-ins for marugoto's classes: exports get its class paths without marugoto.
 
 fastai's export stores classes by module and name. `installed` makes the classes below importable
-as ``marugoto.data`` and ``marugoto.mil.*`` for as long as its block lasts: to train and export, or
-to read such an export back with fastai's `load_learner`.
+as ``marugoto.data`` and ``marugoto.mil.*`` within a block: to train and export, or to read such an
+export back with fastai's `load_learner`.
 
-Written from what the models have to compute (https://github.com/KatherLab/marugoto,
-marugoto/mil/model.py and marugoto/mil/data.py); bags are looked up by name in `FEATURES`,
-so no path gets into an export.
+They compute the same as marugoto's (https://github.com/KatherLab/marugoto, marugoto/mil/model.py
+and marugoto/mil/data.py) but are written anew; bags are looked up by name in `FEATURES`, so that an
+export holds no path.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FEATURES: dict[str, torch.Tensor] = {}
 
 
 def attention_branch(n_in: int) -> nn.Sequential:
-    """Return the network that gives an embedding's attention logit."""
+    """Return the network from an embedding to its attention logit."""
     n_latent = (n_in + 1) // 2
     return nn.Sequential(nn.Linear(n_in, n_latent), nn.Tanh(), nn.Linear(n_latent, 1))
 
@@ -70,7 +70,7 @@ class MapDataset(Dataset):
         return self.func(*(dataset[index] for dataset in self._datasets))
 
     def new_empty(self) -> MapDataset:
-        """Return the dataset itself: what fastai's export keeps, so the classes survive."""
+        """Return the dataset itself: fastai exports it, and it holds the classes."""
         return self
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure what bfloat16 does to features and maps, against float32, and print it as Markdown.
+"""Measure how bfloat16 changes features and maps against float32, and print a Markdown table.
 
 The output is in scripts/benchmarks/README.md.
 """
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
     from measure_reading import Maps, Network
 
-SHOWN = ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs")
+SLIDE_NAMES = ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs")
 PASSES = 4
-"""The first sets up kernels; neighbours on the machine slow down some."""
+"""Passes timed; the first one sets up kernels, and other programs slow some down."""
 HEADER = (
     "| slide | network | Δ features | attention r | Δ attention, SD | Δ score logit, SD "
     "| Δ score | CPU s, bfloat16 | float32 |\n|---|---|---|---|---|---|---|---|---|"
@@ -37,7 +37,7 @@ HEADER = (
 
 
 def timed_maps(network: Network, pixels: np.ndarray, tissue: np.ndarray) -> tuple[Maps, float]:
-    """Return what a network makes of the pixels, and the CPU seconds of the best of its passes."""
+    """Return a network's maps of the pixels, and the CPU seconds of its fastest pass."""
     seconds = []
     for _ in range(PASSES):
         begun = time.process_time()
@@ -54,16 +54,16 @@ def main() -> None:
         for precision in ("bfloat16", "float32")
     )
     print(HEADER)
-    for name in SHOWN:
+    for name in SLIDE_NAMES:
         path, mpp = options.data / "slides" / name, SLIDES[name]
         pixels, _ = read_bicubic(path, mpp, "level")
         slide = open_slide(path, mpp)
         tissue = tissue_cells(slide, feature_grid(slide, exact[0].extractor, TARGET_MPP), 224)
         slide.close()
         for fast, slow in zip(rough, exact, strict=True):
-            found, seconds = timed_maps(fast, pixels, tissue)
+            maps, seconds = timed_maps(fast, pixels, tissue)
             expected, slow_seconds = timed_maps(slow, pixels, tissue)
-            far = " | ".join(deviations(found, expected))
+            far = " | ".join(deviations(maps, expected))
             print(f"| {path.stem} | {fast.name} | {far} | {seconds:.2f} | {slow_seconds:.2f} |")
 
 

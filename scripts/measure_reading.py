@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Measure what the way of reading a slide does to features and maps, and print it as Markdown.
+"""Measure how the way of reading a slide changes features and maps; print a Markdown table.
 
 The network's pixels can come from level 0 or from the coarsest level that is fine enough, and be
-resampled by Pillow's bicubic filter with antialiasing (as the tiles that marugoto's models were
-trained on) or by exact area. Deviations are means over pixels or tissue cells, "SD" the standard
+resampled by Pillow's bicubic filter with antialiasing (as the training tiles of marugoto's models)
+or by exact area. Deviations are means over pixels or tissue cells, "SD" the standard
 deviation of the map itself; "a / b" is a ResNet-50 with weights of a seed (or those given) / the
 demo's small trained network. The output is in scripts/benchmarks/README.md.
 """
@@ -46,7 +46,7 @@ SLIDES = {
     "mirax-cmu-bounds.mrxs": None,
     "philips-cmu.tiff": None,
 }
-"""Slide → µm per pixel where it says nothing of it."""
+"""Slide → µm per pixel if the file does not state it."""
 DEMO_MODEL = Path(heatmaps_ome.__file__).parent / "demo" / "data" / "demo-export.pkl"
 MODEL = "katherlab-crc2022-isMSIH-export-0.pkl"
 HEADER = (
@@ -57,7 +57,7 @@ HEADER = (
 
 @dataclass(frozen=True)
 class Network:
-    """An extractor with a model of its features."""
+    """An extractor, and a model for its features."""
 
     name: str
     extractor: Extractor
@@ -66,7 +66,7 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """What a network makes of a slide's tissue cells.
+    """A network's results for a slide's tissue cells.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Maps:
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """One way of reading a slide: the network's pixels and the CPU seconds they took."""
+    """One way of reading a slide: the network's pixels and the CPU seconds of reading."""
 
     name: str
     pixels: np.ndarray
@@ -101,7 +101,7 @@ def read_area(slide: OpenedSlide, lattice: Grid) -> np.ndarray:
 
 
 def _overlaps(n_pixels: int, pixel: float, n_level0: int) -> np.ndarray:
-    """Return which share of each pixel each level-0 pixel covers: (n_pixels, n_level0) float32."""
+    """Return each level-0 pixel's share of each pixel: (n_pixels, n_level0) float32."""
     first = np.arange(n_pixels)[:, None] * pixel
     theirs = np.arange(n_level0)[None]
     shared = np.minimum(first + pixel, theirs + 1) - np.maximum(first, theirs)
@@ -119,14 +119,14 @@ def read_bicubic(path: Path, mpp: float | None, read_from: ReadFrom) -> tuple[np
 
 
 def as_jpeg(pixels: np.ndarray) -> np.ndarray:
-    """Return pixels as create_heatmaps.py:324-330 gives them to every run but the first."""
+    """Return pixels after JPEG, as in all runs of create_heatmaps.py:324-330 but the first."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
     return np.array(Image.open(file))
 
 
 def ways_of(path: Path, mpp: float | None) -> list[Way]:
-    """Return a slide read in every way, the models' training's first."""
+    """Return a slide read in every way; the way of the models' training comes first."""
     ways = []
     for read_from in ("level0", "level"):
         begun = time.process_time()
@@ -143,7 +143,7 @@ def ways_of(path: Path, mpp: float | None) -> list[Way]:
 
 
 def maps_of(network: Network, pixels: np.ndarray, tissue: np.ndarray) -> Maps:
-    """Return what a network makes of the pixels."""
+    """Return a network's maps of the pixels."""
     pooling = Pooling()
     margin = (pooling.reach, pooling.reach)
     features = network.extractor(pixels)
@@ -160,7 +160,7 @@ def maps_of(network: Network, pixels: np.ndarray, tissue: np.ndarray) -> Maps:
 
 
 def deviations(maps: Maps, other: Maps) -> list[str]:
-    """Return how far maps are from others: features, attention, score."""
+    """Return the deviations of maps from others: features, attention, score."""
     error = np.linalg.norm(maps.features - other.features) / np.linalg.norm(other.features)
     r = np.corrcoef(maps.attention, other.attention)[0, 1]
     attention = np.abs(maps.attention - other.attention).mean() / other.attention.std()
@@ -178,11 +178,11 @@ def measure(path: Path, mpp: float | None, networks: list[Network]) -> list[str]
     pairs = [(way, ways[0]) for way in ways[1:]]
     if len(ways) == 4:
         pairs.append((ways[1], ways[2]))
-    found = {(n.name, w.name): maps_of(n, w.pixels, tissue) for n in networks for w in ways}
+    maps = {(n.name, w.name): maps_of(n, w.pixels, tissue) for n in networks for w in ways}
     rows = []
     for way, other in pairs:
         grey = f"{np.abs(way.pixels.astype(float) - other.pixels).mean():.2f}"
-        far = [deviations(found[n.name, way.name], found[n.name, other.name]) for n in networks]
+        far = [deviations(maps[n.name, way.name], maps[n.name, other.name]) for n in networks]
         seconds = f"{way.seconds:.1f}, {other.seconds:.1f}"
         cells = [path.stem, way.name, other.name, grey, *map(" / ".join, zip(*far, strict=True))]
         rows.append(f"| {' | '.join(cells)} | {seconds} |")
@@ -195,16 +195,16 @@ def load_networks(data: Path, weights: Path | None, precision: str) -> list[Netw
     Parameters
     ----------
     weights : Path or None
-        The ResNet-50's; None: made from a seed.
+        Weights of the ResNet-50; None: made from a seed.
     precision : "float32" or "bfloat16"
-        Of both extractors.
+        Precision of both extractors.
     """
     with TemporaryDirectory() as folder:
         seeded = Path(folder) / "seeded.pth"
         if weights is None:
             torch.save(seeded_resnet50(0), seeded)
         resnet = load_extractor("retccl", weights or seeded, "cpu", precision)
-        # While the seeded weights are still there.
+        # Before the folder with the seeded weights is removed.
         resnet.prepare()
     tiny = load_extractor("tiny", None, "cpu", precision)
     return [

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Print the options of a command as the Markdown table in heatmaps_ome/options/README.md.
 
-``scripts/options_table.py --write`` puts it there.
+``scripts/options_table.py --write`` writes it to the file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _row(field: Field) -> str:
 
 
 def _default(field: Field) -> str:
-    """Return a note of the default, or "" if there is none or the help has it."""
+    """Return a note of the default, or "" if there is none or the help states it."""
     if field.default in (None, MISSING, False, ()) or "(default" in field.metadata["help"]:
         return ""
     value = field.default

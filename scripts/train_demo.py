@@ -1,10 +1,10 @@
-"""Trains the demo's networks: the tiny extractor on tiles, then an attention-MIL model on bags.
+"""Train the demo's networks: the tiny extractor on tiles, then an attention-MIL model on bags.
 
 Both learn from synthetic slides of training seeds (1000 and up; tests and the demo use others):
 
 1. slides with and without tumour islands are written, read back and brought to 256/224 µm/px;
-2. TinyTrunk learns to tell tumour from stroma on 224-px tiles: each cell's target is the share of
-   the tissue around it that is inside an island (so mixed cells have a soft label);
+2. TinyTrunk learns to distinguish tumour from stroma on 224-px tiles: each cell's target is the
+   share of the tissue around it that is inside an island (so mixed cells have a soft label);
 3. every slide, augmented several times, becomes bags of tile features with the slide's label, and
    fastai's Learner trains marugoto's attention MIL on them and exports it.
 
@@ -139,9 +139,9 @@ def sample_tiles(
 def cell_targets(tiles: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Return each cell's share of tumour in its tissue, and its tissue: two (n, 7, 7) float32.
 
-    Both are means over the 64 px around network pixel 32·j, where cell j looks. A target for the
-    whole tile instead would teach the network to look off its cells' centres, as the middle of a
-    tile's cells, 32·3, is not the tile's middle.
+    Both are means over the 64 px around network pixel 32·j, the centre of cell j's receptive field.
+    A target for the whole tile would teach the network to look off its cells' centres, as the
+    middle of a tile's cells, 32·3, is not the tile's middle.
     """
     tissue, island = torch.from_numpy(tiles[..., 3:].copy()).float().unbind(-1)
 
@@ -154,7 +154,7 @@ def cell_targets(tiles: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def train_trunk(tiles: np.ndarray, epochs: int, rng: np.random.Generator) -> TinyTrunk:
-    """Return the trunk, trained to tell each cell's share of tumour from its feature."""
+    """Return the trunk, trained so that a cell's feature predicts its share of tumour."""
     trunk, classifier = TinyTrunk(), nn.Conv2d(CHANNELS, 1, 1)
     batch_size = 32
     steps = len(tiles) // batch_size
@@ -168,7 +168,7 @@ def train_trunk(tiles: np.ndarray, epochs: int, rng: np.random.Generator) -> Tin
             batch = np.stack([turned(tiles[i], rng) for i in chosen])
             pixels = np.stack([jittered(tile[..., :3], rng) for tile in batch])
             share, tissue = cell_targets(batch)
-            # Without half of the features at a time, each of them has to tell by itself.
+            # Half of the channels are dropped at a time, so that each has to be predictive alone.
             features = functional.dropout2d(trunk(normalised(pixels)), 0.5)
             loss = functional.binary_cross_entropy_with_logits(
                 classifier(features)[:, 0], share, weight=tissue

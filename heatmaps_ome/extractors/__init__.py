@@ -16,7 +16,7 @@ REGISTRY: Final = {
     "retccl": "heatmaps_ome.extractors.retccl:load",
     "tiny": "heatmaps_ome.extractors.tiny_dense:load",
 }
-"""Extractor name → ``module:function`` that returns it, given (weights, device, precision)."""
+"""Extractor name → ``module:function`` that loads it, called with (weights, device, precision)."""
 
 
 def load_extractor(name: str, weights: Path | None, device: str, precision: str) -> Extractor:
@@ -34,7 +34,7 @@ def load_extractor(name: str, weights: Path | None, device: str, precision: str)
     """
     if name not in REGISTRY:
         raise ExtractorError(f"there is no extractor {name!r}; choose from {', '.join(REGISTRY)}")
-    # torch takes seconds to import, and the registry is asked without it.
+    # torch takes seconds to import, and reading the registry does not need it.
     from heatmaps_ome.extractors.precision import resolved
 
     module, function = REGISTRY[name].split(":")

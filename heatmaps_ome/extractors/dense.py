@@ -1,4 +1,4 @@
-"""Convolutional trunks without their pooling: the whole map is the features."""
+"""Convolutional trunks without their pooling: the last map holds the features."""
 
 from __future__ import annotations
 
@@ -29,47 +29,48 @@ _GIVEN_AS = {"float32": torch.float32, "bfloat16": torch.float16}
 
 
 def ready(trunk: nn.Module, device: str, precision: str) -> nn.Module:
-    """Return a copy of a float32 trunk as it computes fastest, on a device.
+    """Return a copy of a float32 trunk, optimised for speed on a device.
 
     Normalisation is folded into the convolutions before the weights are rounded, which makes
-    bfloat16 not only faster but also closer to float32. Channels last is how convolutions are
-    fastest: on a CPU in two thirds of the time. There sums and ReLUs are taken by convolutions too.
+    bfloat16 not only faster but also closer to float32. Convolutions are fastest with channels
+    last: on a CPU they take two thirds of the time. On a CPU, sums and ReLUs are fused into
+    convolutions too.
 
     Parameters
     ----------
     precision : "float32" or "bfloat16"
-        Of weights and activations. Autocast, which leaves the weights in float32 and rounds them
-        at each pass, gives the same features to the last bit, but for those fusions.
+        Number type of weights and activations. Autocast, which leaves the weights in float32 and
+        rounds them at each pass, gives the same features to the last bit, but for those fusions.
     """
-    there = folded(trunk).to(device, DTYPES[precision]).to(memory_format=torch.channels_last)
+    optimised = folded(trunk).to(device, DTYPES[precision]).to(memory_format=torch.channels_last)
     if torch.device(device).type != "cpu":
-        return there
-    there = fused(there)
-    for module in there.modules():
+        return optimised
+    optimised = fused(optimised)
+    for module in optimised.modules():
         if isinstance(module, PooledInStrips):
-            # The largest map of all is gone, and those that follow do not fill what it has left.
+            # The largest map of all is freed here, and the following maps need less memory.
             module.register_forward_hook(lambda *_: give_back())
-    return there
+    return optimised
 
 
 @dataclass(frozen=True, eq=False)
 class DenseExtractor:
     """A trunk that maps (n, 3, h, w) to (n, channels, ceil(h / stride), ceil(w / stride)).
 
-    It is also told which cells of its map are wanted, a Window, or None for all.
+    Its second argument is the Window of cells of the map that are needed, or None for all.
 
     The digest differs between precisions, so that cached features never mix them.
 
     Attributes
     ----------
     build : callable
-        Makes the trunk, in evaluation mode and float32. It is called when the network is needed:
-        a run that finds all maps in the cache spares it and the libraries behind it.
+        Makes the trunk, in evaluation mode and float32. It is called when the network is first
+        needed: a run with all maps in the cache loads neither it nor the libraries behind it.
     device : str
         The torch device to compute on.
     precision : "float32" or "bfloat16"
     float32_bytes_per_px : int
-        What a pass in float32 takes at its peak, per network pixel; measured on a CPU.
+        Peak memory of a pass in float32, per network pixel; measured on a CPU.
     """
 
     name: str
@@ -87,9 +88,9 @@ class DenseExtractor:
 
     @cached_property
     def trunk(self) -> nn.Module:
-        """The network, made ready for device and precision."""
+        """The network, optimised for device and precision."""
         trunk = ready(self.build(), self.device, self.precision)
-        # What it was made from refers to itself: 90 MB of weights that nobody else needs.
+        # Free the unfused network, which refers to itself: 90 MB of weights.
         gc.collect()
         give_back()
         return trunk
@@ -106,14 +107,14 @@ class DenseExtractor:
 
     @property
     def bytes_per_px(self) -> int:
-        """Memory that a pass takes at its peak, per network pixel."""
-        # The image as it is read, and what a pass leaves in small parts, are not halved.
+        """Peak memory of a pass, per network pixel."""
+        # The image as it is read, and the fragments that a pass leaves, are not halved.
         halved = 20 + self.float32_bytes_per_px // 2
         return self.float32_bytes_per_px if self.precision == "float32" else halved
 
     @cached_property
     def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Factor and summand, (3,) float32, that take 0-255 to ImageNet's mean 0, SD 1."""
+        """Factor and summand, (3,) float32, from 0-255 to ImageNet's mean 0, SD 1."""
         mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)
         std = torch.tensor(IMAGENET_STD, dtype=torch.float64)
         return (1 / (255 * std)).float().to(self.device), (-mean / std).float().to(self.device)
@@ -129,8 +130,8 @@ class DenseExtractor:
     def _maps(self, pixels: np.ndarray, keep: Window | None = None) -> torch.Tensor:
         """Return the last maps of images, (n, channels, rows, cols) on the CPU.
 
-        numpy knows no bfloat16, but float16, which has more digits. As float32 they would be the
-        same, and half a second of a run's every ten would go on turning them to and fro.
+        numpy has no bfloat16, but float16, which has more digits. float32 would hold the same
+        values, and conversions to and fro would take a twentieth of a run's time.
 
         Parameters
         ----------
@@ -138,14 +139,14 @@ class DenseExtractor:
         """
         images = torch.from_numpy(np.ascontiguousarray(pixels))
         if torch.device(self.device).type == "cuda":
-            # From pinned memory a copy runs at the bus's speed and lets the CPU go on. Bytes
-            # are sent, a quarter of the floats that they become there.
+            # From pinned memory a copy runs at the bus's speed and in parallel to the CPU. Bytes
+            # are sent, a quarter of the size of the floats that they become there.
             images = images.pin_memory()
-        # Both are made outside of inference mode, whose tensors know no gradient.
+        # Both are made outside of inference mode, whose tensors cannot have gradients.
         trunk, normalisation = self.trunk, self._normalisation
         with torch.inference_mode():
             images = images.to(self.device, non_blocking=True)
-            # Not called as modules are, which would keep the images until the last layer is done.
+            # trunk(…) instead of forward would keep the images until the last layer is done.
             maps = trunk.forward(_normalised(images, *normalisation, DTYPES[self.precision]), keep)
             return maps.to(_GIVEN_AS[self.precision]).cpu()
 
@@ -155,9 +156,10 @@ def _normalised(
 ) -> torch.Tensor:
     """Return ``pixels · factor + summand``, (n, 3, rows, cols) as channels last.
 
-    Normalised in float32 and rounded then, as the grey values of tissue lie close together; some
-    rows at a time, so that floats stay in the processor's cache, and each row as the numbers that
-    it is in memory: in a sixth of the time of whole images, channel by channel.
+    Pixels are normalised in float32 and then rounded, as the grey values of tissue lie close
+    together. Some rows are taken at a time, so that floats stay in the processor's cache, and each
+    row as its interleaved numbers in memory: a sixth of the time of whole images, channel by
+    channel.
 
     Parameters
     ----------

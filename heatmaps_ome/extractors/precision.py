@@ -1,4 +1,4 @@
-"""The number type that a network computes in, and where bfloat16 is the faster one."""
+"""The number type of a network's computation: bfloat16 on devices where it is faster."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Precision's name → type of weights and activations."""
 
 _CPU_CHECKS: Final = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-"""Functions of ``torch.cpu`` (2.6 has both) that tell of instructions for bfloat16."""
+"""Functions of ``torch.cpu`` (2.6 has both) that report instructions for bfloat16."""
 
 
 def resolved(precision: str, device: str) -> str:
-    """Return "float32" or "bfloat16", which "auto" leaves to the device.
+    """Return "float32" or "bfloat16"; "auto" depends on the device.
 
-    What is asked for by name is taken as it is: without instructions for it bfloat16 is slower,
-    but its values are no worse.
+    A precision given by name is used as it is: on a device without instructions for it bfloat16 is
+    slower, but its values are no worse.
     """
     if precision != "auto":
         return precision

@@ -1,4 +1,4 @@
-"""What a patch encoder must say of itself and do."""
+"""The extractor protocol."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Extractor(Protocol):
 
     @property
     def bytes_per_px(self) -> int:
-        """Memory that a pass takes at its peak, per network pixel; as measured."""
+        """Peak memory of a pass, per network pixel; as measured."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class Extractor(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Build the network, which is otherwise done when it is first called.
+        """Build the network now instead of at the first call.
 
         Raises
         ------
@@ -79,13 +79,13 @@ class Extractor(Protocol):
         ----------
         pixels : (rows, cols, 3) uint8, RGB at the working resolution
         keep : Window or None
-            The cells that are wanted, among the ceil(rows / stride) × ceil(cols / stride) of the
-            image; None for all. What no cell of them depends on need not be computed.
+            The cells that are needed, among the ceil(rows / stride) × ceil(cols / stride) of the
+            image; None for all. Values that none of these cells depends on may be left out.
 
         Returns
         -------
         (channels, keep.rows, keep.cols) float32 or float16
-            No finer than it computes.
+            float16 if the precision is no finer.
         """
         ...
 

@@ -1,8 +1,8 @@
 """ResNet-50 without pooling and classifier: He et al. 2016, https://arxiv.org/abs/1512.03385.
 
 As in torchvision and timm, whose parameters have the same names, a stage's stride is that of its
-first 3×3 convolution. It is written out here as importing either takes as long as reading a slide:
-they bring the compiler of torch along.
+first 3×3 convolution. It is written out here because importing either takes as long as reading a
+slide: both import the compiler of torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ fx.wrap("narrowed")
 _STAGES: Final = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 """Width, number of blocks and stride of each stage."""
 _EXPANSION: Final = 4
-"""Channels that a block gives, by its width."""
+"""Output channels of a block per channel of its width."""
 _CELL_PX: Final = 32
 
 
@@ -55,19 +55,19 @@ class ResNet50(nn.Module):
         ----------
         images : (n, 3, h, w)
         keep : Window or None
-            The cells of the map that are wanted, if not all.
+            The cells of the map that are needed, if not all.
 
         Returns
         -------
-        (n, 2048, ceil(h / 32), ceil(w / 32)), or as many rows and columns as are wanted
+        (n, 2048, ceil(h / 32), ceil(w / 32)), or the rows and columns of ``keep``
         """
         maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        left = None
+        halo_before = None
         for block, stride, halo in _with_halos(self._blocks()):
             maps = block(maps)
-            if halo != left:
-                maps = narrowed(maps, keep, _CELL_PX // stride, halo, left)
-                left = halo
+            if halo != halo_before:
+                maps = narrowed(maps, keep, _CELL_PX // stride, halo, halo_before)
+                halo_before = halo
         return maps
 
     def _blocks(self) -> list[_Bottleneck]:
@@ -76,12 +76,12 @@ class ResNet50(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """Three convolutions, and around them the input or, if it is of another size, its projection.
+    """Three convolutions, and a shortcut: the input or, if it is of another size, its projection.
 
     Parameters
     ----------
     channels : int
-        Of the input.
+        Channels of the input.
     width : int
         Channels in between; the output has four times as many.
     stride : int
@@ -112,19 +112,19 @@ class _Bottleneck(nn.Module):
         """Return (n, 4 · width, …) maps."""
         inner = self.relu(self.bn1(self.conv1(maps)))
         inner = self.relu(self.bn2(self.conv2(inner)))
-        # Not before: the first convolution's output is the largest map of all, and gone by now.
+        # Computed last: the first convolution's output, the largest map of all, is freed by now.
         shortcut = maps if self.downsample is None else self.downsample(maps)
         return self.relu(self.bn3(self.conv3(inner)) + shortcut)
 
 
 def _with_halos(blocks: list[_Bottleneck]) -> Iterator[tuple[_Bottleneck, int, int]]:
-    """Yield each block, the stride of its maps, and how many cells the blocks after it see.
+    """Yield each block, the stride of its maps, and the halo, in cells, of the blocks after it.
 
     A block sees one pixel beyond each side of those that its 3 × 3 convolution is centred on.
     """
     strides = list(accumulate((block.stride for block in blocks), mul, initial=4))[1:]
-    seen, halos = 0, []
+    reach, halos = 0, []
     for block, stride in zip(reversed(blocks), reversed(strides), strict=True):
-        halos.append(math.ceil(seen * stride / _CELL_PX))
-        seen = block.stride * seen + 1
+        halos.append(math.ceil(reach * stride / _CELL_PX))
+        reach = block.stride * reach + 1
     yield from zip(blocks, strides, reversed(halos), strict=True)

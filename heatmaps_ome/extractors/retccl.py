@@ -1,7 +1,6 @@
 """RetCCL: a ResNet-50 whose 2048-channel last map, averaged over a tile, is the tile's feature.
 
-Wang et al., Medical Image Analysis 83 (2023) 102645. The weights are the authors' and are given by
-the user.
+Wang et al., Medical Image Analysis 83 (2023) 102645. The user provides the authors' weights.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PUBLISHED_SHA256: Final = "931956f31d3f1a3f6047f3172b9e59ee3460d29f7c0c2bb219cbc8e9207795ff"
-"""Of the authors' ``best_ckpt.pth`` (as marugoto and its successors check it)."""
+"""Digest of the authors' ``best_ckpt.pth`` (as marugoto and its successors check it)."""
 
 WHERE: Final = (
     "download best_ckpt.pth from the RetCCL authors (github.com/Xiyue-Wang/RetCCL) and give it "
@@ -39,7 +38,7 @@ _UNREADABLE = (
     pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, LookupError,
     TypeError, AttributeError, OSError,
 )  # fmt: skip
-"""What torch and safetensors raise on files that are none of theirs."""
+"""Errors that torch and safetensors raise on files in other formats."""
 
 
 def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
@@ -48,8 +47,8 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
     Raises
     ------
     ExtractorError
-        If the weights are missing; when the network is built also if they are unreadable or not
-        those of a ResNet-50.
+        If the weights are missing. Building the network raises it too, if they are unreadable or
+        not those of a ResNet-50.
     """
     if weights is None:
         raise ExtractorError(f"the extractor retccl needs its weights: {WHERE}")
@@ -72,7 +71,7 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
 def _built(weights: Path) -> nn.Module:
     """Return the network with its weights."""
     state = _read_state(weights)
-    # Without memory and numbers of its own, which the weights bring.
+    # On "meta" the network takes no memory of its own: the weights are assigned below.
     with torch.device("meta"):
         resnet = ResNet50()
     try:
@@ -99,5 +98,5 @@ def _read_state(weights: Path) -> dict[str, torch.Tensor]:
         ) from error
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise ExtractorError(f"{weights} holds no state dict of tensors; {WHERE}")
-    # The classifier on top is no part of the trunk.
+    # The classifier on top is not part of the trunk.
     return {key: value for key, value in state.items() if not key.startswith("fc.")}

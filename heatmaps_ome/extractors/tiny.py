@@ -27,7 +27,7 @@ STRIDE_PX = 32
 RECEPTIVE_FIELD_PX = 111
 """Side of the square of network pixels that a cell sees: 1 + 2·(1 + 2 + 4 + 8 + 8 + 16 + 16)."""
 HALO_PX = 128
-"""Margin, network pixels and a multiple of the stride, beyond which nothing reaches a cell."""
+"""Margin in network pixels, a multiple of the stride, beyond which pixels do not reach a cell."""
 
 _STAGES = ((3, 16, False), (16, 24, False), (24, 32, True), (32, 64, True), (64, CHANNELS, False))
 """Per stage: channels in, channels out, whether a second convolution follows."""
@@ -73,12 +73,12 @@ class TinyTrunk(nn.Module):
         ----------
         pixels : (n, 3, h, w) float, ImageNet-normalised RGB at 256/224 µm per pixel
         keep : Window or None
-            The cells of the map that are wanted, if not all.
+            The cells of the map that are needed, if not all.
 
         Returns
         -------
         (n, channels, ceil(h / 32), ceil(w / 32)) float, not negative
-            Or as many rows and columns as are wanted.
+            Or the rows and columns of ``keep``.
         """
         return narrowed(self.layers(pixels), keep, cell_px=1, halo=0, before=None)
 
@@ -114,8 +114,8 @@ def _loaded(path: Path) -> TinyTrunk:
             f"{path} cannot be read as safetensors ({error}); give the tiny extractor's weights"
         ) from error
     except RuntimeError as error:
-        what = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise ExtractorError(
-            f"{path} holds other tensors than the tiny extractor's ({what}); give its own weights"
+            f"{path} holds other tensors than the tiny extractor's ({reason}); give its own weights"
         ) from error
     return trunk.eval()

@@ -1,4 +1,4 @@
-"""The demo's extractor: a small trunk whose trained weights are part of the package."""
+"""The demo's extractor: a small trunk with trained weights in the package."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
     Raises
     ------
     ExtractorError
-        If other weights are given: it has only its own.
+        If other weights are given: only the packaged ones fit.
     """
     if weights is not None:
         raise ExtractorError(

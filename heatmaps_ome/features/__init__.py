@@ -1,1 +1,1 @@
-"""Features of a slide's tissue: made block by block, pooled, and kept in the cache."""
+"""Features of a slide's tissue: computed block by block, pooled, and stored in the cache."""

@@ -1,4 +1,4 @@
-"""How large the network's blocks may be: larger ones waste less on halos, and take more memory."""
+"""Size of the network's blocks: larger ones waste less on halos, and take more memory."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
 _GIB: Final = 2**30
 _USUAL_BYTES: Final = 2 * _GIB
-"""For the network on a machine with enough memory."""
+"""Memory for the network on a machine with enough of it."""
 _REST_BYTES: Final = 384 * 2**20
-"""For all but the network's pass and what is in memory before it: pixels that wait, features that
-are pooled, files that are written."""
+"""Memory for the rest of a run beside the network's pass: pixels that wait, features being pooled,
+files being written."""
 _STEP_CELLS: Final = 8
 """Sizes are multiples of this, so that runs with about the same memory share a cache."""
-_MOST_CELLS: Final = 40
-"""A fifth larger would spare a thirtieth of the network's time for a third more of its memory, and
-a small slide, whose tissue fills no block, would take that much less than a large one."""
+_MAX_CELLS: Final = 40
+"""Blocks a fifth larger would save a thirtieth of the network's time for a third more of its
+memory; a small slide, whose tissue fills no block, would then take that much less than a large one.
+"""
 
 
 def block_px(
@@ -36,7 +37,7 @@ def block_px(
     device : str
         The torch device that the extractor is on.
     wanted : int or None
-        The side asked for, which is taken; None: as large as memory allows.
+        The requested side, used as it is; None: as large as memory allows.
     max_memory : float or None
         GiB that the process may take at most.
 
@@ -45,7 +46,8 @@ def block_px(
     OptionError
         If ``--max-memory`` is too little for any block.
     ExtractorError
-        If the network cannot be built, whose own memory counts under ``--max-memory``.
+        If the network cannot be built; it is built to count its own memory under
+        ``--max-memory``.
     """
     if wanted is not None:
         return wanted
@@ -65,7 +67,7 @@ def block_px(
 def _free_bytes(max_memory: float | None, device: str) -> float:
     """Return the memory that the network's pass may take."""
     if torch.device(device).type == "cuda":
-        # Its own memory, of which other programs may want some too.
+        # The GPU's own memory; other programs may need some of it too.
         return torch.cuda.mem_get_info(torch.device(device))[0] / 2
     if max_memory is not None:
         return max_memory * _GIB - psutil.Process().memory_info().rss - _REST_BYTES
@@ -73,12 +75,12 @@ def _free_bytes(max_memory: float | None, device: str) -> float:
 
 
 def _cells(free: float, extractor: Extractor) -> int:
-    """Return the side of the largest block, in cells, that fits into so many bytes; 0: none."""
-    fitting = range(_MOST_CELLS, 0, -_STEP_CELLS)
+    """Return the side, in cells, of the largest block that fits into ``free`` bytes; 0: none."""
+    fitting = range(_MAX_CELLS, 0, -_STEP_CELLS)
     return next((n for n in fitting if _needed_bytes(n, extractor) <= free), 0)
 
 
 def _needed_bytes(cells: int, extractor: Extractor) -> float:
-    """Return what the network's pass over a block with its halo takes."""
+    """Return the bytes that the network's pass over a block with its halo takes."""
     side = cells * extractor.stride_px + 2 * extractor.halo_px
     return side * side * extractor.bytes_per_px

@@ -1,4 +1,4 @@
-"""Which windows of network pixels go through the network at once: all tissue, little else."""
+"""Plan the windows of network pixels for each pass: all tissue, little else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Block:
 
 @dataclass(frozen=True)
 class BlockPixels:
-    """Which network pixels cells need.
+    """The network pixels that cells need.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Slide → features: blocks are read by threads, put through the network, and kept in the cache."""
+"""Slide → features: blocks are read by threads, put through the network, and cached."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Extraction:
     cache: Path
 
     def chunk_cells(self, extractor: Extractor) -> int:
-        """Side of what is kept in the cache at once, in cells; no block is larger."""
+        """Side of the cache's chunks, in cells; no block is larger."""
         return max(1, self.block_px // extractor.stride_px)
 
 
@@ -77,18 +77,18 @@ def extract(
     Parameters
     ----------
     tissue : (rows, cols) bool, or TissueCells
-        Foreground cells of ``feature_grid``; those that are not known yet are asked for row by
-        row, so that the network begins before the whole slide has been read.
+        Foreground cells of ``feature_grid``; TissueCells are computed row by row, so that the
+        network begins before the whole slide has been read.
     progress : callable
-        Told (network pixels done, network pixels in all); the latter is an estimate until all
-        tissue is known.
+        Called with (network pixels done, network pixels in all); the latter is an estimate until
+        all tissue is known.
 
     Raises
     ------
     SlideError
         If a block cannot be read.
     ExtractorError
-        If features cannot be kept.
+        If features cannot be stored.
     OutputError
         If the cache cannot be written.
     """
@@ -101,8 +101,9 @@ def extract(
     steps = plan.steps(tissue)
     threads = how.threads
     if isinstance(tissue, np.ndarray):
-        # All is known, so let the time left be right from the first block on. The slide has been
-        # read by then, and its copy is read back by one in a fraction of the network's time.
+        # All tissue is known: plan every block first, so that the time left is right from the
+        # start. The slide has been read by then, and one thread reads its copy back in a fraction
+        # of the network's time.
         steps, threads = iter(list(steps)), 1
     steps, ahead = tee(steps)
     windows = (step.block.pixels for step in ahead)
@@ -113,9 +114,9 @@ def extract(
         _Writer(store) as writer,
     ):
         for (_, image), step in zip(images, steps, strict=True):
-            # No name keeps the whole block's features while the network is at the next.
-            kept = store.packed(extractor(image, step.block.keep))
-            parts.append((step.block.cells, kept))
+            # No variable holds the whole block's features while the network is at the next.
+            packed = store.packed(extractor(image, step.block.keep))
+            parts.append((step.block.cells, packed))
             if step.completes:
                 writer.write(step.chunk, parts)
                 parts = []
@@ -142,12 +143,12 @@ class _Writer:
         self._last = self._thread.submit(self._store.write, chunk, parts)
 
     def _finish(self) -> None:
-        """Wait for what is being written; raise what went wrong with it."""
+        """Wait for the chunk that is being written; raise its error, if any."""
         if self._last is not None:
             self._last.result()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Wait for the last chunk: what the network has computed is kept whatever happens."""
+        """Wait for the last chunk, so that computed features are stored even after an error."""
         self._thread.shutdown()
         if kind is None:
             self._finish()
@@ -157,7 +158,7 @@ KEPT_AS: Final[Mapping[str, Literal["float16", "float32"]]] = {
     "bfloat16": "float16",
     "float32": "float32",
 }
-"""Precision of the network → type of the cache, which is never coarser."""
+"""Precision of the network → number type of the cache, which is never coarser."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class _Step:
     Attributes
     ----------
     chunk : Window
-        The cells that are written with it.
+        The cells that are written together with it.
     completes : bool
         Whether it is the last of its chunk.
     """
@@ -178,7 +179,7 @@ class _Step:
 
 
 class _Plan:
-    """Which blocks are to be computed, chunk by chunk, and how much that will be."""
+    """The blocks to compute, chunk by chunk, and the number of their pixels."""
 
     def __init__(self, store: FeatureStore, pixels: BlockPixels) -> None:
         self._store, self._pixels = store, pixels
@@ -187,11 +188,11 @@ class _Plan:
 
     @property
     def expected_px(self) -> int:
-        """Network pixels to compute; what is not planned yet is taken to be like the rest."""
+        """Network pixels to compute; rows not planned yet are assumed to be like the others."""
         return round(self._planned_px * self._store.shape.rows / max(1, self._planned_rows))
 
     def steps(self, tissue: np.ndarray | TissueCells) -> Iterator[_Step]:
-        """Yield the blocks of tissue cells that have no features yet."""
+        """Yield the blocks of tissue cells without features."""
         for chunk in self._store.chunks:
             rows, cols = chunk.slices
             lacking = self._store.lacking(chunk, tissue[rows][:, cols])

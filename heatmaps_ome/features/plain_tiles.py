@@ -1,9 +1,9 @@
-"""A slide's tiles as a MIL model was trained on them: which ones, and the features of each alone.
+"""A slide's tiles as in the training of MIL models: their places, and the feature of each alone.
 
 Tiles lie side by side from the slide's corner, 7 × 7 cells each: 224 network pixels at a stride of
-32. One counts as tissue if at least half of its cells do, as tiles of mostly background were
-dropped before training; of a slide without such a tile, one that has any tissue. What a tile at
-the slide's edge lacks is white, as glass is.
+32. A tile counts as tissue if at least half of its cells do, as tiles of mostly background were
+dropped before training; if a slide has no such tile, every tile with any tissue counts. Tiles at
+the slide's edge are padded with white, the colour of glass.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class PlainTiles:
     windows : tuple of Window
         In cells; those at the slide's edges may reach past the grid.
     features : (n, channels) float32
-        Of each tile alone.
+        The feature of each tile alone.
     n_tissue_tiles : int
-        Tiles of the slide that count as tissue, these among them.
+        Number of the slide's tiles that count as tissue, including these.
     """
 
     windows: tuple[Window, ...]
@@ -57,19 +57,19 @@ def plain_tiles(
     extractor: Extractor,
     tissue: np.ndarray,
     how: Extraction,
-    most: int,
+    limit: int,
     progress: Callable[[int, int], None],
 ) -> PlainTiles | None:
-    """Return a slide's tissue tiles, or so many of them spread over it, with their features.
+    """Return a slide's tissue tiles, or ``limit`` of them spread over it, with their features.
 
     Parameters
     ----------
     tissue : (rows, cols) bool
         Foreground cells of ``feature_grid``.
-    most : int
-        Tiles at most; 0: none at all.
+    limit : int
+        Largest number of tiles; 0: none.
     progress : callable
-        Told (tiles done, tiles in all) where features are not in the cache.
+        Called with (tiles done, tiles in all) if features are not in the cache.
 
     Returns
     -------
@@ -79,14 +79,14 @@ def plain_tiles(
     Raises
     ------
     SlideError, ExtractorError, OutputError
-        If tiles cannot be read, or their features not be kept.
+        If tiles cannot be read, or their features cannot be stored.
     """
-    of_tissue = tissue_tiles(tissue)
-    windows = spread(of_tissue, most)
+    all_windows = tissue_tiles(tissue)
+    windows = spread(all_windows, limit)
     if not windows:
         return None
     features = _features(slide, extractor, windows, how, progress)
-    return PlainTiles(tuple(windows), features, len(of_tissue))
+    return PlainTiles(tuple(windows), features, len(all_windows))
 
 
 def tissue_tiles(tissue: np.ndarray) -> list[Window]:
@@ -95,25 +95,25 @@ def tissue_tiles(tissue: np.ndarray) -> list[Window]:
     whole = np.zeros((rows * TILE_CELLS, cols * TILE_CELLS), bool)
     whole[: tissue.shape[0], : tissue.shape[1]] = tissue
     counts = whole.reshape(rows, TILE_CELLS, cols, TILE_CELLS).sum(axis=(1, 3))
-    found = np.argwhere(2 * counts >= TILE_CELLS**2)
-    if not len(found):
-        found = np.argwhere(counts > 0)
+    places = np.argwhere(2 * counts >= TILE_CELLS**2)
+    if not len(places):
+        places = np.argwhere(counts > 0)
     return [
         Window(row * TILE_CELLS, col * TILE_CELLS, TILE_CELLS, TILE_CELLS)
-        for row, col in found.tolist()
+        for row, col in places.tolist()
     ]
 
 
-def spread(windows: list[Window], most: int) -> list[Window]:
-    """Return at most so many of the tiles, evenly spread, always the same, in their order.
+def spread(windows: list[Window], limit: int) -> list[Window]:
+    """Return at most ``limit`` of the tiles, evenly spread, always the same, in their order.
 
     They are equal steps apart along a curve that fills the plane (Z-order), so that each stands for
-    as many tiles around it; along rows, steps could fall into a few columns only.
+    the same number of tiles around it; along rows, steps could fall into a few columns only.
     """
-    if len(windows) <= most:
+    if len(windows) <= limit:
         return windows
     along = sorted(range(len(windows)), key=lambda i: _z_order(windows[i]))
-    steps = ((2 * k + 1) * len(windows) // (2 * most) for k in range(most))
+    steps = ((2 * k + 1) * len(windows) // (2 * limit) for k in range(limit))
     return [windows[i] for i in sorted(along[step] for step in steps)]
 
 
@@ -127,14 +127,15 @@ def _z_order(tile: Window) -> int:
 def stand_ins(windows: tuple[Window, ...], tissue: np.ndarray, reach: int) -> np.ndarray:
     """Return the cell that stands for each tile in the dense grid, as a (rows, cols) bool mask.
 
-    It is the cell at the tile's centre, of tissue or not: pooled over 7 × 7 cells it is the mean of
-    the very tile. Where pooling is narrower and reaches no tissue of the tile from there, it is the
-    tile's cell nearest to the centre from which it does; of equals the first in reading order.
+    It is the cell at the tile's centre, tissue or not: pooled over 7 × 7 cells it is the mean of
+    exactly that tile. Where pooling is narrower and reaches no tissue of the tile from there, it is
+    the tile's cell nearest to the centre from which it does; among equals the first in reading
+    order.
 
     Parameters
     ----------
     reach : int
-        Of the pooling.
+        Reach of the pooling, in cells.
     """
     mask = np.zeros(tissue.shape, bool)
     for tile in windows:
@@ -149,11 +150,11 @@ def stand_ins(windows: tuple[Window, ...], tissue: np.ndarray, reach: int) -> np
 
 
 def batches(n_tiles: int, extractor: Extractor, block_px: int) -> list[int]:
-    """Return how many tiles go through the network at once, batch by batch.
+    """Return the sizes of the batches of tiles that go through the network.
 
-    A batch takes no more memory than the largest block with its halo, which is accounted for: for
-    each pixel a fifth more, as no part of its maps is left out on the way. The larger, the faster:
-    64 take half of the time of 8, on a CPU too.
+    A batch takes no more memory than the largest block with its halo, which is accounted for; its
+    pixels take a fifth more than a block's, as no part of their maps is cut off on the way. Larger
+    batches are faster: 64 tiles take half of the time of 8, on a CPU too.
     """
     tile_px = TILE_CELLS * extractor.stride_px
     size = max(1, 4 * (block_px + 2 * extractor.halo_px) ** 2 // (5 * tile_px**2))
@@ -167,27 +168,27 @@ def _features(
     how: Extraction,
     progress: Callable[[int, int], None],
 ) -> np.ndarray:
-    """Return the tiles' features from the cache, to which they are added if need be."""
+    """Return the tiles' features from the cache, computing and adding them if need be."""
     lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
     places = tuple((tile.row, tile.col) for tile in windows)
     key = TilesKey(encoded(slide, extractor, lattice), TILE_CELLS, places)
     folder = folder_of(how.cache, key)
-    found = _stored(folder, (len(windows), extractor.channels))
-    if found is None:
+    features = _stored(folder, (len(windows), extractor.channels))
+    if features is None:
         computed = np.concatenate(list(_computed(slide, extractor, windows, how, progress)))
-        found = kept(computed, np.dtype(KEPT_AS[extractor.precision]))
-        write_atomically(folder, lambda partial: np.save(partial / _FEATURES, found))
-    # As from the cache, so that a second run says the very same.
-    return found.astype(np.float32)
+        features = kept(computed, np.dtype(KEPT_AS[extractor.precision]))
+        write_atomically(folder, lambda partial: np.save(partial / _FEATURES, features))
+    # Rounded as in the cache, so that a second run gives identical results.
+    return features.astype(np.float32)
 
 
 def _stored(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """Return the features that a folder holds, or None if they are not there or damaged."""
     try:
-        found = np.load(folder / _FEATURES)
+        features = np.load(folder / _FEATURES)
     except (OSError, ValueError, EOFError):
         return None
-    return found if found.shape == shape else None
+    return features if features.shape == shape else None
 
 
 def _computed(

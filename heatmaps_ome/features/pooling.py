@@ -1,4 +1,4 @@
-"""Averaging of dense features over neighbouring tissue cells, so that a cell stands for a tile."""
+"""Average dense features over neighbouring tissue cells, so that a cell stands for a tile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 TILE_CELLS = 7
-"""Cells along a 224-px tile at 32 px per cell: what a model's training features average."""
+"""Cells along a 224-px tile at 32 px per cell, the area that a training feature averages."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Pooling:
     ----------
     kind : "mean", "gaussian" or "none"
         "mean" is the reference's of August 2022 (AvgPool2d(7, 1, padding=3)), "gaussian" that of
-        its last version (create_heatmaps.py:361-364), "none" what its ``--no-pool`` gave.
+        its last version (create_heatmaps.py:361-364), "none" that of its ``--no-pool``.
     cells : int
         Odd width of the kernel in cells; 1 for "none".
     """
@@ -56,12 +56,12 @@ class Pooling:
 def pool(features: np.ndarray, tissue: np.ndarray, pooling: Pooling) -> np.ndarray:
     """Return features averaged over the tissue cells in reach, cropped by that reach.
 
-    Glass has no weight, and nor has what lies beyond the slide, so that neither bleeds in.
+    Glass and cells beyond the slide have no weight, so that neither bleeds in.
 
     Parameters
     ----------
     features : (rows + 2 · reach, cols + 2 · reach, channels) float32
-        Finite, also where no tissue is.
+        Finite, also outside tissue.
     tissue : (rows + 2 · reach, cols + 2 · reach) bool
     pooling : Pooling
 
@@ -79,8 +79,8 @@ def pool(features: np.ndarray, tissue: np.ndarray, pooling: Pooling) -> np.ndarr
 def _smoothed(maps: torch.Tensor, pooling: Pooling) -> torch.Tensor:
     """Return (h, w, channels) maps convolved along both axes, without padding.
 
-    As products with band matrices: channels lie side by side, and so a product is many times
-    faster than convolutions of one channel each.
+    The convolutions are products with band matrices: channels lie side by side, so a product is
+    many times faster than convolutions of one channel each.
     """
     height, width, channels = maps.shape
     rows = _band(height, pooling) @ maps.reshape(height, width * channels)

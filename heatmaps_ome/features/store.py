@@ -1,8 +1,8 @@
-"""Features on disk, chunk by chunk, found again by what they were made from.
+"""Features on disk, chunk by chunk, in a folder whose name depends on their origin.
 
 A slide's features live in ``CACHE/features/<key>/``, a zarr array whose chunks are squares of
 cells; cells that were never computed are NaN. The key is a digest of the slide's content, the
-extractor and the geometry, never of a file's name or of what is tissue. Chunks are written whole
+extractor and the geometry, not of a file's name or of the tissue mask. Chunks are written whole
 (zarr renames them into place), so a killed run resumes where it stopped.
 """
 
@@ -45,11 +45,11 @@ class FeatureStore:
 
     @property
     def chunks(self) -> list[Window]:
-        """The windows of cells that are written at once, in reading order."""
+        """The windows of cells that are written together, in reading order."""
         return tiles_of(self.shape, self.chunk_cells)
 
     def lacking(self, chunk: Window, tissue: np.ndarray) -> np.ndarray:
-        """Return which tissue cells of a chunk have no features yet.
+        """Return a mask of a chunk's tissue cells without features, (chunk.rows, chunk.cols) bool.
 
         Parameters
         ----------
@@ -60,12 +60,12 @@ class FeatureStore:
         return tissue & np.isnan(self.read(chunk)[..., 0])
 
     def packed(self, features: np.ndarray) -> np.ndarray:
-        """Return (channels, rows, cols) features as they are kept: (rows, cols, channels).
+        """Return (channels, rows, cols) features as they are stored: (rows, cols, channels).
 
         Raises
         ------
         ExtractorError
-            If they are no numbers, or too large for the type that they are kept in.
+            If they are no numbers, or too large for the stored type.
         """
         return kept(np.ascontiguousarray(np.moveaxis(features, 0, -1)), self._array.dtype)
 
@@ -99,7 +99,7 @@ class FeatureStore:
 
 
 def kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return features in the type that they are kept in.
+    """Return features in the type that they are stored in.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if math.isfinite(_largest(rounded)):
         return rounded
     largest = _largest(features)
-    # float16 says "infinite" of what it cannot hold; whoever gave float32 meant it.
+    # float16 turns numbers that it cannot hold into infinity; an infinite float32 is a real one.
     if math.isnan(largest) or (math.isinf(largest) and features.dtype != np.float16):
         raise ExtractorError("the extractor gives features that are no numbers; check its weights")
     size = f"as large as {largest:g}, which" if math.isfinite(largest) else "that"
@@ -121,11 +121,11 @@ def kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _largest(features: np.ndarray) -> float:
-    """Return the largest magnitude, NaN if any is: what takes numpy twenty times as long."""
+    """Return the largest magnitude, NaN if any is NaN; numpy takes twenty times as long."""
     import torch
 
-    least, most = torch.aminmax(torch.from_numpy(features))
-    return max(-least.item(), most.item())
+    least, greatest = torch.aminmax(torch.from_numpy(features))
+    return max(-least.item(), greatest.item())
 
 
 def open_store(
@@ -134,15 +134,15 @@ def open_store(
     shape: tuple[int, int, int],
     dtype: Literal["float16", "float32"],
 ) -> FeatureStore:
-    """Return the store for a key, made if it is not there.
+    """Return the store for a key, created if it does not exist.
 
     Parameters
     ----------
     shape : (rows, cols, channels)
-        Of all features of the slide's grid.
+        Shape of all features of the slide's grid.
     dtype : "float16" or "float32"
-        float16 has three more bits than the bfloat16 that it is for; features computed in float32
-        are kept as they are.
+        float16 stores bfloat16 features, with three bits to spare; features computed in float32
+        are stored unchanged.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Trained attention-MIL models: safe reading, conversion, and the model that heatmaps apply."""
+"""Trained attention-MIL models: safe reading, conversion and application."""
 
 from heatmaps_ome.models.reading import (
     ModelDescription,

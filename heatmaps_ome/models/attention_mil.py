@@ -37,14 +37,14 @@ class AttentionMIL:
     n_features : int
         Features per cell, without the covariates' columns.
     covariate_columns : tuple of float
-        Appended to every cell's features; empty for most models.
+        Columns appended to every cell's features; empty for most models.
     target_label : str or None
         The column of the clinical table that the classes come from.
     digest : str
         sha256, in hex, of structure, weights, classes, target label and covariate columns: the
         same for an export.pkl and for its conversion.
     covariates : tuple of Covariate
-        What the columns were made by.
+        The covariates that the columns encode.
     """
 
     encoder: nn.Module
@@ -58,7 +58,7 @@ class AttentionMIL:
     covariates: tuple[Covariate, ...] = ()
 
     def to(self, device: torch.device | str) -> AttentionMIL:
-        """Return a copy on another device; this one stays where it is."""
+        """Return a copy on another device; this model is not moved."""
         parts = {
             "encoder": deepcopy(self.encoder).to(device),
             "attention": deepcopy(self.attention).to(device),
@@ -82,10 +82,10 @@ class AttentionMIL:
         return self.embed_projected(self.project(features))
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
-        """Return what the encoder's first layer, if it is linear, makes of cells.
+        """Return the output of the encoder's first layer, if it is linear, for cells.
 
-        It is an affine map, so a mean of its outputs is its output for the mean of features; and
-        it has an eighth of the numbers.
+        The layer is an affine map, so a mean of its outputs is its output for the mean of features;
+        and its output has an eighth of the numbers.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class AttentionMIL:
         return first(features)
 
     def embed_projected(self, projected: torch.Tensor) -> torch.Tensor:
-        """Return the embeddings of cells from what `project` gave: (n, P) to (n, E)."""
+        """Return the embeddings of cells from the output of `project`: (n, P) to (n, E)."""
         _, rest = self._halves
         return rest(projected)
 
@@ -145,14 +145,14 @@ def from_stored(stored: StoredModel, values: Mapping[str, str] | None = None) ->
     Parameters
     ----------
     stored : StoredModel
-        What a file holds.
+        The content of a model file.
     values : mapping of str to str, optional
         Covariate name to value.
 
     Raises
     ------
     heatmaps_ome.models.refusals.Unusable
-        The values are not those that the model needs.
+        The values do not fit the model's covariates.
     """
     columns = covariate_columns(stored.covariates, values)
     return AttentionMIL(

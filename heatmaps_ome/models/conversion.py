@@ -1,4 +1,4 @@
-"""From a pickle that carries its training set's paths to a file that holds the model alone."""
+"""Convert a pickle, which holds its training set's paths, to a file with the model alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def convert_model(
     source: Path, target: Path, *, allow_pickle: bool = False, overwrite: bool = False
 ) -> None:
-    """Write what ``source`` holds of a model, and nothing else, to ``target`` as safetensors.
+    """Write the model in ``source``, and nothing else of it, to ``target`` as safetensors.
 
     Raises
     ------

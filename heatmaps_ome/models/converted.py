@@ -1,7 +1,7 @@
-"""The shareable form of a model: safetensors with a JSON description, and nothing of its training.
+"""The shareable form of a model: safetensors with a JSON description, without training data.
 
 An export.pkl carries the file names of all training and validation patients and their labels.
-The converted file holds the layers' tensors and, in its metadata, what `StoredModel` has.
+The converted file holds the layers' tensors and, in its metadata, the fields of `StoredModel`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def write_converted(
     Parameters
     ----------
     model : AttentionMIL or StoredModel
-        Of an AttentionMIL, the covariates' values are not written, their encoding is.
+        The covariates' encoding is written; the values in an AttentionMIL are not.
     path : str or os.PathLike
         Conventionally ``NAME.safetensors``.
     overwrite : bool
@@ -69,12 +69,12 @@ def write_converted(
 
 
 def read_stored_converted(path: Path) -> StoredModel:
-    """Read what `write_converted` wrote, without torch and without values for covariates.
+    """Read a file of `write_converted`, without torch and without values for covariates.
 
     Raises
     ------
     ModelError
-        It is not such a file, or is damaged.
+        The file is not of this format, or is damaged.
     """
     with naming(path):
         text, tensors = _read_safetensors(path)
@@ -180,8 +180,8 @@ def _layers(part: str, specs: Any, tensors: Tensors) -> tuple[Layer, ...]:
         if not is_known(kind):
             raise Unusable("has a layer that this program does not know; upgrade heatmaps-ome")
         names = {name: f"{part}.{index}.{name}" for name in names_of_kind(kind)}
-        found = {name: tensors.pop(full) for name, full in names.items() if full in tensors}
-        layers.append(make_layer(kind, spec, found))
+        own = {name: tensors.pop(full) for name, full in names.items() if full in tensors}
+        layers.append(make_layer(kind, spec, own))
     return tuple(layers)
 
 

@@ -1,4 +1,4 @@
-"""Tabular inputs of a multi-input model: what values they take, and the columns they become."""
+"""Tabular inputs of a multi-input model: their allowed values and their encoded columns."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True)
 class Covariate:
-    """One tabular input, as its training scaled it.
+    """One tabular input with the scaling of its training.
 
     Attributes
     ----------
     name : str
         The column of the clinical table.
     categories : tuple of str or None
-        The values it can take; None where it is a number.
+        The allowed values; None for a number.
     means, scales : tuple of float
-        Of the standardisation: one per category, or one for a number.
+        Means and scales of the standardisation: one per category, or one for a number.
 
     Raises
     ------
@@ -54,7 +54,7 @@ class Covariate:
 
     @property
     def allowed(self) -> str:
-        """The values it takes, in words."""
+        """The allowed values, in words."""
         if self.categories is None:
             return "a number"
         listed = ", ".join(self.categories[:_LONGEST_LIST])
@@ -63,14 +63,14 @@ class Covariate:
     def columns(self, value: str) -> tuple[float, ...]:
         """Return the model's inputs for a value.
 
-        One-hot then standardised for a category, standardised for a number (marugoto's
-        ``mil/helpers.py``: OneHotEncoder or nothing, then StandardScaler), rounded to float32
-        as marugoto's ``data.py`` does.
+        A category is one-hot encoded and standardised, a number is standardised (marugoto's
+        ``mil/helpers.py``: OneHotEncoder or nothing, then StandardScaler); the inputs are rounded
+        to float32 as in marugoto's ``data.py``.
 
         Raises
         ------
         Unusable
-            It does not take this value.
+            The value is not allowed.
         """
         if self.categories is None:
             raw = [self._number(value)]
@@ -98,7 +98,7 @@ def covariate_columns(
     Parameters
     ----------
     covariates : sequence of Covariate
-        What the model takes, in the order of its inputs.
+        The model's covariates, in the order of its inputs.
     values : mapping of str to str, optional
         Covariate name to value.
 
@@ -126,7 +126,7 @@ def describe_covariates(covariates: Sequence[Covariate]) -> str:
 
 
 def require_labels(labels: Sequence[object], what: str) -> None:
-    """Check that texts of a file can be shown: printable, not overlong, and distinct.
+    """Check that texts of a file are printable, not overlong, and distinct.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Reads an export.pkl with fastai, which runs the code in it: only on the user's explicit word."""
+"""Read an export.pkl with fastai, which runs the code in it: only with --allow-pickle."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _LOADING_FAILURES = (
 
 
 def read_with_fastai(path: Path, covariates: Mapping[str, str] | None = None) -> AttentionMIL:
-    """Read an export.pkl with `fastai.learner.load_learner`, running whatever code it holds.
+    """Read an export.pkl with `fastai.learner.load_learner`, running any code it holds.
 
     Encoder, attention and head may here be any modules, not only those of the safe reader.
 
     Parameters
     ----------
     path : pathlib.Path
-        A file whose maker is trusted.
+        A file from a trusted source.
     covariates : mapping of str to str, optional
         Covariate name to value.
 
@@ -88,7 +88,7 @@ def _model(learner: Any, values: Mapping[str, str] | None) -> AttentionMIL:
 
 def _load_learner(path: Path) -> Any:
     with warnings.catch_warnings():
-        # fastai warns of what --allow-pickle's own warning has said, its imports of their age.
+        # fastai repeats the warning of --allow-pickle, and its imports warn of deprecations.
         warnings.simplefilter("ignore")
         try:
             from fastai.learner import load_learner
@@ -141,7 +141,7 @@ def _digest_of_custom_modules(parts: dict[str, nn.Module], labels: list[Any]) ->
 
 
 def _try_out(model: AttentionMIL) -> None:
-    """Apply it to two cells: custom modules say nothing of their widths."""
+    """Apply the model to two cells, as custom modules do not state their widths."""
     cells = torch.zeros(2, model.n_features)
     try:
         embeddings = model.embed(cells)

@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     Tensor = np.ndarray[Any, np.dtype[np.float32]]
 
 MAX_LAYERS = 64
-"""In one of encoder, attention and head."""
+"""Largest number of layers in each of encoder, attention and head."""
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a layer of one kind holds.
+    """The tensors and options of a kind of layer.
 
     `shapes` names each tensor's dimensions by a letter (``i``: inputs, ``o``: outputs, ``n``:
     both); `defaults` are the values of tensors that may be absent; `options` the attributes that
-    change a result in evaluation, with torch's defaults; `fixed` those of one supported value.
+    change a result in evaluation, with torch's defaults; `fixed` the attributes of which only one
+    value is supported.
     """
 
     shapes: Mapping[str, str] = field(default_factory=dict)
@@ -60,12 +61,12 @@ class Layer:
     Attributes
     ----------
     kind : str
-        Its class in `torch.nn`, one of those known here.
+        Its class in `torch.nn`, one of the supported ones.
     options : dict
-        What else its result depends on.
+        Other attributes that its result depends on.
     tensors : dict
         Name to values, float32; absent scales and offsets are filled in, so that equal layers
-        are equal however they were written down.
+        compare equal whether or not they were stored.
     """
 
     kind: str
@@ -80,13 +81,13 @@ class Layer:
 
     @property
     def n_inputs(self) -> int | None:
-        """The width that it needs, or None where any will do."""
+        """The input width, or None if any will do."""
         sizes = _sizes(self)
         return sizes.get("i", sizes.get("n"))
 
     @property
     def n_outputs(self) -> int | None:
-        """The width that it gives, or None where it is that of its input."""
+        """The output width, or None if it is that of the input."""
         sizes = _sizes(self)
         return sizes.get("o", sizes.get("n"))
 
@@ -102,7 +103,7 @@ def kind_of(class_name: str) -> str:
     Raises
     ------
     Unsafe
-        It is not on the list.
+        The kind is not supported.
     """
     kind = class_name.rpartition(".")[2]
     if not class_name.startswith(_TORCH_LAYERS) or not is_known(kind):
@@ -126,34 +127,34 @@ def make_layer(kind: str, options: Mapping[str, Any], tensors: Mapping[str, Tens
     Parameters
     ----------
     kind : str
-        A known one.
+        A supported kind.
     options : mapping
-        Of `option_names`; None or absent means torch's default.
+        Values for `option_names`; None or absent means torch's default.
     tensors : mapping
-        Of `tensor_names`, float32; those with a default may be absent.
+        Values for `tensor_names`, float32; those with a default may be absent.
 
     Raises
     ------
     Unusable
-        Tensors or options do not make such a layer.
+        Tensors or options do not fit the kind.
     """
-    known = _KINDS[kind]
-    for name, value in known.fixed.items():
+    rules = _KINDS[kind]
+    for name, value in rules.fixed.items():
         if options.get(name) not in (None, value):
             raise Unusable(f"has a {kind} whose {name} is not {value}, which is not supported")
-    filled = {name: _filled(kind, name, tensors) for name in sorted(known.shapes)}
+    filled = {name: _filled(kind, name, tensors) for name in sorted(rules.shapes)}
     layer = Layer(kind, _checked_options(kind, options), filled)
     _sizes(layer)
     return layer
 
 
 def chain_width(layers: Sequence[Layer], n_inputs: int | None = None) -> int | None:
-    """Return the width that layers give for an input of a width (None: any).
+    """Return the output width of layers for an input width (None: any).
 
     Raises
     ------
     Unusable
-        A layer does not take what the one before gives.
+        A layer's input width is not the output width of the layer before.
     """
     width = n_inputs
     for layer in layers:
@@ -164,7 +165,7 @@ def chain_width(layers: Sequence[Layer], n_inputs: int | None = None) -> int | N
 
 
 def input_width(layers: Sequence[Layer]) -> int | None:
-    """Return the width that the first layer with one of its own needs."""
+    """Return the input width of the first layer that fixes one."""
     return next((layer.n_inputs for layer in layers if layer.n_inputs is not None), None)
 
 
@@ -193,7 +194,7 @@ def _checked_options(kind: str, options: Mapping[str, Any]) -> dict[str, float |
 
 
 def _sizes(layer: Layer) -> dict[str, int]:
-    """Return the extent of each lettered dimension, the same in all tensors."""
+    """Return the size of each lettered dimension, the same in all tensors."""
     sizes: dict[str, int] = {}
     for name, letters in _KINDS[layer.kind].shapes.items():
         shape = layer.tensors[name].shape

@@ -1,4 +1,4 @@
-"""Finds the parts of a marugoto model inside a fastai Learner, an inert tree or a live object.
+"""Find the parts of a marugoto model inside a fastai Learner, an inert tree or a live object.
 
 The structure is that of github.com/KatherLab/marugoto: `marugoto/data.py` (MapDataset,
 EncodedDataset), `mil/data.py` (how covariates are attached), `mil/helpers.py` (how they are
@@ -51,7 +51,7 @@ def require_learner(root: Any) -> None:
     Raises
     ------
     Unusable
-        It is something else.
+        The object is of another class.
     """
     if class_name(root) != "fastai.learner.Learner":
         raise Unusable(f"holds a {class_name(root)}, not the fastai Learner of an export.pkl")
@@ -82,14 +82,14 @@ def layers_of(module: Any, to_array: ToArray) -> tuple[Layer, ...]:
     Parameters
     ----------
     module : object
-        Of `torch.nn`, inert or live.
+        A module of `torch.nn`, inert or live.
     to_array : callable
-        Turns one of its tensors into a float32 array.
+        Converts one of its tensors to a float32 array.
 
     Raises
     ------
     Unsafe
-        A layer is not on the list of known ones, or hooks change what it does.
+        A layer is not supported, or hooks change its result.
     Unusable
         A layer is malformed, or there are too many.
     """
@@ -115,7 +115,7 @@ def class_names(learner: Any) -> tuple[str, ...]:
 
 
 def target_label(learner: Any) -> str | None:
-    """Return the clinical table's column that was trained for, where it is stored."""
+    """Return the clinical table's column with the training target, if it is stored."""
     label = attribute(learner, "target_label")
     return label if isinstance(label, str) and label else None
 
@@ -126,7 +126,7 @@ def covariates_of(learner: Any) -> tuple[Covariate, ...]:
     Raises
     ------
     Unusable
-        They are encoded in a way that is not marugoto's, or are not named.
+        They are not encoded as in marugoto, or have no names.
     """
     datasets = _datasets(learner)
     if len(datasets) == 2:
@@ -134,14 +134,14 @@ def covariates_of(learner: Any) -> tuple[Covariate, ...]:
     encoded = _items(attribute(datasets[1], "_datasets")) if len(datasets) == 3 else ()
     if not 1 <= len(encoded) <= 2:
         raise Unusable("combines its inputs in a way that is not marugoto's")
-    found: list[Covariate] = []
+    covariates: list[Covariate] = []
     for dataset in encoded:
-        found += _covariates(learner, _pipeline_steps(attribute(dataset, "encode")))
-    return tuple(found)
+        covariates += _covariates(learner, _pipeline_steps(attribute(dataset, "encode")))
+    return tuple(covariates)
 
 
 def count_bags(learner: Any) -> int:
-    """Return how many bags, of training and validation, a Learner names the files of."""
+    """Return the number of training and validation bags whose files a Learner names."""
     loaders = _items(attribute(attribute(learner, "dls"), "loaders"))
     datasets = [_items(attribute(attribute(loader, "dataset"), "_datasets")) for loader in loaders]
     bags = [attribute(first, "bags") for first, *_others in filter(None, datasets)]
@@ -240,7 +240,7 @@ def _labels(learner: Any, name: str) -> tuple[str, ...]:
 
 
 def _texts(array: Any, what: str) -> tuple[str, ...]:
-    """Return what an array of texts, numbers or booleans holds, as texts."""
+    """Return the elements of an array of texts, numbers or booleans, as texts."""
     elements = _elements(array)
     if not all(isinstance(element, str | int | float) for element in elements):
         raise Unusable(f"stores its {what} in a form that is not known")

@@ -1,4 +1,4 @@
-"""Reads marugoto's export.pkl without fastai, marugoto, scikit-learn, pandas or torch."""
+"""Read marugoto's export.pkl without fastai, marugoto, scikit-learn, pandas or torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """What an export.pkl holds.
+    """The content of an export.pkl.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ def read_export(path: Path) -> Export:
     Raises
     ------
     UnsafeModelError
-        It needs something that the safe reader refuses.
+        The pickle needs something that the safe reader refuses.
     ModelError
-        It is no attention-MIL classifier of marugoto, or is damaged.
+        The file is no attention-MIL classifier of marugoto, or is damaged.
     """
     with naming(path), open_torch_archive(path) as archive:
         learner = archive.pickle.root

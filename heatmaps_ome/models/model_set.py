@@ -1,4 +1,4 @@
-"""The models of a run: found by name or pattern, each counted once, and such as can be averaged."""
+"""The models of a run: found by name or pattern, counted once, and checked to be averageable."""
 
 from __future__ import annotations
 
@@ -25,39 +25,38 @@ class ModelSet:
     Attributes
     ----------
     paths : tuple of Path
-        Of the models' files.
+        Paths of the models' files.
     models : tuple of AttentionMIL
-        All different; of the same target, classes and number of features.
+        All different, with the same target, classes and number of features.
     """
 
     paths: tuple[Path, ...]
     models: tuple[AttentionMIL, ...]
 
     @classmethod
-    def of(cls, found: Sequence[tuple[Path, AttentionMIL]]) -> ModelSet:
-        """Return models as a set. One that is given twice counts once, with a warning.
+    def of(cls, models: Sequence[tuple[Path, AttentionMIL]]) -> ModelSet:
+        """Return models with their paths as a set; duplicates count once, with a warning.
 
         Raises
         ------
         OptionError
             If they cannot be averaged.
         """
-        kept: dict[str, tuple[Path, AttentionMIL]] = {}
-        for path, model in found:
-            if model.digest in kept:
+        unique: dict[str, tuple[Path, AttentionMIL]] = {}
+        for path, model in models:
+            if model.digest in unique:
                 logger.warning(
-                    "%s is the same model as %s and counts once", path, kept[model.digest][0]
+                    "%s is the same model as %s and counts once", path, unique[model.digest][0]
                 )
             else:
-                for other in kept.values():
+                for other in unique.values():
                     _require_alike(*other, path, model)
-                kept[model.digest] = (path, model)
-        paths, models = zip(*kept.values(), strict=True)
-        return cls(paths, models)
+                unique[model.digest] = (path, model)
+        return cls(*zip(*unique.values(), strict=True))
 
     @property
     def first(self) -> AttentionMIL:
-        """The model whose order of classes all results have."""
+        """The first model, whose order of classes all results have."""
         return self.models[0]
 
     @property
@@ -67,47 +66,49 @@ class ModelSet:
 
     @property
     def is_additive(self) -> bool:
-        """Whether contributions exist of every model."""
+        """Whether every model has contributions."""
         return all(model.is_additive for model in self.models)
 
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
-        """Each model's name, which is its file's without the folder, and digest."""
+        """The name of each model, its file name without the folder, and its digest."""
         digests = (model.digest for model in self.models)
         return tuple(zip((path.name for path in self.paths), digests, strict=True))
 
     @property
     def digests(self) -> list[str]:
-        """The models' digests in the order given, in which results list the models."""
+        """The models' digests in the order of `models`, in which results list them."""
         return [model.digest for model in self.models]
 
     @property
     def digest(self) -> str:
-        """The model's digest; of several, that of the set, in whatever order they are given."""
+        """The digest of a single model, or of the set, independent of the models' order."""
         if len(self.models) == 1:
             return self.first.digest
         return digest_of({"models": sorted(self.digests), "classes": list(self.classes)})
 
     def record(self) -> dict[str, Any]:
-        """Return what identifies the models, as plain JSON values."""
-        said: dict[str, Any] = {
+        """Return the models' identity, as plain JSON values."""
+        record: dict[str, Any] = {
             "digest": self.digest,
             "classes": list(self.classes),
             "target_label": self.first.target_label,
             "features": self.first.n_features,
         }
         if len(self.models) > 1:
-            said["members"] = [{"name": name, "digest": digest} for name, digest in self.named]
-        return said
+            record["members"] = [{"name": name, "digest": digest} for name, digest in self.named]
+        return record
 
 
 def model_files(given: Sequence[Path]) -> list[Path]:
-    """Return the files of models, each once; a pattern that names no file stands for its matches.
+    """Return the files of models without duplicates; a pattern is replaced by its matches.
+
+    A path that names an existing file is never taken for a pattern.
 
     Raises
     ------
     OptionError
-        If a pattern has none.
+        If a pattern has no match.
     """
     files: list[Path] = []
     for path in given:
@@ -122,14 +123,14 @@ def model_files(given: Sequence[Path]) -> list[Path]:
 
 
 def _require_alike(first_path: Path, first: AttentionMIL, path: Path, model: AttentionMIL) -> None:
-    """Refuse a model whose answers mean something else than an earlier one's.
+    """Refuse a model whose outputs mean something else than an earlier model's.
 
     Raises
     ------
     OptionError
-        Saying what differs.
+        If they differ; names the difference.
     """
-    targets = {each.target_label for each in (first, model)} - {None}
+    targets = {first.target_label, model.target_label} - {None}
     for what, own, wanted, differs in (
         ("the target", model.target_label, first.target_label, len(targets) > 1),
         ("the classes", ", ".join(model.classes), ", ".join(first.classes),

@@ -1,4 +1,4 @@
-"""Picks the reader of a model file by its first bytes, and describes a file without torch."""
+"""Pick the reader of a model file by its first bytes, and describe a file without torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SIGNATURES: Mapping[tuple[int, bytes], str] = {
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What is known of a model file without running anything.
+    """The facts about a model file that are known without running anything.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class ModelDescription:
     n_private_bags : int
         Training and validation bags whose private file names the file carries.
     sha256 : str
-        Of the file, in hex.
+        Digest of the file, in hex.
     """
 
     kind: str
@@ -84,9 +84,9 @@ def read_model(
     Parameters
     ----------
     path : str or os.PathLike
-        marugoto's export.pkl, or what convert-model made of it.
+        marugoto's export.pkl, or a file of convert-model.
     allow_pickle : bool
-        Let fastai load what the safe reader refuses, which runs the code in the file.
+        Let fastai load a file that the safe reader refuses, which runs the code in it.
     covariates : mapping of str to str, optional
         Values of a multi-input model's tabular inputs, by name.
 

@@ -1,4 +1,4 @@
-"""Reasons for refusing a model file, to which the file's name is added in one place."""
+"""Reasons for refusing a model file; `naming` adds the file's name to them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _WAY_OUT = (
 
 
 class Unusable(Exception):
-    """Why a file is not a usable model: a predicate such as "stores no class names".
+    """The reason why a file is not a usable model: a predicate such as "stores no class names".
 
-    It never reaches a user: `naming` turns it into a `ModelError`.
+    It never reaches a user: `naming` converts it to a `ModelError`.
 
-    Its words may name classes of Python objects, layers and covariates; values that a file
-    holds (paths, patients, their labels) never go into it.
+    Its text may name classes of Python objects, layers and covariates, but never values of the
+    file (paths, patients, their labels).
     """
 
 
 class Unsafe(Unusable):
-    """What in an ordinary file the safe reader refuses to interpret, though fastai might."""
+    """Part of a file that the safe reader refuses to interpret, though fastai might."""
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Turn the reasons raised inside into errors whose sentence begins with the file.
+    """Convert reasons raised inside to errors whose sentence begins with the file.
 
     Raises
     ------

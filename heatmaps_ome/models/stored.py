@@ -1,4 +1,4 @@
-"""What a model file holds, checked as a whole and free of torch: parts, classes, covariates."""
+"""The content of a model file, checked as a whole and without torch: parts, classes, covariates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StoredModel:
     Raises
     ------
     Unusable
-        The parts do not make such a classifier.
+        The parts do not fit together.
     """
 
     encoder: tuple[Layer, ...]
@@ -70,12 +70,12 @@ class StoredModel:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256, in hex, of all that results depend on besides the covariates' values."""
+        """The sha256, in hex, of all that results depend on except the covariates' values."""
         layers = {part: getattr(self, part) for part in PARTS}
         return digest_of(layer_specs(layers), tensors_by_name(layers), self.labels())
 
     def labels(self) -> dict[str, Any]:
-        """Return classes, target label and covariates as JSON takes them."""
+        """Return classes, target label and covariates as JSON values."""
         return {
             "classes": list(self.classes),
             "target_label": self.target_label,
@@ -84,7 +84,7 @@ class StoredModel:
 
 
 def require_classes(classes: Sequence[str]) -> None:
-    """Check that there are names to tell scores apart by.
+    """Check that a model has class names to distinguish its scores by.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def require_outputs(n_outputs: int | None, classes: Sequence[str]) -> None:
     Raises
     ------
     Unusable
-        It has not.
+        The numbers differ.
     """
     if n_outputs == 1:
         raise Unusable(
@@ -118,14 +118,14 @@ def require_features(n_features: int) -> None:
     Raises
     ------
     Unusable
-        It has none.
+        There is no feature.
     """
     if n_features < 1:
         raise Unusable("has no inputs for features")
 
 
 def layer_specs(parts: dict[str, Sequence[Layer]]) -> dict[str, list[dict[str, Any]]]:
-    """Return each part's layers as JSON takes them, without their tensors."""
+    """Return each part's layers as JSON values, without their tensors."""
     return {
         part: [{"layer": layer.kind, **layer.options} for layer in layers]
         for part, layers in parts.items()

@@ -1,16 +1,16 @@
 """Which cells lie on pen, dark, blurred or empty parts of a slide.
 
-One plain measure a kind, of the slide's pixels alone: no model has a part in it. The measures are
+Each kind has one plain measure of the slide's pixels; no model has a part in it. The measures are
 made for brightfield slides stained with haematoxylin and eosin or alike, and each misses some:
 
 - **pen**: the cell's share of samples with the colour of green, cyan or blue ink. Red ink has
-  eosin's hue and is not told from it; black ink is dark, if it covers the cell.
+  eosin's hue and is not distinguished from it; black ink is dark, if it covers the cell.
 - **dark**: the cell's mean brightness. Ink, folds, dust, the edge of the cover glass.
 - **empty**: hardly any sample of the cell is both darker than the tissue mask's threshold and
   coloured, so that it is grey glass, a scratch or a shadow, not stained tissue.
 - **blurred**: the cell has contrast, but hardly any in fine detail, as if it had been blurred by a
-  Gaussian of two network pixels or more. Noise of the camera and blocks of JPEG can hide it, and
-  where a smooth area meets another there is no detail either.
+  Gaussian of two network pixels or more. Camera noise and JPEG blocks can hide it, and where a
+  smooth area meets another there is no detail either.
 
 A cell has one kind, the first of these. Samples are those of the tissue mask, 8 × 8 a cell.
 """
@@ -36,7 +36,7 @@ KINDS: Final = ("pen", "dark", "blurred", "empty")
 KIND_COLOURS: Final = ("#009e73", "#d55e00", "#56b4e9", "#f0e442")
 """The kinds' colours, in their order: those of Okabe and Ito's that stained tissue lacks."""
 _FIRST: Final = ("pen", "dark", "empty", "blurred")
-"""Of several, the one that a cell has: what is empty has nothing to be sharp."""
+"""Precedence where a cell is of several kinds: an empty cell has nothing to be sharp."""
 
 MEASURES: Final = {
     "pen_hue_from": 70.0,
@@ -56,8 +56,7 @@ than the mask's threshold, more saturated and of a hue between; haematoxylin's i
 It is *dark* where its mean luma, 0..255, is below ``dark_brightness``. It is *empty* where less
 than ``empty_share`` of its samples are darker than the mask's threshold and more saturated.
 It is *blurred* where the mean square of the Laplacian of luma is below ``blurred_detail`` of its
-variance. In noise that a Gaussian of σ pixels has blurred it is 2/σ⁴ of it, and in slides in focus
-0.2 to 5.
+variance. Noise that a Gaussian of σ pixels has blurred has 2/σ⁴, and slides in focus 0.2 to 5.
 """
 
 _STRIP_CELLS = 64
@@ -79,33 +78,33 @@ def find_artefacts(
     grid : Grid
         The cells.
     pixels : Grid
-        Lattice of the network's pixels, a whole number of which are a cell.
+        Lattice of the network's pixels; a cell is a whole number of them.
     tissue : (rows, cols) bool
     threshold : float
         Brightness in 0..255 from which the tissue mask takes a cell for background.
     threads : int
-        That read the slide.
+        Threads that read the slide.
 
     Returns
     -------
     (rows, cols) uint8
         0 for none and where no tissue is, else 1 + the index in ``KINDS``.
     """
-    found = np.zeros(grid.shape, np.uint8)
-    are = {
+    kinds = np.zeros(grid.shape, np.uint8)
+    masks = {
         **_coloured(slide, grid, tissue, threshold, threads),
         "blurred": _blurred(slide, grid, pixels, tissue, threads),
     }
     for kind in reversed(_FIRST):
-        found[are[kind]] = 1 + KINDS.index(kind)
-    return found
+        kinds[masks[kind]] = 1 + KINDS.index(kind)
+    return kinds
 
 
 def _coloured(
     slide: SlideReader, grid: Grid, tissue: np.ndarray, threshold: float, threads: int
 ) -> dict[str, np.ndarray]:
     """Return which tissue cells are pen, dark and empty, (rows, cols) bool each."""
-    found = {kind: np.zeros(grid.shape, bool) for kind in ("pen", "dark", "empty")}
+    masks = {kind: np.zeros(grid.shape, bool) for kind in ("pen", "dark", "empty")}
 
     def measured(rows: slice) -> dict[str, np.ndarray]:
         rgb, inside = cell_samples(slide, grid, rows.start, rows.stop)
@@ -115,11 +114,11 @@ def _coloured(
         slice(row, min(row + _STRIP_CELLS, grid.shape.rows))
         for row in range(0, grid.shape.rows, _STRIP_CELLS)
     )
-    held = (rows for rows in strips if tissue[rows].any())
-    for rows, kinds in in_order(measured, held, threads):
-        for kind, those in kinds.items():
-            found[kind][rows][tissue[rows]] = those
-    return found
+    with_tissue = (rows for rows in strips if tissue[rows].any())
+    for rows, kinds in in_order(measured, with_tissue, threads):
+        for kind, cells in kinds.items():
+            masks[kind][rows][tissue[rows]] = cells
+    return masks
 
 
 def _kinds_of(
@@ -156,15 +155,15 @@ def _blurred(
     slide: SlideReader, grid: Grid, pixels: Grid, tissue: np.ndarray, threads: int
 ) -> np.ndarray:
     """Return which tissue cells are blurred: (rows, cols) bool."""
-    found = np.zeros(grid.shape, bool)
+    blurred = np.zeros(grid.shape, bool)
 
     def measured(window: Window) -> np.ndarray:
         detail, contrast = _detail_and_contrast(slide, grid, pixels, window)
         return detail < MEASURES["blurred_detail"] * contrast
 
-    for window, those in in_order(measured, _around_tissue(tissue), threads):
-        found[window.slices] = those
-    return found & tissue
+    for window, cells in in_order(measured, _around_tissue(tissue), threads):
+        blurred[window.slices] = cells
+    return blurred & tissue
 
 
 def _around_tissue(tissue: np.ndarray) -> Iterator[Window]:
@@ -183,7 +182,7 @@ def _detail_and_contrast(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean square of the Laplacian and variance of luma of the cells of a window.
 
-    Both are of those pixels of a cell whose four neighbours lie in it too, and on the slide.
+    Both are over the pixels of a cell whose four neighbours lie in the cell and on the slide.
 
     Returns
     -------
@@ -199,7 +198,7 @@ def _detail_and_contrast(
     there = whole.common(Window(0, 0, *pixels.shape))
     laplacian, luma, counted = np.zeros((3, whole.rows, whole.cols), np.float32)
     if there.rows > 2 and there.cols > 2:
-        # Around the middle, so that squares keep their digits.
+        # Values around 0, so that squares keep their digits.
         read = slide.read(pixels, there) @ LUMA - np.float32(128)
         within = there.within(whole)
         inner = (
@@ -213,7 +212,7 @@ def _detail_and_contrast(
         luma[inner], counted[inner] = centre, 1
 
     def sums(values: np.ndarray) -> np.ndarray:
-        # Down whole rows first, which takes a fifth of the time of cell by cell.
+        # Whole rows are summed first: a fifth of the time of summing cell by cell.
         down = values.reshape(cells.rows, side[0], whole.cols)[:, 1:-1].sum(axis=1)
         return down.reshape(cells.rows, cells.cols, side[1])[..., 1:-1].sum(axis=2)
 

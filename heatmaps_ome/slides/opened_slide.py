@@ -1,4 +1,4 @@
-"""A slide of any format behind the SlideReader protocol: what all formats have in common."""
+"""A SlideReader for any SlideFile: the part that all formats have in common."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.slide_file import SlideFacts, SlideFile
 
 SANE_MPP = (0.05, 20.0)
-"""µm per pixel outside of which a pixel size is an error of somebody's: design.md section 5."""
+"""Range of credible pixel sizes, in µm per pixel: design.md section 5."""
 
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
@@ -76,7 +76,7 @@ class OpenedSlide:
         return digest.hexdigest()
 
     def level_folders(self, lattice: Grid) -> list[Path]:
-        """Return none: a slide's file is no array."""
+        """Return no folders: a slide's file is not an array."""
         return []
 
     def read(self, lattice: Grid, window: Window) -> np.ndarray:
@@ -85,26 +85,26 @@ class OpenedSlide:
         Raises
         ------
         SlideError
-            If a tile of the slide is damaged; says where.
+            If a tile of the slide is damaged; names the place.
         """
         return self._resampler.read(lattice, window, self.level_for(lattice.l0_cell))
 
     def level_for(self, l0_pixel: YX) -> int:
         """Return the level that a lattice of such pixels is read from.
 
-        That is the coarsest one that is at least as fine as the lattice, to 1 %, unless
-        ``read_from`` says otherwise.
+        With ``read_from`` "level" this is the coarsest level that is at least as fine as the
+        lattice, to 1 %.
         """
         if self.read_from == "level0":
             return 0
         return self._resampler.level_for(l0_pixel)
 
     def forget(self) -> None:
-        """Give the memory of tiles back."""
+        """Free the cached tiles."""
         self._resampler.forget()
 
     def close(self) -> None:
-        """Give the file and the cached tiles back."""
+        """Close the file and free the cached tiles."""
         self.forget()
         self._file.close()
 

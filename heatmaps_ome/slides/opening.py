@@ -1,4 +1,4 @@
-"""Opens slides of every known format: the one place that constructs readers."""
+"""Open slides of every known format; the only place that constructs readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 REGISTRY: Final = {
     "OpenSlide": "heatmaps_ome.slides.openslide:OpenSlideFile",
 }
-"""Name, for people → ``module:class`` of a SlideFile; the first that can read a slide reads it."""
+"""Display name → ``module:class`` of a SlideFile; the first one that can read a slide is used."""
 
 
 def open_slide(

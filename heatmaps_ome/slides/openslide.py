@@ -1,4 +1,4 @@
-"""Slides of every vendor that OpenSlide knows."""
+"""Read slides of every vendor that OpenSlide supports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OPAQUE = (255, 255)
-"""Least and greatest alpha of a tile without transparent pixels, by far the most."""
+"""Least and greatest alpha of a tile without transparent pixels, as most tiles are."""
 
 
 class OpenSlideFile:
@@ -63,7 +63,7 @@ class OpenSlideFile:
         ``read_region`` takes whole level-0 pixels, and blends neighbouring pixels of a level
         whose downsample is 4.002 if they fall between two of them (by up to an eighth of a
         pixel); off the slide it even rounds to whole pixels. Tiles at fixed places are blended
-        alike whatever window asks for them, and never begin off the slide.
+        alike in every window that needs them, and never begin off the slide.
         """
         scale = self._downsamples[level]
         level_cols, level_rows = self._slide.level_dimensions[level]
@@ -128,7 +128,7 @@ def _hint(slide: openslide.OpenSlide) -> str:
 
 def _bounds(slide: openslide.OpenSlide, shape: Shape) -> Window:
     """Return the non-empty rectangle (``openslide.bounds-*``), or the whole slide."""
-    found = [
+    values = [
         slide.properties.get(key)
         for key in (
             openslide.PROPERTY_NAME_BOUNDS_Y,
@@ -137,8 +137,8 @@ def _bounds(slide: openslide.OpenSlide, shape: Shape) -> Window:
             openslide.PROPERTY_NAME_BOUNDS_WIDTH,
         )
     ]
-    known = [int(value) for value in found if value is not None]
-    return Window(*known) if len(known) == len(found) else Window(0, 0, *shape)
+    known = [int(value) for value in values if value is not None]
+    return Window(*known) if len(known) == len(values) else Window(0, 0, *shape)
 
 
 def _background(slide: openslide.OpenSlide) -> tuple[int, int, int]:

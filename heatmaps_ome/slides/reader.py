@@ -1,4 +1,4 @@
-"""What the rest of the package sees of a slide: its size, its scale, and pixels on any lattice."""
+"""The slide reader protocol: a slide's size, its scale, and pixels on any lattice."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 ReadFrom = Literal["level", "level0"]
-"""Where pixels come from: the coarsest level that still has the resolution asked for, or the
-finest level whatever is asked for."""
+"""Level that pixels come from: the coarsest one with the requested resolution, or always the
+finest."""
 
 
 class SlideReader(Protocol):
@@ -64,7 +64,7 @@ class SlideReader(Protocol):
     def read(self, lattice: Grid, window: Window) -> np.ndarray:
         """Return a window of the slide, resampled to a lattice without aliasing.
 
-        Transparent pixels and all that lies outside the slide are white.
+        Transparent pixels and pixels outside the slide are white.
 
         Returns
         -------
@@ -73,7 +73,7 @@ class SlideReader(Protocol):
         ...
 
     def level_folders(self, lattice: Grid) -> list[Path]:
-        """Return where arrays on disk hold the slide on a lattice and its halvings, if they do.
+        """Return the folders of arrays on disk that hold the slide on a lattice and its halvings.
 
         Returns
         -------
@@ -83,14 +83,14 @@ class SlideReader(Protocol):
         ...
 
     def forget(self) -> None:
-        """Give the memory of what was read back; the slide can still be read."""
+        """Free the cached pixels; the slide can still be read."""
         ...
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the slide's file."""
         ...
 
 
 def source_of(slide: SlideReader) -> Source:
-    """Return what the things made of a slide's pixels are found again by."""
+    """Return the identity of a slide's pixels, as a part of cache keys."""
     return Source(slide.fingerprint(), slide.mpp, slide.read_from)

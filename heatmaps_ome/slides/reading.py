@@ -1,4 +1,4 @@
-"""Windows of a slide read by a few threads, in order and with bounded memory."""
+"""Read windows of a slide in a few threads, in order and with bounded memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _Item = TypeVar("_Item")
 _Read = TypeVar("_Read")
 
 _L0_SIDE = 4096
-"""Side of what one read covers of a slide, in level-0 pixels: a single-level slide is decoded
-at full size for a thumbnail, so a window's own size does not bound its memory."""
+"""Longest side of a read, in level-0 pixels: a single-level slide is decoded at full size for a
+thumbnail, so a window's own size does not bound its memory."""
 
 
 def read_in_order(
@@ -36,17 +36,17 @@ def read_in_order(
 def in_order(
     read: Callable[[_Item], _Read], items: Iterable[_Item], threads: int
 ) -> Generator[tuple[_Item, _Read]]:
-    """Yield each item with what is read for it, reading a few ahead in threads."""
+    """Yield each item with its result, computing a few ahead in threads."""
     remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         ahead = deque((item, pool.submit(read, item)) for item in islice(remaining, threads + 1))
         try:
             while ahead:
-                item, found = ahead.popleft()
-                yield item, found.result()
+                item, future = ahead.popleft()
+                yield item, future.result()
                 ahead.extend((item, pool.submit(read, item)) for item in islice(remaining, 1))
         finally:
-            # After a failure nobody wants the reads that have not begun.
+            # After a failure the reads that have not begun are not needed.
             pool.shutdown(cancel_futures=True)
 
 
@@ -69,11 +69,11 @@ def read_strips(
 def _windows(lattice: Grid, strip_rows: int) -> Iterator[Window]:
     """Yield windows that tile a lattice row by row, none across two strips."""
     shape = lattice.shape
-    most_rows = max(1, math.floor(_L0_SIDE / lattice.l0_cell.y))
-    most_cols = max(1, math.floor(_L0_SIDE / lattice.l0_cell.x))
+    max_rows = max(1, math.floor(_L0_SIDE / lattice.l0_cell.y))
+    max_cols = max(1, math.floor(_L0_SIDE / lattice.l0_cell.x))
     for strip in range(0, shape.rows, strip_rows):
         stop = min(strip + strip_rows, shape.rows)
-        for row in range(strip, stop, most_rows):
-            for col in range(0, shape.cols, most_cols):
-                rows, cols = min(most_rows, stop - row), min(most_cols, shape.cols - col)
+        for row in range(strip, stop, max_rows):
+            for col in range(0, shape.cols, max_cols):
+                rows, cols = min(max_rows, stop - row), min(max_cols, shape.cols - col)
                 yield Window(row, col, rows, cols)

@@ -1,4 +1,4 @@
-"""Pixels of a pyramid on any lattice, without aliasing, whatever holds the pyramid."""
+"""Resample a pyramid to any lattice, without aliasing and for any storage of the pyramid."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TILE_PX = 256
-"""Side of the tiles that are resampled at once, at multiples of it, whatever levels are read in."""
+"""Side of the tiles that are resampled at once, at multiples of it; independent of the levels."""
 _READ_PX = 2048
-"""Longest side of what is resampled at once, in pixels of the level; bounds memory."""
+"""Longest side of the pixels resampled at once, in pixels of the level; bounds memory."""
 _FILTER_SUPPORT_PX = 3
 """Reach of Pillow's bicubic filter beyond a pixel's edge, in pixels of the coarser lattice."""
 _CACHED_BYTES = 100_000_000
-"""Tiles of the levels: a row of them across a wide slide, so that each is decoded once."""
+"""Size of the cache of level tiles: a row across a wide slide, so that each is decoded once."""
 _CACHED_RESAMPLED = 64
-"""Tiles of the lattices: those that windows side by side share."""
+"""Cached tiles of lattices: those that neighbouring windows share."""
 
 
 class Resampler:
@@ -36,10 +36,10 @@ class Resampler:
     l0_pixels : sequence of YX
         Size of a level's pixels in level-0 pixels.
     read_tile : callable
-        Takes (level, window at multiples of ``tile_px``, ``tile_px`` on a side) and returns the
-        (rows, cols, 3) uint8 pixels of the part of it that lies on the level.
+        Takes (level, window), the window at multiples of ``tile_px`` and ``tile_px`` on a side,
+        and returns the (rows, cols, 3) uint8 pixels of its part on the level.
     tile_px : int
-        Side of the tiles that a level is read in; no pixel depends on it.
+        Side of the tiles that a level is read in; it does not change any pixel.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Resampler:
         return max(fit, default=0)
 
     def read(self, lattice: Grid, window: Window, level: int) -> np.ndarray:
-        """Return a window of a lattice from one level, white where the level is not.
+        """Return a window of a lattice from one level, white outside the level.
 
         Returns
         -------
@@ -80,15 +80,15 @@ class Resampler:
         return out
 
     def forget(self) -> None:
-        """Give the memory of tiles back."""
+        """Free the cached tiles."""
         self._tile.cache_clear()
         self._resampled.cache_clear()
 
     def _resample(self, level: int, lattice: Grid, tile: Window) -> np.ndarray:
-        """Read what a tile of a lattice needs from one level and resample it in place.
+        """Read the pixels under a tile of a lattice from one level and resample them in place.
 
         Pillow rounds the place that it resamples from; as tiles are at fixed places, a pixel is
-        the same in whatever window it is read.
+        the same in every window.
         """
         l0_pixel = self._l0_pixels[level]
         first = lattice.l0_from_g(YX(tile.row, tile.col)).over(l0_pixel)
@@ -100,7 +100,7 @@ class Resampler:
         rows, cols = math.ceil(last.y) + margin_y - top, math.ceil(last.x) + margin_x - left
         pixels = Image.fromarray(self._level_pixels(level, Window(top, left, rows, cols)))
         box = (first.x - left, first.y - top, last.x - left, last.y - top)
-        # Bicubic with antialiasing is what the reference reads with: create_heatmaps.py:180.
+        # The reference reads with bicubic and antialiasing too: create_heatmaps.py:180.
         resized = np.asarray(
             pixels.resize((tile.cols, tile.rows), Image.Resampling.BICUBIC, box=box)
         )
@@ -111,10 +111,10 @@ class Resampler:
         return np.where(off_rows[:, None, None] | off_cols[:, None], np.uint8(255), resized)
 
     def _level_pixels(self, level: int, window: Window) -> np.ndarray:
-        """Return a window of a level put together from its tiles.
+        """Return a window of a level, assembled from its tiles.
 
-        Beyond the level its border goes on, so that filters do not mix white into tissue that
-        reaches the border; a window wholly beyond is white.
+        The level's border is repeated beyond it, so that filters do not mix white into tissue that
+        reaches the border; a window wholly beyond the level is white.
         """
         inside = window.common(Window(0, 0, *self._shapes[level]))
         if min(inside.rows, inside.cols) < 1:
@@ -143,6 +143,6 @@ def tiles_under(window: Window, side: int) -> list[Window]:
 
 
 def _outside(first: float, pixel: float, count: int, size: int) -> np.ndarray:
-    """Return, along one axis, which pixels' centres lie off a level: (count,) bool."""
+    """Return whether pixels' centres lie off a level, along one axis: (count,) bool."""
     centres = first + (np.arange(count) + 0.5) * pixel
     return (centres < 0) | (centres >= size)

@@ -1,4 +1,4 @@
-"""What a new kind of slide has to offer: facts of its file, and the tiles of its levels."""
+"""The slide file protocol, to implement for a new format: facts and the tiles of levels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SlideFacts:
-    """What a slide's file states.
+    """The metadata of a slide's file.
 
     Attributes
     ----------
     format : str
-        Name of the format, for people.
+        Display name of the format.
     level_shapes : tuple of Shape
         Sizes of the levels, finest first; at least one.
     bounds : Window
@@ -28,8 +28,8 @@ class SlideFacts:
     mpp : YX or None
         µm per level-0 pixel; None if the file does not state it.
     mpp_hint : str
-        Put after the sentence that the pixel size is missing: what else the file states that helps
-        the user to find it, or "".
+        Addition to the message that the pixel size is missing: other metadata that helps the user
+        to find it, or "".
     """
 
     format: str
@@ -48,11 +48,11 @@ class SlideFile(Protocol):
 
     @property
     def facts(self) -> SlideFacts:
-        """What the file states."""
+        """The file's metadata."""
         ...
 
     def files(self) -> list[Path]:
-        """Return all files that the slide lies in, always in the same order."""
+        """Return all files of the slide, always in the same order."""
         ...
 
     def read_tile(self, level: int, tile: Window) -> np.ndarray:

@@ -21,7 +21,7 @@ _STRIP_CELLS = 64
 
 
 class TissueCells:
-    """The cells darker than a threshold, found from the top down as they are asked for.
+    """The cells darker than a threshold, computed on demand from the top down.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class TissueCells:
 
     def __init__(self, slide: SlideReader, grid: Grid, threshold: float) -> None:
         self._slide, self._grid, self._threshold = slide, grid, threshold
-        self._found = np.zeros(grid.shape, bool)
+        self._tissue = np.zeros(grid.shape, bool)
         self._n_rows = 0
 
     @property
@@ -42,14 +42,14 @@ class TissueCells:
         return self._grid.shape
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        """Return rows of cells, (n, cols) bool; what lies above them is found too."""
+        """Return rows of cells, (n, cols) bool; the rows above them are computed too."""
         stop = rows.indices(self.shape.rows)[1]
         while self._n_rows < stop:
             row = self._n_rows
             self._n_rows = min(row + _STRIP_CELLS, self.shape.rows)
             bright = brightness(self._slide, self._grid, row, self._n_rows)
-            self._found[row : self._n_rows] = bright < self._threshold
-        return self._found[rows]
+            self._tissue[row : self._n_rows] = bright < self._threshold
+        return self._tissue[rows]
 
 
 def tissue_cells(slide: SlideReader, grid: Grid, threshold: float) -> np.ndarray:
@@ -58,14 +58,14 @@ def tissue_cells(slide: SlideReader, grid: Grid, threshold: float) -> np.ndarray
 
 
 def brightness(slide: SlideReader, grid: Grid, row: int, stop: int) -> np.ndarray:
-    """Return the mean brightness of rows of cells, over the part of them that lies on the slide.
+    """Return the mean brightness of rows of cells, over their part on the slide.
 
     The mean of the pixels under a cell stands for the reference's resized slide
     (create_heatmaps.py:373-380); transparent pixels count as background.
 
     Returns
     -------
-    (stop - row, cols) float32, luma in 0..255; white where no slide is
+    (stop - row, cols) float32, luma in 0..255; white outside the slide
     """
     rgb, inside = cell_samples(slide, grid, row, stop)
     n_samples = inside.sum(axis=(1, 3), dtype=np.float32)
@@ -102,7 +102,7 @@ def cell_samples(
 def _sample_lattice(slide: SlideReader, grid: Grid) -> Grid:
     """Return the lattice of brightness samples: a whole number of them just covers the slide.
 
-    A sample that reached past the slide would be brightened by what is not there; so samples
+    A sample that reached past the slide would be brightened by the white beyond it; so samples
     are stretched, over the whole slide by half of one at most (1/16 of a cell).
     """
     step = grid.l0_cell.times(1 / PER_CELL)

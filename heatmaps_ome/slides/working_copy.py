@@ -1,8 +1,8 @@
 """A slide's pixels at the network's resolution, read once and kept on disk in levels.
 
-Decoding a slide costs ten times what reading it back from here does. So tissue, features, previews
-and the OME-Zarr's image are all made from this copy, also by later runs; its chunks are those of
-OME-Zarr, which takes them as they are.
+Decoding a slide takes ten times as long as reading it back from this copy. So tissue, features,
+previews and the OME-Zarr's image are all made from the copy, also by later runs; its chunks have
+the layout of the OME-Zarr, into which they are linked unchanged.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.reader import ReadFrom, SlideReader
 
 _COMPLETE = "complete"
-"""A file that is written when all else is, with the number of the others."""
+"""File written last, with the number of the other files."""
 
 
 class WorkingCopy:
-    """A SlideReader that reads what it has from its copy; all else from the slide.
+    """A SlideReader that reads from its copy, and from the slide where the copy is too coarse.
 
-    From the first read on a thread fills the copy from top to bottom. A read waits for what it
-    needs, so whoever works downwards overlaps with the reading.
+    From the first read on a thread fills the copy from top to bottom. A read waits for the rows
+    that it needs, so that work from top to bottom overlaps with the copying.
 
     Parameters
     ----------
     slide : SlideReader
         The slide itself; closed with the copy.
     fingerprint : str
-        The slide's, which reads megabytes to make.
+        The slide's fingerprint, passed in because computing it reads megabytes.
     lattice : Grid
         Lattice of the copy's finest level, anchored at the slide's corner.
     cache : Path
-        Folder that the copy is kept in, found again by the slide's content.
+        Folder of the cache; the copy's folder in it depends on the slide's content.
     threads : int
         Threads that read the slide.
 
@@ -114,7 +114,7 @@ class WorkingCopy:
 
     @property
     def read_from(self) -> ReadFrom:
-        """Which of the slide's levels were copied from."""
+        """The slide's levels that the copy is read from."""
         return self._slide.read_from
 
     def fingerprint(self) -> str:
@@ -122,12 +122,12 @@ class WorkingCopy:
         return self._fingerprint
 
     def level_folders(self, lattice: Grid) -> list[Path]:
-        """Return where the arrays of all levels lie, finest first, once they are complete.
+        """Return the folders of the arrays of all levels, finest first, once they are complete.
 
         Parameters
         ----------
         lattice : Grid
-            The lattice wanted of the finest; if it is not the copy's own there are none.
+            The lattice of the finest array; the list is empty if it is not the copy's own.
 
         Returns
         -------
@@ -145,12 +145,12 @@ class WorkingCopy:
         Parameters
         ----------
         progress : callable
-            Told (rows done, rows in all), of the finest level.
+            Called with (rows done, rows in all) of the finest level.
 
         Raises
         ------
         SlideError, OutputError
-            What went wrong with the copying.
+            If copying failed.
         """
         for level, shape in enumerate(self._shapes):
             for rows in range(0, shape.rows + CHUNK, CHUNK):
@@ -166,24 +166,24 @@ class WorkingCopy:
         Raises
         ------
         SlideError
-            If a tile of the slide is damaged; says where.
+            If a tile of the slide is damaged; names the place.
         """
         level = self._resampler.level_for(lattice.l0_cell)
         own = self._l0_pixels[level]
         if own == lattice.l0_cell and lattice.l0_origin == YX(0.0, 0.0):
             return self._stored(level, window)
-        # As fine as what is wanted, or what is wanted is not here.
+        # A lattice finer than the copy has to come from the slide.
         if own.y > lattice.l0_cell.y * 1.01 or own.x > lattice.l0_cell.x * 1.01:
             return self._slide.read(lattice, window)
         return self._resampler.read(lattice, window, level)
 
     def forget(self) -> None:
-        """Give the memory of what was read back."""
+        """Free the cached pixels."""
         self._resampler.forget()
         self._slide.forget()
 
     def close(self) -> None:
-        """Stop copying, and give the slide and the memory back."""
+        """Stop copying, close the slide and free the cached pixels."""
         self._closed = True
         if self._filling is not None:
             self._filling.join()
@@ -202,14 +202,14 @@ class WorkingCopy:
                     self._rows[level] = row + len(strip)
                     self._changed.notify_all()
             (self.folder / _COMPLETE).write_text(_n_files(self.folder))
-            # It will hardly be read again.
+            # The slide itself is hardly read again.
             self._slide.forget()
-        # Whoever waits must learn of it, whatever it was.
+        # Waiting threads must learn of any error.
         except Exception as error:  # noqa: BLE001
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        """Tell all who wait that no more will come."""
+        """Record the failure and wake all waiting threads."""
         with self._changed:
             self._failure = error
             if isinstance(error, OSError) and not isinstance(error, HeatmapsError):
@@ -246,14 +246,14 @@ class WorkingCopy:
         return out
 
     def _read_tile(self, level: int, tile: Window) -> np.ndarray:
-        """Return what lies on a level of a tile."""
+        """Return the part of a tile that lies on a level."""
         return self._stored(level, tile.common(Window(0, 0, *self._shapes[level])))
 
     def _opened(self, level: int) -> zarr.Array:
-        """Return a level, made if it is not there.
+        """Return the array of a level, created if it does not exist.
 
-        Chunks of a run that was killed are replaced by the very same, and two runs that fill one
-        copy do each other no harm.
+        Chunks of a killed run are replaced by identical ones, and two runs can fill one copy at
+        the same time.
         """
         folder = self.folder / str(level)
         if (folder / ".zarray").is_file():
@@ -273,10 +273,10 @@ class WorkingCopy:
 
 def _is_complete(folder: Path) -> bool:
     """Return whether a copy was completed and still has all its files."""
-    said = folder / _COMPLETE
-    return said.is_file() and said.read_text() == _n_files(folder)
+    marker = folder / _COMPLETE
+    return marker.is_file() and marker.read_text() == _n_files(folder)
 
 
 def _n_files(folder: Path) -> str:
-    """Return how many files the levels of a copy have: a missing chunk would read as black."""
+    """Return the number of files of a copy's levels: a missing chunk would read as black."""
     return str(sum(path.is_file() for path in folder.glob("*/**/*")))

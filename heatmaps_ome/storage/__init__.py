@@ -1,1 +1,1 @@
-"""What lies on disk: digests, the cache, and folders that appear whole or not at all."""
+"""Files on disk: digests, the cache, and folders that are complete or absent."""

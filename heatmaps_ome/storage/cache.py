@@ -1,7 +1,7 @@
-"""What each thing in a cache depends on, and the folder that it is found in again.
+"""The keys of cached results, and the cache folder for a key.
 
-A key holds all that decides a cached thing, never a file's name or place unless it is drawn. What
-a key's identity says must not change without a new layout or version: it would lose users' caches.
+A key holds everything that a cached result depends on, never a file's name or place unless it is
+drawn. A key's identity must not change without a new layout or version: users would lose caches.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import YX
 
 WHOLE_CHUNKS: Final[ArrayConfigParams] = {"write_empty_chunks": True}
-"""How zarr opens what it caches: to find out that a chunk is not empty takes it longer than to
-compress it, as numpy looks for NaN first, in bytes too."""
+"""Configuration of cached zarr arrays: checking whether a chunk is empty takes longer than
+compressing it, as numpy looks for NaN first, even in bytes."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A slide's pixels, as all that is made of them depends on them.
+    """The identity of a slide's pixels, on which everything computed from them depends.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Source:
     mpp : YX
         µm per level-0 pixel.
     read_from : str
-        Which of the slide's levels are read.
+        "level" or "level0", the levels that are read: see ReadFrom.
     """
 
     fingerprint: str
@@ -45,7 +45,7 @@ class Source:
     read_from: str
 
     def identity(self) -> dict[str, object]:
-        """Return all of it as plain JSON values."""
+        """Return the identity as plain JSON values."""
         return {
             "slide": self.fingerprint,
             "mpp": list(self.mpp),
@@ -55,7 +55,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A slide's pixels as an extractor sees them.
+    """The identity of a slide's features: its pixels and the extractor.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Encoded:
     l0_network_pixel: YX
 
     def identity(self) -> dict[str, object]:
-        """Return all of it as plain JSON values."""
+        """Return the identity as plain JSON values."""
         return {
             **self.source.identity(),
             "extractor": self.extractor,
@@ -90,13 +90,13 @@ class PixelsKey:
 
     KIND: ClassVar = "pixels"
     _LAYOUT: ClassVar = 1
-    """Raised whenever the meaning of copies changes, so that old ones are left alone."""
+    """Increased when the meaning of copies changes, so that old ones are not used."""
 
     source: Source
     l0_pixel: YX
 
     def identity(self) -> dict[str, object]:
-        """Return all that a copy depends on, as plain JSON values."""
+        """Return everything that a copy depends on, as plain JSON values."""
         return {
             "layout": self._LAYOUT,
             **self.source.identity(),
@@ -111,18 +111,18 @@ class FeaturesKey:
     Attributes
     ----------
     chunk_cells : int
-        Side of the chunks that they are kept in.
+        Side of the array's chunks.
     """
 
     KIND: ClassVar = "features"
     _LAYOUT: ClassVar = 2
-    """Raised whenever the meaning of cached features changes, so that old ones are left alone."""
+    """Increased when the meaning of cached features changes, so that old ones are not used."""
 
     encoded: Encoded
     chunk_cells: int
 
     def identity(self) -> dict[str, object]:
-        """Return all that features depend on, as plain JSON values."""
+        """Return everything that features depend on, as plain JSON values."""
         return {
             "layout": self._LAYOUT,
             "chunk_cells": self.chunk_cells,
@@ -144,14 +144,14 @@ class TilesKey:
 
     KIND: ClassVar = "tiles"
     _LAYOUT: ClassVar = 1
-    """Raised whenever the meaning of kept features changes, so that old ones are left alone."""
+    """Increased when the meaning of cached features changes, so that old ones are not used."""
 
     encoded: Encoded
     tile_cells: int
     tiles: tuple[tuple[int, int], ...]
 
     def identity(self) -> dict[str, object]:
-        """Return all that tiles' features depend on, as plain JSON values."""
+        """Return everything that tiles' features depend on, as plain JSON values."""
         return {
             "layout": self._LAYOUT,
             **self.encoded.identity(),
@@ -169,11 +169,11 @@ class MapsKey:
     slide : str
         Digest of the slide's content.
     fallback_mpp : float or None
-        µm per level-0 pixel of a slide that says nothing of it.
+        µm per level-0 pixel of a slide that does not state it.
     extractor, model : str
-        Their digests.
+        Digests of the extractor and the model or models.
     pooling, artefacts : mapping
-        How features are averaged and artefacts are found.
+        Settings of averaging features and of finding artefacts.
     """
 
     KIND: ClassVar = "maps"
@@ -190,8 +190,8 @@ class MapsKey:
     artefacts: Mapping[str, float]
 
     def identity(self) -> dict[str, object]:
-        """Return all that raw maps depend on, as plain JSON values."""
-        # Another version may make them otherwise; features, the costly part, have a number.
+        """Return everything that raw maps depend on, as plain JSON values."""
+        # Another version may compute them differently; features, the costly part, have a layout.
         return {"version": __version__, **asdict(self)}
 
 
@@ -202,12 +202,12 @@ class PicturesKey:
     Attributes
     ----------
     name : str
-        The slide's, which stands on the pictures.
+        The slide's name, which is drawn on the pictures.
     true_class : str
     affine : bool
-        Whether there are contributions to state.
+        Whether the model has contributions, which are drawn.
     tiles : tuple of mapping
-        Each picked tile with its place and numbers.
+        The picked tiles with their places and numbers.
     """
 
     KIND: ClassVar = "pictures"
@@ -219,9 +219,9 @@ class PicturesKey:
     tiles: tuple[Mapping[str, object], ...]
 
     def identity(self) -> dict[str, object]:
-        """Return all that the pictures depend on, as plain JSON values."""
+        """Return everything that the pictures depend on, as plain JSON values."""
         return {
-            # Another version may draw them otherwise.
+            # Another version may draw them differently.
             "version": __version__,
             **self.source.identity(),
             "name": self.name,

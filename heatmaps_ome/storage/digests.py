@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def digest_of(said: Mapping[str, Any]) -> str:
+def digest_of(values: Mapping[str, Any]) -> str:
     """Return the sha256 of JSON values, independent of the order of their keys."""
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def file_digests(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file below a folder, by its path relative to the folder."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    # Of a slide they are thousands, and hashing lets other threads go on.
+    # A slide has thousands of files, and hashing releases the interpreter for other threads.
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="digest") as pool:
         digests = pool.map(file_digest, paths)
         return {
@@ -38,15 +38,15 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, said: Mapping[str, Any]) -> None:
-    """Write JSON for people and machines, replacing the file as a whole."""
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write indented JSON, replacing the file as a whole."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(said, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
 
 
 def finite(value: float) -> float | None:
-    """Return a value as strict JSON has it: nothing for NaN."""
+    """Return a finite value, or None, which strict JSON has in place of NaN and infinity."""
     return value if math.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""Where results lie on disk, and how a slide's folder appears whole or not at all."""
+"""The folder of a slide's results, which is complete or absent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PROVENANCE = "provenance.json"
 VIEWERS = "viewers"
-"""Folder of a run that holds what viewers need; no slide's results may have its name."""
+"""Folder of a run with the viewers' files; no slide's results may have its name."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,16 @@ class ResultFolder:
 
     @property
     def path(self) -> Path:
-        """Where the finished results are."""
+        """The folder of the finished results."""
         return self.output / self.name
 
     @property
     def partial(self) -> Path:
-        """Where results are put together; never read by anybody else."""
+        """The folder that results are written to before they are complete."""
         return self.output / f".{self.name}.partial"
 
     def provenance(self) -> dict[str, Any] | None:
-        """Return what the finished results say of themselves, or None if there are none.
+        """Return the provenance of the finished results, or None if there are none.
 
         Raises
         ------
@@ -61,12 +61,12 @@ class ResultFolder:
             ) from error
 
     def start(self) -> Path:
-        """Return an empty folder to put results together in.
+        """Return an empty folder to write results to.
 
         Raises
         ------
         OutputError
-            If it cannot be made.
+            If the folder cannot be made.
         """
         try:
             if self.partial.exists():
@@ -79,7 +79,7 @@ class ResultFolder:
         return self.partial
 
     def finish(self) -> None:
-        """Put the finished folder in place of what was there before."""
+        """Replace earlier results by the finished folder."""
         old = self.output / f".{self.name}.old"
         if old.exists():
             shutil.rmtree(old)
@@ -90,7 +90,7 @@ class ResultFolder:
             shutil.rmtree(old)
 
     def abandon(self) -> None:
-        """Remove what was put together so far."""
+        """Remove the unfinished folder."""
         shutil.rmtree(self.partial, ignore_errors=True)
 
 
@@ -100,7 +100,7 @@ def require_writable(output: Path) -> None:
     Raises
     ------
     OutputError
-        Saying why.
+        If it cannot be written; states the reason.
     """
     probe = output / ".writable"
     try:

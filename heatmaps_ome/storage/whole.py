@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and files that are linked or copied."""
+"""Write folders atomically, and link or copy files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def write_atomically(folder: Path, write: Callable[[Path], object]) -> None:
     Parameters
     ----------
     write : callable
-        Given the temporary folder, which is empty.
+        Called with the temporary folder, which is empty.
 
     Raises
     ------
     OutputError
-        If the disk does not take it.
+        If the disk cannot be written.
     """
-    # Of this process alone: another run may be at the same folder.
+    # Named after this process: another run may be writing the same folder.
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -43,7 +43,7 @@ def write_atomically(folder: Path, write: Callable[[Path], object]) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where that cannot be."""
+    """Hard-link a file, or copy it if that is not possible."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         target.hardlink_to(source)

@@ -1,1 +1,1 @@
-"""Benchmarks: pairs of ways to do one job, measured in turn, each in a process of its own."""
+"""Benchmarks: pairs of ways to do a job, measured in turn, each in its own process."""

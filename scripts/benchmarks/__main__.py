@@ -1,4 +1,4 @@
-"""Measures jobs in turn, and prints the ratios of pairs: ``scripts/bench --help``."""
+"""Measure jobs in turn, and print the ratios of pairs: ``scripts/bench --help``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two jobs whose ratio is asked for.
+    """Two jobs whose ratio is measured.
 
     Attributes
     ----------
@@ -59,14 +59,14 @@ PAIRS = (
 def jobs(folder: Path, results: Path, big: Size, tenth: Size) -> dict[str, tuple[str, ...]]:
     """Return the jobs of `benchmarks.jobs` with their words, by name, in the order of a turn.
 
-    Those of a pair are near each other, and ``again`` finds what ``whole`` left.
+    Jobs of a pair are near each other, and ``again`` uses the cache of ``whole``.
 
     Parameters
     ----------
     folder : Path
-        Of what is measured on.
+        Folder of the slides and networks to measure with.
     results : Path
-        For what is written, new in each turn.
+        Folder for results, a new one for each turn.
     """
     weights, model = map(str, networks(folder))
     slide, small, four = (str(size.path(folder)) for size in (big, tenth, fourfold(big)))
@@ -98,12 +98,12 @@ Turn = dict[str, Figures]
 def measure(
     wanted: Callable[[int], dict[str, tuple[str, ...]]], repeat: int, say: Callable[[str], object]
 ) -> list[Turn]:
-    """Return the figures of all jobs, each done once a turn, so that all see the same machine.
+    """Return the figures of all jobs; each runs once a turn, so that all meet the same load.
 
     Parameters
     ----------
     wanted : callable
-        Returns the jobs of a turn, given its number.
+        Returns the jobs of a turn; called with its number.
     """
     turns = []
     for number in range(repeat):
@@ -118,19 +118,19 @@ def measure(
 def row(pair: Pair, turns: list[Turn]) -> dict[str, object]:
     """Return a pair's medians, and the medians of the ratios within each turn."""
     keys = ("wall_s", "cpu_s", "rss_mib")
-    found = [(turn[pair.ours], turn[pair.other]) for turn in turns]
+    figures = [(turn[pair.ours], turn[pair.other]) for turn in turns]
     ratios = {
-        key: median(getattr(ours, key) / getattr(other, key) for ours, other in found)
+        key: median(getattr(ours, key) / getattr(other, key) for ours, other in figures)
         for key in keys
     }
     medians = [
-        {key: round(median(getattr(turn[side], key) for turn in found), 2) for key in keys}
+        {key: round(median(getattr(sides[side], key) for sides in figures), 2) for key in keys}
         for side in (0, 1)
     ]
     return {
         "key": pair.key, "title": pair.title, "ours": medians[0], "other": medians[1],
         "ratio": {key: round(value, 4) for key, value in ratios.items()},
-        "turns": [[asdict(ours), asdict(other)] for ours, other in found],
+        "turns": [[asdict(ours), asdict(other)] for ours, other in figures],
     }  # fmt: skip
 
 
@@ -138,24 +138,26 @@ def table(rows: list[dict]) -> Iterator[str]:
     """Yield the lines of a Markdown table."""
     yield "| | ours / other | wall | CPU | memory | ours: wall s, CPU s, MiB | other |"
     yield "|---|---|---|---|---|---|---|"
-    for each in rows:
-        ratio = " | ".join(f"{value:.3f}" for value in each["ratio"].values())
+    for entry in rows:
+        ratio = " | ".join(f"{value:.3f}" for value in entry["ratio"].values())
         sides = " | ".join(
-            ", ".join(f"{value:.1f}" for value in each[side].values()) for side in ("ours", "other")
+            ", ".join(f"{value:.1f}" for value in entry[side].values())
+            for side in ("ours", "other")
         )
-        yield f"| {each['key']} | {each['title']} | {ratio} | {sides} |"
+        yield f"| {entry['key']} | {entry['title']} | {ratio} | {sides} |"
 
 
 def processor() -> str:
-    """Return the processor's name and what it offers for bfloat16, as Linux tells them."""
+    """Return the processor's name and its instructions for bfloat16, from /proc/cpuinfo."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     pairs = (line.partition(":") for line in lines)
-    said = {key.strip(): value.strip() for key, _, value in pairs}
-    found = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in said.get("flags", "").split()]
-    return " ".join([said.get("model name", ""), *found])
+    facts = {key.strip(): value.strip() for key, _, value in pairs}
+    flags = facts.get("flags", "").split()
+    bfloat16 = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags]
+    return " ".join([facts.get("model name", ""), *bfloat16])
 
 
 def main() -> None:
@@ -182,11 +184,11 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     big, tenth = (SMALL, SMALL_TENTH) if options.small else (BIG, TENTH)
     print(f"making slides of {big.cols} × {big.rows} px, a tenth and fourfold", file=sys.stderr)
-    # In a process of its own: a child's peak memory counts from what its parent has.
+    # In its own process: a child's peak memory includes the memory of its parent.
     measured("make", str(options.folder), big.name, tenth.name, fourfold(big).name)
     chosen = [pair for pair in PAIRS if pair.key in options.only]
     needed = {name for pair in chosen for name in (pair.ours, pair.other)}
-    # All at the end: for minutes after thousands of files were deleted, ext4 makes new ones slowly.
+    # Deleted at the end: ext4 is slow to make files for minutes after thousands were deleted.
     with TemporaryDirectory(dir=options.folder) as results:
 
         def wanted(turn: int) -> dict[str, tuple[str, ...]]:

@@ -1,8 +1,9 @@
-"""The reference's algorithm, in our own words, as slow and as hungry as it is.
+"""The reference's algorithm, written anew, with the same running time and memory.
 
-KatherLab's create_heatmaps.py (lines are its): all of the slide from level 0 into memory, all of
-it through the network in a few wide slices, its float copy beside it, JPEG of the slide, overlays
-enlarged to the picture by nearest neighbour. ``tests/support/reference.py`` has the formulas.
+As in KatherLab's create_heatmaps.py (line numbers refer to it), all of the slide is read from level
+0 into memory and, beside it, converted to floats; it goes through the network in a few wide slices;
+the slide is written as JPEG; overlays are enlarged to the picture by nearest neighbour.
+``tests/support/reference.py`` has the formulas.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SLICE_VALUES = 0xA800000
-"""Values of a slice: create_heatmaps.py:342."""
+"""Number of values in a slice: create_heatmaps.py:342."""
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BLUR_CELLS = 15
 

@@ -1,4 +1,4 @@
-"""The jobs that are measured, each run by ``python -m benchmarks.jobs NAME WORDS`` on its own."""
+"""The jobs to measure; each is run by ``python -m benchmarks.jobs NAME WORDS`` on its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TARGET_MPP = 256 / 224
 MASK_THRESHOLD = 224.0
 NO_FILES = {"model_path": Path(), "output_path": Path(), "true_class": ""}
-"""Of options of which only defaults are asked."""
+"""Required options, without meaning where only other options' defaults are used."""
 IMAGE_SIDE = 8192
 OVERLAY_CELLS = Shape(938, 1250)
 OVERLAY_L0 = Shape(80_000, 100_000)
@@ -34,7 +34,7 @@ OVERLAY_L0 = Shape(80_000, 100_000)
 
 @contextmanager
 def clock() -> Iterator[None]:
-    """Print the seconds and the processor's seconds of what is done inside."""
+    """Print the wall seconds and the processor seconds of the block."""
     wall, cpu = time.perf_counter(), time.process_time()
     yield
     figures = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
@@ -42,7 +42,7 @@ def clock() -> Iterator[None]:
 
 
 def make(folder: str, *names: str) -> None:
-    """Write what is measured on, unless it is there: slides by their names, and networks."""
+    """Write the slides with these names and the networks, unless they exist."""
     from benchmarks import slides
 
     sizes = {size.name: size for size in slides.SIZES}
@@ -60,7 +60,7 @@ def whole(slide: str, weights: str, model: str, out: str, *more: str) -> None:
     """Run ``create`` from the slide to all files."""
     from heatmaps_ome.memory import starting
 
-    # As the command line does.
+    # As in the command line.
     with starting():
         from heatmaps_ome.run import pipeline
     from heatmaps_ome.cli.arguments import OptionsParser
@@ -80,7 +80,7 @@ def reference(slide: str, weights: str, out: str) -> None:
 
     from benchmarks.baseline import run_reference
 
-    # As the reference has it: float32, and nobody made it ready for speed.
+    # As in the reference: float32, and not optimised for speed.
     trunk = _extractor(weights).build()
     parts = make_parts(n_inputs=2048, n_hidden=256)
     with clock():
@@ -93,8 +93,8 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     Parameters
     ----------
     made : "plain" or "ready"
-        The network as timm has it, with the precision and the memory layout that a run takes, or
-        the one that a run makes of it.
+        timm's network with the precision and the memory layout of a run, or the network as
+        optimised by a run.
     """
     import timm
     import torch
@@ -209,22 +209,22 @@ def overlay(*l0_pixel: str) -> None:
     from heatmaps_ome.export.protocol import Settings
     from heatmaps_ome.export.tiff import TiffExporter
 
-    shown, result = _map()
+    drawn, result = _map()
     exporter = TiffExporter(Settings(overlay_px=int(l0_pixel[0]) if l0_pixel else None))
     with TemporaryDirectory() as scratch, clock():
-        exporter.write_overlay(shown, result, Path(scratch))
+        exporter.write_overlay(drawn, result, Path(scratch))
 
 
 def overlay_upsampled() -> None:
-    """Write the same overlay at full resolution, enlarged by libvips as it comes."""
+    """Write the same overlay at full resolution, enlarged by libvips."""
     import pyvips
 
     from heatmaps_ome.display.rasterise import coloured_cells
 
-    shown, _ = _map()
+    drawn, _ = _map()
     with TemporaryDirectory() as scratch, clock():
-        cells = pyvips.Image.new_from_array(coloured_cells(shown)).copy(interpretation="srgb")
-        cells.zoom(round(shown.grid.l0_cell.x), round(shown.grid.l0_cell.y)).tiffsave(
+        cells = pyvips.Image.new_from_array(coloured_cells(drawn)).copy(interpretation="srgb")
+        cells.zoom(round(drawn.grid.l0_cell.x), round(drawn.grid.l0_cell.y)).tiffsave(
             str(Path(scratch) / "a.tiff"), compression="deflate", tile=True, tile_width=256,
             tile_height=256, pyramid=True, subifd=True, bigtiff=True, predictor="none",
         )  # fmt: skip
@@ -248,7 +248,7 @@ def _picture(slide: str) -> np.ndarray:
 
 
 def _map() -> tuple[DisplayMap, SlideResult]:
-    """Return a map, a third of it tissue in patches, and the result of a slide that has no more."""
+    """Return a map, of which a third is tissue in patches, and the result of a slide with it."""
     from fakes import FakeSlide, display_map, noise_rgb, slide_result
     from scipy.ndimage import gaussian_filter
 
@@ -260,13 +260,13 @@ def _map() -> tuple[DisplayMap, SlideResult]:
     slide.shape = OVERLAY_L0
     l0_cell = YX(*(side / cells for side, cells in zip(OVERLAY_L0, OVERLAY_CELLS, strict=True)))
     grid = Grid(OVERLAY_CELLS, l0_cell, YX(0.0, 0.0), slide.mpp)
-    shown = display_map("attention", grid, levels)
-    return shown, slide_result(slide, grid, (shown,))
+    drawn = display_map("attention", grid, levels)
+    return drawn, slide_result(slide, grid, (drawn,))
 
 
 JOBS: dict[str, Callable[..., None]] = {
-    each.__name__: each
-    for each in (make, whole, reference, network, read, read_reference, image, image_ome_zarr,
+    job.__name__: job
+    for job in (make, whole, reference, network, read, read_reference, image, image_ome_zarr,
                  overlay, overlay_upsampled)
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One job in a process of its own: seconds of its work, seconds of processor, peak memory."""
+"""Run a job in its own process and measure its wall time, processor time and peak memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figures:
-    """What a job took.
+    """The time and memory that a job took.
 
     Attributes
     ----------
     wall_s, cpu_s : float
-        Of the work itself, without the start of Python and its imports; all threads counted.
+        Seconds of the work itself, without the start of Python and imports; cpu_s counts all
+        threads.
     rss_mib : float
-        The most memory that the whole process had at a time.
+        Peak memory of the whole process.
     """
 
     wall_s: float
@@ -27,11 +28,11 @@ class Figures:
 
 
 class JobError(RuntimeError):
-    """A job ended without its figures."""
+    """A job ended without printing its figures."""
 
 
 def measured(job: str, *words: str) -> Figures:
-    """Run a job of ``benchmarks.jobs`` and return what it took.
+    """Run a job of ``benchmarks.jobs`` and return its figures.
 
     Raises
     ------
@@ -44,10 +45,10 @@ def measured(job: str, *words: str) -> Figures:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, **own}
     ) as process:
-        said = process.stdout.read() if process.stdout is not None else ""
+        output = process.stdout.read() if process.stdout is not None else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0 or not said.strip():
+    if process.returncode != 0 or not output.strip():
         raise JobError(f"{job} {' '.join(words)} ended with {process.returncode}")
-    told = json.loads(said.splitlines()[-1])
-    return Figures(told["wall_s"], told["cpu_s"], usage.ru_maxrss / 1024)
+    seconds = json.loads(output.splitlines()[-1])
+    return Figures(seconds["wall_s"], seconds["cpu_s"], usage.ru_maxrss / 1024)

@@ -1,4 +1,4 @@
-"""What is measured on: slides with a stated share of tissue, weights and a model, from seeds."""
+"""Data to measure with: slides with a given share of tissue, weights and a model, from seeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MPP = 0.25
 GLASS = (244, 243, 245)
 CLASSES = ("MSIH", "nonMSIH")
 TISSUE_OF_PAINTED = 0.62
-"""About this share of what `paint_tissue` paints is tissue."""
+"""Approximate share of tissue in a picture of `paint_tissue`."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Size:
     tissue: float = 0.4
 
     def path(self, folder: Path) -> Path:
-        """Return where it is, or will be."""
+        """Return the path of the slide, which may not exist yet."""
         return folder / f"{self.name}.svs"
 
 
@@ -50,7 +50,7 @@ def fourfold(size: Size) -> Size:
 
 
 def make_fourfold(size: Size, folder: Path) -> None:
-    """Write four copies of a slide that is there as one, unless they are there already."""
+    """Write four copies of an existing slide as one slide, unless it exists."""
     import pyvips
 
     path = fourfold(size).path(folder)
@@ -58,7 +58,7 @@ def make_fourfold(size: Size, folder: Path) -> None:
         return
     partial = path.with_name(path.name + ".partial")
     slide = pyvips.Image.new_from_file(str(size.path(folder)))
-    # What the slide says of itself, its pixel size above all, goes along.
+    # The slide's metadata, above all its pixel size, is copied too.
     pyvips.Image.arrayjoin([slide] * 4, across=2).tiffsave(
         str(partial), compression="jpeg", tile=True, tile_width=256, tile_height=256, pyramid=True,
         region_shrink="mean",
@@ -67,7 +67,7 @@ def make_fourfold(size: Size, folder: Path) -> None:
 
 
 def make_slide(size: Size, folder: Path) -> None:
-    """Write a slide unless it is there: painted tissue in a field of glass."""
+    """Write a slide of painted tissue in a field of glass, unless it exists."""
     import numpy as np
 
     from heatmaps_ome.demo.slide import write_pyramid
@@ -89,12 +89,12 @@ def make_slide(size: Size, folder: Path) -> None:
 
 
 def networks(folder: Path) -> tuple[Path, Path]:
-    """Return where the ResNet-50's weights and the model of its features are, or will be."""
+    """Return the paths of the ResNet-50's weights and of the model for its features."""
     return folder / "resnet50.pth", folder / "export.pkl"
 
 
 def make_networks(folder: Path) -> None:
-    """Write the networks unless they are there."""
+    """Write the networks unless they exist."""
     import torch
     from make_test_weights import seeded_resnet50
     from model_files import make_parts, write_export

@@ -222,9 +222,9 @@ def test_a_slide_with_everything_shows_all_of_it(chromium, rich):
         page = report.page
         titles = page.locator("#cards h2").all_inner_texts()
         assert titles == [
-            "How faithful the maps are", "Plain tiles against the dense map",
-            "Where the evidence is", "Tiles that speak most", "Artefacts",
-            "The models one by one", "What it was made from",
+            "How faithful the maps are", "Tile-by-tile prediction against the map's",
+            "Where the evidence is", "Tiles that speak for and against the class", "Artefacts",
+            "Single models", "Provenance",
         ]  # fmt: skip
         assert page.locator("#consistency.warning").count() == 1
         assert page.locator(".curves polyline").count() == 4
@@ -232,7 +232,7 @@ def test_a_slide_with_everything_shows_all_of_it(chromium, rich):
         assert shares == ["46.0 %", "38.0 %", "25.0 %"]
         assert page.locator(".tile img").count() == 12
         assert page.locator("#cards").get_by_text("fold-2").is_visible()
-        assert page.locator("#card-what-it-was-made-from").get_by_text("m" * 64).is_visible()
+        assert page.locator("#card-provenance").get_by_text("m" * 64).is_visible()
         before = report.picture()
         page.get_by_role("button", name="hot 2").click()
         report.settle()
@@ -266,7 +266,7 @@ def test_a_slide_without_tissue_and_one_that_failed_say_so(chromium, rich):
         report.go(slide="none")
         assert "No tissue was found" in report.page.locator("#slide .warning").inner_text()
         assert "0 of 0" in report.page.locator("#cells-shown").inner_text()
-        missing = report.page.locator("#card-what-is-not-here").inner_text()
+        missing = report.page.locator("#card-not-available").inner_text()
         assert "The slide has no tissue" in missing
         report.go(slide="bad.svs")
         assert "cannot be opened" in report.page.locator("#slide .warning").inner_text()

@@ -5,10 +5,10 @@
     python open.py RESULTS            (a slide's folder, or a run's with --slide NAME)
 
 The slide is one RGB layer; each map is a layer of its raw floats (with its colours, its contrast
-limits and its value under the mouse) and, hidden, one of the label in the OME-Zarr. napari takes a
-layer's translation as the centre of its first pixel, and the files say where its corner is: here
-every layer is moved by half of its own pixel, so that the slide's corner is (0, 0) µm and all
-layers agree exactly, which napari-ome-zarr cannot do.
+limits and its value under the mouse) and a hidden layer of its label in the OME-Zarr. napari takes
+a layer's translation as the centre of its first pixel, but the files state its corner: here every
+layer is moved by half of its own pixel, so that the slide's corner is (0, 0) µm and all layers
+agree exactly, which napari-ome-zarr cannot do.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ UNITS = ("um", "um")
 MANIFEST = "maps.json"
 FORMAT, EARLIER_FORMAT = "heatmaps-ome maps 2", "heatmaps-ome maps 1"
 FIRST_KIND = "attention"
-"""Of the map that is shown first."""
-MOST_OPAQUE = 0.7
-"""Of a map when it is first shown: at 1 nothing of the tissue would be seen."""
+"""Kind of the map that is visible at first."""
+MAX_OPACITY = 0.7
+"""Largest initial opacity of a map: at 1 it would hide the tissue."""
 
 
 def show(folder: Path, viewer: ViewerModel) -> None:
-    """Add a slide's layers to a viewer, the map of attention shown and the others hidden."""
+    """Add a slide's layers to a viewer, the map of attention visible and the others hidden."""
     facts = read_manifest(folder / MANIFEST)
     if facts["image"] is not None:
         store = zarr.open_group(folder / facts["image"], mode="r")
         _add_slide(store, facts["slide"]["name"], viewer)
-        for each in reversed(facts["maps"]):
-            _add_label(store, each, viewer)
+        for entry in reversed(facts["maps"]):
+            _add_label(store, entry, viewer)
     values = zarr.open_group(folder / facts["values"], mode="r")["0"]
-    drawn = [(each, _values_of(each, values)) for each in facts["maps"]]
-    drawn = [(each, found) for each, found in drawn if found is not None]
+    maps = [(entry, _values_of(entry, values)) for entry in facts["maps"]]
+    maps = [(entry, raw) for entry, raw in maps if raw is not None]
     # The first kind comes last, on top of the list; sorting keeps the order of all others.
-    drawn.sort(key=lambda pair: pair[0]["kind"] != FIRST_KIND)
-    for each, found in reversed(drawn):
-        _add_values(found, each, facts["grid"], viewer)
-    if drawn:
+    maps.sort(key=lambda pair: pair[0]["kind"] != FIRST_KIND)
+    for entry, raw in reversed(maps):
+        _add_values(raw, entry, facts["grid"], viewer)
+    if maps:
         viewer.layers[-1].visible = True
     # Since napari 0.9 overlays belong to the canvas.
     overlays = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
@@ -59,7 +59,7 @@ def show(folder: Path, viewer: ViewerModel) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Return what a maps.json states; end with a sentence if it is of another format."""
+    """Return the content of a maps.json; exit with a message if it is of another format."""
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if facts.get("format") == EARLIER_FORMAT:
         sys.exit(
@@ -75,7 +75,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _values_of(about: dict[str, Any], values: zarr.Array) -> np.ndarray | None:
-    """Return a map's raw floats, or None of one that has none: labels show kinds of cells."""
+    """Return a map's raw floats, or None for a map of kinds of cells, which has a label only."""
     if about["channel"] is not None:
         return np.asarray(values[about["channel"]])
     derived = about["derived"] or {}
@@ -98,7 +98,7 @@ def _add_slide(store: zarr.Group, name: str, viewer: ViewerModel) -> None:
 def _add_values(
     values: np.ndarray, about: dict[str, Any], grid: dict[str, Any], viewer: ViewerModel
 ) -> None:
-    """Add a map's raw floats; what is not a number is transparent."""
+    """Add a map's raw floats; NaN is transparent."""
     from napari.utils.colormaps import Colormap
 
     mpp = _yx(grid["mpp"])
@@ -115,13 +115,13 @@ def _add_values(
         contrast_limits=_distinct(about["levels"]["lower"], about["levels"]["upper"]),
         scale=um_cell, translate=um_origin + um_cell / 2, units=UNITS,
         interpolation2d="nearest", blending="translucent", visible=False,
-        opacity=min(about["opacity"]["alpha"], MOST_OPAQUE),
+        opacity=min(about["opacity"]["alpha"], MAX_OPACITY),
         metadata={name: about[name] for name in ("kind", "class", "quantity", "unit")},
     )  # fmt: skip
 
 
 def _add_label(store: zarr.Group, about: dict[str, Any], viewer: ViewerModel) -> None:
-    """Add a map's label, with its colours and the value that each of its numbers stands for."""
+    """Add a map's label, with its colours and the value of each label number."""
     from napari.utils.colormaps import DirectLabelColormap
 
     path = f"labels/{about['name']}"
@@ -130,10 +130,10 @@ def _add_label(store: zarr.Group, about: dict[str, Any], viewer: ViewerModel) ->
     group = store[path]
     levels, um_pixel = _pyramid(group)
     label = _attributes(group)["image-label"]
-    colours = {each["label-value"]: np.array(each["rgba"]) / 255 for each in label["colors"]}
+    colours = {row["label-value"]: np.array(row["rgba"]) / 255 for row in label["colors"]}
     features = {
-        "index": [each["label-value"] for each in label["properties"]],
-        about["quantity"]: [each.get(about["name"]) for each in label["properties"]],
+        "index": [row["label-value"] for row in label["properties"]],
+        about["quantity"]: [row.get(about["name"]) for row in label["properties"]],
     }
     viewer.add_labels(
         **_levels(levels),
@@ -146,49 +146,49 @@ def _add_label(store: zarr.Group, about: dict[str, Any], viewer: ViewerModel) ->
 def _pyramid(group: zarr.Group) -> tuple[list[da.Array], np.ndarray]:
     """Return the levels of an image or label, and the size of its pixels (y, x) in µm."""
     multiscale = _attributes(group)["multiscales"][0]
-    levels = [da.from_zarr(group[each["path"]]) for each in multiscale["datasets"]]
+    levels = [da.from_zarr(group[dataset["path"]]) for dataset in multiscale["datasets"]]
     moves = multiscale["datasets"][0]["coordinateTransformations"]
-    scale = next(each["scale"] for each in moves if each["type"] == "scale")
+    scale = next(move["scale"] for move in moves if move["type"] == "scale")
     return levels, np.array(scale[-2:], float)
 
 
 def _levels(levels: list[da.Array]) -> dict[str, Any]:
-    """Return a pyramid as napari wants it told: one level alone is none."""
+    """Return napari's arguments for a pyramid; for napari a single level is not one."""
     several = len(levels) > 1
     return {"data": levels if several else levels[0], "multiscale": several}
 
 
 def _attributes(group: zarr.Group) -> dict[str, Any]:
-    """Return what NGFF says of a group: at the top until 0.4, under "ome" since 0.5."""
+    """Return a group's NGFF attributes: at the top until 0.4, under "ome" since 0.5."""
     attributes: dict[str, Any] = dict(group.attrs)
     return attributes.get("ome", attributes)
 
 
 def _yx(pair: dict[str, float]) -> np.ndarray:
-    """Return a pair of numbers as napari has it, first y."""
+    """Return a pair of numbers in napari's order, (y, x)."""
     return np.array([pair["y"], pair["x"]], float)
 
 
 def _distinct(lower: float, upper: float) -> tuple[float, float]:
-    """Return limits that are not the same, as napari demands."""
+    """Return limits that differ, as napari requires."""
     return (lower, upper) if upper > lower else (lower, lower + max(1e-6, abs(lower) * 1e-3))
 
 
 def _prediction(prediction: dict[str, float | None]) -> str:
     """Return class probabilities in words."""
-    said = [f"{name} {p:.3f}" for name, p in prediction.items() if p is not None]
-    return " · ".join(said) if said else "no prediction: no tissue was found"
+    texts = [f"{name} {p:.3f}" for name, p in prediction.items() if p is not None]
+    return " · ".join(texts) if texts else "no prediction: no tissue was found"
 
 
 def chosen(path: Path, slide: str | None) -> Path:
-    """Return the folder of the slide that is meant; end with a sentence if that is unclear."""
+    """Return the folder of the chosen slide; exit with a message if the choice is unclear."""
     if (path / MANIFEST).is_file():
         return path
-    found = sorted(each.parent.name for each in path.glob(f"*/{MANIFEST}"))
-    if slide in found or (slide is None and len(found) == 1):
-        return path / (slide or found[0])
+    names = sorted(manifest.parent.name for manifest in path.glob(f"*/{MANIFEST}"))
+    if slide in names or (slide is None and len(names) == 1):
+        return path / (slide or names[0])
     sys.exit(
-        f"open.py: choose one of the slides in {path} with --slide: {', '.join(found)}" if found
+        f"open.py: choose one of the slides in {path} with --slide: {', '.join(names)}" if names
         else f"open.py: {path} holds no results; give the folder that heatmaps-ome create wrote to"
     )  # fmt: skip
 

@@ -7,7 +7,7 @@
  * second run replaces the regions of the first. Optional script argument: the folder of the results
  * (or <slide>.regions.geojson in it).
  *
- * In the repository, what all scripts share is apart, in prelude.groovy: README.md says how to join it.
+ * In the repository, the shared part is in prelude.groovy: README.md describes how to join them.
  */
 import qupath.lib.io.PathIO
 import qupath.lib.regions.ImagePlane
@@ -25,12 +25,12 @@ class RegionReader {
         this.height = slide.getHeight()
     }
 
-    /** Return whether an annotation is a region that this script, or dropping the file on QuPath, has made. */
+    /** Return whether an annotation is a region made by this script or by dropping the file on QuPath. */
     static boolean isOurs(annotation) {
         return annotation.getName() ==~ /(hot|cold) \d+/ && annotation.getMeasurementList().containsKey('share of tissue')
     }
 
-    /** Return the regions of a file as far as QuPath shows their place. */
+    /** Return the regions of a file, cut to the part of the slide that QuPath shows. */
     List read(File file) {
         def found
         try {
@@ -46,14 +46,14 @@ class RegionReader {
         }
     }
 
-    /** Give a region another outline; QuPath forgets what was measured of one when it is replaced. */
+    /** Replace a region's outline and keep its measurements, which QuPath's setROI clears. */
     private static void move(Object region, Object roi) {
         def measured = new LinkedHashMap<String, Number>(region.getMeasurementList().asMap())
         region.setROI(roi)
         region.getMeasurementList().putAll(measured)
     }
 
-    /** Return the part of an outline that lies on the slide as QuPath shows it. */
+    /** Return the part of an outline on the part of the slide that QuPath shows. */
     private Object shown(Object roi) {
         double left = roi.getBoundsX(), top = roi.getBoundsY()
         if (left >= 0 && top >= 0 && left + roi.getBoundsWidth() <= width && top + roi.getBoundsHeight() <= height)

@@ -7,7 +7,7 @@
  * second run replaces the tiles of the first. Optional script arguments: the folder of the results
  * (or <slide>.cells.csv or .geojson in it), and the measurement to colour by ("score: MSIH").
  *
- * In the repository, what all scripts share is apart, in prelude.groovy: README.md says how to join it.
+ * In the repository, the shared part is in prelude.groovy: README.md describes how to join them.
  */
 import groovy.transform.CompileStatic
 import javafx.application.Platform
@@ -17,7 +17,7 @@ import qupath.lib.objects.classes.PathClass
 import qupath.lib.regions.ImagePlane
 import qupath.lib.roi.ROIs
 
-/** Reads rows of a CSV file as RFC 4180 has it: fields in quotes may hold commas, quotes and line breaks. */
+/** Reads rows of a CSV file (RFC 4180): fields in quotes may hold commas, quotes and line breaks. */
 @CompileStatic
 class CsvRows {
     private static final int COMMA = 44, QUOTE = 34, LF = 10, CR = 13
@@ -72,7 +72,7 @@ class CsvRows {
 
 /** Makes tiles of cells, in the frame of the open slide. */
 class TileMaker {
-    /** By which tiles of an earlier import are known. */
+    /** Name of the tiles that this script makes. */
     static final String NAME = 'heatmaps-ome cell'
     private final SlideResults results
     private final int width, height
@@ -89,14 +89,14 @@ class TileMaker {
         }
     }
 
-    /** Return a class's name as QuPath can have it: in one line, and not derived from another. */
+    /** Return a class's name that QuPath accepts: on one line, and not derived from another class. */
     static String qupathClass(String name) {
         return name.replaceAll(/[\r\n]+/, ' ').replace(':', '\u2236').trim() ?: 'class'
     }
 
     private PathClass classOf(String name) { return classes[name] ?: PathClass.fromString(qupathClass(name)) }
 
-    /** Add a cell, a rectangle in level-0 pixels of the whole slide, as far as QuPath shows its place. */
+    /** Add a cell, a rectangle in level-0 pixels of the whole slide, cut to the part that QuPath shows. */
     void add(double x, double y, double wide, double high, String className, Map<String, Double> values) {
         double left = Math.max(0d, x - results.l0Left), right = Math.min(width, x + wide - results.l0Left)
         double top = Math.max(0d, y - results.l0Top), bottom = Math.min(height, y + high - results.l0Top)
@@ -125,7 +125,7 @@ class TileMaker {
                 for (int i = 5; i < row.size(); i++)
                     if (row[i] && header[i] != 'artefact')     // the one word among the numbers
                         values[header[i]] = Double.parseDouble(row[i])
-                // a mark keeps spreadsheets from taking a name for a formula
+                // a prefix keeps spreadsheets from taking a name for a formula
                 def name = row[4].startsWith("'") ? row[4].substring(1) : row[4]
                 add(row[0] as double, row[1] as double, row[2] as double, row[3] as double, name, values)
             }

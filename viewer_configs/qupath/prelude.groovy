@@ -1,6 +1,6 @@
 
 // ---------------------------------------------------------------------------------------------
-// What all scripts of heatmaps-ome share: the open slide, and its results. Each script ends in it.
+// The shared part of all scripts of heatmaps-ome: the open slide and its results. Each script ends with it.
 // ---------------------------------------------------------------------------------------------
 import com.google.gson.Gson
 import com.google.gson.JsonParseException
@@ -10,15 +10,15 @@ import qupath.lib.color.ColorMaps
 import qupath.lib.gui.scripting.QPEx
 import qupath.lib.images.servers.ImageServer
 
-/** Why something cannot be done, in one sentence for the user. */
+/** A reason for stopping, as one sentence for the user. */
 class Refusal extends RuntimeException {
     Refusal(String sentence) { super(sentence) }
 }
 
-/** The open slide, the viewer that shows it, and what the script was given. */
+/** The open slide, the viewer that shows it, and the script's arguments. */
 class CurrentSlide {
     final Object imageData
-    /** Null without a window, and where "Run for project" works on a slide that no viewer shows. */
+    /** Null without a window, and if "Run for project" works on a slide that no viewer shows. */
     final Object viewer
     final List<String> given
 
@@ -29,31 +29,31 @@ class CurrentSlide {
         viewer = current == null || imageData.is(current.getImageData()) ? current : null
     }
 
-    /** Return the slide's results, asking for their folder where a viewer shows it; null if that is left. */
+    /** Return the slide's results, asking for their folder if a viewer shows the slide; null if cancelled. */
     SlideResults results() {
         if (imageData == null)
             throw new Refusal('Open a slide first.')
         return SlideResults.open(given ? given[0] : null, imageData.getServer(), QPEx.getProject(), viewer != null)
     }
 
-    /** Return the file of cells or regions that was given in place of a folder, or null. */
+    /** Return the file of cells or regions that was given instead of a folder, or null. */
     File fileGiven() {
         def file = given ? new File(given[0]) : null
         return file != null && file.isFile() && file.getName() != 'maps.json' ? file : null
     }
 
-    /** Say why something cannot be done, in a window if there is one. */
+    /** Show the reason for stopping in a dialog, if there is a window. */
     void refuse(String title, Refusal why) {
         if (viewer != null)
             Dialogs.showErrorMessage(title, why.getMessage())
     }
 }
 
-/** The results of the open slide: what maps.json says, and the files beside it. */
+/** The results of the open slide: the content of maps.json, and the files beside it. */
 class SlideResults {
     final File folder
     Map said
-    /** What QuPath's (0, 0) is in level-0 pixels of the whole slide: QuPath may crop to the bounds. */
+    /** QuPath's (0, 0) in level-0 pixels of the whole slide: QuPath may crop to the bounds. */
     int l0Left, l0Top
 
     SlideResults(File manifest, ImageServer slide) {
@@ -84,7 +84,7 @@ class SlideResults {
         }
     }
 
-    /** Return what a file of JSON says; QuPath has no JSON of Groovy's own. */
+    /** Return the content of a JSON file; QuPath does not have Groovy's JSON classes. */
     static Object json(File file) { return file.withReader('UTF-8') { new Gson().fromJson(it, Object) } }
 
     /** Return a file that maps.json names, or null if it is not there. */
@@ -93,7 +93,7 @@ class SlideResults {
         return found != null && found.isFile() ? found : null
     }
 
-    /** Return the name that the results of a slide have: its file's without the last suffix. */
+    /** Return the name of a slide's results: its file's name without the last suffix. */
     static String nameOf(ImageServer slide) {
         def uris = slide.getURIs()
         def path = uris.isEmpty() ? null : uris.iterator().next().getPath()
@@ -122,7 +122,7 @@ class SlideResults {
         return places.collect { new File(new File(it, name), 'maps.json') }.find { it.isFile() }
     }
 
-    /** Return the results of the open slide, asking for their folder where it is not known. */
+    /** Return the results of the open slide, asking for their folder if it is not known. */
     static SlideResults open(String given, ImageServer slide, Object project, boolean asks) {
         def manifest = find(given, slide, project)
         if (manifest == null && asks) {
@@ -142,7 +142,7 @@ class SlideResults {
         return results
     }
 
-    /** Return the map of a name or title, refusing with those there are. */
+    /** Return the map with a name or title, or refuse with a list of the maps. */
     Map map(List<Map> maps, String wanted) {
         def named = { Map map -> [map.name, map.title, map.measurement] }
         // first as it is written: classes may differ in capitals alone
@@ -177,7 +177,7 @@ class SlideResults {
         return rgb
     }
 
-    /** Return a map's colours as QuPath has them. */
+    /** Return a map's colours as a ColorMap of QuPath. */
     static Object colourMap(Map map) {
         def rgb = colours(map)
         def part = { int shift -> rgb.collect { (it >> shift) & 255 } as int[] }

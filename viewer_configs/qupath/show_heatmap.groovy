@@ -10,7 +10,7 @@
  * in the corner of the picture; otherwise the finished overlay <slide>.<map>.ome.tiff is shown.
  * C hides and shows the map.
  *
- * In the repository, what all scripts share is apart, in prelude.groovy: README.md says how to join it.
+ * In the repository, the shared part is in prelude.groovy: README.md describes how to join them.
  */
 import groovy.transform.CompileStatic
 import java.awt.image.BandedSampleModel
@@ -79,7 +79,7 @@ class AlignedServer extends AbstractTileableImageServer {
         def levels = new ImageServerMetadata.ImageResolutionLevel.Builder(width, height)
         for (int level = 0; level < source.nResolutions(); level++) {
             double size = l0Pixel(level)
-            // rounded up: a part of a pixel at the slide's edge is shown too
+            // rounded up: a partial pixel at the slide's edge is shown too
             levels.addLevel(size, (int) Math.ceil(width / size), (int) Math.ceil(height / size))
         }
         def theirs = source.getMetadata()
@@ -98,7 +98,7 @@ class AlignedServer extends AbstractTileableImageServer {
     /** Return the size of a level's pixels in level-0 pixels of the slide. */
     private double l0Pixel(int level) { return scale * source.getDownsampleForResolution(level) }
 
-    /** Return by how many pixels of a level the source is shifted; they are off by half of one at most. */
+    /** Return the source's shift in whole pixels of a level; the error is at most half a pixel. */
     private static int shift(int l0Offset, double l0Pixel) { return (int) Math.floor(l0Offset / l0Pixel + 0.5) }
 
     @Override
@@ -134,7 +134,7 @@ class AlignedServer extends AbstractTileableImageServer {
         return new BufferedImage(model, Raster.createWritableRaster(layout, buffer, null), false, null)
     }
 
-    /** Copy an image to a place in another, as far as it lies in it. */
+    /** Copy the part of an image that lies in another into it. */
     private void copy(BufferedImage image, int x, int y, BufferedImage target) {
         int left = Math.max(x, 0), top = Math.max(y, 0)
         int wide = Math.min(x + image.getWidth(), target.getWidth()) - left
@@ -153,7 +153,7 @@ class AlignedServer extends AbstractTileableImageServer {
         }
     }
 
-    /** Return the value on show at a place, NaN where none is or nothing has been read yet. */
+    /** Return the displayed value at a place; NaN if there is none or it has not been read yet. */
     double valueAt(double x, double y) {
         for (int level = 0; level < nResolutions(); level++) {
             def tile = getTileRequestManager().getTileRequest(level, (int) Math.floor(x), (int) Math.floor(y), 0, 0)
@@ -177,7 +177,7 @@ class AlignedServer extends AbstractTileableImageServer {
     @Override ImageServerMetadata getOriginalMetadata() { return metadata }
 }
 
-/** How opaque a value is: transparent without one, and fading where the map fades. */
+/** Opacity of values: transparent without a value, and fading if the map fades. */
 @CompileStatic
 class Opacity implements DoubleToIntFunction {
     private final boolean fades
@@ -212,11 +212,11 @@ class HeatmapViewer {
         this.results = results
     }
 
-    /** Return the maps that can be shown. */
+    /** Return the maps that can be displayed. */
     List<Map> maps() { return results.said.maps.findAll { fileOf(it) != null } }
 
     private boolean showsValues(Map map) {
-        // a map with a note is drawn otherwise than its values lie
+        // the colours of a map with a note do not follow the values alone
         return map.channel != null && !map.note && results.file(results.said.values_tiff) != null
     }
 
@@ -224,7 +224,7 @@ class HeatmapViewer {
         return showsValues(map) ? results.file(results.said.values_tiff) : results.file(map.overlay)
     }
 
-    /** Put a map on the slide in place of the one before. */
+    /** Replace the map on the slide. */
     void show(Map map) {
         boolean values = showsValues(map)
         def file = fileOf(map)
@@ -263,7 +263,7 @@ class HeatmapViewer {
         }
     }
 
-    /** Make the map on show more or less opaque. */
+    /** Change the opacity of the displayed map. */
     void setOpacity(double opacity) {
         overlay.setOpacity(opacity)
         viewer.repaint()
@@ -286,7 +286,7 @@ class HeatmapViewer {
             map.range.lower as double, map.range.upper as double, fading ? 1 : 0, opacity)
     }
 
-    /** Return how many level-0 pixels of the slide a pixel of an overlay is wide and high. */
+    /** Return the width and height of an overlay's pixel in level-0 pixels of the slide. */
     private double scaleOf(ImageServer source, File file) {
         def size = source.getPixelCalibration(), whole = results.said.slide
         if (!size.hasPixelSizeMicrons())
@@ -304,7 +304,7 @@ class HeatmapViewer {
     static String number(double value) { return String.format(Locale.ROOT, '%.3g', value) }
 }
 
-/** The window beside the slide: which map, how opaque, and what its colours mean. */
+/** The window beside the slide: the map, its opacity, and the meaning of its colours. */
 class HeatmapWindow {
     private static final String KEY = 'heatmaps-ome'
     private final HeatmapViewer shown
@@ -340,7 +340,7 @@ class HeatmapWindow {
         describe()
     }
 
-    /** Open the window in place of one that an earlier run left for this viewer. */
+    /** Open the window, replacing the one of an earlier run for this viewer. */
     static void open(HeatmapViewer shown) {
         new ArrayList(Window.getWindows()).each {
             if (it.getProperties().get(KEY)?.is(shown.viewer))

@@ -11,9 +11,9 @@ function columns(run) {
     { key: "predicted", title: "Prediction", of: (row) => row.predicted ?? null, cell: (row) => predictionCell(row, run) },
     { key: "probability", title: `P(${run.true_class})`, about: `Probability of ${run.true_class}, the class drawn hot`, of: (row) => row.probability, cell: (row) => decimals(row.probability, 3) },
     { key: "tissue", title: "Tissue, mm²", of: (row) => row.tissue_mm2, cell: (row) => decimals(row.tissue_mm2, 1) },
-    { key: "gap", title: "Gap", about: "Largest difference between the predictions of plain tiles and of the dense map", of: (row) => row.gap, cell: (row) => decimals(row.gap, 3) },
+    { key: "gap", title: "Difference", about: "Largest difference between the tile-by-tile prediction and the map's", of: (row) => row.gap, cell: (row) => decimals(row.gap, 3) },
     { key: "aupc", title: "AUPC", about: "Area under the perturbation curve of the contribution map; lower is better", of: (row) => row.aupc, cell: (row) => decimals(row.aupc, 3) },
-    { key: "random", title: "Random", about: "AUPC of random orders, which the map must beat", of: (row) => row.aupc_random, cell: (row) => decimals(row.aupc_random, 3) },
+    { key: "random", title: "Random", about: "AUPC of random orders, which the map should be below", of: (row) => row.aupc_random, cell: (row) => decimals(row.aupc_random, 3) },
     { key: "artefacts", title: "Artefacts", about: "Share of the tissue", of: (row) => row.artefacts, cell: (row) => percent(row.artefacts, 1) },
     { key: "warnings", title: "Warnings", of: (row) => (row.warnings ?? []).length + (row.status === "failed" || row.damaged ? 1e6 : 0), cell: (row) => warningCell(row) },
     { key: "status", title: "Status", of: (row) => (row.damaged ? "damaged" : row.status), cell: (row) => el("span", { class: `status ${row.damaged ? "failed" : row.status}` }, row.damaged ? "damaged" : row.status) },
@@ -32,18 +32,18 @@ function predictionCell(row, run) {
   const parts = run.classes.map((name) => el("i", {
     style: { "flex-grow": String(row.prediction[name] ?? 0), background: run.class_colours[name] },
   }));
-  const said = run.classes.map((name) => `${name} ${decimals(row.prediction[name], 3)}`).join(", ");
-  return [el("span", { class: "stack", role: "img", "aria-label": said, title: said }, parts), el("span", {}, row.predicted)];
+  const text = run.classes.map((name) => `${name} ${decimals(row.prediction[name], 3)}`).join(", ");
+  return [el("span", { class: "stack", role: "img", "aria-label": text, title: text }, parts), el("span", {}, row.predicted)];
 }
 
 function warningCell(row) {
-  const said = row.status === "failed" ? [row.message] : [...(row.damaged ? [row.damaged] : []), ...(row.warnings ?? [])];
-  if (said.length === 0) return el("span", { class: "soft" }, "none");
-  const more = said.length > 1 ? ` (+ ${said.length - 1})` : "";
-  return el("span", { class: "warned", title: said.join("\n") }, `⚠ ${said[0]}${more}`);
+  const texts = row.status === "failed" ? [row.message] : [...(row.damaged ? [row.damaged] : []), ...(row.warnings ?? [])];
+  if (texts.length === 0) return el("span", { class: "soft" }, "none");
+  const more = texts.length > 1 ? ` (+ ${texts.length - 1})` : "";
+  return el("span", { class: "warned", title: texts.join("\n") }, `⚠ ${texts[0]}${more}`);
 }
 
-/** Sort rows by a column; what has no value comes last, either way. */
+/** Sort rows by a column; rows without a value come last in both directions. */
 function sorted(rows, column, down) {
   const missing = (value) => value === null || value === undefined || Number.isNaN(value);
   const compare = new Intl.Collator(undefined, { numeric: true }).compare;
@@ -59,12 +59,12 @@ function sorted(rows, column, down) {
 export class Cohort {
   constructor(run) {
     this.run = run;
-    this.columns = columns(run).filter((each) => each.key === "status" || each.key === "warnings"
-      || run.rows.some((row) => row.status === "failed" || (each.of(row) !== null && each.of(row) !== undefined)));
+    this.columns = columns(run).filter((column) => column.key === "status" || column.key === "warnings"
+      || run.rows.some((row) => row.status === "failed" || (column.of(row) !== null && column.of(row) !== undefined)));
     this.filter = { text: "", name: "", only: false };
     this.order = { key: null, down: false };
     this.lines = run.rows.map((row) => ({ row, text: `${row.slide} ${row.message} ${row.predicted ?? ""} ${row.status}`.toLowerCase(), line: this.line(row) }));
-    this.body = el("tbody", {}, this.lines.map((each) => each.line));
+    this.body = el("tbody", {}, this.lines.map((entry) => entry.line));
     this.shown = el("p", { id: "shown", role: "status" });
     this.element = el("div", {}, this.summary(), this.tools(), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of slides" }, el("table", { id: "slides" }, this.head(), this.body)));
     this.apply();
@@ -90,24 +90,24 @@ export class Cohort {
     const { rows, classes, reduced, budget_mib: budget } = this.run;
     const failed = rows.filter((row) => row.status === "failed").length;
     const warnings = rows.filter((row) => row.status !== "failed" && warned(row)).length;
-    const said = classes.map((name) => [name, rows.filter((row) => row.predicted === name).length]).filter(([, n]) => n > 0);
+    const predicted = classes.map((name) => [name, rows.filter((row) => row.predicted === name).length]).filter(([, n]) => n > 0);
     return el("div", { id: "summary" },
       el("p", {}, el("b", {}, counted(rows.length, "slide")), failed ? `, ${failed} failed` : "", warnings ? `, ${warnings} with warnings` : ", no warnings",
-        said.length ? ". Predicted: " : ".", said.map(([name, n], i) => [i ? ", " : "", el("i", { class: "dot", style: { background: this.run.class_colours[name] } }), `${name} ${n}`]), said.length ? "." : ""),
-      reduced ? el("p", { class: "note" }, `To keep this file below ${budget} MiB, ${counted(reduced, "slide")} ${reduced === 1 ? "is" : "are"} shown with smaller pictures or fewer maps; the page of each says which.`) : null);
+        predicted.length ? ". Predicted: " : ".", predicted.map(([name, n], i) => [i ? ", " : "", el("i", { class: "dot", style: { background: this.run.class_colours[name] } }), `${name} ${n}`]), predicted.length ? "." : ""),
+      reduced ? el("p", { class: "note" }, `To keep this file below ${budget} MiB, ${counted(reduced, "slide")} ${reduced === 1 ? "is" : "are"} shown with smaller pictures or fewer maps; their pages list the changes.`) : null);
   }
 
   tools() {
     const { filter } = this;
     const text = el("input", { type: "search", id: "filter-text", placeholder: "name, class or message", autocomplete: "off", oninput: () => { filter.text = text.value.toLowerCase(); this.apply(); } });
-    const name = chooser([["", "all"], ...this.run.classes.map((each) => [each, each])], "", (value) => { filter.name = value; this.apply(); });
+    const name = chooser([["", "all"], ...this.run.classes.map((label) => [label, label])], "", (value) => { filter.name = value; this.apply(); });
     name.id = "filter-class";
     const only = el("input", { type: "checkbox", id: "filter-warnings", onchange: () => { filter.only = only.checked; this.apply(); } });
     return el("div", { id: "tools" }, labelled("Find", text), labelled("Predicted", name), el("label", { class: "tick" }, only, "Only with warnings"), this.shown);
   }
 
   sortBy(key) {
-    const column = this.columns.find((each) => each.key === key);
+    const column = this.columns.find((other) => other.key === key);
     this.order = { key, down: this.order.key === key ? !this.order.down : NUMBERS.has(key) || key === "warnings" };
     for (const head of this.heads) {
       const own = head.dataset.key === key;
@@ -115,23 +115,23 @@ export class Cohort {
       else head.removeAttribute("aria-sort");
     }
     this.lines = sorted(this.lines, column, this.order.down);
-    this.body.append(...this.lines.map((each) => each.line));
+    this.body.append(...this.lines.map((entry) => entry.line));
   }
 
   apply() {
     const { text, name, only } = this.filter;
-    let seen = 0;
-    for (const each of this.lines) {
-      const shown = each.text.includes(text) && (!name || each.row.predicted === name) && (!only || warned(each.row));
-      each.line.hidden = !shown;
-      seen += shown;
+    let visible = 0;
+    for (const entry of this.lines) {
+      const matches = entry.text.includes(text) && (!name || entry.row.predicted === name) && (!only || warned(entry.row));
+      entry.line.hidden = !matches;
+      visible += matches;
     }
-    this.shown.textContent = seen === this.lines.length ? "" : `${seen} of ${this.lines.length} shown`;
+    this.shown.textContent = visible === this.lines.length ? "" : `${visible} of ${this.lines.length} shown`;
   }
 
-  /** Return the rows before and after a row, as the table is sorted and filtered. */
+  /** Return the rows before and after a row in the sorted and filtered table. */
   neighbours(row) {
-    const rows = this.lines.filter((each) => !each.line.hidden || each.row === row).map((each) => each.row);
+    const rows = this.lines.filter((entry) => !entry.line.hidden || entry.row === row).map((entry) => entry.row);
     const at = rows.indexOf(row);
     return { before: rows[at - 1], after: rows[at + 1] };
   }

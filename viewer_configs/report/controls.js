@@ -1,13 +1,13 @@
-/* Which map is shown and how: chooser of map and class, opacity, thresholds, colour bar, legend. */
+/* Controls of the map: chooser of map and class, opacity, thresholds, colour bar, legend. */
 import { chooser, el, labelled } from "./dom.js";
-import { count, percent, tick } from "./numbers.js";
+import { count, counted, percent, tick } from "./numbers.js";
 import { cssColour, drawBar, isNamed, paint } from "./painting.js";
 
 const STEPS = 1000;
-/** The kind of the map to show first, of the class drawn hot. */
+/** Kind of the map to show first; its class is the one drawn hot. */
 const FIRST_KIND = "score";
 
-/** Return what the ends of a map's colours speak for. */
+/** Return the texts for the ends of a map's colours. */
 function endsOf(map) {
   const { ends, middle } = map.range;
   if (ends.some(Boolean)) return ends;
@@ -41,10 +41,10 @@ export class Controls {
     this.map = map;
     this.onmap(map);
     if (map === null) {
-      const why = this.slide.reduced.length
+      const reason = this.slide.reduced.length
         ? "The maps of this slide were left out to keep the report small."
         : "This slide has no maps.";
-      this.element.replaceChildren(el("p", { class: "soft" }, why));
+      this.element.replaceChildren(el("p", { class: "soft" }, reason));
       this.stage.setMap(null, null);
       return;
     }
@@ -59,7 +59,7 @@ export class Controls {
     this.apply();
   }
 
-  /** Make the controls anew for the map that is shown. */
+  /** Rebuild the controls for the current map. */
   build() {
     const { map } = this;
     const look = this.looks.get(map.name);
@@ -104,14 +104,14 @@ export class Controls {
       ?? ofKind(kind)[0];
     const map = chooser([...kinds], this.map.kind, (kind) => this.choose(closest(kind).name));
     map.id = "map";
-    const classes = ofKind(this.map.kind).map((each) => [each.name, each.class ?? each.title]);
+    const classes = ofKind(this.map.kind).map((other) => [other.name, other.class ?? other.title]);
     const ofClass = chooser(classes, this.map.name, (name) => this.choose(name));
     ofClass.id = "class";
     return el("div", { class: "pair" }, labelled("Map", map),
       classes.length > 1 || this.map.class !== null ? labelled("Class", ofClass) : null);
   }
 
-  /** Return the colour bar with its numbers, and what they mean. */
+  /** Return the colour bar with its numbers and their meaning. */
   scale() {
     const { map } = this;
     const { min, max } = map.values;
@@ -119,22 +119,22 @@ export class Controls {
     const middle = map.range.middle === null ? null : (map.range.middle - lower) / (upper - lower);
     const [against, speaks] = endsOf(map);
     const ends = against || speaks ? el("div", { class: "ends" }, el("span", {}, `← ${against}`), el("span", {}, `${speaks} →`)) : null;
-    const said = (value) => tick(value, upper - lower);
-    this.bar.setAttribute("aria-label", `Colours from ${said(lower)} to ${said(upper)}, and how many cells have which value`);
+    const text = (value) => tick(value, upper - lower);
+    this.bar.setAttribute("aria-label", `Colours from ${text(lower)} to ${text(upper)}, and a histogram of the cells' values`);
     return el("div", { class: "scale" },
       el("p", { class: "quantity" }, map.quantity),
       this.bar,
       el("div", { class: "ticks" },
-        el("span", {}, `${min < lower ? "≤ " : ""}${said(lower)}`),
+        el("span", {}, `${min < lower ? "≤ " : ""}${text(lower)}`),
         middle !== null && middle > 0.2 && middle < 0.8
-          ? el("span", { class: "middle", style: { left: `${100 * middle}%` } }, said(map.range.middle)) : null,
-        el("span", {}, `${max > upper ? "≥ " : ""}${said(upper)}`)),
+          ? el("span", { class: "middle", style: { left: `${100 * middle}%` } }, text(map.range.middle)) : null,
+        el("span", {}, `${max > upper ? "≥ " : ""}${text(upper)}`)),
       ends,
       el("p", { class: "soft" }, this.slide.sorted.get(map.name).length === 0 ? "This slide has no values."
-        : `Colours span the cohort; this slide has ${said(min)} to ${said(max)}.`));
+        : `The colours cover the values of all slides; this slide has ${text(min)} to ${text(max)}.`));
   }
 
-  /** Return the names of a map's levels, with how much of the tissue each has. */
+  /** Return the names of a map's levels with their shares of the tissue. */
   legend() {
     const counts = new Array(this.map.categories.length).fill(0);
     for (const level of this.values) if (!Number.isNaN(level)) counts[level - 1]++;
@@ -143,20 +143,20 @@ export class Controls {
       el("span", { class: "value" }, percent(counts[index] / Math.max(1, this.values.length), 1)))));
   }
 
-  /** Draw the map as the controls say. */
+  /** Draw the map with the settings of the controls. */
   apply() {
     const { map, slide, stage } = this;
     const look = this.looks.get(map.name);
     const from = look.low === 0 ? -Infinity : slide.quantile(map, look.low / STEPS);
     const to = look.high === STEPS ? Infinity : slide.quantile(map, look.high / STEPS);
     const drawn = { ...look, from, to };
-    const seen = paint(stage.painted, slide, map, this.values, drawn);
+    const visible = paint(stage.painted, slide, map, this.values, drawn);
     stage.setMap(map, this.values);
     this.opacityText.textContent = percent(look.opacity);
     const span = map.range.upper - map.range.lower;
     this.lowText.textContent = look.low === 0 ? "nothing" : `${tick(from, span)}: the lowest ${percent(look.low / STEPS, 1)}`;
     this.highText.textContent = look.high === STEPS ? "nothing" : `${tick(to, span)}: the highest ${percent(1 - look.high / STEPS, 1)}`;
-    this.seenText.textContent = `${count(seen)} of ${count(this.values.length)} tissue cells are shown`;
+    this.seenText.textContent = `${count(visible)} of ${counted(this.values.length, "tissue cell")} shown`;
     if (!isNamed(map)) drawBar(this.bar, slide, map, drawn);
   }
 

@@ -1,9 +1,9 @@
-/* Reads the data that the page carries, each slide's when it is opened. */
+/* Reads the data in the page; a slide's data are read when it is opened. */
 
 /** Return a block of data. */
 export function block(id) {
-  const found = document.getElementById(id);
-  return found === null ? null : JSON.parse(found.textContent);
+  const element = document.getElementById(id);
+  return element === null ? null : JSON.parse(element.textContent);
 }
 
 async function inflated(text) {
@@ -26,11 +26,11 @@ async function cellsOf(text, rows, cols, n) {
   return cells;
 }
 
-/** Return the values of a map's tissue cells; NaN where there is none. */
-async function unpacked(said, n) {
-  const parts = await inflated(said.codes);
+/** Return the values of a map's tissue cells; NaN where a cell has no value. */
+async function unpacked(packed, n) {
+  const parts = await inflated(packed.codes);
   const values = new Float64Array(n);
-  const { min, max, steps } = said;
+  const { min, max, steps } = packed;
   let code = 0;
   for (let k = 0; k < n; k++) {
     const folded = parts[k] | (parts[n + k] << 8);
@@ -46,13 +46,13 @@ async function unpacked(said, n) {
   return values;
 }
 
-/** A slide that is open: its part of the data, and its maps' values once they are asked for. */
+/** An open slide: its part of the data, and its maps' values once they are read. */
 export class OpenSlide {
-  constructor(row, said) {
+  constructor(row, data) {
     this.row = row;
-    this.part = said.part;
-    this.provenance = said.provenance;
-    this.reduced = said.reduced;
+    this.part = data.part;
+    this.provenance = data.provenance;
+    this.reduced = data.reduced;
     this.values = new Map();
     this.sorted = new Map();
   }
@@ -74,22 +74,22 @@ export class OpenSlide {
 
   /** Return a map by its name. */
   map(name) {
-    return this.part.maps.find((each) => each.name === name) ?? null;
+    return this.part.maps.find((map) => map.name === name) ?? null;
   }
 
-  /** Return a map's values, or its levels where these have names. */
+  /** Return a map's values, or its levels if they have names. */
   async valuesOf(map) {
     if (!this.values.has(map.name)) {
-      const found = map.levels_packed === undefined
+      const values = map.levels_packed === undefined
         ? await unpacked(map.values, this.cells.length)
         : Float64Array.from(await inflated(map.levels_packed), (level) => (level === 0 ? NaN : level));
-      this.values.set(map.name, found);
-      this.sorted.set(map.name, found.filter((value) => !Number.isNaN(value)).sort());
+      this.values.set(map.name, values);
+      this.sorted.set(map.name, values.filter((value) => !Number.isNaN(value)).sort());
     }
     return this.values.get(map.name);
   }
 
-  /** Return the value below which a share of a map's cells lie, once its values are here. */
+  /** Return the value below which a share of a map's cells lie; its values have to be read before. */
   quantile(map, share) {
     const sorted = this.sorted.get(map.name);
     if (sorted.length === 0) return NaN;

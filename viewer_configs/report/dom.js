@@ -1,8 +1,8 @@
-/* Makes elements. Whatever comes from the data becomes text or a property, never markup. */
+/* Makes elements. Data become text or properties, never markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Return an element. `props` are properties; "class", "aria-…", "data-…" and the like attributes. */
+/** Return an element. `props` are properties; "class", "aria-…", "data-…" and the like are attributes. */
 export function el(name, props = {}, ...children) {
   return filled(document.createElement(name), props, children);
 }
@@ -15,7 +15,7 @@ export function svg(name, props = {}, ...children) {
 function filled(made, props, children) {
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name === "style") for (const [key, said] of Object.entries(value)) made.style.setProperty(key, said);
+    if (name === "style") for (const [key, setting] of Object.entries(value)) made.style.setProperty(key, setting);
     else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (name in made && !name.includes("-") && made.namespaceURI !== SVG) made[name] = value;
     else made.setAttribute(name, value === true ? "" : value);

@@ -18,13 +18,13 @@ function start() {
   document.getElementById("run-facts").replaceChildren(...facts.map((text) => el("span", {}, text)));
   document.getElementById("loading").remove();
   places.cohort.append(cohort.element);
-  document.getElementById("how").append("To see the slides themselves at every zoom: ", el("code", {}, `heatmaps-ome view ${run.name}`), ". Values here are rounded; the exact ones are in each slide's values.ome.zarr.");
+  document.getElementById("how").append("To view the slides at every zoom: ", el("code", {}, `heatmaps-ome view ${run.name}`), ". Values here are rounded; the exact ones are in each slide's values.ome.zarr.");
   window.addEventListener("hashchange", () => { window.report.ready = route(); });
   window.addEventListener("resize", () => shown?.controls.resized());
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => shown?.controls.resized());
 }
 
-/** Show what the address says. */
+/** Show the slide and map in the address. */
 async function route() {
   const asked = new URLSearchParams(window.location.hash.slice(1));
   const name = asked.get("slide");
@@ -37,7 +37,7 @@ async function route() {
   if (!places.cohort.hidden) scrolled = window.scrollY;
   shown?.stage.close();
   shown = null;
-  const row = run.rows.find((each) => name !== null && (each.folder === name || (each.folder === null && each.slide === name)));
+  const row = run.rows.find((other) => name !== null && (other.folder === name || (other.folder === null && other.slide === name)));
   places.cohort.hidden = row !== undefined;
   places.slide.hidden = row === undefined;
   document.body.classList.toggle("on-slide", row !== undefined);
@@ -58,6 +58,6 @@ async function route() {
 }
 
 start();
-/** For the console, and for tests: `ready` is kept until all that is asked for is shown. */
+/** For the console and tests: the promise `ready` is fulfilled when the address's view is shown. */
 window.report = { get shown() { return shown; }, run };
 window.report.ready = route();

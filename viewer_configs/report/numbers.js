@@ -1,26 +1,26 @@
-/* Numbers as people read them. */
+/* Formats numbers for people. */
 
 const MINUS = "\u2212";
 
-/** Return a number with so many significant digits, without a needless exponent. */
+/** Return a number with `digits` significant digits, and an exponent only if needed. */
 export function number(value, digits = 4) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
   if (value === 0) return "0";
   const size = Math.abs(value);
-  const said = size >= 1e6 || size < 1e-4
+  const text = size >= 1e6 || size < 1e-4
     ? value.toExponential(digits - 1)
     : Number(value.toPrecision(digits)).toString();
-  return said.replaceAll("-", MINUS);
+  return text.replaceAll("-", MINUS);
 }
 
-/** Return a number with so many decimals. */
+/** Return a number with `places` decimals. */
 export function decimals(value, places) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   return value.toFixed(places).replaceAll("-", MINUS);
 }
 
-/** Return a number of a scale, to a thousandth of what the scale spans. */
+/** Return a number of a scale, to a thousandth of the scale's span. */
 export function tick(value, span) {
   if (!Number.isFinite(value) || !(span > 0)) return number(value, 3);
   const step = 10 ** Math.floor(Math.log10(span / 500));
@@ -30,9 +30,9 @@ export function tick(value, span) {
 /** Return a share as a percentage. */
 export function percent(share, places = 0) {
   if (share === null || share === undefined || !Number.isFinite(share)) return "–";
-  const said = 100 * share;
-  if (said > 0 && said < 10 ** -places / 2) return `< ${(10 ** -places).toFixed(places)} %`;
-  return `${decimals(said, places)} %`;
+  const value = 100 * share;
+  if (value > 0 && value < 10 ** -places / 2) return `< ${(10 ** -places).toFixed(places)} %`;
+  return `${decimals(value, places)} %`;
 }
 
 /** Return a count with groups of three digits. */
@@ -50,8 +50,8 @@ export function length(um) {
   return um >= 1000 ? `${number(um / 1000, 3)} mm` : `${number(um, 3)} µm`;
 }
 
-/** Return the longest of 1, 2, 5 times a power of ten that is at most so much. */
-export function roundLength(most) {
-  const power = 10 ** Math.floor(Math.log10(most));
-  return [5, 2, 1].find((step) => step * power <= most) * power;
+/** Return the largest 1, 2 or 5 times a power of ten that is at most `limit`. */
+export function roundLength(limit) {
+  const power = 10 ** Math.floor(Math.log10(limit));
+  return [5, 2, 1].find((step) => step * power <= limit) * power;
 }

@@ -1,4 +1,4 @@
-/* Colours of maps: the picture of a map, a pixel a cell, and its colour bar. */
+/* Colours of maps: the picture of a map, one pixel per cell, and its colour bar. */
 
 const decoded = new Map();
 
@@ -6,7 +6,7 @@ const decoded = new Map();
 export function coloursOf(map) {
   if (!decoded.has(map.colours)) {
     if (decoded.size > 64) decoded.clear();
-    decoded.set(map.colours, Uint8Array.from(atob(map.colours), (each) => each.charCodeAt(0)));
+    decoded.set(map.colours, Uint8Array.from(atob(map.colours), (character) => character.charCodeAt(0)));
   }
   return decoded.get(map.colours);
 }
@@ -24,13 +24,13 @@ export function levelOf(map, value) {
   return Math.round(Math.min(1, Math.max(0, place)) * 254);
 }
 
-/** Return a colour as CSS has it. */
+/** Return a colour in CSS. */
 export function cssColour(map, level) {
   const colours = coloursOf(map);
   return `rgb(${colours[3 * level]} ${colours[3 * level + 1]} ${colours[3 * level + 2]})`;
 }
 
-/** Paint a map into a canvas of a pixel a cell, and return how many cells are seen. */
+/** Paint a map into a canvas, one pixel per cell, and return the number of visible cells. */
 export function paint(canvas, slide, map, values, look) {
   const { rows, cols } = slide.part.grid.shape;
   canvas.width = cols;
@@ -39,11 +39,11 @@ export function paint(canvas, slide, map, values, look) {
   const image = context.createImageData(cols, rows);
   const colours = coloursOf(map);
   const opacities = look.fade && slide.attention !== null ? attended(slide, map) : null;
-  let seen = 0;
+  let visible = 0;
   for (let k = 0; k < values.length; k++) {
     const value = values[k];
     if (!(value >= look.from && value <= look.to)) continue;
-    seen++;
+    visible++;
     const level = 3 * levelOf(map, value);
     const at = 4 * slide.cells[k];
     image.data[at] = colours[level];
@@ -52,10 +52,10 @@ export function paint(canvas, slide, map, values, look) {
     image.data[at + 3] = Math.round(255 * look.opacity * (opacities === null ? 1 : opacities[k]));
   }
   context.putImageData(image, 0, 0);
-  return seen;
+  return visible;
 }
 
-/** Return where each cell's attention lies in the range over which a map fades, 0 to 1. */
+/** Return each cell's opacity, 0 to 1: its attention's place in the range over which a map fades. */
 function attended(slide, map) {
   // A map that does not fade by itself does so on demand, over the range of attention's colours.
   const { lower, upper } = map.opacity.fades_with ?? slide.attention.range;
@@ -64,7 +64,7 @@ function attended(slide, map) {
   ));
 }
 
-/** Draw how many cells have which value, over the map's colours from end to end. */
+/** Draw the map's colours from end to end, with a histogram of the cells' values above. */
 export function drawBar(canvas, slide, map, look) {
   const box = canvas.getBoundingClientRect();
   const ratio = window.devicePixelRatio || 1;
@@ -81,14 +81,14 @@ export function drawBar(canvas, slide, map, look) {
     context.fillRect(x, height - bar, 1, bar);
   }
   const bins = histogram(slide.sorted.get(map.name), map.range, 60);
-  const most = Math.max(1, ...bins);
+  const highest = Math.max(1, ...bins);
   const style = getComputedStyle(canvas);
   bins.forEach((n, index) => {
     const middle = lower + ((index + 0.5) / bins.length) * span;
     const inside = middle >= look.from && middle <= look.to;
     context.fillStyle = style.getPropertyValue(inside ? "--soft" : "--line");
-    // By the square root, so that few cells are seen beside many.
-    const tall = n === 0 ? 0 : Math.max(1, Math.sqrt(n / most) * (height - bar - 3));
+    // The square root keeps bins of few cells visible beside bins of many.
+    const tall = n === 0 ? 0 : Math.max(1, Math.sqrt(n / highest) * (height - bar - 3));
     const left = Math.round((index / bins.length) * width);
     const right = Math.round(((index + 1) / bins.length) * width);
     context.fillRect(left, height - bar - 2 - tall, Math.max(1, right - left - ratio), tall);
@@ -102,7 +102,7 @@ export function drawBar(canvas, slide, map, look) {
   }
 }
 
-/** Return how many values are in each of some bins between the ends of the colours. */
+/** Return the number of values in each of `n` bins between the ends of the colours. */
 function histogram(sorted, { lower, upper }, n) {
   const bins = new Array(n).fill(0);
   for (const value of sorted) {

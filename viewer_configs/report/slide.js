@@ -5,10 +5,10 @@ import { Controls } from "./controls.js";
 import { Stage } from "./stage.js";
 import { cards, predictionBars } from "./sections.js";
 
-/** Show a slide in a place of the page, and return what steers it. */
+/** Show a slide in an element of the page, and return its parts: { slide, stage, controls }. */
 export async function showSlide(place, row, { map, neighbours, budget, onmap }) {
   place.replaceChildren(heading(row, neighbours), el("p", { class: "soft" }, "Opening the slide…"));
-  const problem = row.status === "failed" ? `There is nothing to see of this slide: ${row.message}` : row.damaged;
+  const problem = row.status === "failed" ? `This slide failed: ${row.message}` : row.damaged;
   if (problem) {
     place.lastChild.replaceWith(el("p", { class: "warning" }, problem));
     return null;
@@ -18,7 +18,7 @@ export async function showSlide(place, row, { map, neighbours, budget, onmap }) 
     slide = await OpenSlide.of(row);
   } catch (error) {
     place.lastChild.replaceWith(el("p", { class: "warning" },
-      `What the report holds of this slide is damaged (${error.message}); make it anew with --overwrite.`));
+      `The report's data of this slide are damaged (${error.message}); make it anew with --overwrite.`));
     return null;
   }
   const stage = new Stage(slide);
@@ -29,7 +29,7 @@ export async function showSlide(place, row, { map, neighbours, budget, onmap }) 
     ...notes(row, slide, budget),
     el("div", { id: "look" },
       stage.element,
-      el("aside", { "aria-label": "What is shown" }, el("h2", {}, "Prediction"), predictionBars(slide.part), el("h2", {}, "Map"), controls.element, outlines.tick)),
+      el("aside", { "aria-label": "Prediction and map" }, el("h2", {}, "Prediction"), predictionBars(slide.part), el("h2", {}, "Map"), controls.element, outlines.tick)),
     el("div", { id: "cards" }, cards(slide.part, slide.provenance, {
       region: outlines.choose, tile: (tile) => showTile(slide, stage, tile),
     })));
@@ -57,18 +57,18 @@ export function hashOf(row, map = null) {
 function notes(row, slide, budget) {
   const made = row.warnings.map((text) => el("p", { class: "warning" }, text));
   if (slide.reduced.length) {
-    made.push(el("p", { class: "note" }, `To keep the report of all slides below ${budget} MiB: ${slide.reduced.join("; ")}. The files of the slide hold all of it; heatmaps-ome view shows them.`));
+    made.push(el("p", { class: "note" }, `To keep the report of all slides below ${budget} MiB: ${slide.reduced.join("; ")}. The slide's files are complete; heatmaps-ome view shows them.`));
   }
   return made;
 }
 
-/** Return the tick that outlines regions, and what chooses one of them. */
+/** Return the checkbox that outlines regions, and a function that chooses one of them. */
 function outliner(slide, stage) {
   const regions = slide.part.regions.regions ?? [];
   let chosen = null;
   const draw = () => {
-    const shown = tick.checked ? regions : regions.filter((each) => each === chosen);
-    stage.outlines = shown.map((each) => ({ rings: each.l0_rings, kind: each.kind, chosen: each === chosen }))
+    const outlined = tick.checked ? regions : regions.filter((region) => region === chosen);
+    stage.outlines = outlined.map((region) => ({ rings: region.l0_rings, kind: region.kind, chosen: region === chosen }))
       .sort((a, b) => a.chosen - b.chosen);
     stage.draw();
   };

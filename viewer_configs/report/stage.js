@@ -1,11 +1,11 @@
-/* The picture: the slide with a map over it, outlines, a scale bar, and what is under the mouse. */
+/* The picture: the slide with a map over it, outlines, a scale bar, and the value under the mouse. */
 import { el } from "./dom.js";
 import { decimals, length, number, roundLength } from "./numbers.js";
 import { isNamed } from "./painting.js";
 import { cellUnder, latticeBox, View } from "./view.js";
 
 const KEYS = "Drag to move, wheel or + and − to zoom, 0 for the whole slide, arrow keys to move "
-  + "the cross whose value is told.";
+  + "the cross and read the value there.";
 const FEWEST_PX_PER_CELL = 48;
 
 /** The picture of a slide. */
@@ -31,7 +31,7 @@ export class Stage {
       el("div", { id: "sight" }, this.canvas, buttons, this.bar), this.readout, this.told);
     this.view = new View(1, 1);
     this.home = this.homeBox();
-    // As high as the slide needs at its width, within what the style allows.
+    // The slide's proportions, within the limits of the style.
     this.canvas.style.aspectRatio = String(this.home.width / this.home.height);
     this.listen();
     this.resizer = new ResizeObserver(() => this.resized());
@@ -39,7 +39,7 @@ export class Stage {
     this.tell(null);
   }
 
-  /** Return what is seen at first: the part of the slide that its scanner calls non-empty. */
+  /** Return the box that is shown at first: the slide's non-empty part according to its scanner. */
   homeBox() {
     const { bounds, mpp } = this.slide.part.slide;
     return { x: bounds.col * mpp.x, y: bounds.row * mpp.y, width: bounds.cols * mpp.x, height: bounds.rows * mpp.y };
@@ -73,13 +73,13 @@ export class Stage {
   zoom(factor, px = this.view.width / 2, py = this.view.height / 2) {
     const cell = this.slide.part.grid;
     const least = (cell.l0_cell.x * cell.mpp.x) / FEWEST_PX_PER_CELL;
-    const most = Math.max(this.home.width / this.view.width, this.home.height / this.view.height) * 1.04;
-    this.view.zoom(factor, px, py, Math.min(least, most), most);
-    this.isHome = this.view.umPerPx >= most * 0.999;
+    const greatest = Math.max(this.home.width / this.view.width, this.home.height / this.view.height) * 1.04;
+    this.view.zoom(factor, px, py, Math.min(least, greatest), greatest);
+    this.isHome = this.view.umPerPx >= greatest * 0.999;
     this.moved();
   }
 
-  /** Bring a box in µm into view, with much of what is around it. */
+  /** Bring a box in µm into view, with its surroundings. */
   show(box, around = 3) {
     const least = this.slide.part.grid.l0_cell.x * this.slide.part.grid.mpp.x * 14;
     const size = Math.max(box.width * around, box.height * around, least);
@@ -92,12 +92,12 @@ export class Stage {
 
   moved() {
     this.view.hold(this.home);
-    // Of one finger a page wants to be scrolled, unless there is something to move in here.
+    // One finger scrolls the page, unless the slide can be moved.
     this.canvas.style.touchAction = this.isHome ? "pan-y" : "none";
     this.draw();
   }
 
-  /** Show a map with its values; `paintedSomething` has filled `this.painted`. */
+  /** Show a map with its values; `this.painted` holds its picture. */
   setMap(map, values) {
     this.map = map;
     this.values = values;
@@ -118,8 +118,8 @@ export class Stage {
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
     const { mpp } = part.slide;
-    const said = part.thumbnail;
-    this.place(context, thumbnail, latticeBox(said, said.l0_pixel, { x: 0, y: 0 }, mpp));
+    const { rows, cols, l0_pixel: pixel } = part.thumbnail;
+    this.place(context, thumbnail, latticeBox({ rows, cols }, pixel, { x: 0, y: 0 }, mpp));
     if (this.map !== null) {
       context.imageSmoothingEnabled = false;
       this.place(context, this.painted,
@@ -131,13 +131,13 @@ export class Stage {
     this.drawBar();
   }
 
-  /** Draw a picture where it lies. */
+  /** Draw a picture in its box in µm. */
   place(context, picture, box) {
     const [x, y] = this.view.toScreen(box.x, box.y);
     context.drawImage(picture, x, y, box.width / this.view.umPerPx, box.height / this.view.umPerPx);
   }
 
-  /** Draw a region's outline: dark on light, so that it is seen on any colour. */
+  /** Draw a region's outline: dark on light, so that it is visible on any colour. */
   trace(context, { rings, kind, chosen }) {
     const { mpp } = this.slide.part.slide;
     context.beginPath();
@@ -192,11 +192,11 @@ export class Stage {
     this.bar.lastChild.textContent = length(um);
   }
 
-  // --- What is under the mouse ---------------------------------------------------------------
+  // --- The value under the mouse -------------------------------------------------------------
 
-  /** Say what is at a place in µm, or how to learn it. */
+  /** Show the value at a place in µm, or how to read one. */
   tell(place) {
-    const lines = place === null ? ["Point at the slide, or tap it, for the value there."] : this.at(place);
+    const lines = place === null ? ["Point at the slide or tap it to read a value."] : this.at(place);
     this.readout.replaceChildren(...lines.filter(Boolean).map((line, index) => el(index ? "span" : "b", {}, line)));
     return lines.filter(Boolean).join(", ");
   }
@@ -218,7 +218,7 @@ export class Stage {
       part.joined > 1 ? `mean of ${part.joined} × ${part.joined} cells` : `cell ${cell.row}, ${cell.col}`];
   }
 
-  /** Return a value with what it is a value of. */
+  /** Return a value with its quantity. */
   valueText(value) {
     const { map } = this;
     if (Number.isNaN(value)) return `${map.title}: ${isNamed(map) ? "none" : "no value"}`;
@@ -308,10 +308,10 @@ export class Stage {
     const { l0_cell: cell, mpp } = this.slide.part.grid;
     const [x, y] = this.view.toUm(this.view.width / 2, this.view.height / 2);
     const from = this.cross ?? { x, y };
-    const most = this.slide.part.slide;
+    const { rows, cols } = this.slide.part.slide;
     this.setCross({
-      x: Math.min(most.cols * mpp.x, Math.max(0, from.x + dx * times * cell.x * mpp.x)),
-      y: Math.min(most.rows * mpp.y, Math.max(0, from.y + dy * times * cell.y * mpp.y)),
+      x: Math.min(cols * mpp.x, Math.max(0, from.x + dx * times * cell.x * mpp.x)),
+      y: Math.min(rows * mpp.y, Math.max(0, from.y + dy * times * cell.y * mpp.y)),
     });
     const [px, py] = this.view.toScreen(this.cross.x, this.cross.y);
     const margin = 24;

@@ -1,9 +1,9 @@
-/* Which part of the slide is seen: places in µm to places on the screen and back.
+/* The visible part of the slide: places in µm to places on the screen and back.
 
    A grid's cell (row, col) begins at its origin + (row, col) cells, in level-0 pixels from the
    slide's outer corner; µm are level-0 pixels times their size, y and x apart. */
 
-/** The part of a slide that is seen. */
+/** The visible part of a slide. */
 export class View {
   constructor(width, height) {
     this.width = width;
@@ -34,14 +34,14 @@ export class View {
   }
 
   /** Enlarge around a place on the screen. */
-  zoom(factor, px, py, least, most) {
+  zoom(factor, px, py, least, greatest) {
     const [x, y] = this.toUm(px, py);
-    this.umPerPx = Math.min(most, Math.max(least, this.umPerPx / factor));
+    this.umPerPx = Math.min(greatest, Math.max(least, this.umPerPx / factor));
     this.left = x - px * this.umPerPx;
     this.top = y - py * this.umPerPx;
   }
 
-  /** Keep some of a box in sight. */
+  /** Keep part of a box in view. */
   hold(box) {
     const [w, h] = [this.width * this.umPerPx, this.height * this.umPerPx];
     this.left = held(this.left, w, box.x, box.width);
@@ -61,7 +61,7 @@ export function slideBox(part) {
   return { x: 0, y: 0, width: cols * mpp.x, height: rows * mpp.y };
 }
 
-/** Return where a lattice lies, in µm. */
+/** Return a lattice's box in µm. */
 export function latticeBox(shape, l0Cell, l0Origin, mpp) {
   return {
     x: l0Origin.x * mpp.x,
@@ -71,7 +71,7 @@ export function latticeBox(shape, l0Cell, l0Origin, mpp) {
   };
 }
 
-/** Return the cell of a map that a place in µm is in, as its row and column, or null. */
+/** Return the cell of a map at a place in µm, { row, col }, or null. */
 export function cellUnder(part, map, x, y) {
   const { shape, l0_cell: cell } = part.grid;
   const { mpp } = part.slide;

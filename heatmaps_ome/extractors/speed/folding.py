@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def folded(trunk: nn.Module) -> nn.Module:
-    """Return a copy of a trunk whose convolutions hold the normalisation that follows them.
+    """Return a copy of a trunk with batch normalisations folded into their convolutions.
 
     In evaluation a batch normalisation is an affine map per channel, and so is a convolution in
     its output: their product is a convolution with other weights. In float32 the features differ
@@ -19,7 +19,7 @@ def folded(trunk: nn.Module) -> nn.Module:
     Parameters
     ----------
     trunk : nn.Module
-        In evaluation mode; left as it is.
+        In evaluation mode; not changed.
     """
     copied = copy.deepcopy(trunk)
     modules = dict(copied.named_modules())
@@ -32,10 +32,10 @@ def folded(trunk: nn.Module) -> nn.Module:
 
 
 def _consecutive(trunk: nn.Module) -> list[tuple[str, str]]:
-    """Return the names of modules, and of those that see nothing but the former's output.
+    """Return the names of pairs of modules, the second of which uses only the first's output.
 
-    The order is taken from the computation, not from the modules' order, which says nothing of
-    what is fed to what. A module that is used twice, or whose output also goes elsewhere, stays.
+    The order is that of the computation: the order of modules does not show the flow of data. A
+    module that is used twice, or whose output also goes elsewhere, is in no pair.
     """
     nodes = [node for node in fx.Tracer().trace(trunk).nodes if node.op == "call_module"]
     uses = Counter(node.target for node in nodes)

@@ -16,9 +16,9 @@ _SUMS: Final = (operator.add, operator.iadd, torch.add)
 
 
 class FusedConvolution(nn.Module):
-    """A convolution that adds what is given beside its input, if anything, and takes the ReLU.
+    """A convolution, an optional sum with a second input, and the ReLU.
 
-    The functions are those that ``torch.compile`` writes into its code for CPUs
+    It calls the functions that ``torch.compile`` uses in its code for CPUs
     (torch/_inductor/mkldnn_ir.py). They are not public: see `available`.
     """
 
@@ -28,7 +28,7 @@ class FusedConvolution(nn.Module):
         self.out_channels = conv.out_channels
 
     def forward(self, images: torch.Tensor, summand: torch.Tensor | None = None) -> torch.Tensor:
-        """Return relu(conv(images) + summand), which is written over the summand."""
+        """Return relu(conv(images) + summand); the result overwrites the summand."""
         conv, ops = self.conv, torch.ops.mkldnn
         weights = (conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups)
         if summand is None:
@@ -39,10 +39,10 @@ class FusedConvolution(nn.Module):
 
 
 class PooledInStrips(nn.Module):
-    """The maximum of 3 × 3 pixels at every other one, a few rows at a time.
+    """The maximum of 3 × 3 pixels at every other pixel, computed a few rows at a time.
 
-    torch also notes where each maximum was: in large images that is four times the memory of the
-    maxima, and of strips next to nothing.
+    torch also records the place of each maximum: for large images this takes four times the memory
+    of the maxima, and for strips next to nothing.
     """
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
@@ -54,7 +54,7 @@ class PooledInStrips(nn.Module):
         )
         for top in range(0, rows, _STRIP_ROWS):
             stop = min(top + _STRIP_ROWS, rows)
-            # The row above the first of all, and one below an odd last one, are those of padding.
+            # The row above the first row of all, and one below an odd last row, are padding.
             strip = maps[:, :, max(0, 2 * top - 1) : 2 * stop]
             if 2 * stop > height:
                 strip = nn.functional.pad(strip, (0, 0, 0, 1), value=-torch.inf)
@@ -64,42 +64,42 @@ class PooledInStrips(nn.Module):
 
     @staticmethod
     def stands_for(pool: nn.MaxPool2d) -> bool:
-        """Return whether this is the same as a pooling."""
+        """Return whether this module computes the same as a pooling."""
         shape = (pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)
         return shape == (3, 2, 1, 1, False) and not pool.return_indices
 
 
 @cache
 def available(dtype: torch.dtype) -> bool:
-    """Return whether torch has the functions for a type on this CPU, and they do what is meant.
+    """Return whether torch has the functions for a type on this CPU, with the expected results.
 
-    They are tried, as they are not there for every build, processor and type.
+    They are tried out, as not every build, processor and type has them.
     """
     conv = nn.Conv2d(8, 8, 3, padding=1).to(dtype).requires_grad_(False)
     values = torch.linspace(-2, 2, 1024, dtype=dtype).reshape(2, 8, 8, 8)
     images, summand = values.to(memory_format=torch.channels_last).split(1)
-    fused_conv, alone = FusedConvolution(conv), conv(images)
+    fused_conv, plain = FusedConvolution(conv), conv(images)
     try:
-        found = torch.cat((fused_conv(images), fused_conv(images, summand.clone())))
+        results = torch.cat((fused_conv(images), fused_conv(images, summand.clone())))
     except (AttributeError, RuntimeError, TypeError):
         return False
-    expected = torch.cat((alone, alone + summand)).relu()
-    return torch.allclose(found, expected, rtol=0.02, atol=0.02)
+    expected = torch.cat((plain, plain + summand)).relu()
+    return torch.allclose(results, expected, rtol=0.02, atol=0.02)
 
 
 def fused(trunk: nn.Module) -> nn.Module:
-    """Return a trunk that adds and takes ReLUs while a convolution writes its output.
+    """Return a trunk with sums and ReLUs fused into its convolutions.
 
-    Alone they are passes over maps that fit no cache: a ResNet-50 without them takes 0.87 to 0.93
-    of the time on large images and, in float32, 0.7 of the memory. Features differ by rounding: by
-    1e-6 of their norm in float32; in bfloat16 they are no farther from float32's, as sums are
-    rounded once instead of twice.
+    Sums and ReLUs by themselves are passes over maps that fit no cache: fused, a ResNet-50 takes
+    0.87 to 0.93 of the time on large images and, in float32, 0.7 of the memory. Features differ by
+    rounding: by 1e-6 of their norm in float32; in bfloat16 they are no farther from float32's, as
+    sums are rounded once instead of twice.
 
     Parameters
     ----------
     trunk : nn.Module
-        On the CPU and in evaluation mode. It is returned as it is where the functions are not
-        available; otherwise the two share their weights.
+        On the CPU and in evaluation mode. It is returned unchanged if the functions are not
+        available; otherwise the result shares its weights.
     """
     if not all(available(parameter.dtype) for parameter in trunk.parameters()):
         return trunk
@@ -118,16 +118,16 @@ class _Rewriting:
         self._modules: dict[Any, Any] = dict(trunk.named_modules())
 
     def module(self) -> nn.Module:
-        """Return what computes the nodes as they are now."""
+        """Return a module that computes the nodes in their current state."""
         return fx.GraphModule(self._modules, self._graph)
 
     def drop_identities(self) -> None:
-        """Take out what only passes on, as a normalisation that has been folded does."""
+        """Remove modules that pass their input on, such as a folded normalisation."""
         for node in self._nodes(nn.Identity):
             self._replace((node,), node.args[0])
 
     def fuse(self) -> None:
-        """Put one node in the place of each ReLU and the convolution, or the sum, before it."""
+        """Replace each ReLU, and the convolution or sum before it, by one node."""
         for relu in self._nodes(nn.ReLU):
             last: Any = relu.args[0]
             conv, *summands = self._summands(last) if last.target in _SUMS else (last,)
@@ -140,41 +140,41 @@ class _Rewriting:
             self._replace(dict.fromkeys((relu, last, conv)), call)
 
     def pool_in_strips(self) -> None:
-        """Take maxima a few rows at a time."""
+        """Replace max poolings by ones that work a few rows at a time."""
         for node in self._nodes(nn.MaxPool2d):
             if PooledInStrips.stands_for(self._modules[node.target]):
                 self._modules[node.target] = PooledInStrips()
 
     def _summands(self, total: Any) -> tuple[Any, ...]:
-        """Return a sum's convolution and its other summand, if that may be written over."""
+        """Return a sum's convolution and its other summand, if that may be overwritten."""
         for conv, other in (total.args, total.args[::-1]):
             if self._is_plain(conv) and self._is_spent(other, total, conv):
                 return conv, other
         return (total,)
 
     def _is_spent(self, node: Any, total: Any, conv: Any) -> bool:
-        """Return whether nobody needs a summand's memory once the sum is taken.
+        """Return whether a summand's memory is not needed after the sum.
 
-        It is so with a convolution's output, which shares its memory with nothing, if it goes
-        into nothing else but convolutions before, which keep nothing of it.
+        This holds for the output of a convolution, which shares its memory with no other value, if
+        its other users are convolutions before the sum, which keep nothing of it.
         """
         convolutions = (nn.Conv2d, FusedConvolution)
-        # A cut of an output that is seen by nothing else is as good as the output.
+        # A crop of an output with no other user is as good as the output.
         maker = node
         if node.target is narrowed and len(node.args[0].users) == 1:
             maker = node.args[0]
-        # What is added to itself is needed as both.
+        # An output that is added to itself is needed as both summands.
         if not self._is(maker, *convolutions) or maker is conv:
             return False
-        order = {each: index for index, each in enumerate(self._graph.nodes)}
+        order = {other: index for index, other in enumerate(self._graph.nodes)}
         others = [user for user in node.users if user is not total]
-        channels = {self._modules[each.target].out_channels for each in (maker, conv)}
+        channels = {self._modules[source.target].out_channels for source in (maker, conv)}
         return len(channels) == 1 and all(
             self._is(user, *convolutions) and order[user] < order[total] for user in others
         )
 
     def _is_plain(self, node: Any) -> bool:
-        """Return whether a node is a convolution that pads with zeros, by so many pixels."""
+        """Return whether a node is a convolution padded with zeros by a number of pixels."""
         if not self._is(node, nn.Conv2d):
             return False
         conv = self._modules[node.target]
@@ -189,7 +189,7 @@ class _Rewriting:
         return is_call and isinstance(self._modules[node.target], kinds)
 
     def _replace(self, nodes: Any, by: fx.Node) -> None:
-        """Put one node in the place of a chain of nodes, the last of them first."""
+        """Replace a chain of nodes, given last to first, by one node."""
         first = next(iter(nodes))
         first.replace_all_uses_with(by)
         for node in nodes:

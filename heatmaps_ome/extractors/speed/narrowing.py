@@ -1,4 +1,4 @@
-"""Halos that get narrower from layer to layer: what no cell asked for depends on isn't computed."""
+"""Halos that get narrower from layer to layer, so that only needed pixels are computed."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 def narrowed(
     maps: torch.Tensor, keep: Window | None, cell_px: int, halo: int, before: int | None
 ) -> torch.Tensor:
-    """Return maps without what lies beyond a halo around some cells.
+    """Return maps cropped to some cells and a halo around them.
 
-    Whatever a cut has beside it is padded with zeros by the next layers, which is wrong; but the
-    wrong pixels reach no cell asked for if the halo is as wide as the layers that follow see.
+    The next layers pad a crop with zeros instead of the real pixels; but the wrong values do not
+    reach the cells in ``keep`` if the halo is as wide as the reach of the layers that follow.
 
     Parameters
     ----------
     maps : (n, channels, rows, cols)
     keep : Window or None
-        The cells asked for, among those of the whole image; None leaves the maps as they are.
+        The needed cells, among those of the whole image; None returns the maps unchanged.
     cell_px : int
-        Pixels of the maps that a cell is wide.
+        Width of a cell in pixels of the maps.
     halo : int
-        How many cells on each side stay, where there are so many.
+        Cells to keep on each side, as far as the maps have them.
     before : int or None
-        How many an earlier call has left; None if there was none.
+        The halo of the call before; None if there was none.
     """
     if keep is None:
         return maps
@@ -38,6 +38,6 @@ def narrowed(
 
 
 def _kept(first: int, stop: int, cell_px: int, halo: int, before: int | None) -> slice:
-    """Return the pixels that stay along one axis; beyond the image there are none to cut."""
+    """Return the pixels to keep along one axis; the image's own edges are not cropped."""
     origin = 0 if before is None else max(0, first - before)
     return slice((max(0, first - halo) - origin) * cell_px, (stop + halo - origin) * cell_px)

@@ -1,1 +1,1 @@
-"""Reads pickles from strangers without running code from them."""
+"""Read untrusted pickles without running code from them."""

@@ -1,6 +1,6 @@
 """A pickle machine that can only make inert values: it imports nothing and calls nothing.
 
-Python's unpickler looks names up and calls them, which is how a pickle runs code. This one
+Python's unpickler looks names up and calls them; in this way a pickle runs code. This machine
 follows the public instruction list of `pickletools`, an instruction at a time, and knows only
 those in its table. A name stays a name; calling it gives a `Node` that remembers the name and
 the arguments. A handful of names stand for harmless functions of our own
@@ -40,7 +40,7 @@ _NAME = re.compile(r"[\w.<>]{1,200}")
 
 @dataclass(frozen=True)
 class InertPickle:
-    """What a pickle describes: its inert root, and each name that it asked for."""
+    """The content of a pickle: its inert root, and all names that it asks for."""
 
     root: Any
     names: frozenset[str]
@@ -54,14 +54,14 @@ def interpret(data: bytes, load_storage: Callable[[Any], StorageRef]) -> InertPi
     data : bytes
         The pickle, of any protocol.
     load_storage : callable
-        Turns a persistent id, itself an inert value, into a storage; raises `Unusable`.
+        Converts a persistent id, itself an inert value, to a storage; raises `Unusable`.
 
     Raises
     ------
     Unsafe
-        It uses an instruction, codec or type that is not on the list.
+        The pickle uses an instruction, codec or type that is not supported.
     Unusable
-        It is damaged, or larger than any model's.
+        The pickle is damaged, or larger than any model's.
     """
     if len(data) > MAX_PICKLE_BYTES:
         raise Unusable(f"holds a pickle of {len(data)} bytes, too much for a model")
@@ -71,7 +71,7 @@ def interpret(data: bytes, load_storage: Callable[[Any], StorageRef]) -> InertPi
             warnings.simplefilter("error")  # pickletools warns of escapes that no pickler writes
             return machine.run(data)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Warning):
-        # Without the cause: its words can quote what the pickle holds.
+        # Without the cause: its text can quote the pickle's content.
         raise Unusable("is damaged: its pickle does not follow the format") from None
 
 
@@ -185,7 +185,7 @@ class _Machine:
         target = self.stack[-1]
         if type(target) is list:
             target.extend(items)
-        elif not isinstance(target, Node):  # what a never-made object collects is dropped
+        elif not isinstance(target, Node):  # items of an object that is never made are dropped
             raise Unusable("is damaged: its pickle appends to what is not a list")
 
     def add_pairs(self, items: list[Any]) -> None:

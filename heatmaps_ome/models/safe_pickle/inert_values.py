@@ -1,4 +1,4 @@
-"""The values that reading a pickle may give here: none of them can act, whatever the file says."""
+"""The values that a pickle is read into: none of them can run code, for any file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DTYPE = re.compile(
 
 @dataclass(frozen=True)
 class Global:
-    """A name that the pickle asked for, and that is never looked up."""
+    """A name that the pickle asks for; it is never looked up."""
 
     qualname: str
 
@@ -43,7 +43,7 @@ class Node:
         return f"<inert {self.qualname}>"
 
     def get(self, name: str) -> Any:
-        """Return the attribute as the pickled state has it, or None."""
+        """Return the attribute in the pickled state, or None."""
         state = self.state
         if isinstance(state, tuple) and state:
             state = state[0]  # (__dict__, __slots__ values)
@@ -55,7 +55,7 @@ class InertDict(dict[Any, Any]):
 
 
 class OpaqueKey:
-    """A dict key that is no small plain value: hashing a nested tuple could take for ever."""
+    """A dict key that is not a small plain value: hashing a nested tuple could take forever."""
 
     __slots__ = ("value",)
 
@@ -204,7 +204,7 @@ def _parameter(args: tuple[Any, ...], _charge: Callable[[int], None]) -> Any:
     return args[0]
 
 
-# The only names of a pickle that have an effect; each is one of the harmless functions above.
+# The only names of a pickle with an effect; each stands for one of the harmless functions above.
 CONSTRUCTORS: Mapping[str, Callable[[tuple[Any, ...], Callable[[int], None]], Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "_codecs.encode": _latin1_bytes,
@@ -221,7 +221,7 @@ CONSTRUCTORS: Mapping[str, Callable[[tuple[Any, ...], Callable[[int], None]], An
 
 
 def inert_key(key: Any) -> Any:
-    """Return a key that is cheap to hash, and that few others of the same file collide with."""
+    """Return a key that is cheap to hash and collides with few others of the same file."""
     if isinstance(key, int) and abs(key) >= _MAX_EXTENT:
         return OpaqueKey(key)  # integers that differ by 2**61 - 1 have the same hash
     if key is None or isinstance(key, str | bytes | int | float | Global):

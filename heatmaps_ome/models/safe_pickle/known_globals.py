@@ -1,4 +1,4 @@
-"""Names that ordinary exports of marugoto ask for; any other one in a pickle is worth a warning."""
+"""Names that ordinary exports of marugoto ask for; any other name in a pickle is suspicious."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ _KNOWN = frozenset(
 
 
 def suspicious_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return those that no ordinary export asks for, in order."""
+    """Return the names that no ordinary export asks for, in order."""
     return tuple(sorted(set(names) - _KNOWN))

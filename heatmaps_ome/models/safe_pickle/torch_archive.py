@@ -1,4 +1,4 @@
-"""Reads a zip archive of `torch.save` into inert values and NumPy arrays, without torch."""
+"""Read a zip archive of `torch.save` into inert values and NumPy arrays, without torch."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class TorchArchive:
         Returns
         -------
         numpy.ndarray
-            A copy, of the tensor's shape, float32 whatever the stored floating type.
+            A copy of the tensor's shape, float32 for any stored floating type.
 
         Raises
         ------
         Unusable
-            It holds no floating numbers, or the tensors together outgrow the file.
+            The tensor holds no floating numbers, or all tensors together are larger than the file.
         """
         code = _FLOATS.get(ref.storage.dtype)
         if code is None or 0 in ref.shape:
@@ -69,7 +69,7 @@ class TorchArchive:
         values = np.lib.stride_tricks.as_strided(flat, ref.shape, strides, writeable=False)
         if ref.storage.dtype == "BFloat16":  # the upper half of a float32
             return (values.astype(np.uint32) << 16).view(np.float32)
-        with np.errstate(over="ignore"):  # a layer refuses infinities in words
+        with np.errstate(over="ignore"):  # make_layer refuses infinities with a message
             return values.astype(np.float32)
 
     def _read(self, name: str) -> bytes:
@@ -92,14 +92,14 @@ class TorchArchive:
 
 @contextmanager
 def open_torch_archive(path: Path) -> Iterator[TorchArchive]:
-    """Open a file written by `torch.save` as a zip archive, checked before anything is read.
+    """Open a zip archive of `torch.save`, checked before any content is read.
 
     Raises
     ------
     Unsafe
-        Its pickle holds what the safe reader refuses.
+        Its pickle has a part that the safe reader refuses.
     Unusable
-        It is not such an archive, is damaged, or is too large.
+        The file is not such an archive, is damaged, or is too large.
     """
     n_bytes = path.stat().st_size
     if n_bytes > MAX_FILE_BYTES:

@@ -1,4 +1,4 @@
-/** The page: what is shown, and how the parts follow it. */
+/** The page: its state, and how its parts follow it. */
 
 import { Controls } from "./controls.js";
 import { byId, debounced } from "./dom.js";
@@ -29,7 +29,7 @@ export class App {
   #saveSoon = debounced(() => this.#save(), SAVE_AFTER);
   ready = Promise.resolve(false);
 
-  /** @param run, palettes what the server says; @param notices where to say things */
+  /** @param run, palettes the server's answers; @param notices where to show messages */
   constructor(run, palettes, notices) {
     this.run = run;
     this.palettes = palettes;
@@ -48,7 +48,7 @@ export class App {
     window.addEventListener("hashchange", () => this.#follow(location.hash));
   }
 
-  /** Show what the address tells of, else the first slide. */
+  /** Show the view in the address, else the first slide. */
   start() {
     const view = parseView(location.hash);
     const entry = this.#find(view.slide);
@@ -150,7 +150,7 @@ export class App {
     this.notices.say(`${what}: ${wordsOf(error)}.`);
   }
 
-  /** Take over what a link says of the map; a link without a map leaves the map as it is. */
+  /** Take the map and its look from a link; a link without a map does not change the map. */
   #takeLook(view) {
     const { layers, manifest } = this.#session;
     if (layers.length === 0) return;
@@ -168,14 +168,14 @@ export class App {
   }
 
   #lookIn(view) {
-    const found = { from: view.from, to: view.to };
-    if (view.opacity !== null) found.opacity = view.opacity;
-    if (view.fade !== null) found.fade = view.fade;
-    if (view.palette !== null && Object.hasOwn(this.palettes, view.palette)) found.palette = view.palette;
-    return found;
+    const look = { from: view.from, to: view.to };
+    if (view.opacity !== null) look.opacity = view.opacity;
+    if (view.fade !== null) look.fade = view.fade;
+    if (view.palette !== null && Object.hasOwn(this.palettes, view.palette)) look.palette = view.palette;
+    return look;
   }
 
-  /** Follow a link to the slide that is shown already. */
+  /** Follow a link to the slide that is open already. */
   #apply(view) {
     this.#takeLook(view);
     this.ready = this.#showMap();
@@ -183,7 +183,7 @@ export class App {
     this.#saveSoon();
   }
 
-  /** Show the map of a kind that is of the class chosen last. */
+  /** Show the map of a kind for the class chosen last. */
   #chooseLayer(kind) {
     const { layers, manifest } = this.#session;
     const layer = layers.find((other) => other.kind === kind) ?? firstLayer(layers);
@@ -248,7 +248,7 @@ export class App {
     this.readout.show({ slide: manifest.slide, place, values: this.#shown?.values ?? null, map: this.#shown?.entry.map });
   }
 
-  /** Change how the map is drawn; painted once a frame however often it is called. */
+  /** Change the map's look; repeated calls paint it once per frame. */
   changeLook(changes) {
     if (this.#shown === null) return;
     const { layer, entry } = this.#shown;
@@ -263,7 +263,7 @@ export class App {
     this.#saveSoon();
   }
 
-  /** What keys do. */
+  /** The functions of keys. */
   get actions() {
     return {
       pan: (x, y) => this.#byKeys(() => this.view.panBy(x, y)),
@@ -308,7 +308,7 @@ export class App {
     if (next) location.hash = formatView({ slide: next.folder });
   }
 
-  /** The view as a link tells of it. */
+  /** The view as the fields of a link. */
   viewNow() {
     const slide = this.#session?.entry.folder ?? null;
     const place = this.#placed ? this.view.place() : {};
@@ -333,7 +333,7 @@ export class App {
   }
 }
 
-/** Return the range of a map's values, and of its colours if those reach further. */
+/** Return the range that covers a map's values and its colours. */
 function rangeOf(values, map) {
   let lower = map.range.lower ?? Infinity;
   let upper = map.range.upper ?? -Infinity;

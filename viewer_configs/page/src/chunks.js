@@ -1,15 +1,15 @@
-/** Decoded chunks, the least recently used of them forgotten when they fill their room. */
+/** A cache of decoded chunks with limited memory; the least recently used ones are dropped. */
 
 export class ChunkCache {
   #entries = new Map();
   #bytes = 0;
 
-  /** @param maxBytes the room that decoded chunks may take */
+  /** @param maxBytes memory for decoded chunks */
   constructor(maxBytes) {
     this.maxBytes = maxBytes;
   }
 
-  /** Return the promise of a chunk, read at most once while it is remembered. */
+  /** Return the promise of a chunk, which is read only once while it is cached. */
   get(array, key, signal) {
     const name = `${array.path}|${key.join(",")}`;
     const known = this.#entries.get(name);

@@ -1,4 +1,4 @@
-/** The colour bar: a map's colours from lower to upper, with numbers, and what a threshold hides. */
+/** The colour bar: a map's colours from lower to upper, with numbers; hidden values are pale. */
 
 import { make } from "./dom.js";
 import { figure, figureWithin, roundTicks } from "./numbers.js";

@@ -1,4 +1,4 @@
-/** The panel's controls of the map: they show a state, and tell what the user wants changed. */
+/** The panel's controls of the map: they show a state and report the user's changes. */
 
 import { drawColourBar } from "./colourbar.js";
 import { byId, fillSelect, make } from "./dom.js";
@@ -46,7 +46,7 @@ export class Controls {
     return idle ? null : Number(value.toPrecision(6));
   }
 
-  /** Show that there is no map to control. */
+  /** Hide the controls, as there is no map. */
   showNothing() {
     byId("map-section").hidden = true;
   }
@@ -54,8 +54,8 @@ export class Controls {
   /**
    * Show a state.
    *
-   * @param state { layers, layer, entry, look, hidden, range }: the layers to choose from, the layer
-   *   and its map shown, how it is drawn, and the range of its values
+   * @param state { layers, layer, entry, look, hidden, range }: the layers to choose from, the chosen
+   *   layer and its map, the map's look, and the range of its values
    */
   show(state) {
     const { layers, layer, entry, look, hidden } = state;

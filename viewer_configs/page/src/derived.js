@@ -1,8 +1,8 @@
-/** Maps that have no channel of their own, derived from others: the winning class, its margin, artefacts. */
+/** Maps without a channel of their own, derived from others: winning class, margin, artefacts. */
 
 /**
- * Return which of some channels is the highest in each cell: Float32Array, counted from 1, the first
- * of equal ones; NaN where one of them is not a number.
+ * Return the number of the highest channel in each cell: Float32Array, counted from 1, the first
+ * among equals; NaN where a channel is not a number.
  */
 export function highestOf(channels) {
   return channels[0].map((_, cell) => {
@@ -16,7 +16,7 @@ export function highestOf(channels) {
   });
 }
 
-/** Return a channel less the highest of its rivals in each cell: Float32Array. */
+/** Return a channel minus the highest of its rivals in each cell: Float32Array. */
 export function minusHighestOf(own, rivals) {
   return own.map((value, cell) => value - Math.max(...rivals.map((rival) => rival[cell])));
 }

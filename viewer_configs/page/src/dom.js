@@ -1,4 +1,4 @@
-/** Elements, made without HTML text: names come from strangers' files. */
+/** Elements, made without HTML text, as names come from untrusted files. */
 
 /** Return a new element with properties, and children that are elements or text. */
 export function make(tag, properties = {}, ...children) {
@@ -22,7 +22,7 @@ export function fillSelect(select, choices, value) {
   select.value = value;
 }
 
-/** Return a function that runs another one once, some time after its last call. */
+/** Return a function that runs another one some time after the last of several calls. */
 export function debounced(run, milliseconds) {
   let timer = null;
   const later = () => {

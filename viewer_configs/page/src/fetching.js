@@ -5,13 +5,13 @@ import { FetchStore } from "zarrita";
 import { ReadError } from "./manifest.js";
 
 /**
- * Asks the server to answer 204 instead of 404 for a file that may well be absent (an empty chunk,
- * the metadata of the other Zarr version), as browsers report every 404 in the console. Servers that
- * do not know it answer 404, which is as good.
+ * Asks the server to answer 204 instead of 404 for a file that may be absent (an empty chunk, the
+ * metadata of the other Zarr version), as browsers report every 404 in the console. Other servers
+ * ignore it and answer 404, which works too.
  */
 const ABSENT = { "Missing-As": "204" };
 
-/** What zarrita's errors mean to people. */
+/** Messages for zarrita's errors. */
 const WORDS = {
   NotFoundError: "a file is missing",
   CodecPipelineError: "a file is damaged",
@@ -67,12 +67,12 @@ function nameIn(url) {
   return decodeURIComponent(String(url).split("/").filter(Boolean).slice(-2).join("/"));
 }
 
-/** Return whether an error only says that somebody has stopped waiting. */
+/** Return whether an error only means that a request was cancelled. */
 export function isAbort(error) {
   return error?.name === "AbortError" || (error?.cause ? isAbort(error.cause) : false);
 }
 
-/** Return an error's message in words for people. */
+/** Return an error's message for the user. */
 export function wordsOf(error) {
   if (error instanceof ReadError) return error.message;
   const words = WORDS[error?.name];

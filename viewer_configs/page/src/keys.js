@@ -1,4 +1,4 @@
-/** Keys: what they do, and their list. */
+/** Keys: their functions, and their list. */
 
 import { byId, make } from "./dom.js";
 

@@ -58,7 +58,7 @@ function listenToFold() {
   button.addEventListener("click", () => set(button.getAttribute("aria-expanded") !== "true"));
 }
 
-/** What tests, and the curious, may ask of the page. */
+/** The page's interface for tests and the console. */
 function forTests(app) {
   return {
     get viewer() {

@@ -1,22 +1,22 @@
-/** What the server says of a run and of a slide's maps, checked, and the layers they make up. */
+/** A slide's manifest, checked, and the layers that its maps form. */
 
 export const MAPS_FORMAT = "heatmaps-ome maps 2";
 const EARLIER_FORMAT = "heatmaps-ome maps 1";
-/** The kind of the map to show first. */
+/** Kind of the map to show first. */
 const FIRST_KIND = "attention";
 
-/** A message for people, about files that are not as they should be. */
+/** A message for the user about missing or damaged files. */
 export class ReadError extends Error {}
 
-/** Return a slide's manifest, or throw if the page cannot draw what it tells of. */
-export function checkedManifest(found) {
-  if (found?.format === EARLIER_FORMAT) {
+/** Return a slide's manifest, or throw if the page cannot draw its maps. */
+export function checkedManifest(facts) {
+  if (facts?.format === EARLIER_FORMAT) {
     throw new ReadError("its maps.json was made by an earlier version of heatmaps-ome; run create again with --overwrite (the network’s work is in the cache)");
   }
-  if (found === null || typeof found !== "object" || found.format !== MAPS_FORMAT) {
+  if (facts === null || typeof facts !== "object" || facts.format !== MAPS_FORMAT) {
     throw new ReadError(`its maps.json is not of the format “${MAPS_FORMAT}”`);
   }
-  const { slide, grid, maps } = found;
+  const { slide, grid, maps } = facts;
   const sizes = [slide?.rows, slide?.cols, slide?.mpp?.x, slide?.mpp?.y];
   if (!sizes.every((size) => size > 0)) throw new ReadError("its maps.json gives no size of the slide");
   const lattice = [grid?.shape?.rows, grid?.shape?.cols, grid?.l0_cell?.x, grid?.l0_cell?.y];
@@ -27,12 +27,12 @@ export function checkedManifest(found) {
       throw new ReadError(`its maps.json does not state how the map “${map?.name ?? ""}” is drawn`);
     }
   }
-  return { ...found, grid: { ...grid, mpp: grid.mpp ?? slide.mpp }, classes: found.classes ?? [] };
+  return { ...facts, grid: { ...grid, mpp: grid.mpp ?? slide.mpp }, classes: facts.classes ?? [] };
 }
 
 /**
- * Return the layers that maps make up, one of each kind, in the manifest's order:
- * { kind, title, maps }, each map with the class it is of, or null.
+ * Return the layers that maps form, one per kind, in the manifest's order: { kind, title, maps },
+ * each map with its class, or null.
  */
 export function layersOf(manifest) {
   const layers = new Map();
@@ -49,13 +49,13 @@ export function firstLayer(layers) {
   return layers.find(({ kind }) => kind === FIRST_KIND) ?? layers[0];
 }
 
-/** Return how people tell the maps of a layer apart: [name, text] of each, none if there is one. */
+/** Return the choices among a layer's maps, [name, text] each; none for a single map without class. */
 export function choicesOf(layer) {
   if (layer.maps.length === 1 && layer.maps[0].className === null) return [];
   return layer.maps.map(({ map, className }) => [map.name, className ?? map.title ?? map.name]);
 }
 
-/** Return whether a map says no more than where tissue is. */
+/** Return whether a map only shows where tissue is. */
 export function isFlat(map) {
   return (map.channel ?? null) === null && !map.derived;
 }
@@ -70,7 +70,7 @@ export function categoryOf(map, value) {
   return map.categories[value - 1] ?? "none";
 }
 
-/** Return the unit to write behind a value, with a space, unless the quantity before it has it. */
+/** Return a space and the unit to write behind a value, or "" if the quantity's text has the unit. */
 export function unitBeside({ unit, quantity }) {
   return unit && !quantity?.includes(unit) ? ` ${unit}` : "";
 }
@@ -85,7 +85,7 @@ export function findMap(layers, name) {
 }
 
 /**
- * Return the map of a layer to show: of the class wanted, else of the true class, else the first.
+ * Return the map of a layer to show: that of a class, else of the true class, else the first.
  */
 export function mapOfLayer(layer, className, trueClass) {
   const of = (wanted) => layer.maps.find((entry) => wanted !== null && entry.className === wanted);

@@ -1,4 +1,4 @@
-/** A map over the slide: its cells on a canvas of their own, drawn at their exact place. */
+/** A map over the slide: its cells on their own canvas, drawn at their exact places. */
 
 import { cellsWithin, slideSize } from "./placement.js";
 
@@ -20,7 +20,7 @@ export class MapLayer {
     view.onDraw(() => this.draw());
   }
 
-  /** Show cells: `paint` fills a Uint32Array of RGBA pixels, one a cell. */
+  /** Show cells: `paint` fills a Uint32Array of RGBA pixels, one per cell. */
   setCells(place, paint) {
     this.#place = place;
     this.#cells.width = place.cols;
@@ -58,7 +58,7 @@ export class MapLayer {
     if (this.#place !== null && this.#opacity > 0) this.#drawCells(context, frame, { width, height });
   }
 
-  /** Return how µm become pixels of the canvas: px = origin + um * scale. */
+  /** Return the transform from µm to pixels of the canvas, { x, y, scale }: px = x + um * scale. */
   #frame(density) {
     const origin = this.view.pxFromUm(0, 0);
     const scale = density / this.view.umPerPx();
@@ -73,8 +73,8 @@ export class MapLayer {
   }
 
   /**
-   * Draw the cells in sight, and only them: far in, a whole map would be millions of pixels wide,
-   * more than canvases place exactly.
+   * Draw only the visible cells: zoomed in, a whole map would be millions of pixels wide, more than
+   * canvases place exactly.
    */
   #drawCells(context, frame, canvas) {
     const { scale } = frame;

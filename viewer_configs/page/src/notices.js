@@ -1,4 +1,4 @@
-/** What the page says of itself: that it is busy, and what went wrong, in plain words. */
+/** Messages of the page: that it is busy, and errors. */
 
 import { byId, make } from "./dom.js";
 
@@ -6,7 +6,7 @@ import { byId, make } from "./dom.js";
 export class Notices {
   #busy = 0;
 
-  /** Show that something is being waited for until a promise settles; returns the promise. */
+  /** Show the busy sign until a promise settles; returns the promise. */
   async during(promise) {
     this.#count(1);
     try {
@@ -25,7 +25,7 @@ export class Notices {
     byId("busy").hidden = !this.busy;
   }
 
-  /** Say something that stays until it is closed or another slide is chosen; once, if repeated. */
+  /** Show a message until it is closed or another slide is chosen; a repeated one is shown once. */
   say(text) {
     const list = byId("notices");
     const known = [...list.children].some((item) => item.firstChild.textContent === text);

@@ -1,4 +1,4 @@
-/** Numbers for people: round ticks, round lengths, and figures with as many digits as are due. */
+/** Numbers for people: round ticks, round lengths, and figures with suitable digits. */
 
 const MINUS = "\u2212";
 
@@ -32,8 +32,8 @@ function clean(number) {
 /**
  * Return the longest round length that fits: { um, px, text }.
  *
- * @param umPerPx how many µm a screen pixel shows
- * @param maxPx the room there is
+ * @param umPerPx µm per screen pixel
+ * @param maxPx the available width
  */
 export function scaleBar(umPerPx, maxPx) {
   const um = clean(roundDown(umPerPx * maxPx));
@@ -63,7 +63,7 @@ function plain(number, digits) {
   return String(Number(number.toPrecision(digits)) + 0);
 }
 
-/** Return a number as exactly as a range of that span asks for, and a few `more` decimals. */
+/** Return a number with the decimals that suit a range of some span, and a few `more`. */
 export function figureWithin(number, span, more = 2) {
   if (!(span > 0)) return figure(number);
   const decimals = Math.ceil(-Math.log10(span)) + more;
@@ -71,7 +71,7 @@ export function figureWithin(number, span, more = 2) {
   return plainNumber(number, decimals).replaceAll("-", MINUS);
 }
 
-/** Return the same in the letters that number fields understand. */
+/** Return the same as text for number fields, with a hyphen as minus sign. */
 export function fieldNumber(number, span) {
   const decimals = span > 0 ? Math.ceil(-Math.log10(span)) + 3 : 6;
   return decimals > 8 ? String(Number(number.toPrecision(4))) : plainNumber(number, decimals);

@@ -1,6 +1,6 @@
 /**
- * From values to colours, without a canvas: which colour a value has, whether a threshold hides it,
- * how much a cell fades, and whole maps as RGBA pixels.
+ * From values to colours, without a canvas: the colour of a value, whether a threshold hides it, the
+ * opacity of a cell, and whole maps as RGBA pixels.
  */
 
 /** Return a colour "#rrggbb" as one number, opaque, in the byte order of canvas pixels. */
@@ -12,11 +12,11 @@ export function pixelOf(hex) {
 }
 
 /**
- * Return how a map's values become colours: { pixels, lower, upper }, the first colour at `lower`
- * and the last at `upper`.
+ * Return a map's colour scale: { pixels, lower, upper }, the first colour at `lower` and the last at
+ * `upper`.
  *
- * A palette other than the map's own keeps the middle of a diverging map at its own middle, and so
- * reaches as far to one side as to the other. Kinds have a colour each, whatever the palette.
+ * A palette other than the map's own has its middle at the middle of a diverging map, and so reaches
+ * equally far to both sides. Kinds have a colour each, for any palette.
  *
  * @param map an entry of the manifest
  * @param palette a list of colours, or null for the map's own
@@ -44,8 +44,8 @@ export function pixelAt(scaleOfMap, value) {
 }
 
 /**
- * Return whether a threshold shows a value: from..to, both included, null for no limit. Where
- * `from` is above `to`, what lies between them is hidden instead.
+ * Return whether a threshold shows a value: from..to, both included, null for no limit. If `from` is
+ * above `to`, the values between them are hidden instead.
  */
 export function isShown(value, from, to) {
   const above = from === null || value >= from;
@@ -53,7 +53,7 @@ export function isShown(value, from, to) {
   return from !== null && to !== null && from > to ? above || below : above && below;
 }
 
-/** Return how opaque a value makes a cell: its place between lower and upper, within 0..1. */
+/** Return the opacity for a value: its place between lower and upper, within 0..1. */
 export function fadeOf(value, range) {
   if (Number.isNaN(value)) return 0;
   const span = range.upper - range.lower;
@@ -62,10 +62,10 @@ export function fadeOf(value, range) {
 }
 
 /**
- * Paint a map, one pixel a cell, into `out` (Uint32Array, rows * cols).
+ * Paint a map, one pixel per cell, into `out` (Uint32Array, rows * cols).
  *
  * @param values Float32Array (rows * cols), NaN where there is no tissue
- * @param look { scale, from, to, fade }, `fade` null or { values, range }: of what cells fade with
+ * @param look { scale, from, to, fade }, `fade` null or { values, range } of the channel that cells fade with
  */
 export function paintCells(values, look, out) {
   const { scale: colours, from, to, fade } = look;

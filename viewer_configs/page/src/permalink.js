@@ -1,12 +1,12 @@
 /**
  * A view as the part of the address after "#", and back.
  *
- * A field that is absent or makes no sense is null: the reader decides what that means.
+ * An absent or invalid field is null: the reader chooses a default.
  */
 
 const NUMBERS = ["x", "y", "zoom", "opacity", "from", "to"];
 
-/** What a view has, all of it unknown. */
+/** The fields of a view, all unknown. */
 export const NO_VIEW = Object.freeze({
   slide: null,
   map: null,
@@ -21,7 +21,7 @@ export const NO_VIEW = Object.freeze({
   hidden: null,
 });
 
-/** Return the view that an address's hash tells of. */
+/** Return the view in an address's hash. */
 export function parseView(hash) {
   const fields = new URLSearchParams(String(hash).replace(/^#/, ""));
   const view = { ...NO_VIEW };
@@ -48,7 +48,7 @@ function sane(view) {
   return view;
 }
 
-/** Return the hash, with its "#", that tells of a view; null fields are left out. */
+/** Return the hash of a view, with its "#"; null fields are left out. */
 export function formatView(view) {
   const fields = new URLSearchParams();
   for (const name of Object.keys(NO_VIEW)) {

@@ -1,9 +1,9 @@
 /**
- * Where things lie: the slide frame in µm, the pyramid's levels and tiles, and the map's cells.
+ * Places: the slide frame in µm, the pyramid's levels and tiles, and the map's cells.
  *
  * The origin is the outer corner of level-0 pixel (0, 0); x runs right, y down. Names carry their
  * frame: `um` micrometres on the slide, `px` pixels of a level, `g` cells of the grid. In the
- * viewport's frame (`v`) the slide is 1 wide, as OpenSeadragon wants it.
+ * viewport's frame (`v`) the slide is 1 wide, as in OpenSeadragon.
  */
 
 /** Return the slide's outer size in µm: { x, y }. */
@@ -21,8 +21,8 @@ export function pyramidLevels(cols, rows, count) {
 }
 
 /**
- * Return where a tile lies: `px`, its whole pixels; `shown`, how many of them lie on the slide;
- * and `um`, the rectangle that the shown part covers.
+ * Return a tile's place: `px`, its whole pixels; `shown`, the number of them on the slide; and `um`,
+ * the rectangle that the shown part covers.
  *
  * The last pixel of a coarse level may hang over the slide's edge, by less than its own size. Only
  * its part on the slide is shown, so that no tile is squeezed.
@@ -52,7 +52,7 @@ function axisPlace(size, factor, baseSize, umPixel, tileSize, index) {
   };
 }
 
-/** Return how many tiles a level has: { x, y }. */
+/** Return the number of tiles of a level: { x, y }. */
 export function tileCount(level, tile) {
   return { x: Math.ceil(level.cols / tile.cols), y: Math.ceil(level.rows / tile.rows) };
 }
@@ -68,7 +68,7 @@ export function gridPlace(grid) {
   };
 }
 
-/** Return the cell that holds a place, { row, col }, or null off the grid. */
+/** Return the cell at a place, { row, col }, or null off the grid. */
 export function cellAt(place, umX, umY) {
   const col = Math.floor((umX - place.um.x) / place.umCell.x);
   const row = Math.floor((umY - place.um.y) / place.umCell.y);
@@ -77,7 +77,7 @@ export function cellAt(place, umX, umY) {
 }
 
 /**
- * Return the cells seen through a window, as the half-open ranges [col0, col1) and [row0, row1),
+ * Return the visible cells in a window, as the half-open ranges [col0, col1) and [row0, row1),
  * or null if there are none.
  */
 export function cellsWithin(place, um) {

@@ -25,14 +25,14 @@ export class Readout {
     view.onDraw(() => this.update());
   }
 
-  /** @param source { slide, place, values, map } of what is shown; `values` null if not known */
+  /** @param source { slide, place, values, map } of the current map; `values` null if not known */
   show(source) {
     if (source?.slide !== this.#source?.slide) this.#tapped = null;
     this.#source = source;
     this.update();
   }
 
-  /** Read at the middle of the view, as after a move by keys. */
+  /** Read at the middle of the view, as after moving by keys. */
   useCentre() {
     this.#pointer = null;
     this.#tapped = null;
@@ -94,8 +94,8 @@ export class Readout {
 
   #say() {
     const text = (id) => byId(id).textContent;
-    const said = `${text("value-label")} ${text("value")}, x ${text("place-x")}, y ${text("place-y")}`;
-    if (byId("spoken").textContent !== said) byId("spoken").textContent = said;
+    const spoken = `${text("value-label")} ${text("value")}, x ${text("place-x")}, y ${text("place-y")}`;
+    if (byId("spoken").textContent !== spoken) byId("spoken").textContent = spoken;
   }
 
   #showScale() {

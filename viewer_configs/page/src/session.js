@@ -1,4 +1,4 @@
-/** One slide while it is shown: its manifest, its picture and its values, read until it is left. */
+/** The open slide: its manifest, its picture and its values, read until another slide is chosen. */
 
 import { highestOf, minusHighestOf, onTissue } from "./derived.js";
 import { fetchJson } from "./fetching.js";
@@ -7,7 +7,7 @@ import { openMultiscale } from "./multiscale.js";
 import { gridPlace } from "./placement.js";
 import { SlideValues } from "./values.js";
 
-/** A slide being shown. */
+/** The open slide. */
 export class SlideSession {
   #stopping = new AbortController();
   #values = null;
@@ -21,7 +21,7 @@ export class SlideSession {
     this.place = null;
   }
 
-  /** Read the manifest, which all else needs. */
+  /** Read the manifest, which the other reads need. */
   async open() {
     this.manifest = checkedManifest(await fetchJson(`${this.entry.files}maps.json`, this.signal));
     this.layers = layersOf(this.manifest);
@@ -41,13 +41,13 @@ export class SlideSession {
     this.#stopping.abort();
   }
 
-  /** Return the picture, or null if the run wrote none. */
+  /** Return the slide's picture, or null if the run wrote none. */
   async image() {
     const { image } = this.manifest;
     return image ? openMultiscale(this.#url(image), this.signal) : null;
   }
 
-  /** Return a channel's values; for a map without any those of the first, which all tissue has. */
+  /** Return a channel's values; for a map without a channel those of the first, which covers all tissue. */
   async channel(index) {
     if (!this.manifest.values) throw new ReadError("maps.json names no values");
     this.#values ??= SlideValues.open(this.#url(this.manifest.values), this.place, this.signal);

@@ -1,17 +1,17 @@
 /**
- * How maps are drawn, as chosen by the user: opacity, palette and fading for each kind of layer,
+ * The user's choices of how maps are drawn: opacity, palette and fading for each kind of layer, and
  * thresholds for each map, as the maps of a kind may have different values.
  */
 
 const STYLE = ["opacity", "palette", "fade"];
 const THRESHOLD = ["from", "to"];
 
-/** What was chosen so far in this session. */
+/** The choices in this session. */
 export class Settings {
   #styles = new Map();
   #thresholds = new Map();
 
-  /** Return a map's look: { opacity, palette, fade, from, to }, its own where nothing was chosen. */
+  /** Return a map's look, { opacity, palette, fade, from, to }, with the map's defaults. */
   look(kind, map) {
     const own = { opacity: map.opacity.alpha ?? 0.5, palette: null, fade: Boolean(map.opacity.fades_with), from: null, to: null };
     return { ...own, ...this.#styles.get(kind), ...this.#thresholds.get(map.name) };
@@ -23,7 +23,7 @@ export class Settings {
     this.#thresholds.set(map.name, { ...this.#thresholds.get(map.name), ...picked(changes, THRESHOLD) });
   }
 
-  /** Give a map its own look again. */
+  /** Restore a map's default look. */
   reset(kind, map) {
     this.#styles.delete(kind);
     this.#thresholds.delete(map.name);

@@ -1,4 +1,4 @@
-/** The run's slides as links, with a filter; and what the model says of the slide shown. */
+/** The run's slides as links, with a filter, and the prediction for the open slide. */
 
 import { byId, make } from "./dom.js";
 import { percent } from "./numbers.js";
@@ -26,7 +26,7 @@ export class SlideList {
     byId("slides-count").textContent = shown === all ? `(${all})` : `(${shown} of ${all})`;
   }
 
-  /** Mark the slide that is shown. */
+  /** Mark the open slide. */
   mark(current) {
     for (const { slide, item } of this.#items) {
       if (slide === current) item.firstChild.setAttribute("aria-current", "page");
@@ -50,8 +50,8 @@ export class SlideList {
 
 function itemOf(slide) {
   const top = likeliest(slide.prediction);
-  const said = top === null ? null : make("span", { className: "said", title: top.className }, make("span", {}, top.className), percent(top.probability));
-  const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, make("span", { className: "name" }, slide.name), said);
+  const prediction = top === null ? null : make("span", { className: "said", title: top.className }, make("span", {}, top.className), percent(top.probability));
+  const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, make("span", { className: "name" }, slide.name), prediction);
   return make("li", {}, link);
 }
 
@@ -62,7 +62,7 @@ function likeliest(prediction) {
   return { className, probability };
 }
 
-/** Show a slide's prediction and true class; null for what is not known. */
+/** Show a slide's prediction and true class; null if not known. */
 export function showPrediction(prediction, trueClass) {
   const rows = Object.entries(prediction ?? {}).sort((one, other) => (other[1] ?? -1) - (one[1] ?? -1));
   byId("prediction").tBodies[0].replaceChildren(...rows.map(([name, probability]) => rowOf(name, probability, trueClass)));

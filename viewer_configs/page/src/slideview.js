@@ -1,4 +1,4 @@
-/** The viewer of the slide: OpenSeadragon set up for exact places, and µm instead of its frame. */
+/** The viewer of the slide: OpenSeadragon with exact places, in µm instead of its own frame. */
 
 import OpenSeadragon from "openseadragon";
 
@@ -9,10 +9,10 @@ const LOADS_AT_ONCE = 8;
 const DROPPED = "Ignoring tile";
 
 /**
- * Draws tiles where they belong.
+ * Draws tiles at their exact places.
  *
- * OpenSeadragon widens each tile by a screen pixel to hide the seams between them, which moves what
- * the tile shows. Here tiles keep their size, and `snapTile` hides the seams.
+ * OpenSeadragon widens each tile by a screen pixel to hide the seams between them, which moves the
+ * tile's content. Here tiles keep their size, and `snapTile` hides the seams.
  */
 class ExactDrawer extends OpenSeadragon.CanvasDrawer {
   minimumOverlapRequired() {
@@ -35,7 +35,7 @@ function snapped(start, size) {
   return { shift: first - start * factor, factor };
 }
 
-/** Leave out of the console that a tile came after its slide was left: that is no fault. */
+/** Suppress warnings of tiles that arrive after their slide was closed: they are no fault. */
 function quietDroppedTiles() {
   const { console: loud } = OpenSeadragon;
   OpenSeadragon.console = Object.create(loud, {
@@ -90,7 +90,7 @@ export class SlideView {
     for (const name of ["animation-finish", "resize", "pan", "zoom"]) this.viewer.addHandler(name, handler);
   }
 
-  /** Show a slide's tiles, whole; resolves when they may be looked at. */
+  /** Show all of a slide; resolves when its tiles are added. */
   show(slide, source, umImageWidth) {
     this.close();
     this.#slide = slide;
@@ -150,7 +150,7 @@ export class SlideView {
     return this.umFromPx(clientX - box.left, clientY - box.top);
   }
 
-  /** Return how many µm a CSS pixel shows, now or when the animation is over. */
+  /** Return the µm per CSS pixel, now or at the end of the animation. */
   umPerPx(current = true) {
     const { viewport } = this.viewer;
     return (viewport.getBounds(current).width * this.#umPerUnit) / viewport.getContainerSize().x;
@@ -162,7 +162,7 @@ export class SlideView {
     return { x: centre.x * this.#umPerUnit, y: centre.y * this.#umPerUnit, zoom: this.umPerPx(false) };
   }
 
-  /** Show a place, or the nearest to it that is not far off the slide. */
+  /** Show a place, or the nearest one that is not far off the slide. */
   goTo({ x, y, zoom }) {
     const { viewport } = this.viewer;
     const unit = this.#umPerUnit;

@@ -1,4 +1,4 @@
-/** The slide's pyramid as OpenSeadragon's tiles, placed by their µm; a white one without pyramid. */
+/** The slide's pyramid as OpenSeadragon's tiles, placed by µm, or a white tile without a pyramid. */
 
 import OpenSeadragon from "openseadragon";
 
@@ -16,7 +16,7 @@ let sources = 0;
  * Tiles of a pyramid whose levels may each be a fraction of a pixel larger than the slide.
  *
  * OpenSeadragon stretches a level over the whole image, and would squeeze such levels. Here every
- * tile is placed by the exact 2^k instead, and what hangs over is left out.
+ * tile is placed by the exact 2^k instead, and parts beyond the slide are cut off.
  *
  * In OpenSeadragon's frame the image is 1 wide, and its `dimensions` have square pixels whatever
  * the slide's; the levels' own pixels may be oblong.
@@ -25,7 +25,7 @@ class PlacedTiles extends OpenSeadragon.TileSource {
   /**
    * @param plan { base: { cols, rows, um }, tile: { cols, rows }, levels }
    * @param paint (levelIndex, x, y, place, signal) => Promise<canvas context>
-   * @param watch { during(promise), failed(error) }: told of each tile's reading
+   * @param watch { during(promise), failed(error) }: called for each tile that is read
    */
   constructor(plan, paint, watch) {
     const { base, tile, levels } = plan;
@@ -123,7 +123,7 @@ export function pyramidTiles(image, watch) {
   return new PlacedTiles(plan, paint, watch);
 }
 
-/** Return how many of the levels have the sizes and chunks that their place among them demands. */
+/** Return the number of leading levels with the expected sizes and chunks. */
 function usableLevels(image, base) {
   const { arrays, axes } = image;
   const chunk = planeOf(arrays[0].chunks, axes);

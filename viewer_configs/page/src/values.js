@@ -1,11 +1,11 @@
-/** The maps' values: one channel at a time, as true floats on the model's grid. */
+/** The maps' values: one channel at a time, as floats on the model's grid. */
 
 import { ReadError } from "./manifest.js";
 import { openMultiscale, planeOf } from "./multiscale.js";
 
 const KEPT_CHANNELS = 4;
 
-/** A slide's values, of which the last few channels used are kept. */
+/** A slide's values; the last few channels used stay in memory. */
 export class SlideValues {
   #channels = new Map();
   #image;

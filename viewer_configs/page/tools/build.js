@@ -12,7 +12,7 @@ import { build } from "esbuild";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Build the page into `out`, in place of what is there. */
+/** Build the page into `out`, replacing its content. */
 export async function buildPage(out) {
   await rm(out, { recursive: true, force: true });
   await mkdir(out, { recursive: true });
@@ -40,7 +40,7 @@ export async function buildPage(out) {
   await writeFile(join(out, "LICENSES.txt"), await licences(metafile));
 }
 
-/** Return the full licences of all packages that esbuild took anything from. */
+/** Return the full licences of all packages in the bundle. */
 async function licences(metafile) {
   const packages = new Set();
   for (const output of Object.values(metafile.outputs)) {

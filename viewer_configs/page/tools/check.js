@@ -1,4 +1,4 @@
-/** Fail unless dist holds what the sources build into. */
+/** Fail unless dist is equal to a new build. */
 
 import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -36,7 +36,7 @@ export function decodeLz4(block, out) {
   if (to !== out.length) throw new Error("damaged LZ4 data");
 }
 
-/** Repeat what lies `offset` before; it may overlap what it makes. Returns where it ends. */
+/** Copy the bytes `offset` before, which may overlap the copy. Returns the end of the copy. */
 function copyMatch(out, to, offset, length) {
   const end = to + length;
   if (!(offset > 0 && offset <= to && end <= out.length)) throw new Error("damaged LZ4 data");
