@@ -1,13 +1,13 @@
-"""Every error raised on purpose: its message says what, which file, what was found, what to do.
+"""Errors raised on purpose. A message states the problem, the file, the value found, the remedy.
 
 ::
 
     HeatmapsError
     ├── OptionError          (ValueError)    the command line or an option's value is wrong
     ├── SlideError           (OSError)       a slide cannot be opened or read
-    │   └── PixelSizeError                   a slide says nothing credible of its pixel size
-    ├── ModelError           (ValueError)    a model file is not what is expected
-    │   └── UnsafeModelError                 a model file holds what the safe reader refuses
+    │   └── PixelSizeError                   a slide gives no credible pixel size
+    ├── ModelError           (ValueError)    a model file is not of the expected kind
+    │   └── UnsafeModelError                 a model file holds objects the safe reader refuses
     ├── ExtractorError       (ValueError)    an extractor or its weights do not fit
     ├── ScalingError         (ValueError)    a scaling file is not usable for this run
     ├── ResultError          (ValueError)    a result on disk is not what it should be
@@ -29,15 +29,15 @@ class SlideError(HeatmapsError, OSError):
 
 
 class PixelSizeError(SlideError):
-    """A slide says nothing credible of its pixel size."""
+    """A slide gives no credible pixel size."""
 
 
 class ModelError(HeatmapsError, ValueError):
-    """A model file is not what is expected."""
+    """A model file is not of the expected kind."""
 
 
 class UnsafeModelError(ModelError):
-    """A model file holds what the safe reader refuses to interpret."""
+    """A model file holds objects that the safe reader refuses to interpret."""
 
 
 class ExtractorError(HeatmapsError, ValueError):

@@ -1,6 +1,6 @@
 """The lattices that maps live on, and the only code that converts between frames.
 
-Frames, told apart by prefix:
+Frames, distinguished by prefix:
 
 - ``l0_``: level-0 pixels of the slide, as floats; (0, 0) is the *outer corner* of the first pixel.
 - ``um_``: micrometres; level-0 pixels × mpp, same origin.
@@ -88,7 +88,7 @@ class Window(NamedTuple):
         return slice(self.row, self.row_stop), slice(self.col, self.col_stop)
 
     def common(self, other: Window) -> Window:
-        """Return what two windows share; without rows or columns if that is nothing."""
+        """Return the intersection of two windows, without rows or columns if they are disjoint."""
         row, col = max(self.row, other.row), max(self.col, other.col)
         rows = min(self.row_stop, other.row_stop) - row
         cols = min(self.col_stop, other.col_stop) - col
@@ -199,7 +199,7 @@ class Grid:
         return rows, cols
 
     def l0_edges_on(self, slide_shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lines between cells as far as they are on the slide: others are its edges.
+        """Return the lines between cells, clipped to the slide.
 
         >>> grid = Grid(Shape(1, 2), YX(64.0, 64.0), YX(0.0, -31.0), YX(0.5, 0.5))
         >>> [edges.tolist() for edges in grid.l0_edges_on(Shape(50, 90))]
@@ -223,7 +223,7 @@ class Grid:
         return Grid(shape, self.l0_cell.times(1 / times), self.l0_origin, self.mpp)
 
     def cells_under(self, raster: Grid) -> tuple[np.ndarray, np.ndarray]:
-        """Return which of this grid's cells each pixel centre of ``raster`` lies in.
+        """Return the row and column of the cell at each pixel centre of ``raster``.
 
         Returns
         -------
@@ -295,12 +295,12 @@ def raster_pixels(slide_shape: Shape, slide_mpp: YX, cell: YX, largest: int = 8)
 
 
 def anchored_pixels(slide_shape: Shape, slide_mpp: YX, side: int) -> Grid:
-    """Return the lattice of squares of so many level-0 pixels, anchored at the slide's corner."""
+    """Return the lattice of squares of ``side`` level-0 pixels, anchored at the slide's corner."""
     return _covering(slide_shape, slide_mpp, YX(float(side), float(side)))
 
 
 def _covering(slide_shape: Shape, slide_mpp: YX, l0_pixel: YX) -> Grid:
-    """Return the lattice of such pixels that just covers the slide."""
+    """Return the smallest lattice of pixels of this size that covers the slide."""
     # A quotient that is whole but for float noise must not gain a row.
     rows = math.ceil(round(slide_shape.rows / l0_pixel.y, 6))
     cols = math.ceil(round(slide_shape.cols / l0_pixel.x, 6))

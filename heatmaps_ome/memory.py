@@ -47,8 +47,8 @@ def starting() -> Iterator[None]:
     Modules are not looked through for garbage, neither while they are imported nor later, which
     takes a tenth of the time of importing torch and of a run that needs no network.
 
-    All threads take memory from one heap: of those that glibc gives each of them it keeps the free
-    ends, whatever `give_back` asks, by and by 100 MiB.
+    All threads take memory from one heap. With a heap for each thread, glibc would keep the free
+    ends of all of them, whatever `give_back` asks: 100 MiB in time.
     """
     tune_torch()
     if _has_glibc():
@@ -62,10 +62,10 @@ def starting() -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Give the system what arrays that are gone have left.
+    """Return the memory of freed arrays to the system.
 
-    glibc keeps it, and as blocks have many shapes what it keeps is full of gaps: after a dozen
-    blocks 500 MiB. malloc_trim(3) gives those back too, for a twenty-fifth of a block's time.
+    glibc keeps such memory. As blocks have many shapes, it becomes full of gaps: 500 MiB after a
+    dozen blocks. malloc_trim(3) returns the gaps too, in a twenty-fifth of a block's time.
     """
     if _has_glibc():
         ctypes.CDLL(None).malloc_trim(0)

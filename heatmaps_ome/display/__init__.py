@@ -1,1 +1,1 @@
-"""Raw maps made ready to be seen: scaling, colours and rasters."""
+"""Raw maps turned into display maps: scaling, colours and rasters."""

@@ -27,8 +27,8 @@ def category_map(
 ) -> DisplayMap:
     """Return a map whose level k + 1 is category k.
 
-    It does not fade with attention: over stained tissue a faint colour cannot be told from that of
-    another category.
+    It does not fade with attention: over stained tissue a faint colour cannot be distinguished from
+    that of another category.
 
     Parameters
     ----------

@@ -20,10 +20,10 @@ N_LEVELS = 255
 _CLASS_COLOURS: Final = (
     "#0072b2", "#d55e00", "#009e73", "#f0e442", "#56b4e9", "#e69f00", "#cc79a7",
 )  # fmt: skip
-"""Okabe and Ito's, which people with any colour vision tell apart; the first two the best, and
-last the one that is hard to see on stained tissue."""
+"""The palette of Okabe and Ito, which people with any colour vision can distinguish. The two most
+distinct colours come first, the one that is hard to see on stained tissue last."""
 _GOLDEN_TURN = 0.61803398875
-"""Of the hue circle: however many steps are taken, none comes close to another."""
+"""Step along the hue circle: no two colours come close, however many there are."""
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
@@ -45,9 +45,9 @@ def _class_colour(index: int) -> str:
     return "#" + bytes(round(255 * part) for part in rgb).hex()
 
 
-def quantised(values: np.ndarray, shown: Range) -> np.ndarray:
+def quantised(values: np.ndarray, level_range: Range) -> np.ndarray:
     """Return the level of each value: uint8, 1..255 over the range, 0 for NaN."""
-    position = shown.position(values)
+    position = level_range.position(values)
     levels = np.rint(np.nan_to_num(position) * (N_LEVELS - 1)) + 1
     return np.where(np.isnan(position), 0, levels).astype(np.uint8)
 
@@ -57,9 +57,9 @@ def opacity(alpha: np.ndarray) -> np.ndarray:
     return np.rint(alpha * 255).astype(np.uint8)
 
 
-def level_values(shown: Range) -> np.ndarray:
+def level_values(level_range: Range) -> np.ndarray:
     """Return the value that each level stands for: (256,) float32, NaN for level 0."""
-    steps = np.linspace(shown.lower, shown.upper, N_LEVELS, dtype=np.float64)
+    steps = np.linspace(level_range.lower, level_range.upper, N_LEVELS, dtype=np.float64)
     return np.concatenate([[np.nan], steps]).astype(np.float32)
 
 
@@ -69,7 +69,7 @@ def level_colours(positions: np.ndarray, colour_map: str) -> np.ndarray:
     Parameters
     ----------
     positions : (255,) float in [0, 1]
-        Of levels 1..255 along the colour map.
+        Positions of levels 1..255 along the colour map.
 
     Returns
     -------

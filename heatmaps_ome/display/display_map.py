@@ -1,4 +1,4 @@
-"""A map made ready for viewers: 255 quantised levels, what each stands for, and its colour."""
+"""A map made ready for viewers: 255 quantised levels, each with its value and its colour."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class DisplayMap:
     kind : str
         Key of the map's kind (see `kinds`): "score".
     class_name : str or None
-        The class that it is of; None for a map of all classes.
+        The map's class; None for a map of all classes.
     title : str
-        For people: "Attention", "Score of MSIH".
+        Title for people: "Attention", "Score of MSIH".
     quantity : str
-        What the numbers are, with their unit: "attention (logit)", "probability of MSIH".
+        The measured quantity with its unit: "attention (logit)", "probability of MSIH".
     unit : str
-        Of the values: "logit", "probability"; empty for categories.
+        Unit of the values: "logit", "probability"; empty for categories.
     grid : Grid
         Where the cells lie.
     levels : (rows, cols) uint8
@@ -43,7 +43,7 @@ class DisplayMap:
     colours : (256, 4) uint8, RGBA
         Opaque colour of each level; level 0 is (0, 0, 0, 0).
     opacity : (rows, cols) uint8
-        Of the cell when it is laid over the slide; 0 where there is no value.
+        Opacity of each cell over the slide; 0 where there is no value.
     colour_map : str
         Name of the matplotlib colour map.
     lower, upper : float
@@ -51,17 +51,17 @@ class DisplayMap:
     middle : float or None
         Value to mark on a diverging colour map: its middle, unless it is drawn otherwise.
     ends : tuple of two str
-        What values below and above the middle speak for: "against MSIH", "for MSIH"; empty where
-        the quantity says it.
+        Meaning of values below and above the middle: "against MSIH", "for MSIH"; empty where the
+        quantity states it.
     alpha : float
-        Opacity of the map over the slide, in [0, 1]: the most it reaches if it fades.
+        Opacity of the map over the slide, in [0, 1]; the maximum of a map that fades.
     fades : bool
         Whether a cell is as opaque as its attention is high, rather than all cells alike.
     note : str
-        What one must know of how it is drawn; empty if it is drawn as usual.
+        Remark on an unusual way of drawing; empty if the map is drawn as usual.
     categories : tuple of str
         Names of the levels 1, 2, … of a map that sorts cells into kinds, whose values are these
-        numbers; empty of a map of quantities.
+        numbers; empty for a map of quantities.
     """
 
     name: str
@@ -91,7 +91,7 @@ class DisplayMap:
         return KINDS[self.kind].title
 
     def label_facts(self) -> dict[str, Any]:
-        """Return what one must know to read the map's colours, for the label that shows it."""
+        """Return the facts that one needs to read the map's colours, for its label."""
         return {
             "kind": self.kind,
             "class": self.class_name,
@@ -106,7 +106,7 @@ class DisplayMap:
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return what the map is and how it is drawn, for viewers; all but colours and opacity.
+        """Return the map's identity and its drawing, without colours and opacity, for viewers.
 
         ``levels`` are the values of the first and the last colour, between which the others lie
         evenly, None for categories; ``range`` has the values at the ends of the colour bar.
@@ -135,5 +135,5 @@ class DisplayMap:
 
 
 def pictured(maps: Iterable[DisplayMap]) -> list[DisplayMap]:
-    """Return the maps that overlays and pictures are made of."""
-    return [shown for shown in maps if KINDS[shown.kind].pictured]
+    """Return the maps that are exported as overlays and pictures."""
+    return [drawn for drawn in maps if KINDS[drawn.kind].pictured]

@@ -1,4 +1,4 @@
-"""The metadata of a map's label: what each level stands for, and how the map is drawn."""
+"""The metadata of a map's label: the value of each level, and how the map is drawn."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from heatmaps_ome.display.display_map import DisplayMap
 
 
-def image_label(shown: DisplayMap, slide: Mapping[str, Any]) -> dict[str, Any]:
+def image_label(drawn: DisplayMap, slide: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ``image-label`` block of a map.
 
     Parameters
     ----------
     slide : mapping
-        Facts of the slide, kept under the extra key ``heatmaps_ome``.
+        Facts about the slide, stored under the extra key ``heatmaps_ome``.
     """
-    stands_for = dict(enumerate(shown.categories, start=1)) or {
+    stands_for = dict(enumerate(drawn.categories, start=1)) or {
         level: _seven_digits(value)
-        for level, value in enumerate(shown.values)
+        for level, value in enumerate(drawn.values)
         if level > 0 and np.isfinite(value)
     }
     facts = {
-        **shown.label_facts(),
-        "cell_um": shown.grid.um_cell._asdict(),
-        "origin_um": shown.grid.um_origin._asdict(),
+        **drawn.label_facts(),
+        "cell_um": drawn.grid.um_cell._asdict(),
+        "origin_um": drawn.grid.um_origin._asdict(),
         "pixel_origin": ngff.PIXEL_ORIGIN,
         "slide": dict(slide),
     }
-    return ngff.image_label(shown.name, dict(enumerate(shown.colours)), stands_for, facts)
+    return ngff.image_label(drawn.name, dict(enumerate(drawn.colours)), stands_for, facts)
 
 
 def _seven_digits(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Pictures of few patches, each shown by many pixels, drawn and halved without their pixels."""
+"""Index-mapped images: cells plus row and column indices, halved without expanding."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _STRIP = 64
 
 @dataclass(frozen=True, eq=False)
 class Patchwork:
-    """A picture with straight alpha, whose pixel (y, x) shows the patch (rows[y], cols[x]).
+    """A picture with straight alpha whose pixel (y, x) has the colour of patch (rows[y], cols[x]).
 
     Attributes
     ----------
     patches : (n, m, 4) uint8
         RGBA; colour is 0 where alpha is.
     rows, cols : (height,) and (width,) int64
-        Which row and which column of patches each row and column of pixels shows.
+        Row of patches for each row of pixels, and column of patches for each column of pixels.
     """
 
     patches: np.ndarray
@@ -40,9 +40,9 @@ class Patchwork:
     def halved(self) -> Patchwork:
         """Return the picture at half the size: the mean of 2 × 2 pixels, colours weighed by alpha.
 
-        Equal pairs of rows become one row of patches. As such a row lies in one row of cells or
-        across a line between two, there are at most twice as many as cells, at any level.
-        Sides must be even.
+        Equal pairs of rows become one row of patches. Such a row lies in one row of cells or across
+        the line between two. At any level there are thus at most twice as many rows of patches as
+        of cells. Sides must be even.
         """
         row_pairs, rows = _pairs(self.rows, len(self.patches))
         col_pairs, cols = _pairs(self.cols, self.patches.shape[1])
@@ -66,7 +66,7 @@ def drawn(cells: np.ndarray, grid: Grid, raster: Grid, shape: Shape) -> Patchwor
     shape : Shape
         Size of the result; beyond the raster it is transparent, as where no cell lies.
     """
-    # One more row and column, in which nothing is: there falls what lies in no cell.
+    # An additional, empty row and column is for pixels that lie in no cell.
     patches = np.pad(cells, [(0, 1), (0, 1), (0, 0)])
     rows, cols = (
         np.pad(np.where(index < 0, cells_along, index), (0, size - len(index)),
@@ -105,7 +105,7 @@ def _means(packed: np.ndarray, row_pairs: np.ndarray, col_pairs: np.ndarray) -> 
 
 
 def _pairs(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which pairs of neighbours there are, and which of them each two pixels are.
+    """Return the different pairs of neighbours, and the index of the pair at each two pixels.
 
     Parameters
     ----------
@@ -115,5 +115,5 @@ def _pairs(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     -------
     pairs, index : (m, 2) and (n,) int64
     """
-    codes, found = np.unique(index[::2] * count + index[1::2], return_inverse=True)
-    return np.stack(np.divmod(codes, count), axis=1), found
+    codes, pair_index = np.unique(index[::2] * count + index[1::2], return_inverse=True)
+    return np.stack(np.divmod(codes, count), axis=1), pair_index

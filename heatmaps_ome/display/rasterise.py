@@ -39,9 +39,9 @@ def sampled_strips(
 
 
 def expanded(values: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """Return ``values[rows[:, None], cols]`` of rows of which many are the same.
+    """Return ``values[rows[:, None], cols]``, fast where many of the rows are the same.
 
-    They are copied whole, in a tenth of the time that it takes to pick each pixel.
+    Rows are copied whole, in a tenth of the time that it takes to pick each pixel.
     """
     different, index = np.unique(rows, return_inverse=True)
     return np.take(np.take(values[different], cols, axis=1), index, axis=0)
@@ -67,7 +67,7 @@ def lazy_raster(
         np.pad(index, (0, size - len(index)), constant_values=-1)
         for index, size in zip(grid.cells_under(raster), shape, strict=True)
     )
-    # Cells wear a rim of nothing, on which -1 falls.
+    # A rim of fill values surrounds the cells: index -1 points to it.
     rim = [(1, 1), (1, 1)] + [(0, 0)] * (cells.ndim - 2)
     rimmed_cells = np.pad(cells, rim, constant_values=fill)
     if cells.ndim > 2 and shape.rows * shape.cols * cells.shape[2] <= _AT_ONCE_BYTES:
@@ -78,7 +78,7 @@ def lazy_raster(
     return rimmed.mapim(x.bandjoin(y), interpolate=pyvips.Interpolate.new("nearest"))
 
 
-def coloured_cells(shown: DisplayMap) -> np.ndarray:
+def coloured_cells(drawn: DisplayMap) -> np.ndarray:
     """Return a map's cells as they lie over the slide.
 
     Returns
@@ -87,8 +87,8 @@ def coloured_cells(shown: DisplayMap) -> np.ndarray:
         RGBA with straight alpha; colour is 0 where alpha is, so that no reader that drops alpha
         shows a fringe.
     """
-    rgba = np.take(shown.colours, shown.levels, axis=0)
-    rgba[..., 3] = np.where(shown.levels == 0, 0, shown.opacity)
+    rgba = np.take(drawn.colours, drawn.levels, axis=0)
+    rgba[..., 3] = np.where(drawn.levels == 0, 0, drawn.opacity)
     rgba[rgba[..., 3] == 0] = 0
     return rgba
 
@@ -98,15 +98,15 @@ class BurntMap:
 
     Parameters
     ----------
-    shown : DisplayMap
+    drawn : DisplayMap
     lattice : Grid
-        Of the slide's pixels; each takes the cell that contains its centre.
+        The slide's pixels; each takes the cell that contains its centre.
     """
 
-    def __init__(self, shown: DisplayMap, lattice: Grid) -> None:
-        self._rows, cols = shown.grid.cells_under(lattice)
-        rgba = np.pad(coloured_cells(shown), [(0, 1), (0, 1), (0, 0)]).astype(np.uint16)
-        # Red, green and blue of one cell after the other's, as those of pixels lie in memory.
+    def __init__(self, drawn: DisplayMap, lattice: Grid) -> None:
+        self._rows, cols = drawn.grid.cells_under(lattice)
+        rgba = np.pad(coloured_cells(drawn), [(0, 1), (0, 1), (0, 0)]).astype(np.uint16)
+        # Red, green and blue side by side, as the pixels of the slide have them in memory.
         self._weighed = (rgba[..., :3] * rgba[..., 3:]).reshape(len(rgba), -1)
         self._slides_part = np.repeat(255 - rgba[..., 3], 3, axis=1)
         self._cols = (cols[:, None] * 3 + np.arange(3)).ravel()
@@ -126,8 +126,8 @@ class BurntMap:
         burnt = np.array(pixels, order="C")
         flat = burnt.reshape(len(burnt), -1)
         cells = self._rows[row : row + len(flat)]
-        # The few rows of pixels that share a row of cells, so that all stays in the processor's
-        # cache; outside the outermost coloured cells the slide is left as it is.
+        # One row of cells at a time: its few rows of pixels fit in the processor's cache. Outside
+        # the outermost coloured cells the slide stays as it is.
         bounds = np.flatnonzero(np.diff(cells)) + 1
         for top, bottom in pairwise([0, *bounds.tolist(), len(flat)]):
             slides_part = self._slides_part[cells[top]][self._cols]

@@ -32,7 +32,7 @@ class Style:
         matplotlib colour maps; the last two diverge around chance and zero. Leave-one-out has that
         of contributions.
     spread_map : str
-        Of how far the scores of several models spread, from none.
+        Colour map of the spread of several models' scores, from zero.
     attention_alpha, score_alpha : float, in [0, 1]
         Opacity of the attention map, and of the score map where attention is highest.
     like_reference : bool
@@ -74,21 +74,21 @@ def display_maps(
 ) -> tuple[DisplayMap, ...]:
     """Return the maps of a slide made ready for viewers, in the order in which they are listed.
 
-    The attention map has one opacity throughout; most others are as opaque as the attention is
-    high (create_heatmaps.py:443), so that only what counts is seen.
+    The attention map has one opacity throughout. Most others are as opaque as the attention is
+    high (create_heatmaps.py:443), so that only cells that count are visible.
 
     Parameters
     ----------
     classes : sequence of str
-        The classes to draw, a part of the model's.
+        The classes to draw, a subset of the model's.
     true_class : str
-        The one drawn hot.
+        The class drawn hot.
     """
     drawing = _Drawing(heatmaps, scaling, style)
     maps = [
-        shown
+        drawn
         for kind, class_name in _wanted(style, classes, true_class)
-        if (shown := drawing.drawn(kind, class_name)) is not None
+        if (drawn := drawing.drawn(kind, class_name)) is not None
     ]
     return tuple(map(as_reference_drew, maps)) if style.like_reference else tuple(maps)
 
@@ -96,7 +96,7 @@ def display_maps(
 def _wanted(
     style: Style, classes: Sequence[str], true_class: str
 ) -> Iterator[tuple[MapKind, str | None]]:
-    """Yield what to draw in the table's order, but class by class for kinds of every class."""
+    """Yield the kinds and classes to draw in the table's order, kinds of every class by class."""
     kinds = list(KINDS.values())
     asked = ("every class", "on request") if style.leave_one_out else ("every class",)
     classwise = [kind for kind in kinds if kind.drawn in asked]
@@ -113,21 +113,21 @@ def _wanted(
 _AS_REFERENCE = "as create_heatmaps.py drew it, down-right of its true place"
 
 
-def as_reference_drew(shown: DisplayMap) -> DisplayMap:
+def as_reference_drew(drawn: DisplayMap) -> DisplayMap:
     """Return a map whose cell j lies on the square [j, j + 1) · stride of network pixels.
 
     That is where create_heatmaps.py:430, 447 paints it by enlarging the map to the slide.
     """
-    return replace(shown, grid=replace(shown.grid, l0_origin=YX(0.0, 0.0)), note=_AS_REFERENCE)
+    return replace(drawn, grid=replace(drawn.grid, l0_origin=YX(0.0, 0.0)), note=_AS_REFERENCE)
 
 
-def reference_score_range(shown: Range, n_classes: int) -> Range:
+def reference_score_range(cohort: Range, n_classes: int) -> Range:
     """Return the range in which create_heatmaps.py:436-439 draws scores.
 
     It draws p at (p − 1/C) / 2q + 1/C, so that chance lies 1/C along the colour map, not at its
     middle. Our range for the same cohort reaches q to both sides of chance.
     """
-    chance, reach = 1 / n_classes, (shown.upper - shown.lower) / 2
+    chance, reach = 1 / n_classes, (cohort.upper - cohort.lower) / 2
     return Range(chance - 2 * reach * chance, chance + 2 * reach * (1 - chance))
 
 
@@ -148,12 +148,12 @@ class _Drawing:
         cohort, whole = self._scaling.range_of(kind.key, class_name), None
         if kind.levels is not None:
             whole = Range(*kind.levels)
-        shown = cohort or whole
-        if shown is None:
+        colour_range = cohort or whole
+        if colour_range is None:
             return None
         if self._style.like_reference and kind.scale == "around chance":
-            shown = reference_score_range(shown, len(self._heatmaps.classes))
-        return self._quantity(kind, class_name, values, (shown, whole or shown))
+            colour_range = reference_score_range(colour_range, len(self._heatmaps.classes))
+        return self._quantity(kind, class_name, values, (colour_range, whole or colour_range))
 
     def _quantity(
         self,
@@ -168,12 +168,13 @@ class _Drawing:
         ----------
         values : (rows, cols) float32
         ranges : tuple of two Range
-            At the ends of the colour map, and of the first and last level.
+            The values at the ends of the colour map, and those of the first and last level.
         """
         heatmaps, style = self._heatmaps, self._style
-        shown, whole = ranges
+        colour_range, whole = ranges
         steps = level_values(whole)
-        positions = np.linspace(0, 1, N_LEVELS) if shown == whole else shown.position(steps[1:])
+        evenly = np.linspace(0, 1, N_LEVELS)
+        positions = evenly if colour_range == whole else colour_range.position(steps[1:])
         index = 0 if class_name is None else heatmaps.classes.index(class_name)
         words = self._words(class_name)
         alpha = style.alpha(kind)
@@ -190,8 +191,8 @@ class _Drawing:
             colours=level_colours(positions, style.colour_map(kind)),
             opacity=opacity((self._attended if kind.fades else heatmaps.tissue) * alpha),
             colour_map=style.colour_map(kind),
-            lower=shown.lower,
-            upper=shown.upper,
+            lower=colour_range.lower,
+            upper=colour_range.upper,
             middle=self._middle(kind),
             ends=(kind.ends[0].format_map(words), kind.ends[1].format_map(words)),
             alpha=alpha,
@@ -199,7 +200,7 @@ class _Drawing:
         )
 
     def _words(self, class_name: str | None) -> dict[str, str]:
-        """Return what the texts of a kind may name."""
+        """Return the names that the texts of a kind have placeholders for."""
         rivals = [name for name in self._heatmaps.classes if name != class_name]
         return {
             "name": class_name or "",

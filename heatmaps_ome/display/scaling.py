@@ -1,8 +1,8 @@
-"""The scaling that the slides of a cohort share, fitted once, kept in a file, applied to more.
+"""The scaling that the slides of a cohort share: fitted once, stored in a file, applied to more.
 
-The reference's meaning, made exact (create_heatmaps.py:386-401; design.md section 8): over all
-tissue cells of all slides, attention is stretched between two quantiles; a class's score, centred
-on chance, is divided by twice a quantile of its absolute value.
+It has the reference's meaning, made exact (create_heatmaps.py:386-401; design.md section 8): over
+all tissue cells of all slides, attention is stretched between two quantiles; a class's score,
+centred on chance, is divided by twice a quantile of its absolute value.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Quantiles:
-    """Which quantiles a scaling is fitted to, each in [0, 1].
+    """The quantiles that a scaling is fitted to, all in [0, 1].
 
     Attributes
     ----------
     attention_lower, attention_upper : float
-        Of the attention; they are drawn as the ends of its colour map.
+        Quantiles of the attention; they are drawn as the ends of its colour map.
     score : float
-        Of the absolute distance of scores from chance; contributions, leave-one-out, margins and
-        the spread over several models use it too, from zero.
+        Quantile of the absolute distance of scores from chance; contributions, leave-one-out,
+        margins and the spread over several models use it too, from zero.
     """
 
     attention_lower: float = 0.01
@@ -42,7 +42,7 @@ class Quantiles:
     score: float = 0.95
 
     def __post_init__(self) -> None:
-        """Refuse what is no quantile and an empty range."""
+        """Refuse numbers that are no quantiles, and an empty range."""
         for name, value in asdict(self).items():
             if not 0 <= value <= 1:
                 raise ValueError(f"the quantile {name} is {value}; give one between 0 and 1")
@@ -71,7 +71,7 @@ class Range:
         return cls(middle - reach, middle + reach)
 
     def position(self, values: np.ndarray) -> np.ndarray:
-        """Return where values lie in the range: float64 in [0, 1], clipped; NaN stays NaN."""
+        """Return positions of values in the range: float64, clipped to [0, 1]; NaN stays NaN."""
         scaled = (np.asarray(values, np.float64) - self.lower) / (self.upper - self.lower)
         return np.clip(scaled, 0.0, 1.0)
 
@@ -85,17 +85,17 @@ class CohortScaling:
     cohort : str
         Digest of the slides and options that it was fitted with.
     model_digest, extractor_digest : str
-        What the maps were made with; other maps have other units, so they are refused. Several
-        models have a digest as a set.
+        The model and the extractor that made the maps; maps of others have other units, so they
+        are refused. Several models have a digest as a set.
     quantiles : Quantiles
-        What the ranges were fitted to.
+        The quantiles that the ranges were fitted to.
     classes : tuple of str
         The model's classes.
     ranges : mapping of kind → tuple of Range
-        Of each kind of quantity that the slides have (see `kinds`): one per class, in the order of
-        ``classes``, or a single one. Files of earlier versions lack kinds that came later.
+        The ranges of each kind of quantity that the slides have (see `kinds`): one per class, in
+        the order of ``classes``, or a single one. Files of earlier versions lack later kinds.
     slides, cells : int
-        How many were fitted to.
+        Number of slides and cells in the fit.
     """
 
     cohort: str
@@ -114,15 +114,15 @@ class CohortScaling:
 
     def range_of(self, kind: str, class_name: str | None = None) -> Range | None:
         """Return the range of a kind's map of a class, or of all classes; None if unknown."""
-        found = self.ranges.get(kind)
-        if not found:
+        ranges = self.ranges.get(kind)
+        if not ranges:
             return None
-        return found[0 if class_name is None else self.classes.index(class_name)]
+        return ranges[0 if class_name is None else self.classes.index(class_name)]
 
     def lacking(self, heatmaps: HeatmapSet) -> list[str]:
-        """Return the kinds that cannot be drawn: this scaling is earlier than they are.
+        """Return the kinds that cannot be drawn, as this scaling is of an earlier version.
 
-        Kinds whose labels have fixed ends can.
+        Kinds whose labels have fixed ends need no range.
         """
         return [
             key
@@ -150,11 +150,10 @@ class CohortScaling:
         Raises
         ------
         ScalingError
-            If it is not one of ours.
+            If the file is no scaling of heatmaps-ome.
         """
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return _from_json(found)
+            return _from_json(json.loads(path.read_text(encoding="utf-8")))
         except OSError as error:
             raise ScalingError(
                 f"{path} cannot be read ({error.strerror}); check --scaling"
@@ -193,27 +192,27 @@ _EARLIER_KEYS = {
     "spread": "sd-score",
     "margins": "margin",
 }
-"""Where formats 1 to 3 had the ranges of a kind; the first lacked leave-one-out, the first two
-margins and the spread."""
+"""Key of formats 1 to 3 → the kind whose ranges it has. The first format lacked leave-one-out, the
+first two lacked margins and the spread."""
 
 
-def _from_json(found: dict[str, Any]) -> CohortScaling:
+def _from_json(facts: dict[str, Any]) -> CohortScaling:
     """Return the scaling that JSON describes; any misfit is a ValueError, KeyError or TypeError."""
-    form = found.pop("format")
+    form = facts.pop("format")
     if form in _EARLIER_FORMATS:
-        ranges = {kind: found.pop(key, ()) for key, kind in _EARLIER_KEYS.items()}
+        ranges = {kind: facts.pop(key, ()) for key, kind in _EARLIER_KEYS.items()}
         ranges[ATTENTION] = [ranges[ATTENTION]]
     elif form == _FORMAT:
-        ranges = found.pop("ranges")
+        ranges = facts.pop("ranges")
     else:
         raise ValueError("another format")
-    read = {kind: tuple(Range(**one) for one in several) for kind, several in ranges.items()}
+    read = {kind: tuple(Range(**ends) for ends in group) for kind, group in ranges.items()}
     return CohortScaling(
         **{
-            **found,
-            "quantiles": Quantiles(**found["quantiles"]),
-            "classes": tuple(found["classes"]),
-            "ranges": {kind: several for kind, several in read.items() if several},
+            **facts,
+            "quantiles": Quantiles(**facts["quantiles"]),
+            "classes": tuple(facts["classes"]),
+            "ranges": {kind: group for kind, group in read.items() if group},
         }
     )
 
@@ -229,7 +228,7 @@ class ScalingFit:
         self._classes: tuple[str, ...] = ()
 
     def add(self, heatmaps: HeatmapSet) -> None:
-        """Take a slide's tissue cells in."""
+        """Add a slide's tissue cells."""
         self._classes = heatmaps.classes
         for key, parts in self._cells.items():
             values = heatmaps.values(key)
@@ -250,7 +249,7 @@ class ScalingFit:
             extractor_digest=extractor_digest,
             quantiles=self._quantiles,
             classes=self._classes,
-            ranges={key: found for key, found in ranges.items() if found},
+            ranges={key: group for key, group in ranges.items() if group},
             slides=len(attention),
             cells=sum(part.size for part in attention),
         )
@@ -258,7 +257,7 @@ class ScalingFit:
     def _ranges(self, kind: MapKind, parts: list[np.ndarray]) -> Iterator[Range]:
         """Yield the range of each class's values, or of the one map of all classes."""
         if not parts:
-            # Colours of no cells at all: a cohort may have no tissue.
+            # A cohort without tissue has no cells, but its maps have colours.
             if kind.key == ATTENTION:
                 yield Range(0.0, 1.0)
             return
@@ -272,9 +271,9 @@ class ScalingFit:
         if kind.scale == "quantiles":
             return _between(values, quantiles.attention_lower, quantiles.attention_upper)
         middle = 1 / max(1, len(self._classes)) if kind.scale == "around chance" else 0.0
-        found = _around(values, middle, quantiles.score)
-        # No deviation is below zero: the upper half of a range around it is that from it.
-        return Range(0.0, found.upper) if kind.scale == "from zero" else found
+        around = _around(values, middle, quantiles.score)
+        # No deviation is below zero: its range is the upper half of the one around zero.
+        return Range(0.0, around.upper) if kind.scale == "from zero" else around
 
 
 def _between(values: np.ndarray, lower: float, upper: float) -> Range:
@@ -288,15 +287,15 @@ def _between(values: np.ndarray, lower: float, upper: float) -> Range:
 
 
 def _around(values: np.ndarray, middle: float, quantile: float) -> Range:
-    """Return the range to both sides of ``middle`` that a quantile of the distances fills."""
+    """Return the range around ``middle`` that reaches as far as a quantile of the distances."""
     finite = values[np.isfinite(values)].astype(np.float64)
     reach = float(np.quantile(np.abs(finite - middle), quantile)) if finite.size else 0.0
     return Range.around(middle, max(reach, _smallest_reach(middle)))
 
 
 def _smallest_reach(value: float) -> float:
-    """Return a reach that float64 can still tell from nothing at this value.
+    """Return a reach that float64 can still distinguish from zero at this value.
 
-    At zero it is far below what a cell of a slide of millions means to the slide.
+    At zero it is far below the share that a cell of a slide of millions has in the slide.
     """
     return max(1e-12, abs(value) * 1e-6)

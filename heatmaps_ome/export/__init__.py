@@ -1,6 +1,6 @@
 """Writers of results: each turns one slide's maps into files of one format.
 
-`REGISTRY` is the one list of formats: options, ``maps.json`` and the closing lines of a run go by
+`REGISTRY` is the one list of formats: options, ``maps.json`` and the closing lines of a run read
 it. A new format is a module with its exporter, and a row.
 """
 
@@ -25,11 +25,11 @@ class ResultFile:
     Attributes
     ----------
     ending : str
-        How its name ends; it begins with the slide's name, and what is between names a map.
+        End of the file's name. The name begins with the slide's name; between them may be a map's.
     opened_with : str
-        Programs, and what they show in a few words.
+        Programs, and their picture of the file in a few words.
     key : str or None
-        Of the file's name in ``maps.json``; None: it is listed with its map, or not at all.
+        Key of the file's name in ``maps.json``; None: it is listed with its map, or not at all.
     """
 
     ending: str
@@ -46,7 +46,7 @@ class Format:
     exporter : str
         ``module:class``.
     files : tuple of ResultFile
-        That it may leave in a slide's folder for other programs.
+        Files that it may write into a slide's folder for other programs.
     """
 
     exporter: str
@@ -122,11 +122,11 @@ REGISTRY: Final = {
 VALUES: Final = ResultFile(
     ".values.ome.zarr", "Python, napari (the raw numbers: float32 with units)", "values"
 )
-"""The raw values, which every run writes whatever its formats are."""
+"""The raw values, which every run writes in addition to its formats."""
 
 
 def endings_of(name: str) -> tuple[str, ...]:
-    """Return how the names of a format's files end, in the order of its row."""
+    """Return the ends of the names of a format's files, in the order of its row."""
     return tuple(file.ending for file in REGISTRY[name].files)
 
 

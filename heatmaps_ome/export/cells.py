@@ -1,7 +1,7 @@
-"""Writes ``<slide>.cells.csv`` and, of few cells, ``.cells.geojson``: tissue cells as rectangles.
+"""Writes ``<slide>.cells.csv`` and, for few cells, ``.cells.geojson``: tissue cells as rectangles.
 
 Places are level-0 pixels from the slide's outer top left corner, whatever part of the slide a
-viewer shows; a cell that hangs over the slide's edge ends there.
+viewer shows. A cell that reaches over the slide's edge is cut there.
 """
 
 from __future__ import annotations
@@ -32,28 +32,24 @@ ARTEFACT: Final = "artefact"
 """The last column, the only one of words after the class."""
 CSV_ENDING, GEOJSON_ENDING = endings_of("cells")
 NAME: Final = "heatmaps-ome cell"
-"""By which the script for QuPath knows our objects again, to replace them."""
+"""Name by which the script for QuPath recognises our objects, to replace them."""
 MOST_IN_GEOJSON = 20_000
 """Cells above which GeoJSON takes viewers minutes and gigabytes."""
 _CHUNK_CELLS = 65_536
 _PLACE = ("x", "y", "width", "height")
 _FORMULA = ("=", "+", "-", "@", "'", "\t", "\r", "\n")
-"""What a spreadsheet may take for the beginning of a formula, and the mark that says it is none."""
+"""Characters that a spreadsheet may take for the beginning of a formula, and the mark ``'`` that
+prevents this."""
 
 
 @dataclass(frozen=True)
 class CellsExporter:
-    """Writes the tissue cells for QuPath, spreadsheets and statistics.
-
-    Attributes
-    ----------
-    settings : Settings
-    """
+    """Writes the tissue cells for QuPath, spreadsheets and statistics."""
 
     settings: Settings = Settings()
 
     def refusal(self) -> str | None:
-        """Return None: what this needs is always installed."""
+        """Return None: this format needs no optional package."""
         return None
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
@@ -73,7 +69,7 @@ class CellsExporter:
 
 @dataclass(frozen=True)
 class _Cells:
-    """Some tissue cells, as texts that give back the very float32 values.
+    """Some tissue cells, as texts that give back the exact float32 values.
 
     Attributes
     ----------
@@ -82,7 +78,7 @@ class _Cells:
     classes : list of int
         Index of each cell's predicted class; -1 where it has none.
     values : list of list of str
-        By channel; empty where a value is not finite.
+        Texts of each channel; empty where a value is not finite.
     artefacts : list of list of str
         The one column of kinds of artefacts, empty for none; no column where they are not known.
     """
@@ -177,7 +173,7 @@ def _chunks(heatmaps: HeatmapSet) -> Iterator[_Cells]:
         for edges, limit in zip(heatmaps.grid.l0_edges(), heatmaps.slide_shape, strict=True)
     )
     tissue = np.flatnonzero(heatmaps.tissue & (heights > 0)[:, None] & (widths > 0))
-    lefts, tops, widths, heights = (each.astype(str) for each in (lefts, tops, widths, heights))
+    lefts, tops, widths, heights = (side.astype(str) for side in (lefts, tops, widths, heights))
     for first in range(0, len(tissue), _CHUNK_CELLS):
         cells = tissue[first : first + _CHUNK_CELLS]
         rows, cols = np.divmod(cells, heatmaps.grid.shape.cols)
@@ -190,7 +186,7 @@ def _chunks(heatmaps: HeatmapSet) -> Iterator[_Cells]:
 
 
 def _measured(heatmaps: HeatmapSet) -> list[tuple[str, np.ndarray]]:
-    """Return the maps that tables have, (rows, cols) float32, with their names there."""
+    """Return the maps that tables have, (rows, cols) float32, with their column names."""
     return [
         (channel.measurement, channel.values)
         for channel in channels(heatmaps)
@@ -199,7 +195,7 @@ def _measured(heatmaps: HeatmapSet) -> list[tuple[str, np.ndarray]]:
 
 
 def _sides(l0_edges: np.ndarray, l0_limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return first edge and length of each row or column of cells, as far as it is on the slide.
+    """Return first edge and length of each row or column of cells, clipped to the slide.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""Results that are about to be replaced: files that would come out the same are taken over.
+"""Results being replaced: those of their files that would be the same are taken over.
 
-With other colours of one map the files of all others stay as they are, and so does all that shows
-no map. What decides a file is digested as a whole, so that nothing is taken over by mistake.
+If the colours of one map change, the files of all other maps stay as they are, and so do files
+without a map. Everything that decides a file goes into one digest, so that no file is taken over by
+mistake.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 SLIDE: Final = "slide"
-"""The part of a slide's results that shows no map, or raw values; others have their map's name."""
+"""The part of a slide's results without a map, or with raw values; others have their map's name."""
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """A slide's results of before, if there are any.
+    """A slide's results being replaced, if any.
 
     Attributes
     ----------
     folder : Path
     files : mapping of path relative to the folder → sha256
-        As they were when they were written.
+        The files, as they were when they were written.
     before : mapping of part → sha256
-        Of all that decided the part's files then.
+        Digest of everything that decided the part's files then.
     basis : str
-        Digest of all that decides the files that are being written but raw and drawn maps: slide,
-        options, versions.
+        Digest of everything but raw and drawn maps that decides the new files: slide, options,
+        versions.
     now : mapping of part → sha256
-        Of all that decides the parts' files that are being written.
+        Digest of everything that decides the part's new files.
     """
 
     folder: Path = Path()
@@ -52,42 +53,42 @@ class Earlier:
     now: Mapping[str, str] = field(default_factory=dict)
 
     def beside(self, heatmaps: HeatmapSet, maps: Iterable[DisplayMap]) -> Earlier:
-        """Return the same with the parts of the results that are being written."""
+        """Return the same with the digests of the results that are being written."""
         slide = _digest(self.basis, heatmaps)
         return replace(
-            self, now={SLIDE: slide, **{shown.name: _digest(slide, shown) for shown in maps}}
+            self, now={SLIDE: slide, **{drawn.name: _digest(slide, drawn) for drawn in maps}}
         )
 
     def take(self, part: str, into: Path, *names: str) -> bool:
-        """Put files of a part, and all that is in folders of it, into the folder of the results.
+        """Put files of a part, and all files in folders of it, into the folder of the results.
 
-        Files are linked, or copied where they cannot be.
+        Files are hard-linked, or copied where they cannot be.
 
         Parameters
         ----------
         names : str
-            Of files and folders, relative to the folder of the results.
+            Names of files and folders, relative to the folder of the results.
 
         Returns
         -------
         bool
-            Whether that was done: everything that decides the part is the same, and the files are
-            there as they were written.
+            Whether the files were put there: everything that decides the part is the same, and the
+            files exist as they were written.
         """
         if part not in self.now or self.before.get(part) != self.now[part]:
             return False
-        found = [
+        groups = [
             [path for path in self.files if f"{path}/".startswith(f"{name}/")] for name in names
         ]
-        paths = [path for each in found for path in each]
-        if not all(found) or not all(map(self._is_as_written, paths)):
+        paths = [path for group in groups for path in group]
+        if not all(groups) or not all(map(self._is_as_written, paths)):
             return False
         for path in paths:
             link(self.folder / path, into / path)
         return True
 
     def _is_as_written(self, path: str) -> bool:
-        """Return whether a file lies in the folder and is what was written."""
+        """Return whether a file lies in the folder, with the content that was written."""
         try:
             place = (self.folder / path).resolve(strict=True)
             inside = place.is_relative_to(self.folder.resolve())
@@ -97,7 +98,7 @@ class Earlier:
 
 
 def _digest(basis: str, *parts: Any) -> str:
-    """Return the sha256 of values with all that is in them, on top of another digest."""
+    """Return the sha256 of values, parts included, on top of another digest."""
     digest = hashlib.sha256(basis.encode())
     for part in parts:
         _add(part, digest)
@@ -105,14 +106,14 @@ def _digest(basis: str, *parts: Any) -> str:
 
 
 def _add(value: Any, digest: hashlib._Hash) -> None:
-    """Add a value, and what it is made of, to a digest."""
+    """Add a value and its parts to a digest."""
     if isinstance(value, np.ndarray):
         digest.update(f"{value.dtype} {value.shape}".encode())
         digest.update(np.ascontiguousarray(value).data)
     elif is_dataclass(value):
-        for each in fields(value):
-            digest.update(each.name.encode())
-            _add(getattr(value, each.name), digest)
+        for part in fields(value):
+            digest.update(part.name.encode())
+            _add(getattr(value, part.name), digest)
     elif isinstance(value, Mapping):
         digest.update(str(len(value)).encode())
         for key, part in value.items():
@@ -120,7 +121,7 @@ def _add(value: Any, digest: hashlib._Hash) -> None:
             _add(part, digest)
     elif isinstance(value, tuple | list):
         digest.update(str(len(value)).encode())
-        for each in value:
-            _add(each, digest)
+        for part in value:
+            _add(part, digest)
     else:
         digest.update(f"{value!r};".encode())

@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from heatmaps_ome.ome.ngff_store import Ngff
 
 MOST_PX = 4096
-"""Bearable side of a picture that is written once per map: the pictures of a slide of a gigapixel
-would take several times the room of all its other files if they were as fine as its image."""
+"""Bearable side of a picture that is written once per map. If pictures of a gigapixel slide were as
+fine as its image, they would take several times the space of all its other files."""
 _NOISE = 1 + 1e-9
 
 
 def flat_level(image: Grid, levels: int, flat_mpp: float | None) -> int:
-    """Return at which level of the slide image the pictures begin.
+    """Return the level of the slide image that the pictures begin at.
 
     Parameters
     ----------
     image : Grid
         Lattice of the slide image.
     levels : int
-        How many levels it has.
+        Number of levels of the slide image.
     flat_mpp : float or None
-        Take the coarsest level that is no coarser than this in µm per pixel, or the finest if all
-        are; None: the finest level of at most 4096 pixels a side.
+        µm per pixel: take the coarsest level that is no coarser, or the finest if all are coarser;
+        None: the finest level of at most 4096 pixels a side.
 
     Examples
     --------
@@ -63,23 +63,23 @@ class FlatPicture:
 
     Parameters
     ----------
-    shown : DisplayMap
+    drawn : DisplayMap
         The map to burn in.
     result : SlideResult
     lattice : Grid
-        Of the level of the slide image that the picture begins at.
+        Lattice of the level of the slide image that the picture begins at.
     path : Path
         Where to write it.
     ngff : "0.4" or "0.5"
     """
 
     def __init__(
-        self, shown: DisplayMap, result: SlideResult, lattice: Grid, path: Path, ngff: Ngff
+        self, drawn: DisplayMap, result: SlideResult, lattice: Grid, path: Path, ngff: Ngff
     ) -> None:
-        self._burnt = BurntMap(shown, lattice)
+        self._burnt = BurntMap(drawn, lattice)
         levels = n_levels(lattice.shape, CHUNK)
         self._stream = LevelStream(levels, CHUNK)
-        group = create_group(path, _attributes(shown, result, lattice, levels), ngff)
+        group = create_group(path, _attributes(drawn, result, lattice, levels), ngff)
         self._arrays = create_rgb_levels(group, lattice.shape, levels)
 
     def take(self, row: int, strip: np.ndarray) -> None:
@@ -87,21 +87,21 @@ class FlatPicture:
         self._write(self._stream.taken(self._burnt.over(strip, row)))
 
     def finish(self) -> None:
-        """Write what is left when the slide is over."""
+        """Write the remaining strips after the last strip of the slide."""
         self._write(self._stream.rest())
 
     def _write(self, strips: Iterable[tuple[int, int, np.ndarray]]) -> None:
-        """Write strips where they belong."""
+        """Write strips into their levels."""
         for level, row, strip in strips:
             write_rgb(self._arrays[level], row, strip)
 
 
 def _attributes(
-    shown: DisplayMap, result: SlideResult, lattice: Grid, levels: int
+    drawn: DisplayMap, result: SlideResult, lattice: Grid, levels: int
 ) -> dict[str, Any]:
-    """Return the metadata of a picture, with what one must know to read it."""
-    # The map first: Vizarr shows but the first dozen letters.
-    name = f"{shown.title}, {result.slide.name}"
+    """Return the metadata of a picture, with the facts that one needs to read it."""
+    # The map first: Vizarr shows only the first dozen letters.
+    name = f"{drawn.title}, {result.slide.name}"
     return {
         "multiscales": [multiscales(name, lattice.um_cell, levels, "mean")],
         "omero": rgb_omero(name),
@@ -109,11 +109,11 @@ def _attributes(
             "kind": "flat",
             "slide": slide_facts(result),
             "map": {
-                "name": shown.name,
-                **shown.label_facts(),
-                "alpha": shown.alpha,
-                "fades": shown.fades,
-                "note": shown.note,
+                "name": drawn.name,
+                **drawn.label_facts(),
+                "alpha": drawn.alpha,
+                "fades": drawn.fades,
+                "note": drawn.note,
             },
         },
     }

@@ -1,4 +1,4 @@
-"""Describes a slide's files for viewers: ``maps.json`` says what each map is and where it lies.
+"""Describes a slide's files for viewers: ``maps.json`` lists its maps with kinds, ranges and files.
 
 It is the one file that our own page and the scripts for QuPath and napari start from.
 """
@@ -26,12 +26,12 @@ MAPS_FORMAT = "heatmaps-ome maps 2"
 
 
 def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
-    """Return what ``maps.json`` says, as plain JSON values.
+    """Return the content of ``maps.json``, as plain JSON values.
 
     Parameters
     ----------
     folder : Path
-        Where the files are; those that are not there are given as None.
+        Folder of the files; missing ones are given as None.
 
     Returns
     -------
@@ -62,22 +62,22 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         **{file.key: there(file.ending) for file in result_files() if file.key is not None},
         "maps": [
             {
-                **shown.facts(),
-                "colours": hex_colours(shown.colours[1:]),
-                "opacity": opacity_rule(shown, fades_with),
-                "channel": places.get(channel_key(shown)),
-                "measurement": measurements.get(channel_key(shown)),
-                "derived": _derived(shown, places, there(VALUES.ending)),
-                "overlay": there(f".{shown.name}.ome.tiff"),
-                "flat": there(f".{shown.name}.flat.ome.zarr"),
+                **drawn.facts(),
+                "colours": hex_colours(drawn.colours[1:]),
+                "opacity": opacity_rule(drawn, fades_with),
+                "channel": places.get(channel_key(drawn)),
+                "measurement": measurements.get(channel_key(drawn)),
+                "derived": _derived(drawn, places, there(VALUES.ending)),
+                "overlay": there(f".{drawn.name}.ome.tiff"),
+                "flat": there(f".{drawn.name}.flat.ome.zarr"),
             }
-            for shown in result.maps
+            for drawn in result.maps
         ],
     })  # fmt: skip
 
 
 def slide_facts(result: SlideResult) -> dict[str, Any]:
-    """Return where the slide lies, for those who place a map on it; nothing private."""
+    """Return the slide's name, size and pixel size, to place a map on it; nothing private."""
     slide = result.slide
     return {
         "name": slide.name,
@@ -99,43 +99,44 @@ def grid_facts(grid: Grid) -> dict[str, Any]:
     }
 
 
-def channel_key(shown: DisplayMap) -> ChannelKey:
-    """Return which channel of the raw values a map shows, if there is one."""
-    source = KINDS[shown.kind].spread_of
-    return ChannelKey(source or shown.kind, shown.class_name, spread=bool(source))
+def channel_key(drawn: DisplayMap) -> ChannelKey:
+    """Return the key of the channel of raw values that a map shows, if there is one."""
+    source = KINDS[drawn.kind].spread_of
+    return ChannelKey(source or drawn.kind, drawn.class_name, spread=bool(source))
 
 
-def opacity_rule(shown: DisplayMap, fades_with: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return how opaque a map's cells are.
+def opacity_rule(drawn: DisplayMap, fades_with: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the opacity rule of a map's cells.
 
     Returns
     -------
     dict
-        ``alpha``, in [0, 1]; where ``fades_with`` is not None, times the place of another map's
-        value between its ``lower`` and ``upper``, clipped to [0, 1].
+        ``alpha``, in [0, 1]. Where ``fades_with`` is not None, it is multiplied by the position of
+        another map's value between its ``lower`` and ``upper``, clipped to [0, 1].
     """
-    return {"alpha": shown.alpha, "fades_with": fades_with if shown.fades else None}
+    return {"alpha": drawn.alpha, "fades_with": fades_with if drawn.fades else None}
 
 
 def _fading(maps: Sequence[DisplayMap], places: Mapping[ChannelKey, int]) -> dict[str, Any] | None:
-    """Return the channel that maps fade with, and the values between which they do."""
-    for shown in maps:
-        if shown.kind == ATTENTION:
-            place = places[channel_key(shown)]
-            return {"channel": place, "lower": shown.lower, "upper": shown.upper}
+    """Return the channel that maps fade with, and the range of its values that they fade over."""
+    for drawn in maps:
+        if drawn.kind == ATTENTION:
+            place = places[channel_key(drawn)]
+            return {"channel": place, "lower": drawn.lower, "upper": drawn.upper}
     return None
 
 
 def _derived(
-    shown: DisplayMap, places: Mapping[ChannelKey, int], values: str | None
+    drawn: DisplayMap, places: Mapping[ChannelKey, int], values: str | None
 ) -> dict[str, Any] | None:
-    """Return how a map without a channel follows from the values, None if it has one.
+    """Return the rule that derives a map without a channel from the values; None if it has one.
 
     Returns
     -------
     dict or None
-        ``highest_of``: channels, of whose highest value the place counted from 1 is the map's;
-        ``channel`` and ``minus_highest_of``: a channel less the highest of some;
+        ``highest_of``: a list of channels; the map has the position in it, counted from 1, of the
+        channel with the highest value;
+        ``channel`` and ``minus_highest_of``: a channel less the highest of some others;
         ``label``: a label on the grid of the values.
     """
     scores = {
@@ -143,11 +144,11 @@ def _derived(
         for key, place in places.items()
         if key.kind == SCORE and not key.spread
     }
-    if shown.kind == WINNER:
+    if drawn.kind == WINNER:
         return {"highest_of": [*scores.values()]}
-    if shown.kind == MARGIN:
-        own = scores[shown.class_name]
+    if drawn.kind == MARGIN:
+        own = scores[drawn.class_name]
         return {"channel": own, "minus_highest_of": [p for p in scores.values() if p != own]}
-    if shown.kind == ARTEFACTS and values is not None:
+    if drawn.kind == ARTEFACTS and values is not None:
         return {"label": f"{values}/labels/{ARTEFACTS}"}
     return None

@@ -40,17 +40,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OmeZarrExporter:
-    """Writes the slide's image pyramid and a label per map.
-
-    Attributes
-    ----------
-    settings : Settings
-    """
+    """Writes the slide's image pyramid and a label per map."""
 
     settings: Settings = Settings()
 
     def refusal(self) -> str | None:
-        """Return None: what this needs is always installed."""
+        """Return None: this format needs no optional package."""
         return None
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
@@ -66,26 +61,26 @@ class OmeZarrExporter:
                 flat.take(row, strip)
         for flat in begun:
             flat.finish()
-        create_group(path / "labels", {"labels": [shown.name for shown in result.maps]}, ngff)
-        for shown in result.maps:
-            if not result.earlier.take(shown.name, folder, f"{path.name}/labels/{shown.name}"):
-                _write_label(shown, result, path / "labels" / shown.name, levels, ngff)
+        create_group(path / "labels", {"labels": [drawn.name for drawn in result.maps]}, ngff)
+        for drawn in result.maps:
+            if not result.earlier.take(drawn.name, folder, f"{path.name}/labels/{drawn.name}"):
+                _write_label(drawn, result, path / "labels" / drawn.name, levels, ngff)
         write_ome_xml(path, _ome_image(result.slide.name, result.image), ngff)
         return [path, *flats]
 
     def _flats(
         self, result: SlideResult, folder: Path, lattice: Grid
     ) -> dict[Path, FlatPicture | None]:
-        """Begin the pictures, by their paths; None of those that were taken over."""
+        """Begin the pictures and return them by path; None for those that were taken over."""
         flats: dict[Path, FlatPicture | None] = {}
         ngff = self.settings.ngff
-        for shown in pictured(result.maps) if self.settings.flattened else ():
-            name = f"{result.slide.name}.{shown.name}"
+        for drawn in pictured(result.maps) if self.settings.flattened else ():
+            name = f"{result.slide.name}.{drawn.name}"
             path = folder / f"{name}.flat.ome.zarr"
-            if result.earlier.take(shown.name, folder, path.name):
+            if result.earlier.take(drawn.name, folder, path.name):
                 flats[path] = None
                 continue
-            flats[path] = FlatPicture(shown, result, lattice, path, ngff)
+            flats[path] = FlatPicture(drawn, result, lattice, path, ngff)
             write_ome_xml(path, _ome_image(name, lattice), ngff)
         return flats
 
@@ -124,22 +119,22 @@ def _image_arrays(result: SlideResult, path: Path, levels: int, ngff: Ngff) -> l
 
 
 def _write_label(
-    shown: DisplayMap, result: SlideResult, path: Path, levels: int, ngff: Ngff
+    drawn: DisplayMap, result: SlideResult, path: Path, levels: int, ngff: Ngff
 ) -> None:
     """Draw a map at every level straight from its cells, one row of chunks at a time."""
     raster = result.raster
     attributes = {
-        "multiscales": [multiscales(shown.name, raster.um_cell, levels, "nearest", channels=False)],
-        "image-label": image_label(shown, slide_facts(result)),
+        "multiscales": [multiscales(drawn.name, raster.um_cell, levels, "nearest", channels=False)],
+        "image-label": image_label(drawn, slide_facts(result)),
     }
     group = create_group(path, attributes, ngff)
     for level in range(levels):
         coarse = raster.downsampled(level)
         array = create_array(group, str(level), coarse.shape, "uint8")
-        for row, strip in sampled_strips(shown.levels, shown.grid, coarse, LABEL_CHUNK):
+        for row, strip in sampled_strips(drawn.levels, drawn.grid, coarse, LABEL_CHUNK):
             write_label(array, row, strip)
 
 
 def _ome_image(name: str, lattice: Grid) -> OmeImage:
-    """Return what OME-XML says of an RGB image."""
+    """Return the OME-XML metadata of an RGB image."""
     return OmeImage(name, lattice.shape, lattice.um_cell, "uint8", RGB_CHANNELS)

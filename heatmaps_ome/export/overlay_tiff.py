@@ -1,7 +1,7 @@
-"""Writes pictures that show each of their patches many times as pyramidal BigTIFF.
+"""Writes index-mapped images (see `Patchwork`) as pyramidal BigTIFF.
 
 tifffile writes the file; isal compresses a tile in a tenth of the time that zlib takes. Tiles are
-drawn only as they are written, and all empty ones, most of a slide, point to one place in the file.
+drawn only as they are written. All empty tiles, most of a slide, point to one place in the file.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import YX
 
 _COMPRESSION_LEVEL = 0
-"""The fastest of isal's, and the fastest that writes the same bytes in every process. 1 and 2 write
-half as many, but which matches they find depends on memory addresses: one file in thirty differs
-from run to run. 3 takes thirty times as long."""
+"""The fastest level of isal; it writes the same bytes in every process. Levels 1 and 2 write half
+the bytes, but the matches that they find depend on memory addresses: one file in thirty differs
+from run to run. Level 3 takes thirty times as long."""
 _UM_PER_CM = 10_000
 _TILE_OFFSETS, _TILE_BYTE_COUNTS = 324, 325
 
@@ -54,7 +54,7 @@ def write_picture(picture: Patchwork, path: Path, description: str, um_pixel: YX
 
 
 def _write_levels(picture: Patchwork, path: Path, description: str, um_pixel: YX) -> None:
-    """Write all levels, their empty tiles with neither a place nor a size."""
+    """Write all levels; their empty tiles have neither a place nor a size yet."""
     coarser = 0
     while max(picture.shape.halved(coarser)) > TILE:
         coarser += 1
@@ -87,10 +87,10 @@ def _tiles(picture: Patchwork) -> Iterator[bytes]:
         for index in (picture.rows, picture.cols)
     )
     above, tiles = np.empty(0), []
-    for shown in rows:
-        # Where patches are larger than a tile, many strips show the same rows of them.
-        if not np.array_equal(shown, above):
-            above, tiles = shown, list(_strip(picture.patches, shown, cols))
+    for strip_rows in rows:
+        # Where patches are larger than a tile, many strips show the same rows of patches.
+        if not np.array_equal(strip_rows, above):
+            above, tiles = strip_rows, list(_strip(picture.patches, strip_rows, cols))
         yield from tiles
 
 
@@ -101,9 +101,9 @@ def _strip(patches: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> Iterator[
     ----------
     patches : (n, m, 4) uint8
     rows : (TILE,) int64
-        Which row of patches each row of pixels shows.
+        Row of patches for each row of pixels.
     cols : (tiles, TILE) int64
-        Which column of patches each column of pixels shows.
+        Column of patches for each column of pixels.
     """
     # Different rows are put together once and then repeated: a tenth of the time of single pixels.
     different, repeated = np.unique(rows, return_inverse=True)
@@ -118,7 +118,7 @@ def _strip(patches: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> Iterator[
 
 
 def _place_empty_tiles(path: Path) -> None:
-    """Append the empty tile to a file, as the place of all tiles that have none."""
+    """Append one empty tile to a file and let all tiles without a place point to it."""
     empty = isal_zlib.compress(bytes(4 * TILE * TILE), _COMPRESSION_LEVEL)
     with tifffile.TiffFile(path, mode="r+") as file:
         at = file.filehandle.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Writes ``previews/*.png``: the slide, each map over it and alone, and how faithful maps are."""
+"""Writes ``previews/*.png``: the slide, each map over it and alone, and faithfulness curves."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PngExporter:
     longest_side_px: int = 1600
 
     def refusal(self) -> str | None:
-        """Return None: what this needs is always installed."""
+        """Return None: this format needs no optional package."""
         return None
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
@@ -68,7 +68,7 @@ class PngExporter:
         return [previews / name for name in parts]
 
     def _pages(self, result: SlideResult, wanted: set[str]) -> Iterator[_Page]:
-        """Draw one picture after the other of those whose names are given."""
+        """Draw the pictures with the given names, one after the other."""
         lattice = thumbnail_lattice(result.slide, self.longest_side_px)
         thumbnail = np.concatenate(
             list(read_strips(result.slide, lattice, _STRIP_ROWS, self.settings.threads))
@@ -78,40 +78,40 @@ class PngExporter:
         # A slide of a few pixels is enlarged, by a whole number so that its pixels stay square.
         zoom = max(1, self.longest_side_px // 2 // max(lattice.shape))
         extent = lattice.enlarged(zoom)
-        for shown in result.maps:
-            overlay, alone = _names(shown.name)
+        for drawn in result.maps:
+            overlay, alone = _names(drawn.name)
             if wanted.isdisjoint((overlay, alone)):
                 continue
-            around = framed(extent, _caption(shown, result), shown)
+            around = framed(extent, _caption(drawn, result), drawn)
             page = around.drawn()
-            over = BurntMap(shown, lattice).over(thumbnail, 0)
+            over = BurntMap(drawn, lattice).over(thumbnail, 0)
             for name, picture in (
                 (overlay, over if zoom == 1 else over.repeat(zoom, 0).repeat(zoom, 1)),
-                (alone, _alone(shown, extent)),
+                (alone, _alone(drawn, extent)),
             ):
                 filled = page.copy()
                 filled[around.box.slices] = picture
                 yield _Page(name, filled, photograph=name == overlay)
-        for name, found in _curves(result).items():
+        for name, faithfulness in _curves(result).items():
             if name in wanted:
-                yield _Page(name, drawn_curves(found, result.slide.name), photograph=False)
+                yield _Page(name, drawn_curves(faithfulness, result.slide.name), photograph=False)
 
 
 def _parts(result: SlideResult) -> dict[str, str]:
     """Return the parts of the results that pictures belong to, by the pictures' names."""
-    maps = {name: shown.name for shown in result.maps for name in _names(shown.name)}
+    maps = {name: drawn.name for drawn in result.maps for name in _names(drawn.name)}
     return {_SLIDE: SLIDE, **maps, **dict.fromkeys(_curves(result), SLIDE)}
 
 
-def _names(shown_name: str) -> tuple[str, str]:
+def _names(map_name: str) -> tuple[str, str]:
     """Return the names of the pictures of a map over the slide, and alone."""
-    return f"{shown_name}-overlay.png", f"{shown_name}-map.png"
+    return f"{map_name}-overlay.png", f"{map_name}-map.png"
 
 
 def _curves(result: SlideResult) -> dict[str, Faithfulness]:
-    """Return what is drawn as curves, by the pictures' names."""
+    """Return the faithfulness of maps, which is drawn as curves, by the pictures' names."""
     keys = dict(zip(result.heatmaps.classes, class_keys(result.heatmaps.classes), strict=True))
-    return {f"faithfulness-{keys[each.class_name]}.png": each for each in result.faithfulness}
+    return {f"faithfulness-{keys[curves.class_name]}.png": curves for curves in result.faithfulness}
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,20 +134,20 @@ def thumbnail_lattice(slide: SlideReader, longest_side_px: int) -> Grid:
     return network_pixels(slide.shape, slide.mpp, target)
 
 
-def _caption(shown: DisplayMap, result: SlideResult) -> Caption:
+def _caption(drawn: DisplayMap, result: SlideResult) -> Caption:
     """Return the words around the pictures of a map."""
     maps = result.heatmaps
     prediction = dict(zip(maps.classes, maps.prediction.tolist(), strict=True))
-    said = prediction_text(prediction, prediction_sd(maps), len(maps.members))
-    return Caption(result.slide.name, shown.title, said, shown.note)
+    text = prediction_text(prediction, prediction_sd(maps), len(maps.members))
+    return Caption(result.slide.name, drawn.title, text, drawn.note)
 
 
-def _alone(shown: DisplayMap, extent: Grid) -> np.ndarray:
+def _alone(drawn: DisplayMap, extent: Grid) -> np.ndarray:
     """Return a map cell by cell on white, (rows, cols, 3) uint8 on ``extent``."""
-    colours = shown.colours[:, :3].copy()
+    colours = drawn.colours[:, :3].copy()
     colours[0] = 255
-    cells = np.take(colours, shown.levels, axis=0)
-    [(_, picture)] = sampled_strips(cells, shown.grid, extent, extent.shape.rows, fill=255)
+    cells = np.take(colours, drawn.levels, axis=0)
+    [(_, picture)] = sampled_strips(cells, drawn.grid, extent, extent.shape.rows, fill=255)
     return picture
 
 
@@ -162,9 +162,9 @@ def save_png(rgb: np.ndarray, path: Path, *, photograph: bool) -> None:
     import pyvips
     from pyvips.enums import ForeignKeep, ForeignPngFilter
 
-    # The level and filters that take the least time for files no larger than those of zlib's least
-    # effort with the filter chosen row by row, which costs three times as much. Nothing but pixels
-    # and their size is kept: the same drawing gives the same bytes whatever wrote it.
+    # These level and filters take the least time for files no larger than those of zlib's lowest
+    # level with a filter chosen row by row, which costs three times as much. Only pixels and their
+    # size are stored: the same drawing gives the same bytes whatever program wrote it.
     per_mm = DPI / _MM_PER_INCH
     image = pyvips.Image.new_from_array(rgb).copy(xres=per_mm, yres=per_mm)
     path.write_bytes(

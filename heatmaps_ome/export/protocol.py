@@ -1,4 +1,4 @@
-"""What an exporter is given and what it must offer."""
+"""The exporter protocol, and the settings and results that exporters take."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How files are written; none of it changes a value.
+    """Settings of the files; none of them changes a value.
 
     Attributes
     ----------
@@ -36,13 +36,12 @@ class Settings:
     flattened : bool
         Whether each map is also written as a picture of the slide with the map burnt in.
     flat_mpp : float or None
-        µm per pixel of those pictures; None: the slide image's, halved until it is of bearable
-        size.
+        µm per pixel of those pictures; None: the slide image's, halved until the size is bearable.
     overlay_px : int or None
         Level-0 pixels of an overlay's pixel, which is at most a cell; None: an eighth of a cell.
     cache : Path or None
-        Folder to keep what other colours do not change, found again by what it was made from; None:
-        it is made anew.
+        Folder for files that do not depend on colours, under keys of their sources; None: these
+        files are always made anew.
     """
 
     threads: int = 4
@@ -56,16 +55,16 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class SlideResult:
-    """All that is known of a slide when its files are written.
+    """The results of a slide that exporters write.
 
     Attributes
     ----------
     slide : SlideReader
-        For the pixels of the slide itself.
+        Gives the pixels of the slide itself.
     heatmaps : HeatmapSet
         The raw maps.
     maps : tuple of DisplayMap
-        The maps to write, made for display.
+        The maps to write, made ready for display.
     true_class : str
         The class drawn hot in the previews.
     image : Grid
@@ -73,13 +72,13 @@ class SlideResult:
     raster : Grid
         Lattice on which labels are drawn (a whole number of level-0 pixels, no translation).
     faithfulness : tuple of Faithfulness
-        Of the classes drawn; empty where nothing can be said.
+        Faithfulness of the maps of each class drawn; empty where it is undefined.
     regions : Regions or None
-        Where the evidence for the true class is, and that against it; None if not looked for.
+        Regions with evidence for the true class, and against it; None if not searched for.
     tiles : tuple of PickedTile
-        Those that speak most for the true class, and those against it.
+        The tiles that speak most for the true class, and those that speak most against it.
     earlier : Earlier
-        The results that these will replace; none as a rule.
+        The results being replaced; empty as a rule.
     """
 
     slide: SlideReader
@@ -95,7 +94,7 @@ class SlideResult:
 
 
 class Exporter(Protocol):
-    """Writes one format; asked first whether it can, then told to."""
+    """Writes one format. Call `refusal` first, then `write`."""
 
     def refusal(self) -> str | None:
         """Return why this format cannot be written here, in one sentence, or None if it can."""

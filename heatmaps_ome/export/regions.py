@@ -28,27 +28,22 @@ if TYPE_CHECKING:
 
 CSV_ENDING, GEOJSON_ENDING = endings_of("regions")
 _UNNAMED_COLOUR = "#808080"
-"""Of "not MSIH" where it is more than one class."""
+"""Colour of "not MSIH" where that is more than one class."""
 _PLACES = (
     "x", "y", "width", "height", "centroid x", "centroid y", "centroid x µm", "centroid y µm",
 )  # fmt: skip
 _DECIMALS = 4
-"""Of a place: a ten-thousandth of a pixel is less than any viewer keeps of a large coordinate."""
+"""Decimals of a place: viewers store large coordinates less exactly than a ten-thousandth pixel."""
 
 
 @dataclass(frozen=True)
 class RegionsExporter:
-    """Writes the hot and cold regions for QuPath, spreadsheets and statistics.
-
-    Attributes
-    ----------
-    settings : Settings
-    """
+    """Writes the hot and cold regions for QuPath, spreadsheets and statistics."""
 
     settings: Settings = Settings()
 
     def refusal(self) -> str | None:
-        """Return None: what this needs is always installed."""
+        """Return None: this format needs no optional package."""
         return None
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
@@ -65,7 +60,7 @@ class RegionsExporter:
 
 
 def measurements(region: Region, class_name: str) -> dict[str, float]:
-    """Return what is measured of a region, by names with units; NaN where it does not exist."""
+    """Return the measurements of a region, by names with units; NaN where one does not exist."""
     return {
         "cells": float(region.cells),
         "area mm²": region.area_mm2,
@@ -79,7 +74,7 @@ def measurements(region: Region, class_name: str) -> dict[str, float]:
 def _write_geojson(regions: Regions, classes: Sequence[str], path: Path) -> None:
     """Write a feature per region, as QuPath reads annotations."""
     features = [_feature(region, regions, classes) for region in regions.regions]
-    lines = [json.dumps(each, ensure_ascii=False, allow_nan=False) for each in features]
+    lines = [json.dumps(feature, ensure_ascii=False, allow_nan=False) for feature in features]
     body = ",\n".join(lines)
     text = f'{{"type": "FeatureCollection", "features": [\n{body}\n]}}\n'
     path.write_text(text, encoding="utf-8")
@@ -115,27 +110,27 @@ def _classification(kind: Kind, class_name: str, classes: Sequence[str]) -> dict
     colours = class_colours(classes)
     name, colour = class_name, colours[class_name]
     if kind == "cold":
-        name, others = f"not {class_name}", [each for each in classes if each != class_name]
+        name, others = f"not {class_name}", [other for other in classes if other != class_name]
         colour = colours[others[0]] if len(others) == 1 else _UNNAMED_COLOUR
     return {"name": qupath_class(name), "color": list(bytes.fromhex(colour[1:]))}
 
 
 def _write_csv(regions: Regions, mpp: YX, path: Path) -> None:
     """Write a row per region, in UTF-8 and RFC 4180's quoting."""
-    name, found = regions.class_name, regions.regions
+    name = regions.class_name
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        measured = [measurements(region, name) for region in found]
         columns = [
             "cells", "area mm²", "share of tissue",
-            *(f"{what}: {name}" for what in ("mean score", "contribution", "share of evidence")),
+            *(f"{key}: {name}" for key in ("mean score", "contribution", "share of evidence")),
         ]  # fmt: skip
         writer.writerow(["name", "kind", "class", *_PLACES, *columns, "cells with"])
-        for region, values in zip(found, measured, strict=True):
+        for region in regions.regions:
+            values = measurements(region, name)
             numbers = [*_places(region, mpp), *(values[column] for column in columns)]
-            texts = ["" if not math.isfinite(each) else f"{each:.9g}" for each in numbers]
-            said = regions.criterion(region.kind)
-            writer.writerow([region.name, region.kind, plain_field(name), *texts, said])
+            texts = ["" if not math.isfinite(value) else f"{value:.9g}" for value in numbers]
+            criterion = regions.criterion(region.kind)
+            writer.writerow([region.name, region.kind, plain_field(name), *texts, criterion])
 
 
 def _places(region: Region, mpp: YX) -> list[float]:
@@ -143,4 +138,4 @@ def _places(region: Region, mpp: YX) -> list[float]:
     left, top, right, bottom = region.l0_polygon.bounds
     x, y = region.l0_polygon.centroid.coords[0]
     pixels = (left, top, right - left, bottom - top, x, y)
-    return [*(round(each, _DECIMALS) for each in pixels), x * mpp.x, y * mpp.y]
+    return [*(round(pixel, _DECIMALS) for pixel in pixels), x * mpp.x, y * mpp.y]

@@ -1,10 +1,10 @@
 """Writes ``<slide>.<map>.ome.tiff``: pyramidal RGBA overlays that desktop viewers open.
 
-The raw values go along as ``<slide>.values.ome.tiff``.
+The raw values are written too, as ``<slide>.values.ome.tiff``.
 
-A TIFF has no translation, so overlays are drawn on a lattice anchored at the slide's corner, whose
-pixels are a whole number of level-0 pixels; viewers scale by physical size. As a rule they are an
-eighth of a cell, so that edges of cells lie within a sixteenth of a cell of their true place.
+A TIFF has no translation, so overlays are drawn on a lattice anchored at the slide's corner. Its
+pixels are a whole number of level-0 pixels, as a rule an eighth of a cell, so that edges of cells
+lie within a sixteenth of a cell of their true place. Viewers scale by physical size.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.display import patchwork
 from heatmaps_ome.display.display_map import pictured
-from heatmaps_ome.display.patchwork import drawn
 from heatmaps_ome.display.rasterise import coloured_cells, lazy_raster
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.value_tiff import write_value_tiff
@@ -33,18 +33,13 @@ if TYPE_CHECKING:
 
 _PIXELS_PER_CELL = 8
 _FEW_PIXELS = 32
-"""Across a cell, up to which libvips draws an overlay pixel by pixel; more of them are drawn by
+"""Pixels across a cell up to which libvips draws an overlay pixel by pixel. Finer ones are drawn by
 rows, which at full resolution takes a tenth of the time."""
 
 
 @dataclass(frozen=True)
 class TiffExporter:
-    """Writes an overlay of every map but the tissue, and the raw values.
-
-    Attributes
-    ----------
-    settings : Settings
-    """
+    """Writes an overlay of every map but the tissue, and the raw values."""
 
     settings: Settings = Settings()
 
@@ -61,10 +56,10 @@ class TiffExporter:
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
         """Write an overlay per map, and the raw values, into a folder; return their paths."""
-        overlays = [self.write_overlay(shown, result, folder) for shown in pictured(result.maps)]
+        overlays = [self.write_overlay(drawn, result, folder) for drawn in pictured(result.maps)]
         return [*overlays, write_value_tiff(result, folder)]
 
-    def write_overlay(self, shown: DisplayMap, result: SlideResult, folder: Path) -> Path:
+    def write_overlay(self, drawn: DisplayMap, result: SlideResult, folder: Path) -> Path:
         """Write the overlay of one map into a folder and return its path.
 
         Raises
@@ -72,29 +67,29 @@ class TiffExporter:
         OutputError
             If the file cannot be written.
         """
-        path = folder / f"{result.slide.name}.{shown.name}.ome.tiff"
-        if result.earlier.take(shown.name, folder, path.name):
+        path = folder / f"{result.slide.name}.{drawn.name}.ome.tiff"
+        if result.earlier.take(drawn.name, folder, path.name):
             return path
         lattice = overlay_lattice(result, self.settings.overlay_px)
         shape = padded_shape(lattice.shape)
         facts = OmeImage(
-            name=f"{result.slide.name}: {shown.title}",
+            name=f"{result.slide.name}: {drawn.title}",
             shape=shape,
             um_pixel=lattice.um_cell,
             pixel_type="uint8",
-            channels=((shown.quantity, None),),
+            channels=((drawn.quantity, None),),
             samples=4,
             interleaved=True,
         )
         text = ome_xml(facts, planes=True)
-        if min(shown.grid.l0_cell.over(lattice.l0_cell)) > _FEW_PIXELS:
+        if min(drawn.grid.l0_cell.over(lattice.l0_cell)) > _FEW_PIXELS:
             # Here, as importing tifffile takes a sixth of a second.
             from heatmaps_ome.export.overlay_tiff import write_picture
 
-            picture = drawn(coloured_cells(shown), shown.grid, lattice, shape)
+            picture = patchwork.drawn(coloured_cells(drawn), drawn.grid, lattice, shape)
             write_picture(picture, path, text, lattice.um_cell)
         else:
-            image = lazy_raster(coloured_cells(shown), shown.grid, lattice, shape, 0)
+            image = lazy_raster(coloured_cells(drawn), drawn.grid, lattice, shape, 0)
             coloured = image.copy(interpretation="srgb")
             save_pyramid(coloured, path, text, lattice, "mean", shape.rows)
         if self.settings.chain:
@@ -108,8 +103,8 @@ def overlay_lattice(result: SlideResult, l0_pixel: int | None) -> Grid:
     Parameters
     ----------
     l0_pixel : int or None
-        Level-0 pixels of one of its pixels, or less where a cell is smaller, as no cell may be left
-        out; None: an eighth of a cell, rounded down.
+        Level-0 pixels of one of its pixels, or less where a cell is smaller, as every cell must be
+        drawn; None: an eighth of a cell, rounded down.
     """
     slide, cell = result.slide, min(result.heatmaps.grid.l0_cell)
     wanted = cell / _PIXELS_PER_CELL if l0_pixel is None else min(l0_pixel, cell)

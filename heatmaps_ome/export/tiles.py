@@ -1,4 +1,4 @@
-"""Writes ``tiles/*.png`` and ``<slide>.tiles.csv``: what speaks most for and against a class."""
+"""Writes ``tiles/*.png`` and ``<slide>.tiles.csv``: the tiles most for and against a class."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 FOLDER = "tiles"
 _SHEET = "tiles.png"
 _COMPLETE = "complete.json"
-"""Of pictures in the cache: which there are, and how many bytes each has."""
+"""List of the pictures in a cache folder with their sizes in bytes."""
 LONGEST_PX = 2048
-"""Longer side of a tile's picture at most: 0.125 µm per pixel; of a finer slide it is coarser."""
+"""Maximum of a picture's longer side: 0.125 µm per pixel; tiles of a finer slide are resampled."""
 _COLUMNS = (
     "kind", "rank", "class", "x", "y", "width", "height", "x_um", "y_um", "score", "contribution",
     "share_of_evidence", "picture",
@@ -46,17 +46,12 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class TilesExporter:
-    """Writes the tiles that speak most for and against the true class, at full resolution.
-
-    Attributes
-    ----------
-    settings : Settings
-    """
+    """Writes the tiles that speak most for and against the true class, at full resolution."""
 
     settings: Settings = Settings()
 
     def refusal(self) -> str | None:
-        """Return None: what this needs is always installed."""
+        """Return None: this format needs no optional package."""
         return None
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
@@ -70,14 +65,14 @@ class TilesExporter:
             pictures.mkdir()
             self._draw(result, pictures)
         else:
-            kept = folder_of(self.settings.cache, _key(result))
-            if not _is_complete(kept):
-                write_atomically(kept, lambda partial: self._draw_to_keep(result, partial))
-            shutil.copytree(kept, pictures, ignore=shutil.ignore_patterns(_COMPLETE))
+            stored = folder_of(self.settings.cache, _key(result))
+            if not _is_complete(stored):
+                write_atomically(stored, lambda partial: self._draw_to_cache(result, partial))
+            shutil.copytree(stored, pictures, ignore=shutil.ignore_patterns(_COMPLETE))
         return [*paths, *sorted(pictures.iterdir())]
 
-    def _draw_to_keep(self, result: SlideResult, folder: Path) -> None:
-        """Draw the pictures into a folder of the cache, and say there what was drawn."""
+    def _draw_to_cache(self, result: SlideResult, folder: Path) -> None:
+        """Draw the pictures into a folder of the cache, and list them there."""
         self._draw(result, folder)
         write_json(folder / _COMPLETE, _sizes(folder))
 
@@ -97,13 +92,13 @@ class TilesExporter:
         slide = result.slide
         read = in_order(lambda tile: tile_pixels(slide, tile), result.tiles, self.settings.threads)
         for tile, pixels in read:
-            # None of them lies over another.
+            # Tiles do not overlap.
             slide.forget()
             yield TilePicture(tile, pixels, _lattice(slide, tile, LONGEST_PX).um_cell)
 
 
 def picture_name(tile: PickedTile) -> str:
-    """Return where a tile's picture lies in the slide's folder of results."""
+    """Return the path of a tile's picture in the slide's folder of results."""
     return f"{FOLDER}/{_file_name(tile)}"
 
 
@@ -112,13 +107,13 @@ def _file_name(tile: PickedTile) -> str:
 
 
 def tile_pixels(slide: SlideReader, tile: PickedTile, longest_px: int = LONGEST_PX) -> np.ndarray:
-    """Return a tile as the slide shows it, white where the slide is not.
+    """Return the slide's pixels of a tile, white beyond the slide.
 
     Parameters
     ----------
     longest_px : int
-        Longer side at most; a tile that has no more at level 0 is read there pixel by pixel, a
-        larger one is resampled to it.
+        Maximum of the longer side. A tile that has no more pixels at level 0 is read from there
+        pixel by pixel, a larger one is resampled to this size.
 
     Returns
     -------
@@ -139,12 +134,12 @@ def tile_pixels(slide: SlideReader, tile: PickedTile, longest_px: int = LONGEST_
 
 
 def _lattice(slide: SlideReader, tile: PickedTile, longest_px: int) -> Grid:
-    """Return the pixels of a tile: the slide's own, or coarser ones of at most so many."""
+    """Return the pixels of a tile: the slide's own, or coarser ones within ``longest_px``."""
     corner = YX(tile.l0_window.y, tile.l0_window.x)
     size = YX(tile.l0_window.rows, tile.l0_window.cols)
     whole = Shape(max(1, round(size.y)), max(1, round(size.x)))
     if max(whole) <= longest_px:
-        # Rounded once, here: nothing of the slide's own pixels is blended.
+        # Rounded once, here: none of the slide's own pixels are blended.
         corner = YX(float(round(corner.y)), float(round(corner.x)))
         return Grid(whole, YX(1.0, 1.0), corner, slide.mpp)
     side = max(size) / longest_px
@@ -153,7 +148,7 @@ def _lattice(slide: SlideReader, tile: PickedTile, longest_px: int) -> Grid:
 
 
 def _on_slide(l0_origin: float, l0_pixel: float, count: int, l0_size: int) -> tuple[int, int]:
-    """Return how many of a row of pixels have their centre on the slide, and the first of them."""
+    """Return the number of a row's pixels with their centre on the slide, and the first of them."""
     l0_centres = l0_origin + (np.arange(count) + 0.5) * l0_pixel
     on_slide = np.flatnonzero((l0_centres >= 0) & (l0_centres < l0_size))
     return len(on_slide), int(on_slide[0]) if len(on_slide) else 0
@@ -170,17 +165,17 @@ def _key(result: SlideResult) -> PicturesKey:
     )
 
 
-def _is_complete(kept: Path) -> bool:
-    """Return whether pictures were kept in a folder and are all still there, none cut short."""
+def _is_complete(folder: Path) -> bool:
+    """Return whether a folder has all the pictures that it lists, none of them truncated."""
     try:
-        return json.loads((kept / _COMPLETE).read_text(encoding="utf-8")) == _sizes(kept)
+        return json.loads((folder / _COMPLETE).read_text(encoding="utf-8")) == _sizes(folder)
     except (OSError, ValueError):
         return False
 
 
-def _sizes(kept: Path) -> dict[str, int]:
-    """Return how many bytes each picture in a folder has."""
-    return {path.name: path.stat().st_size for path in sorted(kept.glob("*.png"))}
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each picture in a folder, in bytes."""
+    return {path.name: path.stat().st_size for path in sorted(folder.glob("*.png"))}
 
 
 def _write_csv(result: SlideResult, path: Path) -> None:

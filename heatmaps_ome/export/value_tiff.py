@@ -35,11 +35,11 @@ def value_lattice(result: SlideResult) -> Grid:
 
 
 def write_value_tiff(result: SlideResult, folder: Path) -> Path:
-    """Write all channels of a slide's raw values, NaN where no tissue is, and return the path.
+    """Write all channels of a slide's raw values, NaN outside the tissue, and return the path.
 
     Each channel is a page of its own with its pyramid in SubIFDs, as Bio-Formats names channels.
-    Coarser levels hold every other pixel: a mean would let NaN eat the tissue's edges, and show
-    values that no cell has.
+    Coarser levels hold every other pixel: with a mean, NaN would spread over the tissue's edges,
+    and pixels would have values that no cell has.
 
     Raises
     ------

@@ -66,7 +66,7 @@ def write_values(
         "multiscales": [
             multiscales(heatmaps.slide_name, grid.um_cell, 1, "none", um_origin=grid.um_origin)
         ],
-        "omero": omero(heatmaps.slide_name, shown, shown=0),
+        "omero": omero(heatmaps.slide_name, shown, visible=0),
         "heatmaps_ome": {**_facts(heatmaps, found), "extra": dict(extra)},
     }
     group = create_group(path, attributes, ngff)

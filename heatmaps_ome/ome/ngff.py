@@ -1,8 +1,8 @@
 """The metadata of OME-Zarr by the letter of NGFF 0.4, as plain dicts.
 
-Specification: https://ngff.openmicroscopy.org/0.4/. Beyond its letter, this keeps to what Vizarr,
-napari, neuroglancer and QuPath open: one scale per level and no other transformation on images and
-labels. NGFF 0.5 says the same elsewhere: ``ngff_store`` puts it there.
+Specification: https://ngff.openmicroscopy.org/0.4/. Beyond its letter, this keeps to the subset
+that Vizarr, napari, neuroglancer and QuPath open: one scale per level and no other transformation
+on images and labels. NGFF 0.5 has the same metadata in another place: ``ngff_store`` moves it.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def multiscales(
     method : str
         How a level comes from the one before ("mean"), or from the cells ("nearest").
     um_origin : YX or None
-        Outer corner of pixel (0, 0) in µm. Several viewers drop translations, so what is drawn
-        over a slide has none: https://github.com/ome/napari-ome-zarr.
+        Outer corner of pixel (0, 0) in µm. Several viewers drop translations, so images drawn
+        over a slide have none: https://github.com/ome/napari-ome-zarr.
     channels : bool
         Whether the axes are c, y, x rather than y, x.
     """
@@ -74,7 +74,7 @@ def rgb_omero(name: str) -> dict[str, Any]:
 
 
 def omero(
-    name: str, channels: Sequence[tuple[str, str, Mapping[str, float]]], shown: int | None = None
+    name: str, channels: Sequence[tuple[str, str, Mapping[str, float]]], visible: int | None = None
 ) -> dict[str, Any]:
     """Return an ``omero`` block; never for labels, on which napari-ome-zarr fails with one.
 
@@ -82,12 +82,12 @@ def omero(
     ----------
     channels : sequence of (label, hexadecimal colour, window)
         Every window has finite min, max, start and end: vizarr throws without.
-    shown : int or None
+    visible : int or None
         The only channel that is visible at first; None for all of them.
     """
     entries = [
         {
-            "active": shown is None or index == shown,
+            "active": visible is None or index == visible,
             "coefficient": 1.0,
             "color": colour,
             "family": "linear",
@@ -119,8 +119,8 @@ def image_label(
     facts : mapping
         More about the map, under the extra key ``heatmaps_ome``.
     """
-    # Levels that stand for nothing have an entry too, for ome-zarr-models wants one per colour,
-    # but no value: null would be shown.
+    # Levels that stand for nothing have an entry too, as ome-zarr-models requires one per colour,
+    # but no value: viewers would show null.
     levels = range(_LEVELS)
     return {
         "version": VERSION,

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 LABEL_CHUNK = 1024
 """Side of a label's chunk, a power of two too. Labels compress a hundredfold, so that chunks of
-four times the pixels are still of some 10 KB, and of files there are a fourth."""
+four times the pixels still have some 10 KB, and there are a quarter of the files."""
 SHARD_COLS = 8192
-"""Width of a shard. It is one chunk high: stores are written strip by strip from the top, a strip
-is a row of chunks, and so each strip completes its shards and none is ever written twice."""
+"""Width of a shard. It is one chunk high: stores are written strip by strip from the top, and a
+strip is a row of chunks. Each strip completes its shards, so that none is written twice."""
 
 _SPECIFIED = ("multiscales", "omero", "image-label", "labels")
 """Keys of the specification; all others are our own."""
@@ -62,10 +62,10 @@ def create_array(
     channels: int | None = None,
     channels_per_chunk: int = 1,
 ) -> zarr.Array:
-    """Create a level in the group's version: chunks of 512 × 512, of a label 1024 × 1024.
+    """Create a level in the group's version: chunks of 512 × 512, or 1024 × 1024 for a label.
 
-    Of values, few as they are, chunks that are empty are not written. zarr does not look for any in
-    pictures and labels, which would take it longer than to compress them: see `write_label`.
+    Empty chunks of values are not written. zarr does not look for empty chunks of pictures and
+    labels, as that would take longer than compressing them: see `write_label`.
 
     Parameters
     ----------
@@ -111,14 +111,14 @@ def create_rgb_levels(group: zarr.Group, shape: Shape, n_levels: int) -> list[za
 
 
 def take_levels(folders: Sequence[Path], image: Path) -> bool:
-    """Fill the levels of an image with chunks that lie ready on disk; return whether it could be.
+    """Fill the levels of an image with existing chunks if they fit; return whether they do.
 
-    Files are linked, or copied where they cannot be: chunks are never changed, only replaced.
+    Files are hard-linked, or copied where they cannot be: chunks are never changed, only replaced.
 
     Parameters
     ----------
     folders : sequence of Path
-        Arrays that hold the image's levels, finest first; maybe none.
+        Arrays that hold the image's levels, finest first; may be empty.
     image : Path
         Where the image's own levels 0, 1, 2, … lie, still empty.
     """
@@ -135,15 +135,15 @@ def take_levels(folders: Sequence[Path], image: Path) -> bool:
 
 
 def _array_facts(folder: Path) -> dict[str, Any] | None:
-    """Return what an array of zarr v2 says of itself, or None if it is none."""
-    said = folder / ".zarray"
-    return json.loads(said.read_text(encoding="utf-8")) if said.is_file() else None
+    """Return the metadata of an array of zarr v2, or None if the folder is none."""
+    path = folder / ".zarray"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def write_label(level: zarr.Array, row: int, strip: np.ndarray) -> None:
     """Write whole rows of a label, (rows, cols) uint8, from ``row`` on.
 
-    Chunks, or shards, that hold nothing are not written: of a slide with its glass most are.
+    Empty chunks, or shards, are not written: most of a slide with its glass is empty.
     """
     unit = (level.shards or level.chunks)[-1]
     held = np.unique(np.flatnonzero(strip.any(axis=0)) // unit)
@@ -197,7 +197,7 @@ def _without_version(value: Any) -> Any:
 
 
 def write_ome_xml(path: Path, image: OmeImage, ngff: Ngff) -> None:
-    """Write ``OME/METADATA.ome.xml`` into a zarr: all that QuPath reads a pixel size from."""
+    """Write ``OME/METADATA.ome.xml`` into a zarr: QuPath reads the pixel size from it only."""
     create_group(path / "OME", {}, ngff)
     xml = ome_xml(image, planes=False)
     (path / "OME" / "METADATA.ome.xml").write_text(xml, encoding="utf-8")

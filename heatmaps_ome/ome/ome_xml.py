@@ -17,7 +17,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 @dataclass(frozen=True)
 class OmeImage:
-    """What OME-XML says of an image.
+    """The OME-XML metadata of an image.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class OmeImage:
 
 
 RGB_CHANNELS = (("Red", -16776961), ("Green", 16711935), ("Blue", 65535))
-"""By these names and colours QuPath knows a brightfield image."""
+"""Names and colours by which QuPath recognises a brightfield image."""
 
 
 def ome_xml(image: OmeImage, planes: bool) -> str:
@@ -57,8 +57,8 @@ def ome_xml(image: OmeImage, planes: bool) -> str:
     Parameters
     ----------
     planes : bool
-        Whether the pixels are in this TIFF, a directory for each channel (tifffile needs to be
-        told), or elsewhere.
+        Whether the pixels are in this TIFF, a directory for each channel (tifffile needs this
+        information), or elsewhere.
     """
     root = ElementTree.Element(
         "OME",
@@ -109,5 +109,5 @@ def _pixels(image: OmeImage) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Return text without what XML cannot hold or would write as a character reference."""
+    """Return text with blanks for characters that XML cannot hold or would write as references."""
     return _CONTROL.sub(" ", text)

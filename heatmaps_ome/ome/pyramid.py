@@ -1,4 +1,4 @@
-"""Pyramids of the slide image: how many levels, and all of them from one pass over level 0."""
+"""Pyramids of the slide image: the number of levels, and all levels from one pass over level 0."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 CHUNK = 512
 """Side of a chunk: a power of two, the same at all levels, as vizarr needs."""
 BYTE_CODEC = Blosc("lz4", 5, Blosc.NOSHUFFLE)
-"""Of zarr v2, for pictures and labels; QuPath reads Blosc. The fastest, as slide pixels hardly
-compress without loss, and labels are small by any codec: zstd makes them a fifth as large in eight
-times as long."""
+"""Codec of pictures and labels in zarr v2; QuPath reads Blosc. It is the fastest one: slide pixels
+hardly compress without loss, and labels are small with any codec (zstd makes them a fifth as large
+in eight times the time)."""
 _TAKEN_FOR_CHANNELS = (3, 4)
 """Widths that viewers mistake for the channels of an interleaved image (vizarr, Viv)."""
 
@@ -75,8 +75,8 @@ def levels_from_strips(
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield all levels of a pyramid in strips, while level 0 streams by.
 
-    Every yielded strip has ``strip_rows`` rows, but for the last one of a level; never more than
-    two strips of level 0 are held.
+    Every yielded strip has ``strip_rows`` rows, except the last one of a level. At most two strips
+    of level 0 are in memory.
 
     Parameters
     ----------
@@ -96,14 +96,14 @@ def levels_from_strips(
 
 
 class LevelStream:
-    """All levels of a pyramid, while its level 0 is given strip by strip.
+    """All levels of a pyramid, computed while its level 0 arrives strip by strip.
 
     Parameters
     ----------
     n_levels : int
     strip_rows : int
-        Of all that is given and yielded but for the last of a level; even, so that no 2 × 2 block
-        spans two strips.
+        Rows of every strip taken or yielded, except the last of a level; even, so that no 2 × 2
+        block spans two strips.
     """
 
     def __init__(self, n_levels: int, strip_rows: int) -> None:
@@ -116,7 +116,7 @@ class LevelStream:
         yield from _pushed(self._levels, 0, strip)
 
     def rest(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Yield the (level, first row, strip) that are left when level 0 is over."""
+        """Yield the remaining (level, first row, strip) after the last strip of level 0."""
         for level, state in enumerate(self._levels):
             rest = state.rest()
             if rest is None:
@@ -142,7 +142,7 @@ class _Level:
         return self.rest()
 
     def rest(self) -> np.ndarray | None:
-        """Return what is pending, or None if nothing is."""
+        """Return the pending rows, or None if there are none."""
         parts, self._pending = self._pending, []
         if not parts:
             return None
@@ -152,7 +152,7 @@ class _Level:
 def _pushed(
     levels: list[_Level], level: int, rows: np.ndarray
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Give rows to a level; yield the strips that this completes there and below."""
+    """Add rows to a level; yield the strips that this completes there and at coarser levels."""
     state = levels[level]
     strip = state.filled(rows)
     if strip is None:

@@ -1,6 +1,6 @@
-"""Lets OpenSlide see the levels of an OME-TIFF that only others see.
+"""Links SubIFDs into the IFD chain for OpenSlide and ASAP.
 
-OME-TIFF keeps the coarser levels of a pyramid in SubIFDs of the first directory. OpenSlide follows
+OME-TIFF stores the coarser levels of a pyramid in SubIFDs of the first directory. OpenSlide follows
 the chain of directories instead. Both can point to the same directories: eight bytes a level.
 """
 
@@ -60,13 +60,13 @@ def _read(file: BinaryIO, order: str, layout: str, offset: int) -> tuple[int, ..
 
 
 def _next_at(file: BinaryIO, order: str, directory: int) -> int:
-    """Return where a directory's offset of the next one stands."""
+    """Return the position in the file of a directory's offset to the next one."""
     (entries,) = _read(file, order, "Q", directory)
     return directory + 8 + _ENTRY_BYTES * entries
 
 
 def _next_offset(file: BinaryIO, order: str, directory: int) -> int:
-    """Return a directory's offset of the next one, 0 for the last."""
+    """Return a directory's offset to the next one, 0 for the last."""
     return _read(file, order, "Q", _next_at(file, order, directory))[0]
 
 

@@ -48,7 +48,7 @@ def save_pyramid(
     image : pyvips.Image
         Pages of ``page_rows`` rows one below the other.
     raster : Grid
-        For the size of pixels.
+        Gives the size of pixels.
     shrink : "mean" or "nearest"
         How four pixels become one of the next level; libvips weighs colours by alpha in a mean.
 
@@ -62,8 +62,8 @@ def save_pyramid(
     described = image.copy()
     described.set_type(pyvips.GValue.gstr_type, "image-description", description)
     try:
-        # Without a predictor: cells are runs of equal pixels, which deflate finds as they are in
-        # two thirds of the time that it takes for their differences, in a tenth more bytes.
+        # No predictor: cells are runs of equal pixels. Deflate compresses them in two thirds of
+        # the time that it takes for their differences, into a tenth more bytes.
         described.tiffsave(
             str(path),
             compression="deflate",

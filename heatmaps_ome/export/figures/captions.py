@@ -1,4 +1,4 @@
-"""Text measured, wrapped and made drawable, and round lengths and numbers for figures."""
+"""Text for figures, measured, wrapped and made drawable; round lengths and numbers."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def font(size_px: float, bold: bool = False) -> FontProperties:
 
 
 def drawable(text: str) -> str:
-    """Return text with a replacement character for all that the font has no glyph of."""
+    """Return text with a replacement character where the font has no glyph."""
     known = _glyphs()
     return "".join(character if ord(character) in known else "\ufffd" for character in text)
 
 
 def width_px(text: str, size_px: float, bold: bool = False) -> float:
     """Return how wide a text is drawn, in px of a figure of 72 dpi."""
-    # Asked of what draws it: hinting widens text by a twentieth over its outlines.
+    # The renderer measures: hinting makes text a twentieth wider than its outlines.
     return _renderer().get_text_width_height_descent(text, font(size_px, bold), ismath=False)[0]
 
 
@@ -63,7 +63,7 @@ def wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
 
 
 def shortened(text: str, size_px: float, width: float) -> str:
-    """Return a text cut until it is at most so wide, with an ellipsis for what is gone.
+    """Return a text cut to a width, with an ellipsis for the missing part.
 
     >>> shortened("short enough", 13, 200)
     'short enough'
@@ -92,12 +92,12 @@ def prediction_text(
     texts = (
         f"{name} {p:.3f}" + (f" ± {sd[name]:.3f}" if sd else "") for name, p in prediction.items()
     )
-    glued = " · ".join(each.replace(" ", "\u00a0") for each in texts)
+    glued = " · ".join(text.replace(" ", "\u00a0") for text in texts)
     return f"Prediction: {glued}" + (f" (mean ± SD of {n_models} models)" if sd else "")
 
 
 def scale_bar(um_longest: float) -> tuple[float, str]:
-    """Return the longest round length in µm that is not above a limit, and its text.
+    """Return the longest round length in µm up to a limit, and its text.
 
     >>> scale_bar(730.0)
     (500.0, '500 µm')
@@ -114,7 +114,7 @@ _UNSEEN = 5e-4
 
 
 def number(value: float, span: float = math.inf) -> str:
-    """Return a number with three digits, or as many as tell numbers of a span apart.
+    """Return a number with three digits, or more where numbers in a span need them to differ.
 
     >>> number(-0.12345), number(100.25, span=0.5), number(5.5e-6, span=1.0)
     ('−0.123', '100.25', '0')
@@ -126,7 +126,7 @@ def number(value: float, span: float = math.inf) -> str:
 
 
 def spaced(candidates: Sequence[float], gap: float) -> list[float]:
-    """Return the candidates, the most wanted first, that keep a gap to all chosen before."""
+    """Return the candidates, the most important first, that keep a gap to all chosen before."""
     chosen: list[float] = []
     for value in candidates:
         if all(abs(value - other) >= gap for other in chosen):
@@ -149,7 +149,7 @@ def _longest_fit(word: str, fits: Callable[[str], bool]) -> int:
 
 @lru_cache(maxsize=1)
 def _renderer() -> RendererAgg:
-    """Return what measures text."""
+    """Return the renderer that measures text."""
     from matplotlib.backends.backend_agg import RendererAgg
 
     return RendererAgg(1, 1, 72)

@@ -1,4 +1,4 @@
-"""Draws how fast a class's probability falls while a map's hottest cells are removed."""
+"""Draws curves of a class's probability while a map's hottest cells are removed."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ _LINES = {
     "attention": ("#d55e00", "-"),
     "random": ("#767676", "--"),
 }
-"""Map → colour and dashes: Okabe and Ito's, which the colour blind tell apart."""
+"""Map → colour and dashes; the colour blind can distinguish Okabe and Ito's colours."""
 
 
-def drawn_curves(found: Faithfulness, slide_name: str) -> np.ndarray:
+def drawn_curves(faithfulness: Faithfulness, slide_name: str) -> np.ndarray:
     """Return a figure of the curves of a class, as (rows, cols, 3) uint8.
 
     Parameters
     ----------
-    found : Faithfulness
-        Of any maps that have a line here.
+    faithfulness : Faithfulness
+        Curves of maps that have a line here.
     """
-    return pixels_of(curves_figure(found, slide_name))
+    return pixels_of(curves_figure(faithfulness, slide_name))
 
 
-def curves_figure(found: Faithfulness, slide_name: str) -> Figure:
-    """Return the figure itself: the curves with title, axes and the area under each."""
+def curves_figure(faithfulness: Faithfulness, slide_name: str) -> Figure:
+    """Return the figure itself: the curves with title, axes and areas under the curves."""
     from matplotlib.figure import Figure
 
     figure = Figure((_SIZE_PX[0] / DPI, _SIZE_PX[1] / DPI), dpi=DPI, facecolor="white")
     axes = figure.add_axes((0.09, 0.11, 0.88, 0.72))
     # A slide of one cell has a point for a curve.
-    dot = "o" if len(found.removed) == 1 else ""
+    dot = "o" if len(faithfulness.removed) == 1 else ""
     for name, (colour, dashes) in _LINES.items():
         axes.plot(
-            found.removed, found.curves[name], dashes, color=colour, linewidth=2,
-            label=f"{name} {found.aupc[name]:.3f}", marker=dot,
+            faithfulness.removed, faithfulness.curves[name], dashes, color=colour, linewidth=2,
+            label=f"{name} {faithfulness.aupc[name]:.3f}", marker=dot,
         )  # fmt: skip
-    name = drawable(found.class_name)
+    name = drawable(faithfulness.class_name)
     _set_axes(axes, name)
-    what = f"What is left of {name} while the cells that are hottest in a map are removed first"
-    for text, top, size in ((drawable(slide_name), 0.965, _TITLE_PX), (what, 0.905, _TEXT_PX)):
+    subtitle = f"Probability of {name} while the hottest cells of a map are removed first"
+    for text, top, size in ((drawable(slide_name), 0.965, _TITLE_PX), (subtitle, 0.905, _TEXT_PX)):
         figure.text(
             0.09, top, shortened(text, size, 0.8 * _SIZE_PX[0]), va="top", parse_math=False,
             fontproperties=font(size, bold=size == _TITLE_PX),

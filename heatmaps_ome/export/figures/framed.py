@@ -1,4 +1,4 @@
-"""What stands around a picture of a slide: title, prediction, scale bar, and what colours mean."""
+"""The frame around a picture of a slide: title, prediction, scale bar and colour legend."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
 
 DPI = 72
-"""At which a point is a pixel, so that one unit serves text and layout."""
+"""At this resolution a point is a pixel, so that one unit serves text and layout."""
 _LEAST_WIDTH_PX = 760
 _ALIKE = 1e-4
-"""Relative difference below which two values are one: numbers of five digits help nobody."""
+"""Relative difference below which two values count as equal: numbers of five digits help nobody."""
 _LINE = 1.6
 """From one line of a legend to the next, in heights of its text."""
 _INK, _FAINT, _BORDER, _RIM = "#1a1a1a", "#555555", "#adadad", "#999999"
@@ -57,7 +57,7 @@ class Caption:
 
 @dataclass(frozen=True, eq=False)
 class Framed:
-    """A figure with a place for a picture, which is no part of it.
+    """A figure with a place for a picture, which is not part of it.
 
     Attributes
     ----------
@@ -99,8 +99,8 @@ class Line:
     colour: str
 
 
-def framed(extent: Grid, caption: Caption, shown: DisplayMap) -> Framed:
-    """Return a figure with all that one needs to read a picture of a slide.
+def framed(extent: Grid, caption: Caption, drawn: DisplayMap) -> Framed:
+    """Return a figure with title, scale bar and legend around a place for a picture of a slide.
 
     Parameters
     ----------
@@ -116,8 +116,8 @@ def framed(extent: Grid, caption: Caption, shown: DisplayMap) -> Framed:
     margin = round(1.5 * unit)
     head = round(sum(1.4 * line.size for line in lines) + 0.6 * unit)
     bar_width = round(min(0.55 * width, 34 * unit))
-    entries = legend(shown, unit, bar_width)
-    foot = round(max(6.7 if any(shown.ends) else 5.2, _legend_height(entries)) * unit)
+    entries = legend(drawn, unit, bar_width)
+    foot = round(max(6.7 if any(drawn.ends) else 5.2, _legend_height(entries)) * unit)
     full = (2 * margin + width, 2 * margin + head + rows + foot)
     figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
     layout = Layout(figure, full, unit)
@@ -129,9 +129,9 @@ def framed(extent: Grid, caption: Caption, shown: DisplayMap) -> Framed:
     left = margin + width - bar_width - round(1.5 * unit)
     below = (left, box.row_stop + round(1.2 * unit), bar_width, round(unit))
     if entries:
-        _draw_legend(layout, shown, entries, below)
+        _draw_legend(layout, drawn, entries, below)
     else:
-        _draw_colours(layout, shown, below)
+        _draw_colours(layout, drawn, below)
     return Framed(figure, box)
 
 
@@ -213,40 +213,40 @@ def draw_scale_bar(
 
 
 def _legend_height(entries: list[Entry]) -> float:
-    """Return how much of the foot a legend takes, in heights of its text; 0 for none."""
+    """Return the height of a legend, in heights of its text; 0 for none."""
     return 1.2 + _LINE * (entries[-1].line + 2) if entries else 0.0
 
 
 def _draw_legend(
-    layout: Layout, shown: DisplayMap, entries: list[Entry], box: tuple[int, int, int, int]
+    layout: Layout, drawn: DisplayMap, entries: list[Entry], box: tuple[int, int, int, int]
 ) -> None:
-    """Draw swatches with their names, and above them what they are."""
+    """Draw swatches with their names, and the map's quantity above them."""
     left, top, width, height = box
-    quantity = shortened(drawable(shown.quantity), layout.unit, width)
+    quantity = shortened(drawable(drawn.quantity), layout.unit, width)
     layout.text(left, top - 0.1 * layout.unit, Line(quantity, layout.unit, False, _FAINT))
     for entry in entries:
         place = left + entry.left
         row = top + round(_LINE * layout.unit) * (entry.line + 1)
         if entry.level:
             box_of = (round(place), row, height, height)
-            layout.swatch(box_of, shown.colours[entry.level])
+            layout.swatch(box_of, drawn.colours[entry.level])
             place += SWATCH * layout.unit
         line = Line(entry.text, layout.unit, False, _INK)
         layout.text(place, row - 0.1 * layout.unit, line)
 
 
-def _draw_colours(layout: Layout, shown: DisplayMap, box: tuple[int, int, int, int]) -> None:
+def _draw_colours(layout: Layout, drawn: DisplayMap, box: tuple[int, int, int, int]) -> None:
     """Draw the colour bar with numbers, or one swatch where a map has one value only."""
-    levels = np.flatnonzero(np.isfinite(shown.values[1:])) + 1
-    values = shown.values[levels].astype(np.float64)
+    levels = np.flatnonzero(np.isfinite(drawn.values[1:])) + 1
+    values = drawn.values[levels].astype(np.float64)
     left, top, width, height = box
-    ends = _ends(shown, values)
+    ends = _ends(drawn, values)
     if ends is None:
-        used = shown.levels[shown.levels > 0]
+        used = drawn.levels[drawn.levels > 0]
         level = int(np.bincount(used).argmax()) if used.size else int(levels.max(initial=1))
-        layout.swatch((left, top, height, height), shown.colours[level])
-        value = shown.values[level]
-        text = shown.quantity if len(levels) < 2 else f"{shown.quantity} = {number(float(value))}"
+        layout.swatch((left, top, height, height), drawn.colours[level])
+        value = drawn.values[level]
+        text = drawn.quantity if len(levels) < 2 else f"{drawn.quantity} = {number(float(value))}"
         line = Line(drawable(text), layout.unit, False, _INK)
         layout.text(left + 1.6 * height, top - 0.1 * layout.unit, line)
         return
@@ -254,17 +254,17 @@ def _draw_colours(layout: Layout, shown: DisplayMap, box: tuple[int, int, int, i
     nearest = np.rint(np.interp(steps, values, levels)).astype(int)
     axes = layout.axes(box)
     axes.imshow(
-        shown.colours[nearest][None], extent=(*ends, 0, 1), interpolation="nearest", aspect="auto"
+        drawn.colours[nearest][None], extent=(*ends, 0, 1), interpolation="nearest", aspect="auto"
     )
-    _number_axis(layout, axes, shown, ends, box)
-    quantity = shortened(drawable(shown.quantity), layout.unit, width)
+    _number_axis(layout, axes, drawn, ends, box)
+    quantity = shortened(drawable(drawn.quantity), layout.unit, width)
     line = Line(quantity, layout.unit, False, _INK)
     layout.text(left + width / 2, top + height + 1.9 * layout.unit, line, "center")
-    _name_ends(layout, shown.ends, box)
+    _name_ends(layout, drawn.ends, box)
 
 
 def _name_ends(layout: Layout, ends: tuple[str, str], box: tuple[int, int, int, int]) -> None:
-    """Write what the two sides of a diverging colour bar speak for, at its ends."""
+    """Write the meaning of the two sides of a diverging colour bar at its ends."""
     if not any(ends):
         return
     left, top, width, height = box
@@ -277,11 +277,11 @@ def _name_ends(layout: Layout, ends: tuple[str, str], box: tuple[int, int, int, 
         layout.text(place, below, Line(text, layout.unit, False, _INK), align)
 
 
-def _ends(shown: DisplayMap, values: np.ndarray) -> tuple[float, float] | None:
-    """Return the ends of the colour bar: of the colours, as far as levels reach."""
+def _ends(drawn: DisplayMap, values: np.ndarray) -> tuple[float, float] | None:
+    """Return the ends of the colour bar: those of the colours, within the range of the levels."""
     if len(values) < 2:
         return None
-    lower, upper = max(shown.lower, values.min()), min(shown.upper, values.max())
+    lower, upper = max(drawn.lower, values.min()), min(drawn.upper, values.max())
     alike = upper - lower <= _ALIKE * max(abs(lower), abs(upper))
     return None if alike else (float(lower), float(upper))
 
@@ -289,13 +289,13 @@ def _ends(shown: DisplayMap, values: np.ndarray) -> tuple[float, float] | None:
 def _number_axis(
     layout: Layout,
     axes: Axes,
-    shown: DisplayMap,
+    drawn: DisplayMap,
     ends: tuple[float, float],
     box: tuple[int, int, int, int],
 ) -> None:
     """Write numbers under the colour bar: its ends, the middle, and round ones between."""
     lower, upper = ends
-    between = [] if shown.middle is None else [shown.middle]
+    between = [] if drawn.middle is None else [drawn.middle]
     wanted = [lower, upper, *(m for m in between if lower < m < upper)]
     candidates = [*wanted, *round_numbers(lower, upper).tolist()]
     size = 0.9 * layout.unit

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.display.display_map import DisplayMap
 
 MOST_NAMED = 24
-"""Colours that a legend names: more of them nobody tells apart."""
+"""Maximum of colours that a legend names: nobody can distinguish more."""
 SWATCH, GAP = 1.6, 1.5
 """From a swatch's left to its name, and from a name to the next swatch, in heights of the text."""
 
@@ -25,7 +25,7 @@ class Entry:
     Attributes
     ----------
     level : int
-        Of the map; 0 for a text without a colour.
+        Level of the map; 0 for a text without a colour.
     text : str
     left : float
         Where its swatch begins, in px.
@@ -38,21 +38,21 @@ class Entry:
     line: int
 
 
-def legend(shown: DisplayMap, size: float, width: float) -> list[Entry]:
+def legend(drawn: DisplayMap, size: float, width: float) -> list[Entry]:
     """Return the named colours of a map, in its order, side by side in as many lines as they take.
 
-    Of very many, those with the most cells are named.
+    If there are very many, only those with the most cells are named.
 
     Parameters
     ----------
     size : float
-        Of the text, in px.
+        Size of the text, in px.
     width : float
-        Of the legend, in px.
+        Width of the legend, in px.
     """
     entries: list[Entry] = []
     left, line = 0.0, 0
-    for level, name in _named(shown):
+    for level, name in _named(drawn):
         room = width - (SWATCH * size if level else 0)
         text = shortened(drawable(name), size, room)
         reach = (SWATCH * size if level else 0) + width_px(text, size)
@@ -63,12 +63,12 @@ def legend(shown: DisplayMap, size: float, width: float) -> list[Entry]:
     return entries
 
 
-def _named(shown: DisplayMap) -> list[tuple[int, str]]:
-    """Return the levels to name with their names, and how many others there are."""
-    names = list(enumerate(shown.categories, start=1))
+def _named(drawn: DisplayMap) -> list[tuple[int, str]]:
+    """Return the levels to name with their names, and a text with the number of others."""
+    names = list(enumerate(drawn.categories, start=1))
     if len(names) <= MOST_NAMED:
         return names
-    cells = np.bincount(shown.levels.ravel(), minlength=len(names) + 1)
-    most = set(np.argsort(-cells[1:], kind="stable")[:MOST_NAMED] + 1)
-    named = [(level, name) for level, name in names if level in most]
+    cells = np.bincount(drawn.levels.ravel(), minlength=len(names) + 1)
+    largest = set(np.argsort(-cells[1:], kind="stable")[:MOST_NAMED] + 1)
+    named = [(level, name) for level, name in names if level in largest]
     return [*named, (0, f"and {len(names) - MOST_NAMED} more")]

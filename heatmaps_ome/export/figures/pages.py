@@ -34,7 +34,7 @@ class Page:
     def __init__(self, width: int, margin: int, unit: float) -> None:
         self._width, self.margin, self.unit = width, margin, unit
         self.bottom = float(margin)
-        """Where the next thing may begin, in px from the top."""
+        """Top of the free part of the page, in px."""
         self._texts: list[tuple[float, float, Line]] = []
         self._bars: list[tuple[float, float, float, float]] = []
         self._pictures: list[tuple[int, int, np.ndarray]] = []
@@ -58,7 +58,7 @@ class Page:
         """Write texts below one another at a (left, top) place; return where they end."""
         left, top = place
         for text in map(drawable, texts):
-            # Most are one line, for which one need not ask word by word.
+            # Most texts are one line and need no measuring word by word.
             fits = width_px(text, px, bold) <= room
             lines = [text] if fits else wrapped(text, lambda part: width_px(part, px, bold) <= room)
             for line in lines:
@@ -75,7 +75,7 @@ class Page:
         self._pictures.append((left, top, pixels))
 
     def bar(self, um_per_px: float, longest_px: float) -> None:
-        """Draw a scale bar of a round length, not above a limit, with its text below."""
+        """Draw a scale bar of a round length up to a limit, with its text below."""
         self._bars.append((self.margin, self.bottom, um_per_px, longest_px))
         self.bottom += 2.4 * self.unit
 
@@ -84,7 +84,7 @@ class Page:
         rows = math.ceil(self.bottom) + self.margin
         page = np.full((rows, self._width, 3), 255, np.uint8)
         tops = [top for _, top, *_ in (*self._texts, *self._bars)]
-        # Drawing costs as much as there are pixels, and of a large tile's page few have words.
+        # The cost of drawing grows with the pixels, and few of a large tile's page have words.
         first = min((math.floor(top) for top in tops), default=rows)
         if first < rows:
             page[first:] = self._words(first, rows - first)

@@ -1,4 +1,4 @@
-"""Draws tiles with what is known of them: each in a frame, and all of them on one sheet."""
+"""Draws tiles with their scores and places: each in a frame, and all of them on one sheet."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 THUMBNAIL_PX = 224
 """Longer side of a tile on the sheet."""
 _IN_A_ROW = 8
-"""Tiles on the sheet beside one another."""
+"""Maximum of tiles in a row of the sheet."""
 _GAP_PX = 16
 _LEAST_PX = 256
 """Longer side to which a tile of few pixels is enlarged, by a whole number: they stay square."""
 _LEAST_WIDTH_PX = 440
-"""Room that words have at least."""
+"""Minimum width of the captions."""
 _LITTLE = 0.5
 """Per cent."""
 _WORDS: dict[Kind, str] = {"top": "for", "bottom": "against"}
@@ -33,7 +33,7 @@ _WORDS: dict[Kind, str] = {"top": "for", "bottom": "against"}
 
 @dataclass(frozen=True)
 class Naming:
-    """What tiles are tiles of.
+    """The slide and the class that tiles belong to.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Naming:
     class_name: str
 
     def side(self, kind: Kind) -> str:
-        """Return what tiles of a kind speak for or against."""
+        """Return the side that tiles of a kind speak for: "for MSIH" or "against MSIH"."""
         return f"{_WORDS[kind]} {self.class_name}"
 
 
@@ -65,13 +65,13 @@ class TilePicture:
     um_pixel: YX
 
     def enlarged(self, least_px: int) -> TilePicture:
-        """Return the picture with each pixel repeated until its longer side has so many."""
+        """Return the picture with its pixels repeated as often as ``least_px`` have room for."""
         times = max(1, least_px // max(self.pixels.shape))
         pixels = self.pixels if times == 1 else self.pixels.repeat(times, 0).repeat(times, 1)
         return TilePicture(self.tile, pixels, self.um_pixel.times(1 / times))
 
     def thumbnail(self, longest_px: int = THUMBNAIL_PX) -> TilePicture:
-        """Return the picture with so many pixels along its longer side."""
+        """Return the picture resized to ``longest_px`` along its longer side."""
         from PIL import Image
 
         rows, cols = self.pixels.shape[:2]
@@ -110,24 +110,26 @@ def sheet(thumbnails: Sequence[TilePicture], naming: Naming, *, affine: bool) ->
     Parameters
     ----------
     thumbnails : sequence of TilePicture
-        One at least; all of one size.
+        At least one; all of one size.
     affine : bool
         Whether tiles were chosen by their evidence; else by their score.
     """
     kinds: tuple[Kind, ...] = ("top", "bottom")
-    by_kind = {kind: [each for each in thumbnails if each.tile.kind == kind] for kind in kinds}
+    by_kind = {
+        kind: [picture for picture in thumbnails if picture.tile.kind == kind] for kind in kinds
+    }
     height, width = thumbnails[0].pixels.shape[:2]
-    columns = min(_IN_A_ROW, max(len(each) for each in by_kind.values()))
+    columns = min(_IN_A_ROW, max(len(pictures) for pictures in by_kind.values()))
     step = max(width, THUMBNAIL_PX) + _GAP_PX
     page = Page(max(columns * step - _GAP_PX, _LEAST_WIDTH_PX) + 2 * _GAP_PX, _GAP_PX, 15.0)
     page.write(naming.slide_name, 1.35, bold=True)
     for kind in kinds:
-        shown = by_kind[kind]
+        pictures = by_kind[kind]
         page.skip(0.6 * page.unit)
-        page.write(f"Tiles that speak {naming.side(kind)}{_together(shown)}", 1.15, bold=True)
+        page.write(f"Tiles that speak {naming.side(kind)}{_together(pictures)}", 1.15, bold=True)
         page.skip(0.3 * page.unit)
-        for first in range(0, len(shown), columns):
-            _write_row(page, shown[first : first + columns], step, height)
+        for first in range(0, len(pictures), columns):
+            _write_row(page, pictures[first : first + columns], step, height)
     page.skip(0.6 * page.unit)
     page.bar(thumbnails[0].um_pixel.x, 0.9 * width)
     page.skip(0.4 * page.unit)
@@ -135,11 +137,11 @@ def sheet(thumbnails: Sequence[TilePicture], naming: Naming, *, affine: bool) ->
     return page.drawn()
 
 
-def _write_row(page: Page, shown: Sequence[TilePicture], step: int, height: int) -> None:
-    """Put tiles beside one another, each with what is known of it below."""
+def _write_row(page: Page, pictures: Sequence[TilePicture], step: int, height: int) -> None:
+    """Put tiles beside one another, each with its score, share and place below."""
     top = math.ceil(page.bottom)
     ends = []
-    for index, picture in enumerate(shown):
+    for index, picture in enumerate(pictures):
         left, tile = page.margin + index * step, picture.tile
         page.place(picture.pixels, left, top)
         texts = [f"{tile.rank}   score {tile.score:.3f}"]
@@ -152,7 +154,7 @@ def _write_row(page: Page, shown: Sequence[TilePicture], step: int, height: int)
 
 
 def _facts(tile: PickedTile, naming: Naming) -> list[str]:
-    """Return what the model makes of a tile."""
+    """Return the model's score for a tile, and its share of the evidence."""
     facts = [f"score for {naming.class_name} {tile.score:.3f}"]
     if math.isnan(tile.share):
         return [*facts, "chosen by its score, as the model's head is not affine"]
@@ -162,25 +164,26 @@ def _facts(tile: PickedTile, naming: Naming) -> list[str]:
     ]
 
 
-def _together(shown: Sequence[TilePicture]) -> str:
-    """Return how much of the evidence tiles of a kind have, or that there are none."""
-    if not shown:
+def _together(pictures: Sequence[TilePicture]) -> str:
+    """Return a text with the share of the evidence that tiles of a kind have; ": none" if none."""
+    if not pictures:
         return ": none"
-    share, kind = sum(picture.tile.share for picture in shown), shown[0].tile.kind
-    together = "" if len(shown) == 1 else "together "
+    share, kind = sum(picture.tile.share for picture in pictures), pictures[0].tile.kind
+    together = "" if len(pictures) == 1 else "together "
     evidence = f": {together}{_percent(share)} of the evidence {_WORDS[kind]} it"
     return "" if math.isnan(share) else evidence
 
 
 def _legend(naming: Naming, *, affine: bool) -> str:
-    """Return what the numbers are."""
+    """Return the explanation of the numbers."""
     score = f"Score: the probability of {naming.class_name} if the slide were this tile alone."
     if not affine:
         return f"{score} Tiles are chosen by it, as the model's head is not affine."
     return (
-        f"{score} Evidence: what cells contribute to the logit of {naming.class_name} beyond what "
-        "they contribute to all classes. Tiles are ordered by that of their middle, whose feature "
-        "is the tile's mean; given is that of all cells in them. None lies over another."
+        f"{score} Evidence: the contribution of cells to the logit of {naming.class_name} beyond "
+        "their contribution to all classes. Tiles are ordered by the evidence of their middle "
+        "cell, whose feature is the tile's mean; the percentages are the evidence of all cells in "
+        "a tile. Tiles do not overlap."
     )
 
 
