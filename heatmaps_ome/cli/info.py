@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
+from heatmaps_ome.models.families import family_of
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.slides.opening import open_slide
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _ANY_MPP = 1.0
 _USUAL_MPP = CreateOptions.target_mpp
-_MODEL_STARTS = (b"PK\x03\x04", b"\x80")
 
 
 def describe(path: Path) -> str:
@@ -38,10 +38,8 @@ def describe(path: Path) -> str:
 
 
 def _looks_like_model(path: Path) -> bool:
-    """Return whether a file begins as a pickle, a torch archive or a safetensors file does."""
-    with path.open("rb") as file:
-        start = file.read(16)
-    return start.startswith(_MODEL_STARTS) or start[8:9] == b"{" or path.suffix == ".pkl"
+    """Return whether a family of models recognises a file, or its name is a model's."""
+    return path.suffix == ".pkl" or family_of(path) is not None
 
 
 def _lines(title: str, facts: dict[str, object]) -> str:

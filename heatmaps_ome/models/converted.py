@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ModelError, OutputError
 from heatmaps_ome.models.covariates import Covariate
+from heatmaps_ome.models.families import ModelFile
 from heatmaps_ome.models.layers import MAX_LAYERS, Layer, is_known, make_layer
 from heatmaps_ome.models.layers import tensor_names as names_of_kind
 from heatmaps_ome.models.refusals import Unusable, naming
@@ -68,8 +69,13 @@ def write_converted(
     _write_whole(path, save(tensors_by_name(parts), metadata))
 
 
-def read_stored_converted(path: Path) -> StoredModel:
-    """Read a file of `write_converted`, without torch and without values for covariates.
+def recognises(path: Path, start: bytes) -> bool:
+    """Return whether a file begins as one of safetensors; see Family."""
+    return start[8:].startswith(b"{")
+
+
+def read_file(path: Path) -> ModelFile:
+    """Read what `write_converted` wrote, without torch and without values for covariates.
 
     Raises
     ------
@@ -89,7 +95,7 @@ def read_stored_converted(path: Path) -> StoredModel:
             raise Unusable("is damaged: it holds tensors that belong to no layer")
         if stored.digest != description.get("digest"):
             raise Unusable("is damaged: its contents are not those that its digest was made of")
-        return stored
+        return ModelFile(stored)
 
 
 def _stored(model: AttentionMIL, path: Path) -> StoredModel:

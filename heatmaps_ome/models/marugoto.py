@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.models.families import ModelFile
 from heatmaps_ome.models.learner import (
     class_names,
     count_bags,
@@ -14,7 +14,7 @@ from heatmaps_ome.models.learner import (
     require_learner,
     target_label,
 )
-from heatmaps_ome.models.refusals import Unusable, naming
+from heatmaps_ome.models.refusals import Unsafe, Unusable, naming
 from heatmaps_ome.models.safe_pickle.inert_values import Node, TensorRef
 from heatmaps_ome.models.safe_pickle.known_globals import suspicious_names
 from heatmaps_ome.models.safe_pickle.torch_archive import TorchArchive, open_torch_archive
@@ -26,26 +26,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True, eq=False)
-class Export:
-    """The content of an export.pkl.
-
-    Attributes
-    ----------
-    model : StoredModel
-        The classifier.
-    suspicious_globals : tuple of str
-        Names in its pickle that no ordinary export asks for.
-    n_private_bags : int
-        Training and validation bags whose files (and so patients) it names.
-    """
-
-    model: StoredModel
-    suspicious_globals: tuple[str, ...]
-    n_private_bags: int
+_ARCHIVE, _BARE_PICKLE = b"PK\x03\x04", b"\x80"
+"""First bytes of a torch archive, which is a zip file, and of a pickle outside one."""
 
 
-def read_export(path: Path) -> Export:
+def recognises(path: Path, start: bytes) -> bool:
+    """Return whether a file begins as a torch archive or as a pickle; see Family."""
+    return start.startswith((_ARCHIVE, _BARE_PICKLE))
+
+
+def read_file(path: Path) -> ModelFile:
     """Read an export.pkl; nothing in it is run.
 
     Raises
@@ -55,16 +45,26 @@ def read_export(path: Path) -> Export:
     ModelError
         The file is no attention-MIL classifier of marugoto, or is damaged.
     """
+    with naming(path):
+        _require_archive(path)
     with naming(path), open_torch_archive(path) as archive:
         learner = archive.pickle.root
         if not isinstance(learner, Node):
             raise Unusable("holds no fastai Learner, which an export.pkl is")
         require_learner(learner)
-        return Export(
+        return ModelFile(
             _stored_model(learner, archive),
             suspicious_names(archive.pickle.names),
             count_bags(learner),
         )
+
+
+def _require_archive(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(1) == _BARE_PICKLE:
+            raise Unsafe(
+                "is a bare pickle, or was saved by torch before 1.6, and not a zip archive"
+            )
 
 
 def _stored_model(learner: Node, archive: TorchArchive) -> StoredModel:

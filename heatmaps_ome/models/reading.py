@@ -1,4 +1,4 @@
-"""Pick the reader of a model file by its first bytes, and describe a file without torch."""
+"""Picks the family that reads a model file, and describes a file without torch."""
 
 from __future__ import annotations
 
@@ -8,29 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import ModelError, UnsafeModelError
-from heatmaps_ome.models.converted import read_stored_converted
-from heatmaps_ome.models.marugoto import Export, read_export
-from heatmaps_ome.models.refusals import Unsafe, naming
+from heatmaps_ome.models.families import family_of
+from heatmaps_ome.models.refusals import naming
 from heatmaps_ome.storage.digests import file_digest
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.models.covariates import Covariate
+    from heatmaps_ome.models.families import ModelFile
     from heatmaps_ome.models.stored import StoredModel
 
 logger = logging.getLogger(__name__)
-
-_EXPORT = "marugoto export.pkl"
-_CONVERTED = "heatmaps-ome safetensors"
-_BARE_PICKLE = "bare pickle"
-_SIGNATURES: Mapping[tuple[int, bytes], str] = {
-    (0, b"PK\x03\x04"): _EXPORT,
-    (8, b"{"): _CONVERTED,
-    (0, b"\x80"): _BARE_PICKLE,
-}
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class ModelDescription:
     Attributes
     ----------
     kind : str
-        ``marugoto export.pkl`` or ``heatmaps-ome safetensors``.
+        The family: ``marugoto export.pkl`` or ``heatmaps-ome safetensors``.
     classes : tuple of str
         In the order of the head's outputs.
     target_label : str or None
@@ -125,8 +116,8 @@ def read_stored(path: str | os.PathLike[str]) -> StoredModel:
     ModelError
         The file is no such model.
     """
-    path = Path(path)
-    return _READERS[_file_kind(path)](path).model
+    _, file = _read_file(Path(path))
+    return file.model
 
 
 def describe_model(path: str | os.PathLike[str]) -> ModelDescription:
@@ -140,9 +131,8 @@ def describe_model(path: str | os.PathLike[str]) -> ModelDescription:
         The file is no such model.
     """
     path = Path(path)
-    kind = _file_kind(path)
-    export = _READERS[kind](path)
-    model = export.model
+    kind, file = _read_file(path)
+    model = file.model
     with naming(path):
         sha256 = file_digest(path)
     return ModelDescription(
@@ -154,30 +144,23 @@ def describe_model(path: str | os.PathLike[str]) -> ModelDescription:
         attention=tuple(map(str, model.attention)),
         head=tuple(map(str, model.head)),
         covariates=model.covariates,
-        suspicious_globals=export.suspicious_globals,
-        n_private_bags=export.n_private_bags,
+        suspicious_globals=file.suspicious_globals,
+        n_private_bags=file.n_private_bags,
         sha256=sha256,
     )
 
 
-def _file_kind(path: Path) -> str:
-    with naming(path), path.open("rb") as file:
-        start = file.read(16)
-    for (offset, signature), kind in _SIGNATURES.items():
-        if start[offset:].startswith(signature):
-            return kind
-    raise ModelError(
-        f"{path} is neither an export.pkl of marugoto nor a safetensors file made by convert-model"
-    )
-
-
-def _read_converted(path: Path) -> Export:
-    return Export(read_stored_converted(path), suspicious_globals=(), n_private_bags=0)
-
-
-def _refuse_bare_pickle(path: Path) -> Export:
+def _read_file(path: Path) -> tuple[str, ModelFile]:
+    """Return the family's name and what the file holds."""
     with naming(path):
-        raise Unsafe("is a bare pickle, or was saved by torch before 1.6, and not a zip archive")
+        family = family_of(path)
+    if family is None:
+        raise ModelError(
+            f"{path} is neither an export.pkl of marugoto nor a safetensors file made by "
+            "convert-model"
+        )
+    name, module = family
+    return name, module.read_file(path)
 
 
 def _read_trusting(path: Path, covariates: Mapping[str, str] | None) -> AttentionMIL:
@@ -189,10 +172,3 @@ def _read_trusting(path: Path, covariates: Mapping[str, str] | None) -> Attentio
         path,
     )
     return read_with_fastai(path, covariates)
-
-
-_READERS: Mapping[str, Callable[[Path], Export]] = {
-    _EXPORT: read_export,
-    _CONVERTED: _read_converted,
-    _BARE_PICKLE: _refuse_bare_pickle,
-}

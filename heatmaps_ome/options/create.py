@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
+from heatmaps_ome import extractors
 from heatmaps_ome.export import REGISTRY
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 
 FORMATS = tuple(REGISTRY)
+ENCODERS = tuple(extractors.REGISTRY)
 COMPAT = ("reference",)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
@@ -84,7 +86,7 @@ class CreateOptions:
         effect="values", default=False,
     )  # fmt: skip
     extractor: str = create_option(
-        "network", "patch encoder that the model was trained on: retccl or tiny (the demo's)",
+        "network", f"patch encoder that the model was trained on: {' or '.join(ENCODERS)}",
         effect="values", default="retccl", type=str, metavar="NAME",
     )  # fmt: skip
     extractor_weights: Optional[Path] = create_option(

@@ -105,7 +105,9 @@ def prepare(settings: RunSettings) -> Plan:
     paths = tried(lambda: slide_paths(settings.slides))
     tried(lambda: require_writable(output.folder))
     style = drawing.look.style
-    for colour_map in (style.attention_map, style.score_map, style.contribution_map):
+    for colour_map in (
+        style.attention_map, style.score_map, style.contribution_map, style.spread_map,
+    ):  # fmt: skip
         tried(lambda name=colour_map: require_colour_map(name))
     exporters = tried(lambda: load_exporters(output.formats, output.files))
     models = _models(settings.models, tried)

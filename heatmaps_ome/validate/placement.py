@@ -173,7 +173,7 @@ class PlacedMap:
     def alpha(self) -> np.ndarray:
         """Return the opacity of each cell, (rows, cols) in 0..255."""
         options, tissue = self.record["options"], self.values.tissue
-        if self.values.kind(self.name) in ("attention", "winner"):
+        if not self.values.fades(self.name):
             known = tissue & ~np.isnan(self.values.channel(self.name))
             return np.rint(known * options["att_alpha"] * 255)
         ends = self.record["scaling"]["ranges"]["attention"][0]

@@ -30,6 +30,8 @@ _KINDS: dict[str, tuple[bool, tuple[str, ...]]] = {
 
 A list of its own on purpose: what wrote the results may be wrong in its table.
 """
+_EVEN = ("attention", "winner")
+"""Kinds of maps that have one opacity throughout; the others fade with the attention."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,10 @@ class Values:
             if channel.name == name:
                 return "spread" if channel.spread else channel.kind
         return "margin" if name in self._margins else name
+
+    def fades(self, name: str) -> bool:
+        """Return whether a map's cells are as opaque as their attention is high."""
+        return self.kind(name) not in _EVEN
 
     def channel(self, name: str) -> np.ndarray:
         """Return the (rows, cols) map of a name; NaN where it has no value.
