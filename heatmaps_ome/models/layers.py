@@ -24,8 +24,8 @@ class _Kind:
 
     `shapes` names each tensor's dimensions by a letter (``i``: inputs, ``o``: outputs, ``n``:
     both); `defaults` are the values of tensors that may be absent; `options` the attributes that
-    change a result in evaluation, with torch's defaults; `fixed` the attributes of which only one
-    value is supported.
+    change a result in evaluation, with torch's defaults; `fixed` the attributes with only one
+    supported value.
     """
 
     shapes: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Which cells lie on pen, dark, blurred or empty parts of a slide.
+"""Find the cells on pen, dark, blurred or empty parts of a slide.
 
 Each kind has one plain measure of the slide's pixels; no model has a part in it. The measures are
 made for brightfield slides stained with haematoxylin and eosin or alike, and each misses some:
@@ -103,7 +103,7 @@ def find_artefacts(
 def _coloured(
     slide: SlideReader, grid: Grid, tissue: np.ndarray, threshold: float, threads: int
 ) -> dict[str, np.ndarray]:
-    """Return which tissue cells are pen, dark and empty, (rows, cols) bool each."""
+    """Return masks of the tissue cells that are pen, dark and empty, (rows, cols) bool each."""
     masks = {kind: np.zeros(grid.shape, bool) for kind in ("pen", "dark", "empty")}
 
     def measured(rows: slice) -> dict[str, np.ndarray]:
@@ -124,7 +124,7 @@ def _coloured(
 def _kinds_of(
     rgb: np.ndarray, inside: np.ndarray, cells: np.ndarray, threshold: float
 ) -> dict[str, np.ndarray]:
-    """Return which of the cells asked for are pen, dark and empty, (n,) bool each.
+    """Return masks of the chosen cells that are pen, dark and empty, (n,) bool each.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _kinds_of(
     inside : (rows, samples, cols, samples) bool
         Samples on the slide.
     cells : (rows, cols) bool
-        Those asked for, n of them.
+        The chosen cells, n of them.
     """
     from matplotlib.colors import rgb_to_hsv
 
@@ -154,7 +154,7 @@ def _kinds_of(
 def _blurred(
     slide: SlideReader, grid: Grid, pixels: Grid, tissue: np.ndarray, threads: int
 ) -> np.ndarray:
-    """Return which tissue cells are blurred: (rows, cols) bool."""
+    """Return the mask of blurred tissue cells: (rows, cols) bool."""
     blurred = np.zeros(grid.shape, bool)
 
     def measured(window: Window) -> np.ndarray:

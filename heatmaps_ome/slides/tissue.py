@@ -1,4 +1,4 @@
-"""Which cells of a slide hold tissue: the reference's brightness threshold, cell by cell."""
+"""Find the cells of a slide that hold tissue, by the reference's brightness threshold."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class SlideResults {
     /** Return the map with a name or title, or refuse with a list of the maps. */
     Map map(List<Map> maps, String wanted) {
         def named = { Map map -> [map.name, map.title, map.measurement] }
-        // first as it is written: classes may differ in capitals alone
+        // an exact match first: names of classes may differ only in capitals
         def found = maps.find { named(it).contains(wanted) } ?:
             maps.find { named(it)*.toLowerCase().contains(wanted.toLowerCase()) }
         if (found == null)

@@ -279,7 +279,7 @@ class HeatmapViewer {
     }
 
     private ColorModel colourModel(Map map) {
-        // band 0 holds the values; where the map fades, band 1 holds what it fades with
+        // band 0 holds the values; if the map fades, band 1 holds the values it fades with
         def fading = map.opacity.fades_with
         def opacity = fading ? new Opacity(true, fading.lower, fading.upper) : new Opacity(false, 0, 1)
         return ColorModelFactory.createColorModel(PixelType.FLOAT32, SlideResults.colourMap(map), 0,

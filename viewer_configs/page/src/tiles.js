@@ -18,8 +18,8 @@ let sources = 0;
  * OpenSeadragon stretches a level over the whole image, and would squeeze such levels. Here every
  * tile is placed by the exact 2^k instead, and parts beyond the slide are cut off.
  *
- * In OpenSeadragon's frame the image is 1 wide, and its `dimensions` have square pixels whatever
- * the slide's; the levels' own pixels may be oblong.
+ * In OpenSeadragon's frame the image is 1 wide, and its `dimensions` always have square pixels; the
+ * levels' own pixels may be oblong.
  */
 class PlacedTiles extends OpenSeadragon.TileSource {
   /**
