@@ -1,1 +1,1 @@
-"""Raw maps: what the model computes of each cell, and what follows from it; no colours."""
+"""Raw maps: the model's values for each cell, and maps that follow from them; no colours."""

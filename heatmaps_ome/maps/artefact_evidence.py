@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 WARNED_FROM: Final = 0.2
-"""Share of a class's evidence, in the report also of the tissue, from which artefacts are much."""
+"""Share of a class's evidence, in the report also of the tissue, above which artefacts are many."""
 
 
 def evidence_on_artefacts(heatmaps: HeatmapSet, class_name: str) -> dict[str, dict[str, float]]:
-    """Return what share of the tissue, and of the evidence for a class, lies on artefacts.
+    """Return the shares of the tissue, and of the evidence for a class, that lie on artefacts.
 
     Returns
     -------
     dict of kind → {"cells": …, "evidence": …}
-        Shares in [0, 1] of the tissue cells and of the positive evidence (`explain.evidence`), the
+        Shares in [0, 1] of the tissue cells and of the positive evidence (`evidence`), the
         latter NaN where it is not known or there is none; empty where artefacts are not known or
         there is no tissue.
     """
     artefacts, tissue = heatmaps.artefacts, heatmaps.tissue
     if artefacts is None or not tissue.any():
         return {}
-    found, said = artefacts[tissue], evidence(heatmaps, class_name)
-    weights = np.full(found.shape, np.nan) if said is None else said[tissue].astype(np.float64)
-    cells = np.bincount(found, minlength=len(KINDS) + 1) / len(found)
-    weighed = np.bincount(found, np.maximum(weights, 0), minlength=len(KINDS) + 1)
+    kinds, logits = artefacts[tissue], evidence(heatmaps, class_name)
+    weights = np.full(kinds.shape, np.nan) if logits is None else logits[tissue].astype(np.float64)
+    cells = np.bincount(kinds, minlength=len(KINDS) + 1) / len(kinds)
+    weighed = np.bincount(kinds, np.maximum(weights, 0), minlength=len(KINDS) + 1)
     total = weighed.sum()
     shares = weighed / total if 0 < total < np.inf else np.full(len(weighed), np.nan)
     return {
@@ -45,7 +45,7 @@ def evidence_on_artefacts(heatmaps: HeatmapSet, class_name: str) -> dict[str, di
 
 
 def artefact_record(heatmaps: HeatmapSet) -> dict[str, Any] | None:
-    """Return what is kept of a slide's artefacts as plain JSON values, None if they are not known.
+    """Return the record of a slide's artefacts as plain JSON values, None if they are not known.
 
     Returns
     -------
@@ -55,27 +55,27 @@ def artefact_record(heatmaps: HeatmapSet) -> dict[str, Any] | None:
     """
     if heatmaps.artefacts is None:
         return None
-    found = {name: evidence_on_artefacts(heatmaps, name) for name in heatmaps.classes}
+    shares_of = {name: evidence_on_artefacts(heatmaps, name) for name in heatmaps.classes}
     return {
-        "cells": {kind: each["cells"] for kind, each in found[heatmaps.classes[0]].items()},
+        "cells": {kind: share["cells"] for kind, share in shares_of[heatmaps.classes[0]].items()},
         "evidence": {
             name: {
-                kind: None if math.isnan(each["evidence"]) else each["evidence"]
-                for kind, each in shares.items()
+                kind: None if math.isnan(share["evidence"]) else share["evidence"]
+                for kind, share in shares.items()
             }
-            for name, shares in found.items()
+            for name, shares in shares_of.items()
         },
         "measures": dict(MEASURES),
     }
 
 
 def artefact_sentences(record: Mapping[str, Any], class_name: str) -> list[str]:
-    """Return what people are told of a slide's artefacts: what there are, and a warning.
+    """Return sentences for people about a slide's artefacts: their shares, and a warning.
 
     Parameters
     ----------
     record : mapping
-        What `artefact_record` says; maybe nothing.
+        The slide's `artefact_record`; maybe empty.
     """
     cells = record.get("cells", {})
     if not cells:

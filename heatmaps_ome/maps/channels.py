@@ -1,4 +1,4 @@
-"""The channels of a slide's raw values: every stored map, and how far several models spread."""
+"""The channels of a slide's raw values: every stored map, and the spread over several models."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 _SPREAD = "sd-"
-"""What the name of a map's standard deviation begins with; no class can be called so that another
-map's does, as it would with an ending."""
+"""Prefix of the name of a map's standard deviation. No other map's name begins like this, whatever
+its class is called; a suffix could be the end of a class's name."""
 
 
 @dataclass(frozen=True)
 class ChannelKey:
-    """Which map a channel holds.
+    """The map that a channel holds.
 
     Attributes
     ----------
@@ -70,9 +70,9 @@ def channels(heatmaps: HeatmapSet) -> tuple[Channel, ...]:
     return (*_channels(heatmaps, None), *_channels(heatmaps, heatmaps.spread))
 
 
-def stacked(found: Sequence[Channel]) -> np.ndarray:
+def stacked(channel_list: Sequence[Channel]) -> np.ndarray:
     """Return channels as one (channels, rows, cols) float32 array."""
-    return np.stack([channel.values for channel in found]).astype(np.float32, copy=False)
+    return np.stack([channel.values for channel in channel_list]).astype(np.float32, copy=False)
 
 
 def unit_of(kind: MapKind, heatmaps: HeatmapSet) -> str:
@@ -81,7 +81,7 @@ def unit_of(kind: MapKind, heatmaps: HeatmapSet) -> str:
 
 
 def _channels(heatmaps: HeatmapSet, spread: Mapping[str, np.ndarray] | None) -> Iterator[Channel]:
-    """Yield the channels of all stored kinds that there are, or of their spread."""
+    """Yield the channels of all stored kinds with values, or of their spread."""
     for kind in stored_kinds():
         values = heatmaps.values(kind.key) if spread is None else spread.get(kind.key)
         if values is None:
@@ -91,7 +91,7 @@ def _channels(heatmaps: HeatmapSet, spread: Mapping[str, np.ndarray] | None) -> 
             name = map_name(kind.key, heatmaps.classes, index)
             label = kind.key if class_name is None else f"{kind.key}: {class_name}"
             if spread is not None:
-                # Tables have the spread of those maps that it is also drawn of.
+                # Tables have the spread of those maps whose spread is also drawn.
                 drawn = any(other.spread_of == kind.key for other in KINDS.values())
                 name, label = _SPREAD + name, f"SD of {label}" if drawn else None
             key = ChannelKey(kind.key, class_name, spread is not None)

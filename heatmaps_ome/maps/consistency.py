@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 WIDE_GAP = 0.1
-"""Difference in a class's probability from which on a slide is warned of.
+"""Difference in a class's probability above which a slide gets a warning.
 
-What else may differ from the training (the level that is read, the precision) moves scores by 0.02
-at most: see scripts/benchmarks/README.md. A tenth is far beyond that, and enough to take a slide
+Other differences from the training (the level that is read, the precision) move scores by 0.02 at
+most: see scripts/benchmarks/README.md. A tenth is far beyond that, and enough to take a slide
 across a threshold of decision that it was not close to.
 """
 
 
 @dataclass(frozen=True)
 class Consistency:
-    """What a model makes of the same tiles by the dense grid and alone, as it was trained.
+    """A model's predictions from the same tiles, by the dense grid and alone as in training.
 
     In training each tile went through the network alone, which padded it at its own borders, and
-    its feature was the mean over its whole map. Maps come from a dense grid, where a cell sees what
-    lies around it and only tissue enters averages.
+    its feature was the mean over its whole map. Maps come from a dense grid, where a cell sees its
+    surroundings and only tissue enters averages.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class Consistency:
         """Return the same with the classes in another order."""
         order = [self.classes.index(name) for name in classes]
         dense, plain, slide = (
-            tuple(each[index] for index in order) if each else ()
-            for each in (self.dense, self.plain, self.slide)
+            tuple(bag[index] for index in order) if bag else ()
+            for bag in (self.dense, self.plain, self.slide)
         )
         return Consistency(self.n_tiles, self.n_tissue_tiles, classes, dense, plain, slide)
 
@@ -78,35 +78,35 @@ class Consistency:
         return any(gap is not None and gap > WIDE_GAP for gap in (self.gap, self.slide_gap))
 
     def sentence(self, class_name: str | None = None) -> str:
-        """Return what was found, without a full stop.
+        """Return the comparison in words, without a full stop.
 
         Parameters
         ----------
         class_name : str, optional
-            The class to speak of where no other has a wider gap; else that with the widest.
+            The class to report, unless another has a wider gap; then that with the widest.
 
         >>> print(Consistency(2, 9, ("A", "B"), (0.9, 0.1), (0.8, 0.2)).sentence("B"))
         B 0.100 from the dense grid's features of 2 of 9 tiles, 0.200 from these tiles alone \
-as in training; gap 0.100
+as in training; difference 0.100
         """
         some = self.n_tiles < self.n_tissue_tiles
         tiles = f"{self.n_tiles:,} of {self.n_tissue_tiles:,}" if some else f"all {self.n_tiles:,}"
-        index = self._spoken_of(self.dense, class_name)
+        index = self._reported_class(self.dense, class_name)
         text = (
             f"{self.classes[index]} {self.dense[index]:.3f} from the dense grid's features of "
-            f"{tiles} tiles, {self.plain[index]:.3f} from these tiles alone as in training; gap "
-            f"{self.gap:.3f}"
+            f"{tiles} tiles, {self.plain[index]:.3f} from these tiles alone as in training; "
+            f"difference {self.gap:.3f}"
         )
         if self.slide_gap is None:
             return text
-        index = self._spoken_of(self.slide, class_name)
+        index = self._reported_class(self.slide, class_name)
         return (
-            f"{text}; {self.classes[index]} {self.slide[index]:.3f} from all cells, gap to the "
-            f"tiles {self.slide_gap:.3f}"
+            f"{text}; {self.classes[index]} {self.slide[index]:.3f} from all cells, difference "
+            f"from the tiles {self.slide_gap:.3f}"
         )
 
     def warning(self, slide_name: str) -> str:
-        """Return what to tell of a slide whose gap is wide."""
+        """Return the warning for a slide whose gap is wide."""
         return (
             f"{slide_name}: the dense grid that its maps are made of and tiles as in training "
             f"differ by more than {WIDE_GAP:g} in what the model predicts: {self.sentence()}; take "
@@ -115,7 +115,7 @@ as in training; gap 0.100
         )
 
     def record(self) -> dict[str, Any]:
-        """Return all of it as plain JSON values, with nothing for NaN."""
+        """Return all of it as plain JSON values, None for NaN."""
         return {
             "tiles": self.n_tiles,
             "tissue_tiles": self.n_tissue_tiles,
@@ -130,11 +130,11 @@ as in training; gap 0.100
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Consistency:
-        """Return what `record` said; KeyError or TypeError if it is no such record."""
+        """Return the Consistency of a `record`; KeyError or TypeError if it is none."""
 
         def probabilities(name: str) -> tuple[float, ...]:
-            said = record[name] or {}
-            return tuple(math.nan if each is None else float(each) for each in said.values())
+            values = (record[name] or {}).values()
+            return tuple(math.nan if value is None else float(value) for value in values)
 
         return cls(
             n_tiles=int(record["tiles"]),
@@ -149,9 +149,9 @@ as in training; gap 0.100
         """Return how far each class's probability is from the plain tiles'."""
         return [abs(plain - value) for plain, value in zip(self.plain, other, strict=True)]
 
-    def _spoken_of(self, other: tuple[float, ...], class_name: str | None) -> int:
-        """Return which class to speak of."""
-        # Of two classes the gaps are the same but for the last digits.
+    def _reported_class(self, other: tuple[float, ...], class_name: str | None) -> int:
+        """Return the index of the class to report."""
+        # The gaps of two classes differ only in the last digits.
         gaps = [round(gap, 9) for gap in self._gaps(other)]
         index = gaps.index(max(gaps))
         if class_name in self.classes:
@@ -165,19 +165,19 @@ as in training; gap 0.100
 
 
 def mean_consistency(models: Sequence[Consistency | None]) -> Consistency | None:
-    """Return what several models say together of the same tiles: means of their probabilities.
+    """Return the means of several models' probabilities for the same tiles.
 
     Parameters
     ----------
     models : sequence of Consistency or None
         With the classes in the same order; if one is None, so is the mean.
     """
-    known = [each for each in models if each is not None]
+    known = [model for model in models if model is not None]
     if not known or len(known) < len(models):
         return None
     dense, plain, slide = (
         tuple(fmean(values) for values in zip(*bags, strict=True))
-        for bags in zip(*((each.dense, each.plain, each.slide) for each in known), strict=True)
+        for bags in zip(*((model.dense, model.plain, model.slide) for model in known), strict=True)
     )
     first = known[0]
     return Consistency(first.n_tiles, first.n_tissue_tiles, first.classes, dense, plain, slide)

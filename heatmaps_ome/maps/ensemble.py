@@ -1,6 +1,6 @@
-"""Several models on one slide: the means of their maps, how far they spread, and who says what.
+"""Several models on one slide: the means of their maps, their spread, and their predictions.
 
-Models are the folds of a cross-validation, say: trained alike on other patients, for the same
+The models may be the folds of a cross-validation: trained alike on other patients, for the same
 classes. Their maps lie on the same cells.
 """
 
@@ -42,9 +42,9 @@ def in_class_order(heatmaps: HeatmapSet, classes: tuple[str, ...]) -> HeatmapSet
 
 
 def combined(parts: Sequence[HeatmapSet], named: Sequence[tuple[str, str]]) -> HeatmapSet:
-    """Return the mean of what several models say of a slide, with its spread; one is left as it is.
+    """Return the mean of several models' maps of a slide, with its spread; a single set as it is.
 
-    Probabilities, contributions and logits are plain means, so that contributions go on summing to
+    Probabilities, contributions and logits are plain means, so that contributions still sum to
     the logits, but the softmax of these is not the prediction. Attention is the mean of
     `relative_attention`. Leave-one-out is the mean of the models' own falls.
 
@@ -79,8 +79,8 @@ def relative_attention(heatmaps: HeatmapSet) -> np.ndarray:
     A softmax does not see what is added to all logits of a slide, so each model has a zero of its
     own, which training never fixed: logits of two models can be neither averaged nor compared.
     This is the logit less the logarithm of its mean exponential over the slide's tissue, so that
-    log(aᵢ n) is left of the attention weight aᵢ among n cells, whatever the model and the
-    slide's size.
+    an attention weight aᵢ among n cells becomes log(aᵢ n), whatever the model and the slide's
+    size.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def relative_attention(heatmaps: HeatmapSet) -> np.ndarray:
     logits = attention[heatmaps.tissue]
     logits = logits[logits < np.inf]
     top = logits.max(initial=-np.inf)
-    # Without a finite logit there is no mean to speak of; the maps say so by what they are.
+    # Without a finite logit there is no mean; the maps then stay as they are.
     return attention - (top + np.log(np.mean(np.exp(logits - top)))) if top > -np.inf else attention
 
 
@@ -117,7 +117,7 @@ def _moments_of(models: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     # Map by map: all of them in float64 at once would be as much memory as the network's pass.
     planes = [values.reshape(-1, *shape[-2:]) for values in models]
     mean, spread = np.empty_like(planes[0], np.float32), np.empty_like(planes[0], np.float32)
-    # Infinite logits of different sign have no mean, which NaN says.
+    # Infinite logits of different sign have no mean; they give NaN.
     with np.errstate(invalid="ignore"):
         for index, plane in enumerate(zip(*planes, strict=True)):
             values = np.stack(plane).astype(np.float64)
@@ -133,11 +133,11 @@ class Agreement:
     Attributes
     ----------
     class_name : str
-        The class whose probability is told.
+        The class whose probability is given.
     probabilities : tuple of float
-        What each model gives it.
+        Each model's probability of it.
     votes : mapping of class → int
-        How many models say each class, that is, find it the most probable; the most first.
+        Number of models that find each class the most probable; the largest first.
     """
 
     class_name: str
@@ -146,49 +146,48 @@ class Agreement:
 
     def sentence(self) -> str:
         """Return all of it in words."""
-        found, n_models = self.probabilities, len(self.probabilities)
-        mean, sd = np.mean(found), np.std(found, ddof=_DEGREES)
+        p, n_models = self.probabilities, len(self.probabilities)
+        mean, sd = np.mean(p), np.std(p, ddof=_DEGREES)
         (name, count), *others = self.votes.items()
         rest = "".join(f", {n} {other}" for other, n in others)
         return (
             f"{self.class_name} {mean:.2f} ± {sd:.2f} over {n_models} models "
-            f"({min(found):.2f} to {max(found):.2f}); {count} of {n_models} say {name}{rest}"
+            f"({min(p):.2f} to {max(p):.2f}); {count} of {n_models} predict {name}{rest}"
         )
 
 
 def agreement(members: Sequence[Mapping[str, Any]], class_name: str) -> Agreement | None:
-    """Return how models differ in a class, by their `records`; None if there is nothing to tell."""
-    predictions = [each["prediction"] for each in members]
-    if not predictions or any(None in each.values() for each in predictions):
+    """Return how models differ in a class, by their `records`; None without predictions."""
+    predictions = [member["prediction"] for member in members]
+    if not predictions or any(None in prediction.values() for prediction in predictions):
         return None
-    votes = Counter(max(each, key=each.__getitem__) for each in predictions)
-    return Agreement(
-        class_name, tuple(each[class_name] for each in predictions), dict(votes.most_common())
-    )
+    votes = Counter(max(prediction, key=prediction.__getitem__) for prediction in predictions)
+    probabilities = tuple(prediction[class_name] for prediction in predictions)
+    return Agreement(class_name, probabilities, dict(votes.most_common()))
 
 
 def records(heatmaps: HeatmapSet) -> list[dict[str, Any]]:
-    """Return what each of several models says of a slide, as plain JSON values; None for NaN."""
+    """Return each of several models' answers for a slide as plain JSON values; None for NaN."""
     return [
         {
-            "name": each.name,
-            "digest": each.digest,
-            "prediction": dict(_numbers(heatmaps.classes, each.prediction)),
-            "logits": dict(_numbers(heatmaps.classes, each.logits)),
+            "name": member.name,
+            "digest": member.digest,
+            "prediction": dict(_numbers(heatmaps.classes, member.prediction)),
+            "logits": dict(_numbers(heatmaps.classes, member.logits)),
         }
-        for each in heatmaps.members
+        for member in heatmaps.members
     ]
 
 
 def prediction_sd(heatmaps: HeatmapSet) -> dict[str, float]:
-    """Return the standard deviation over the models of each class's probability; empty of one."""
+    """Return the standard deviation over the models of each class's probability; empty for one."""
     if not heatmaps.members:
         return {}
-    found = np.std([each.prediction for each in heatmaps.members], axis=0, ddof=_DEGREES)
-    return dict(zip(heatmaps.classes, found.tolist(), strict=True))
+    sd = np.std([member.prediction for member in heatmaps.members], axis=0, ddof=_DEGREES)
+    return dict(zip(heatmaps.classes, sd.tolist(), strict=True))
 
 
 def _numbers(classes: Sequence[str], values: Sequence[float]) -> Iterator[tuple[str, float | None]]:
-    """Yield each class's number, None for what JSON cannot say."""
+    """Yield each class's number, None for numbers that JSON lacks."""
     for name, value in zip(classes, values, strict=True):
         yield name, value if np.isfinite(value) else None

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 RANDOM_ORDERS = 10
 """Orders that the random baseline is the mean of."""
 _SEED = 0
-_KEPT_POINTS = 101
-"""Of a curve that is stored and drawn: one per hundredth of the cells."""
+_STORED_POINTS = 101
+"""Points of a curve that are stored and drawn: one per hundredth of the cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Faithfulness:
 
     Patch flipping: Samek et al. 2017, doi:10.1109/TNNLS.2016.2599820; for multiple instance
     learning, Hense et al. 2024 (xMIL), arXiv:2406.04280. A map is the more faithful the faster
-    the probability of its class falls, so the lower its AUPC; a random order is what it must beat.
+    the probability of its class falls, so the lower its AUPC; it must beat a random order.
 
     Attributes
     ----------
@@ -71,10 +71,10 @@ def flipping_curve(
     Parameters
     ----------
     order : (rows, cols) float
-        The map; of equal cells the first in reading order goes first.
+        The map; among equal cells the first in reading order goes first.
     parts : sequence of HeatmapSet
-        If ``heatmaps`` is the mean of several models: what each of them says, with the classes in
-        the same order. The curve is then the mean of theirs.
+        If ``heatmaps`` is the mean of several models: the maps of each of them, with the classes
+        in the same order. The curve is then the mean of theirs.
 
     Returns
     -------
@@ -84,12 +84,12 @@ def flipping_curve(
     Raises
     ------
     ValueError
-        If nothing can be said of the slide; see `undefined_reason`.
+        If no such curve is defined for the slide; see `undefined_reason`.
     """
     reason = undefined_reason(heatmaps)
     if reason:
         raise ValueError(f"{heatmaps.slide_name}: {reason}")
-    models = [_cells(each) for each in parts or (heatmaps,)]
+    models = [_cells(part) for part in parts or (heatmaps,)]
     index = heatmaps.classes.index(class_name)
     return _mean_curves(models, [_hottest_first(order, heatmaps)], [index])[0]
 
@@ -108,7 +108,7 @@ def aupc(curve: np.ndarray) -> float:
 
 
 def faithfulness(heatmaps: HeatmapSet, class_name: str) -> Faithfulness | None:
-    """Return how faithful the maps of a class are, or None where nothing can be said.
+    """Return how faithful the maps of a class are, or None where that is undefined.
 
     The random orders are the same for every class and every call.
     """
@@ -118,29 +118,29 @@ def faithfulness(heatmaps: HeatmapSet, class_name: str) -> Faithfulness | None:
 def faithfulness_of(
     heatmaps: HeatmapSet, class_names: Sequence[str], parts: Sequence[HeatmapSet] = ()
 ) -> tuple[Faithfulness, ...]:
-    """Return how faithful the maps of some classes are; empty where nothing can be said.
+    """Return how faithful the maps of some classes are; empty where that is undefined.
 
     Parameters
     ----------
     parts : sequence of HeatmapSet
-        If ``heatmaps`` is the mean of several models: what each of them says, with the classes in
-        the same order. Cells are removed in the order of the means, and each curve is the mean of
-        the models' own, which is exact.
+        If ``heatmaps`` is the mean of several models: the maps of each of them, with the classes
+        in the same order. Cells are removed in the order of the means, and each curve is the mean
+        of the models' own, which is exact.
     """
     contributions = heatmaps.contributions
     if undefined_reason(heatmaps) or contributions is None:
         return ()
-    models = [_cells(each) for each in parts or (heatmaps,)]
+    models = [_cells(part) for part in parts or (heatmaps,)]
     indices = [heatmaps.classes.index(name) for name in class_names]
     rng, n_cells = np.random.default_rng(_SEED), heatmaps.tissue_cells
     attention = _mean_curves(models, [_hottest_first(heatmaps.attention, heatmaps)], indices)
     by_chance = [rng.permutation(n_cells) for _ in range(RANDOM_ORDERS)]
     random = _mean_curves(models, by_chance, indices)
-    found = []
+    results = []
     for place, index in enumerate(indices):
         own = [
-            _mean_curves(models, [_hottest_first(each, heatmaps)], [index])[0]
-            for each in (contributions[index], heatmaps.scores[index])
+            _mean_curves(models, [_hottest_first(map_, heatmaps)], [index])[0]
+            for map_ in (contributions[index], heatmaps.scores[index])
         ]
         curves = {
             "contribution": own[0],
@@ -148,14 +148,14 @@ def faithfulness_of(
             "score": own[1],
             "random": random[place],
         }
-        found.append(_faithfulness(class_names[place], curves))
-    return tuple(found)
+        results.append(_faithfulness(class_names[place], curves))
+    return tuple(results)
 
 
 def _faithfulness(class_name: str, curves: Mapping[str, np.ndarray]) -> Faithfulness:
-    """Return what is kept of the (n,) curves of a class."""
+    """Return the faithfulness of a class, with its (n,) curves at few points."""
     n_cells = len(curves["random"])
-    points = np.unique(np.rint(np.linspace(0, n_cells - 1, _KEPT_POINTS)).astype(int))
+    points = np.unique(np.rint(np.linspace(0, n_cells - 1, _STORED_POINTS)).astype(int))
     return Faithfulness(
         class_name=class_name,
         removed=points / max(1, n_cells - 1),

@@ -88,7 +88,7 @@ def evidence(contributions: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     contributions : (classes, rows, cols) float32, logits
-        Of two classes or more.
+        Two classes or more.
 
     Returns
     -------
@@ -131,8 +131,8 @@ class Cells:
         logits_of_attention = attention[tissue].astype(np.float64)
         parts = contributions[:, tissue].astype(np.float64)
         shares = softmax(logits_of_attention)
-        # What is too small for a contribution follows from the scores: they are the softmax of the
-        # logits, and a number that all classes share changes no probability of the slide.
+        # Where the share is too small for a contribution, logits follow from the scores: these are
+        # their softmax, and a number that all classes share changes no probability of the slide.
         exact = shares > _LEAST_SHARE
         least = float(np.finfo(np.float32).tiny)
         positive = np.maximum(scores[:, tissue].astype(np.float64), least)

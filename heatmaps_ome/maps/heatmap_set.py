@@ -54,7 +54,7 @@ class HeatmapSet:
         The model's classes, in its own order.
     tissue : (rows, cols) bool
         Foreground cells; every map is NaN elsewhere.
-    maps : mapping of kind → (rows, cols) or, of kinds per class, (classes, rows, cols) float32
+    maps : mapping of kind → (rows, cols) or, for kinds per class, (classes, rows, cols) float32
         The maps that a model gives: attention (logits, before the softmax over the slide's
         tissue), score (each cell's class probabilities alone) and, where the model's head is
         affine, contribution (each cell's share of the slide's class logits, to which they sum).
@@ -65,12 +65,12 @@ class HeatmapSet:
     prediction : (classes,) float64, sums to 1
         The slide's class probabilities; NaN for a slide without tissue.
     consistency : Consistency or None
-        How plain tiles compare with the dense grid; None where they were not looked at.
+        How plain tiles compare with the dense grid; None where they were not compared.
     artefacts : (rows, cols) uint8, or None
         The kind of artefact that a cell lies on, 1 + its index in `artefacts.KINDS`; 0 for none and
         where no tissue is. None in results of earlier versions.
     members : tuple of Member
-        The models that all of it is the mean of (see `ensemble`); empty for a single model.
+        The models whose mean all of this is (see `ensemble`); empty for a single model.
     spread : mapping of kind → array like those of ``maps``
         Sample standard deviation over several models; empty for a single model.
     """
@@ -109,11 +109,11 @@ class HeatmapSet:
         return int(np.count_nonzero(self.tissue))
 
     def values(self, kind: str) -> np.ndarray | None:
-        """Return the maps of a kind, worked out if need be.
+        """Return the maps of a kind, computed if need be.
 
         Returns
         -------
-        (rows, cols) or, of kinds per class, (classes, rows, cols); or None
+        (rows, cols) or, for kinds per class, (classes, rows, cols); or None
             None where there are no such maps: the model lacks what they follow from, or has too
             few classes or, for means of several models, where they do not follow from the means.
         """
@@ -124,15 +124,15 @@ class HeatmapSet:
         if kind == ARTEFACTS:
             return self.artefacts
         if kind not in self._derived:
-            self._derived[kind] = self._worked_out(kind)
+            self._derived[kind] = self._computed(kind)
         return self._derived[kind]
 
     def map(self, kind: str, class_name: str | None = None) -> np.ndarray | None:
-        """Return one map, (rows, cols): of a class for kinds per class; None as in `values`."""
-        found = self.values(kind)
-        if found is None or class_name is None:
-            return found
-        return found[self.classes.index(class_name)]
+        """Return one map, (rows, cols); of a class for kinds per class; None as in `values`."""
+        values = self.values(kind)
+        if values is None or class_name is None:
+            return values
+        return values[self.classes.index(class_name)]
 
     def score(self, class_name: str) -> np.ndarray:
         """Return the (rows, cols) score map of a class."""
@@ -156,15 +156,15 @@ class HeatmapSet:
 
     @cached_property
     def _derived(self) -> dict[str, np.ndarray | None]:
-        """The maps that have been worked out so far."""
+        """The maps that have been computed so far."""
         return {}
 
-    def _worked_out(self, kind: str) -> np.ndarray | None:
+    def _computed(self, kind: str) -> np.ndarray | None:
         """Return the maps of a kind that follow from others, or None."""
         row = KINDS[kind]
         if row.spread_of:
             return self.spread.get(row.spread_of)
-        # What is stored of several models is the mean of their own.
+        # The stored maps of several models are means of the models' own.
         if row.formula is None or row.left_out(len(self.classes)) or (self.members and row.stored):
             return None
         needed = [self.values(other) for other in row.needs]

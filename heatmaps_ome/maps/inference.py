@@ -35,7 +35,7 @@ def compute_heatmaps(
     model: AttentionMIL,
     tiles: PlainTiles | None = None,
 ) -> HeatmapSet:
-    """Return what a model makes of a slide's features: design.md section 7.
+    """Return the maps that a model computes from a slide's features: design.md section 7.
 
     With e the cell's embedding: attention logit = attention(e), score = softmax(head(e)), and
     the slide's logits = head(Σ aᵢ eᵢ), a being the softmax of the attention over the tissue.
@@ -45,7 +45,7 @@ def compute_heatmaps(
     tissue : (rows, cols) bool
         Foreground cells of ``grid``; only they are evaluated.
     tiles : PlainTiles, optional
-        What the dense grid is to be compared with.
+        Tiles to compare the dense grid with.
     """
     n_classes = len(model.classes)
     attention = np.full(grid.shape, np.nan, np.float32)
@@ -95,8 +95,8 @@ def _consistency(
     plain = _WeightedMean()
     plain.add(model, model.embed(torch.from_numpy(tiles.features)))
     bags = (_slide_logits(model, dense.mean()), _slide_logits(model, plain.mean()), slide_logits)
-    found = [tuple(softmax(logits).tolist()) for logits in bags]
-    return Consistency(len(tiles.windows), tiles.n_tissue_tiles, model.classes, *found)
+    probabilities = [tuple(softmax(logits).tolist()) for logits in bags]
+    return Consistency(len(tiles.windows), tiles.n_tissue_tiles, model.classes, *probabilities)
 
 
 class _WeightedMean:
@@ -109,16 +109,16 @@ class _WeightedMean:
 
     def add(self, model: AttentionMIL, embedded: torch.Tensor) -> torch.Tensor:
         """Take (n, E) embeddings in and return their (n,) attention logits."""
-        found = model.attention_logits(embedded)
-        if len(found):
-            self._add(embedded.double().numpy(), found.double().numpy())
-        return found
+        logits = model.attention_logits(embedded)
+        if len(logits):
+            self._add(embedded.double().numpy(), logits.double().numpy())
+        return logits
 
     def _add(self, embeddings: np.ndarray, logits: np.ndarray) -> None:
         """Take (n, E) embeddings with their (n,) logits in."""
         largest = max(self._largest, float(logits.max()))
         weights = np.exp(logits - largest)
-        # What was summed before was scaled to another largest logit.
+        # The earlier sums were scaled to another largest logit.
         before = np.exp(self._largest - largest)
         total = weights @ embeddings
         self._total = total if self._total is None else self._total * before + total
@@ -126,15 +126,15 @@ class _WeightedMean:
         self._largest = largest
 
     def mean(self) -> np.ndarray | None:
-        """Return the (E,) float64 mean, or None of nothing."""
+        """Return the (E,) float64 mean, or None if nothing was added."""
         return None if self._total is None else self._total / self._weight
 
 
 class _Projected:
-    """What the model's first layer makes of a slide's features, chunk by chunk.
+    """A slide's features after the model's first layer, chunk by chunk.
 
-    Pooling takes means, and the first layer is affine: so it may come first, and neighbours are
-    averaged of an eighth of the numbers.
+    Pooling takes means, and the first layer is affine. So the layer may come first, and only an
+    eighth of the numbers are pooled.
     """
 
     def __init__(self, store: FeatureStore, tissue: np.ndarray, model: AttentionMIL) -> None:
@@ -157,12 +157,12 @@ class _Projected:
             for col in range(cells.col // side, -(-cells.col_stop // side)):
                 chunk = Window(row * side, col * side, side, side)
                 shared = chunk.common(cells)
-                found = self._chunk(row, col)[shared.within(chunk).slices]
-                out[shared.within(cells).slices] = found
+                values = self._chunk(row, col)[shared.within(chunk).slices]
+                out[shared.within(cells).slices] = values
         return out
 
     def forget(self) -> None:
-        """Let go of the chunks, which a cache of its own method would keep for long."""
+        """Clear the chunk cache (lru_cache on a bound method keeps arrays alive)."""
         self._chunk.cache_clear()
 
     def _projected(self, row: int, col: int) -> np.ndarray:
@@ -185,7 +185,7 @@ _PROJECTED_BYTES = 256 * 2**20
 def _pooled(
     wanted: np.ndarray, tissue: np.ndarray, projected: _Projected, pooling: Pooling
 ) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield windows with any cell that is wanted, with their pooled (rows, cols, P) projections."""
+    """Yield windows that hold a wanted cell, with their pooled (rows, cols, P) projections."""
     shape = Shape(*tissue.shape)
     for cells in projected.chunks:
         if not wanted[cells.slices].any():

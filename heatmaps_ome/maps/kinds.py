@@ -25,11 +25,11 @@ Scale = Literal["quantiles", "around chance", "around zero", "from zero", "categ
 """
 
 Palette = Literal["attention", "score", "contribution", "spread", "categories"]
-"""Which of a style's colour maps a kind has."""
+"""The colour map of a style that a kind has."""
 
 Drawn = Literal["every class", "true class", "on request", "once"]
-"""Of which classes a kind's maps are drawn: all that are asked for, only the one drawn hot, all if
-the kind is asked for too; or one map for all classes."""
+"""The classes whose maps are drawn: all that are requested, only the one drawn hot, all if the kind
+is requested too; or one map for all classes."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class MapKind:
     map_title : str
         "Score of {name}".
     quantity : str
-        What the numbers are: "probability of {name}".
+        Meaning of the numbers: "probability of {name}".
     unit : str
         "logit", "probability"; empty for categories.
     scale : Scale
@@ -62,13 +62,13 @@ class MapKind:
     spread_of : str
         The kind whose standard deviation over several models it is; empty for others.
     least_classes, most_classes : int
-        Of a model that has such maps.
+        Numbers of classes of the models that have such maps.
     too_few : str
         Why there are none with fewer classes than ``least_classes``, but more than one.
     levels : tuple of two float, or None
         Values of a label's first and last level; None: the ends of the cohort's range.
     ends : tuple of two str
-        What values below and above the middle speak for; empty where the quantity states it.
+        Meaning of values below and above the middle; empty where the quantity states it.
     fades : bool
         Whether cells are as opaque as their attention is high.
     pictured : bool

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid, Shape
 
 _LEVEL = 0.5 + 1e-9
-"""Between cells inside (1) and outside (0); above the mean of two by two cells of which two that
-touch at a corner are inside, so that they are kept apart there."""
+"""Between cells inside (1) and outside (0); above the mean of 2 × 2 cells with two inside that
+touch at a corner, so that these stay apart there."""
 _STRAIGHT = 1e-9
 """Twice the area of a triangle of three points in a row, in cells, below which they are a line."""
 
@@ -44,12 +44,12 @@ def outlines(labels: np.ndarray, grid: Grid, slide_shape: Shape) -> list[Polygon
     from scipy import ndimage
 
     rows, cols = grid.l0_edges_on(slide_shape)
-    found = []
+    polygons = []
     for number, window in enumerate(ndimage.find_objects(labels), 1):
         corner = np.array([window[1].start, window[0].start])
         rings = [ring + corner for ring in _rings(labels[window] == number)]
-        found.append(_polygon([_placed(ring, rows, cols) for ring in rings], grid))
-    return found
+        polygons.append(_polygon([_placed(ring, rows, cols) for ring in rings], grid))
+    return polygons
 
 
 def _rings(inside: np.ndarray) -> list[np.ndarray]:

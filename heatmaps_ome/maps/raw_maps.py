@@ -1,4 +1,4 @@
-"""Slide + networks → raw maps, or the very maps that an earlier run with both has kept."""
+"""Slide + networks → raw maps, or the same maps from the cache of an earlier run with both."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that makes raw maps of a slide.
+    """Everything that determines the raw maps of a slide.
 
     Attributes
     ----------
@@ -44,9 +44,9 @@ class Recipe:
     mask_threshold : float
         Brightness in 0..255 from which a cell is background.
     fallback_mpp : float or None
-        µm per level-0 pixel of a slide that says nothing of it.
+        µm per level-0 pixel of a slide that does not state it.
     read_from : "level" or "level0"
-        Which of a slide's levels pixels are made from.
+        The slide's level that pixels are resampled from.
     overlaps : bool
         Whether the network begins before the slide has been read: on an accelerator. On a CPU
         both would only take the cores from each other.
@@ -98,13 +98,13 @@ class Stages(Protocol):
         Parameters
         ----------
         forget : SlideReader or None
-            A slide whose pixels in memory no later stage wants.
+            A slide whose pixels in memory no later stage needs.
         """
         ...
 
 
 def raw_maps(slide: WorkingCopy, recipes: Sequence[Recipe], stage: Stages) -> list[HeatmapSet]:
-    """Return what each of some models makes of a slide, whose features are made once.
+    """Return each model's maps of a slide, whose features are computed once.
 
     Parameters
     ----------
@@ -113,25 +113,25 @@ def raw_maps(slide: WorkingCopy, recipes: Sequence[Recipe], stage: Stages) -> li
     stage : Stages
         Entered for each stage while it lasts.
     """
-    found: list[HeatmapSet] = []
+    sets: list[HeatmapSet] = []
     features: _Features | None = None
     for recipe in recipes:
-        kept = recipe.kept_in(slide.fingerprint())
-        maps = _kept(kept)
+        cache_folder = recipe.kept_in(slide.fingerprint())
+        maps = _read_cached(cache_folder)
         if maps is None:
             if features is None:
                 features = _features(slide, recipe, stage)
             with stage("model"):
-                maps = _made(slide, recipe, features)
-            write_atomically(kept, lambda folder, maps=maps: write_values(maps, folder, {}))
+                maps = _computed(slide, recipe, features)
+            write_atomically(cache_folder, lambda folder, maps=maps: write_values(maps, folder, {}))
         # A slide keeps its maps when its file is renamed.
-        found.append(replace(maps, slide_name=slide.name))
-    return found
+        sets.append(replace(maps, slide_name=slide.name))
+    return sets
 
 
 @dataclass(frozen=True, eq=False)
 class _Features:
-    """What all models of a run are given of a slide.
+    """The input from a slide that all models of a run share.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class _Features:
     store : FeatureStore
         Features of the tissue cells.
     tiles : PlainTiles or None
-        What the dense grid is to be compared with.
+        Tiles to compare the dense grid with.
     artefacts : (rows, cols) uint8
     """
 
@@ -151,16 +151,16 @@ class _Features:
     artefacts: np.ndarray
 
 
-def _made(slide: WorkingCopy, recipe: Recipe, given: _Features) -> HeatmapSet:
-    """Return what a model makes of a slide's features."""
-    found = compute_heatmaps(
+def _computed(slide: WorkingCopy, recipe: Recipe, given: _Features) -> HeatmapSet:
+    """Return the maps that a model computes from a slide's features."""
+    heatmaps = compute_heatmaps(
         slide, given.grid, given.tissue, given.store, recipe.pooling, recipe.model, given.tiles
     )
-    return replace(found, artefacts=given.artefacts)
+    return replace(heatmaps, artefacts=given.artefacts)
 
 
 def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
-    """Return what the networks make of a slide before any model sees it."""
+    """Return a slide's features, and all else that is computed before the models."""
     how = recipe.extraction
     grid = feature_grid(slide, recipe.extractor, how.target_mpp)
     cells = TissueCells(slide, grid, recipe.mask_threshold)
@@ -168,7 +168,7 @@ def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
     if not recipe.overlaps:
         with stage("reading") as progress:
             slide.fill(progress)
-        # What tissue is sampled from is as wide as the slide.
+        # Tissue is sampled from pixels as wide as the slide.
         with stage("tissue", forget=slide):
             tissue = cells[:]
     with stage("features") as progress:
@@ -185,8 +185,8 @@ def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
     return _Features(grid, cells[:], store, tiles, artefacts)
 
 
-def _kept(folder: Path) -> HeatmapSet | None:
-    """Return the maps in a folder of the cache, or None if they are not there or damaged."""
+def _read_cached(folder: Path) -> HeatmapSet | None:
+    """Return the maps in a folder of the cache, or None if they are missing or damaged."""
     for path in folder.glob("*.zarr"):
         try:
             return read_values(path)

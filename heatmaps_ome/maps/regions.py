@@ -1,4 +1,4 @@
-"""Finds a slide's hot and cold regions: where the evidence for a class is, and that against it."""
+"""Finds a slide's hot and cold regions: those of the evidence for a class, and against it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ Kind = Literal["hot", "cold"]
 KINDS: tuple[Kind, Kind] = ("hot", "cold")
 
 SHARE = 0.8
-"""Of the evidence: the fewest cells that carry it are hot, or cold. On slides with known islands
-it covers these best, and hardly depends on the number; scores saturate as soon as a part of a tile
-is of a class, and so cover a rim of half a tile too."""
+"""Share of the evidence: the fewest cells that carry it are hot, or cold. On slides with known
+islands these cells cover the islands best, and hardly depend on the number; scores saturate as soon
+as a part of a tile is of a class, and so cover a rim of half a tile too."""
 LEAST_CELLS = 4
-"""Of a region: maps are means over 7 × 7 cells, so that fewer are but the tip of a threshold."""
-MOST = 200
+"""Size of the smallest region: maps are means over 7 × 7 cells, so that fewer are only the
+tip of a threshold."""
+REGIONS_LIMIT = 200
 """Regions of a kind: more can be neither looked at nor edited."""
 _LEAST_ON_SLIDE = 0.01
 """Part of a cell's side that must be on the slide for a region to have it."""
@@ -44,15 +45,15 @@ class Region:
         Outline in level-0 pixels (x, y) from the slide's outer top left corner; holes are kept.
     cells : int
     area_mm2 : float
-        Of the cells, as far as they are on the slide.
+        Area of the cells, as far as they are on the slide.
     share_of_tissue : float, in [0, 1]
-        Of the number of cells.
+        Share of the slide's tissue cells.
     mean_score : float, in [0, 1]
-        Of the class.
+        Mean score of the class.
     contribution : float, logits
         To the class, summed over the cells; NaN where contributions do not exist.
     share_of_evidence : float, in [0, 1]
-        Of all that speaks for the class on the slide or, of cold regions, against it; NaN where
+        Share of the slide's evidence for the class or, for cold regions, against it; NaN where
         evidence does not exist.
     """
 
@@ -68,13 +69,13 @@ class Region:
 
     @property
     def name(self) -> str:
-        """What people call it: "hot 1"."""
+        """Its name for people: "hot 1"."""
         return f"{self.kind} {self.number}"
 
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """The regions of a slide, and what makes a cell hot or cold.
+    """The regions of a slide, and the thresholds that make a cell hot or cold.
 
     Attributes
     ----------
@@ -88,7 +89,8 @@ class Regions:
     regions : tuple of Region
         Hot ones first, each kind by rank.
     left_out : int
-        Regions of fewer than ``LEAST_CELLS`` cells, and those after the first ``MOST`` of a kind.
+        Regions of fewer than ``LEAST_CELLS`` cells, and those after the first ``REGIONS_LIMIT`` of
+        a kind.
     hot_share, cold_share : float, in [0, 1]
         The shares of the evidence that the thresholds were chosen for; NaN for scores.
     why : str
@@ -107,10 +109,10 @@ class Regions:
 
     def of(self, kind: Kind) -> tuple[Region, ...]:
         """Return the regions of a kind, by rank."""
-        return tuple(each for each in self.regions if each.kind == kind)
+        return tuple(region for region in self.regions if region.kind == kind)
 
     def criterion(self, kind: Kind) -> str:
-        """Return what makes a cell hot or cold: "score of MSIH >= 0.75"."""
+        """Return the criterion for hot or cold cells: "score of MSIH >= 0.75"."""
         sign, limit = (">=", self.hot_from) if kind == "hot" else ("<=", self.cold_to)
         if math.isnan(limit):
             return "no cell"
@@ -124,37 +126,37 @@ class Regions:
         )
 
     def sentence(self) -> str:
-        """Return what there is: "3 hot regions carry 71 % of the evidence for MSIH on …"."""
+        """Return a summary: "3 hot regions carry 71 % of the evidence for MSIH on …"."""
         if not self.regions and math.isnan(self.hot_from) and math.isnan(self.cold_to):
-            said = f"no regions, as {self.why or 'no cell speaks for or against a class'}"
+            text = f"no regions, as {self.why or 'no cell speaks for or against a class'}"
         else:
-            said = f"{self._said('hot')}, {self._said('cold')}"
+            text = f"{self._summary('hot')}, {self._summary('cold')}"
         if self.left_out:
-            said += (
+            text += (
                 f"; {self.left_out} more {'are' if self.left_out > 1 else 'is'} left out, of fewer "
-                f"than {LEAST_CELLS} cells or after the first {MOST}"
+                f"than {LEAST_CELLS} cells or after the first {REGIONS_LIMIT}"
             )
-        return said
+        return text
 
-    def _said(self, kind: Kind) -> str:
-        """Return what there is of a kind."""
-        found = self.of(kind)
-        if not found:
+    def _summary(self, kind: Kind) -> str:
+        """Return a summary of a kind's regions."""
+        regions = self.of(kind)
+        if not regions:
             return f"no {kind} region"
-        counted = f"{len(found)} {kind} region{'s' if len(found) > 1 else ''}"
-        carried = math.fsum(each.share_of_evidence for each in found)
+        counted = f"{len(regions)} {kind} region{'s' if len(regions) > 1 else ''}"
+        carried = math.fsum(region.share_of_evidence for region in regions)
         if math.isnan(carried):
             return f"{counted} ({self.criterion(kind)})"
-        carry = "carry" if len(found) > 1 else "carries"
+        carry = "carry" if len(regions) > 1 else "carries"
         side = "for" if kind == "hot" else "against"
-        tissue = _percent(math.fsum(each.share_of_tissue for each in found))
+        tissue = _percent(math.fsum(region.share_of_tissue for region in regions))
         return (
             f"{counted} {carry} {_percent(carried)} of the evidence {side} {self.class_name} on "
             f"{tissue} of the tissue"
         )
 
     def record(self) -> dict[str, Any]:
-        """Return all of it but the single regions as plain JSON values."""
+        """Return everything but the single regions as plain JSON values."""
         return {
             "class": self.class_name,
             "sentence": self.sentence(),
@@ -162,36 +164,36 @@ class Regions:
             **{kind: self._record(kind) for kind in KINDS},
             "left_out": self.left_out,
             "least_cells": LEAST_CELLS,
-            "most": MOST,
+            "most": REGIONS_LIMIT,
             "why": self.why,
         }
 
     def _record(self, kind: Kind) -> dict[str, Any]:
         """Return the sums over a kind's regions."""
-        found = self.of(kind)
+        regions = self.of(kind)
         numbers = {
             "threshold": self.hot_from if kind == "hot" else self.cold_to,
             "wanted_share_of_evidence": self.hot_share if kind == "hot" else self.cold_share,
-            "area_mm2": math.fsum(each.area_mm2 for each in found),
-            "share_of_tissue": math.fsum(each.share_of_tissue for each in found),
-            "share_of_evidence": math.fsum(each.share_of_evidence for each in found),
+            "area_mm2": math.fsum(region.area_mm2 for region in regions),
+            "share_of_tissue": math.fsum(region.share_of_tissue for region in regions),
+            "share_of_evidence": math.fsum(region.share_of_evidence for region in regions),
         }
         known = {
             name: float(f"{number:.6g}") if math.isfinite(number) else None
             for name, number in numbers.items()
         }
-        return {"criterion": self.criterion(kind), "regions": len(found), **known}
+        return {"criterion": self.criterion(kind), "regions": len(regions), **known}
 
 
 def find_regions(
     heatmaps: HeatmapSet, class_name: str, hot_share: float = SHARE, cold_share: float = SHARE
 ) -> Regions:
-    """Return where the evidence for a class is, and that against it.
+    """Return the regions of the evidence for a class, and of that against it.
 
-    Hot are the fewest cells that carry ``hot_share`` of what speaks for the class, so those whose
-    evidence is at least some threshold; cold are those of what speaks against it. Where evidence
-    does not exist, those cells are hot whose score is at least half-way from chance to 1, and cold
-    whose score is at most half of chance.
+    The hot cells are the fewest that carry ``hot_share`` of the evidence for the class, so those
+    whose evidence is at least some threshold. The cold cells likewise carry ``cold_share`` of the
+    evidence against it. Where evidence does not exist, cells are hot whose score is at least
+    half-way from chance to 1, and cold whose score is at most half of chance.
     """
     why = undefined_reason(heatmaps)
     values, chosen = evidence(heatmaps, class_name), (hot_share, cold_share)
@@ -208,13 +210,13 @@ def find_regions(
             limits = (math.nan, math.nan)
     masks = (values >= limits[0], values <= limits[1])
     finder = _Finder(heatmaps, class_name, None if math.isnan(chosen[0]) else values)
-    parts = [finder.found(kind, mask) for kind, mask in zip(KINDS, masks, strict=True)]
+    parts = [finder.regions(kind, mask) for kind, mask in zip(KINDS, masks, strict=True)]
     return Regions(
         class_name=class_name,
         hot_from=limits[0],
         cold_to=limits[1],
         quantity=quantity,
-        regions=tuple(each for regions, _ in parts for each in regions),
+        regions=tuple(region for regions, _ in parts for region in regions),
         left_out=sum(left_out for _, left_out in parts),
         hot_share=chosen[0],
         cold_share=chosen[1],
@@ -244,35 +246,35 @@ class _Finder:
         self._index = heatmaps.classes.index(class_name)
         self._evidence = values
         edges = heatmaps.grid.l0_edges_on(heatmaps.slide_shape)
-        heights, widths = (np.diff(each) for each in edges)
+        heights, widths = (np.diff(axis_edges) for axis_edges in edges)
         cell, mpp = heatmaps.grid.l0_cell, heatmaps.grid.mpp
         tall, wide = heights >= _LEAST_ON_SLIDE * cell.y, widths >= _LEAST_ON_SLIDE * cell.x
         self._on_slide = tall[:, None] & wide
         self._mm2 = np.outer(heights * mpp.y, widths * mpp.x) / 1e6
 
-    def found(self, kind: Kind, mask: np.ndarray) -> tuple[list[Region], int]:
-        """Return the regions of a kind that cells make up, and how many are left out."""
+    def regions(self, kind: Kind, mask: np.ndarray) -> tuple[list[Region], int]:
+        """Return a kind's regions, of the cells of a mask, and the number of those left out."""
         from scipy import ndimage
 
-        # By sides alone: what touches at a corner only would be no valid polygon.
+        # By sides alone: cells that touch only at a corner would be no valid polygon.
         parts: Any = ndimage.label(mask & self._heatmaps.tissue & self._on_slide)
         labels, count = parts
         cells = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         shares = self._shares(kind, labels, count)
         order = np.argsort(-(cells if np.isnan(shares).any() else shares), kind="stable")
-        kept = order[cells[order] >= LEAST_CELLS][:MOST]
+        chosen = order[cells[order] >= LEAST_CELLS][:REGIONS_LIMIT]
         ranks = np.zeros(count + 1, np.int32)
-        ranks[kept + 1] = np.arange(1, len(kept) + 1)
+        ranks[chosen + 1] = np.arange(1, len(chosen) + 1)
         ranked = ranks[labels]
         polygons = outlines(ranked, self._heatmaps.grid, self._heatmaps.slide_shape)
-        measured = self._measured(ranked, len(kept))
+        measured = self._measured(ranked, len(chosen))
         regions = [
             Region(kind, number, polygon, *row, share)
             for number, polygon, row, share in zip(
-                range(1, len(kept) + 1), polygons, measured, shares[kept].tolist(), strict=True
+                range(1, len(chosen) + 1), polygons, measured, shares[chosen].tolist(), strict=True
             )
         ]
-        return regions, count - len(kept)
+        return regions, count - len(chosen)
 
     def _shares(self, kind: Kind, labels: np.ndarray, count: int) -> np.ndarray:
         """Return each labelled part's share of all evidence of a kind: (count,) float64."""

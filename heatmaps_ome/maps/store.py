@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _KIND = "values"
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError)
-"""What zarr, numcodecs and the look-ups below raise on a damaged or foreign store."""
+"""Errors of zarr, numcodecs and the look-ups below on a damaged or foreign store."""
 
 
 def write_values(
@@ -50,24 +50,26 @@ def write_values(
     Raises
     ------
     ResultError
-        If tissue has no attention: what is NaN could not be told from what was never analysed.
+        If tissue has no attention: its NaN would look like cells that were never analysed.
     """
-    found, grid = channels(heatmaps), heatmaps.grid
-    stack = stacked(found)
+    channel_list, grid = channels(heatmaps), heatmaps.grid
+    stack = stacked(channel_list)
     if not np.array_equal(heatmaps.tissue, ~np.isnan(stack[0])):
         raise ResultError(
             f"the attention of {heatmaps.slide_name} is not a number exactly where tissue is not; "
             "check the model's weights"
         )
     path = folder / f"{heatmaps.slide_name}.values.ome.zarr"
-    windows = [("FFFFFF", _window(plane)) for plane in stack]
-    shown = [(channel.name, *rest) for channel, rest in zip(found, windows, strict=True)]
+    omero_channels = [
+        (channel.name, "FFFFFF", _window(plane))
+        for channel, plane in zip(channel_list, stack, strict=True)
+    ]
     attributes = {
         "multiscales": [
             multiscales(heatmaps.slide_name, grid.um_cell, 1, "none", um_origin=grid.um_origin)
         ],
-        "omero": omero(heatmaps.slide_name, shown, visible=0),
-        "heatmaps_ome": {**_facts(heatmaps, found), "extra": dict(extra)},
+        "omero": omero(heatmaps.slide_name, omero_channels, visible=0),
+        "heatmaps_ome": {**_facts(heatmaps, channel_list), "extra": dict(extra)},
     }
     group = create_group(path, attributes, ngff)
     create_array(group, "0", grid.shape, "float32", len(stack))[...] = stack
@@ -75,7 +77,7 @@ def write_values(
         _write_artefacts(heatmaps, heatmaps.artefacts, path, ngff)
     image = OmeImage(
         heatmaps.slide_name, grid.shape, grid.um_cell, "float",
-        tuple((channel.name, None) for channel in found),
+        tuple((channel.name, None) for channel in channel_list),
     )  # fmt: skip
     write_ome_xml(path, image, ngff)
     return path
@@ -111,7 +113,7 @@ def read_values(path: Path) -> HeatmapSet:
             f"{path} cannot be read as the values of a slide ({type(error).__name__}: {error}); "
             "make it anew with create"
         ) from error
-    # A missing chunk reads as NaN without a word.
+    # A missing chunk silently reads as NaN.
     if heatmaps.tissue_cells != facts["tissue_cells"]:
         raise ResultError(
             f"{path} holds {heatmaps.tissue_cells} tissue cells where {facts['tissue_cells']} were "
@@ -147,7 +149,7 @@ def _numbered(entries: Sequence[str]) -> enumerate[str]:
 
 
 def _artefact_facts(heatmaps: HeatmapSet) -> dict[str, Any]:
-    """Return what one must know to read the label of artefacts."""
+    """Return the metadata that the label of artefacts needs to be read."""
     kind, grid = KINDS[ARTEFACTS], heatmaps.grid
     return {
         "kind": kind.key,
@@ -168,17 +170,17 @@ def _artefact_facts(heatmaps: HeatmapSet) -> dict[str, Any]:
 
 
 def _read_artefacts(heatmaps: HeatmapSet, path: Path) -> np.ndarray:
-    """Return the artefacts that lie with the values; ValueError if they cannot be these."""
+    """Return the artefacts stored with the values; ValueError if they do not fit these."""
     import zarr
 
-    found = np.asarray(zarr.open_array(path / "labels" / ARTEFACTS / "0", mode="r")[...])
+    artefacts = np.asarray(zarr.open_array(path / "labels" / ARTEFACTS / "0", mode="r")[...])
     if (
-        found.shape != heatmaps.tissue.shape
-        or found.dtype != np.uint8
-        or found.max() > len(ARTEFACT_KINDS)
+        artefacts.shape != heatmaps.tissue.shape
+        or artefacts.dtype != np.uint8
+        or artefacts.max() > len(ARTEFACT_KINDS)
     ):
-        raise ValueError(f"artefacts of {found.dtype} {found.shape} are none of its cells")
-    return found
+        raise ValueError(f"artefacts of {artefacts.dtype} {artefacts.shape} are none of its cells")
+    return artefacts
 
 
 def _window(channel: np.ndarray) -> dict[str, float]:
@@ -190,8 +192,8 @@ def _window(channel: np.ndarray) -> dict[str, float]:
     return {"min": lower, "max": upper, "start": lower, "end": upper}
 
 
-def _facts(heatmaps: HeatmapSet, found: Sequence[Channel]) -> dict[str, Any]:
-    """Return all of a HeatmapSet but its arrays, and what the numbers mean."""
+def _facts(heatmaps: HeatmapSet, channel_list: Sequence[Channel]) -> dict[str, Any]:
+    """Return all of a HeatmapSet but its arrays, and the meaning of its numbers."""
     grid = heatmaps.grid
     return {
         "kind": _KIND,
@@ -211,7 +213,7 @@ def _facts(heatmaps: HeatmapSet, found: Sequence[Channel]) -> dict[str, Any]:
                 "spread": channel.key.spread,
                 "unit": channel.unit,
             }
-            for channel in found
+            for channel in channel_list
         ],
         "logits": json_ready(heatmaps.logits),
         "prediction": json_ready(heatmaps.prediction),
@@ -228,7 +230,7 @@ _SEVERAL = {
     "others": "means over the models",
     "sd": "sample standard deviation over the models, of n - 1 degrees of freedom",
 }
-"""What the channels of several models are."""
+"""Meaning of the channels of several models."""
 
 
 def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
@@ -260,7 +262,7 @@ def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
 
 
 def _channel_keys(facts: dict[str, Any], classes: tuple[str, ...]) -> list[ChannelKey]:
-    """Return which map each channel holds; earlier versions had the same order in all files."""
+    """Return the map of each channel; earlier versions had the same order in all files."""
     if "channels" in facts:
         return [
             ChannelKey(str(entry["kind"]), entry["class"], bool(entry["spread"]))
@@ -284,25 +286,25 @@ def _maps(
     for place, key in enumerate(keys):
         if key.spread == spread:
             places.setdefault(key.kind, []).append(place)
-    for kind, found in places.items():
-        names = [keys[place].class_name for place in found]
+    for kind, indices in places.items():
+        names = [keys[place].class_name for place in indices]
         if names != (list(classes) if names[0] is not None else [None]):
             raise ValueError(f"the channels of {kind} are not one for each class")
     # Channels of a kind lie one after the other, so that no map is copied.
     return {
-        kind: stack[found[0] : found[-1] + 1] if keys[found[0]].class_name is not None
-        else stack[found[0]]
-        for kind, found in places.items()
+        kind: stack[indices[0] : indices[-1] + 1] if keys[indices[0]].class_name is not None
+        else stack[indices[0]]
+        for kind, indices in places.items()
     }  # fmt: skip
 
 
-def _member(said: dict[str, Any], classes: tuple[str, ...]) -> Member:
-    """Return what a model says of a slide; KeyError or ValueError if it is not of all classes."""
+def _member(entry: dict[str, Any], classes: tuple[str, ...]) -> Member:
+    """Return a model's answer for a slide; KeyError or ValueError if it lacks a class."""
     prediction, logits = (
-        tuple(_per_class([said[key][name] for name in classes], len(classes)).tolist())
+        tuple(_per_class([entry[key][name] for name in classes], len(classes)).tolist())
         for key in ("prediction", "logits")
     )
-    return Member(str(said["name"]), str(said["digest"]), prediction, logits)
+    return Member(str(entry["name"]), str(entry["digest"]), prediction, logits)
 
 
 def _per_class(numbers: list[float | None], n_classes: int) -> np.ndarray:

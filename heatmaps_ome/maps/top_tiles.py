@@ -1,4 +1,4 @@
-"""Picks the tiles of a slide that speak most for and against a class, none over another."""
+"""Picks the tiles of a slide that speak most for and against a class; they do not overlap."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ class PickedTile:
     contribution : float, logits
         That of the middle cell; NaN where the model's head is not affine.
     share : float, in [0, 1]
-        Of all evidence that speaks the same way, what the tile's cells have together; NaN
-        likewise.
+        The tile's cells' part of all evidence that speaks the same way; NaN likewise.
     """
 
     kind: Kind
@@ -66,9 +65,9 @@ def picked_tiles(heatmaps: HeatmapSet, class_name: str, count: int) -> tuple[Pic
 
     A tile is worth the evidence of its middle cell (see `evidence`), whose pooled feature stands
     for the tile, or, where the head is not affine, its score beyond chance. The best is taken
-    first, then the best that lies over none taken, and so on; of equals the first in reading
-    order. What speaks for the class is never a bottom tile, and the other way round, so that
-    there may be fewer of them than asked for, or none.
+    first, then the best that overlaps none taken, and so on; among equals the first in reading
+    order. A tile that speaks for the class is never a bottom tile, and one against it never a top
+    tile, so that there may be fewer of them than requested, or none.
 
     Parameters
     ----------
@@ -80,15 +79,15 @@ def picked_tiles(heatmaps: HeatmapSet, class_name: str, count: int) -> tuple[Pic
     value = score - np.float32(1 / len(heatmaps.classes)) if own is None else own
     # Infinite contributions cannot be centred over the classes; such cells are left out.
     known = heatmaps.tissue & np.isfinite(value) & np.isfinite(score)
-    found: list[PickedTile] = []
+    tiles: list[PickedTile] = []
     kinds: tuple[tuple[Kind, int], ...] = (("top", 1), ("bottom", -1))
     for kind, sign in kinds:
         worth = np.where(known, sign * value, -np.inf)
         total = math.nan if own is None else _sum_above_zero(worth)
         for rank, cell in enumerate(_apart(worth.copy(), count), 1):
             share = _sum_above_zero(worth[_around(cell)]) / total
-            found.append(_tile(heatmaps, class_name, (kind, rank), cell, share))
-    return tuple(found)
+            tiles.append(_tile(heatmaps, class_name, (kind, rank), cell, share))
+    return tuple(tiles)
 
 
 def _apart(worth: np.ndarray, count: int) -> Iterator[tuple[int, int]]:

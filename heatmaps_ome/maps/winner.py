@@ -1,4 +1,4 @@
-"""Which class each cell speaks for, and by how much it is ahead: all classes at once."""
+"""The class that each cell speaks for, and its lead over the others: all classes at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def winners(scores: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     scores : (classes, rows, cols) float
-        Of at most 255 classes: a label is uint8, and 0 is none.
+        At most 255 classes: a label is uint8, and 0 is none.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def margins(scores: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     scores : (classes, …) float, in [0, 1]
-        Of two classes or more.
+        Two classes or more.
 
     Returns
     -------
@@ -46,5 +46,5 @@ def margins(scores: np.ndarray) -> np.ndarray:
     [0.25, -0.25, -0.25]
     """
     second, first = np.partition(scores, (-2, -1), axis=0)[-2:]
-    # Of classes that share the highest score, each has the other for its rival.
+    # Classes that share the highest score are each other's rivals.
     return scores - np.where(scores == first, second, first)

@@ -30,34 +30,34 @@ _GREY_LEVELS = 1.5
 
 @dataclass(frozen=True, eq=False)
 class PlacedFlat:
-    """A picture with what it must show.
+    """A picture with the map that it must show.
 
     Attributes
     ----------
     flat : Pyramid
     image : Pyramid
         The slide's.
-    shown : PlacedMap
+    drawn_map : PlacedMap
     """
 
     flat: Pyramid
     image: Pyramid
-    shown: PlacedMap
+    drawn_map: PlacedMap
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the picture says of its map."""
+        """The picture's metadata about its map."""
         return self.flat.attributes["heatmaps_ome"]["map"]
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """Which cells the pixels of a window lie in.
+    """The cells around the pixels of a window.
 
     Attributes
     ----------
     rows, cols : (n,) int64
-        Of the cells, 0 where there is none.
+        Indices of the cells, 0 where there is none.
     inside : (rows, cols) bool
         Whether a pixel lies in any cell.
     clear : (rows, cols) bool
@@ -71,13 +71,13 @@ class _Cells:
 
 
 def _named(placed: PlacedFlat) -> Iterator[str]:
-    """Demand that a picture says which map it shows, and how that is coloured."""
-    facts, name = placed.facts, placed.shown.name
+    """Demand that a picture names its map, and how that is coloured."""
+    facts, name = placed.facts, placed.drawn_map.name
     if facts["name"] != name:
         yield f"it says that it shows {facts['name']}, its file that it shows {name}"
-    if placed.shown.label is None:
+    if placed.drawn_map.label is None:
         return
-    wanted = placed.shown.label.block["heatmaps_ome"]
+    wanted = placed.drawn_map.label.block["heatmaps_ome"]
     for key in ("quantity", "colour_map", "lower", "upper", "middle"):
         if facts[key] != wanted[key]:
             yield f"its {key} is {facts[key]} where the label's is {wanted[key]}"
@@ -85,7 +85,7 @@ def _named(placed: PlacedFlat) -> Iterator[str]:
 
 def _blend(placed: PlacedFlat) -> Iterator[str]:
     """Demand the slide image's pixels, blended with the map, in windows spread over a picture."""
-    level = _level_shown(placed)
+    level = _matching_level(placed)
     if level is None:
         yield (
             f"the slide image has no level of {tuple(placed.flat.shapes[0])} pixels of "
@@ -94,11 +94,11 @@ def _blend(placed: PlacedFlat) -> Iterator[str]:
         return
     for window in _windows(placed):
         index = (slice(None), *window.slices)
-        found, slide = (
-            np.moveaxis(np.asarray(each[index]), 0, -1).astype(np.float64)
-            for each in (placed.flat.levels[0], placed.image.levels[level])
+        picture, slide = (
+            np.moveaxis(np.asarray(pixels[index]), 0, -1).astype(np.float64)
+            for pixels in (placed.flat.levels[0], placed.image.levels[level])
         )
-        off = _difference(found, slide, placed, window)
+        off = _difference(picture, slide, placed, window)
         if off.max(initial=0) > _GREY_LEVELS:
             row, col = np.unravel_index(np.argmax(off), off.shape)
             yield (
@@ -107,8 +107,8 @@ def _blend(placed: PlacedFlat) -> Iterator[str]:
             )
 
 
-def _level_shown(placed: PlacedFlat) -> int | None:
-    """Return which level of the slide image has the picture's pixels, or None."""
+def _matching_level(placed: PlacedFlat) -> int | None:
+    """Return the level of the slide image that has the picture's pixels, or None."""
     flat, image = placed.flat, placed.image
     for level, shape in enumerate(image.shapes):
         if shape == flat.shapes[0] and image.move("scale", level) == flat.um_pixel:
@@ -118,7 +118,7 @@ def _level_shown(placed: PlacedFlat) -> int | None:
 
 def _windows(placed: PlacedFlat) -> list[Window]:
     """Return windows spread over a picture, and some at cells of tissue."""
-    flat, values = placed.flat, placed.shown.values
+    flat, values = placed.flat, placed.drawn_map.values
     rows, cols = flat.shapes[0]
     corners = [(row, col) for row in spread(rows, _SIDE) for col in spread(cols, _SIDE)]
     tissue = np.argwhere(values.tissue)
@@ -134,8 +134,8 @@ def _windows(placed: PlacedFlat) -> list[Window]:
 
 
 def _cells_of(placed: PlacedFlat, window: Window) -> _Cells:
-    """Return which cells a window's pixels lie in, by the places in µm alone."""
-    values = placed.shown.values
+    """Return the cells around a window's pixels, from places in µm alone."""
+    values = placed.drawn_map.values
     per_axis = zip(
         window[:2], window[2:], placed.flat.um_pixel, values.um_drawn, values.um_cell,
         values.tissue.shape, strict=True,
@@ -152,34 +152,34 @@ def _cells_of(placed: PlacedFlat, window: Window) -> _Cells:
 
 
 def _difference(
-    found: np.ndarray, slide: np.ndarray, placed: PlacedFlat, window: Window
+    picture: np.ndarray, slide: np.ndarray, placed: PlacedFlat, window: Window
 ) -> np.ndarray:
     """Return how far pixels are from the blend, in grey levels.
 
     Parameters
     ----------
-    found, slide : (rows, cols, 3) float64
+    picture, slide : (rows, cols, 3) float64
 
     Returns
     -------
     (rows, cols) float64
-        0 where a pixel's cell, or its colour, cannot be told.
+        0 where a pixel's cell or colour is uncertain.
     """
-    cells, shown = _cells_of(placed, window), placed.shown
+    cells, drawn_map = _cells_of(placed, window), placed.drawn_map
     where = np.ix_(cells.rows, cells.cols)
-    alpha = np.where(cells.inside, shown.alpha()[where], 0)[..., None] / 255
-    raw = shown.values.channel(shown.name)[where]
-    nearest = np.full(found.shape[:2], np.inf)
-    for colour in drawn_colours(raw.ravel(), shown.label):
+    alpha = np.where(cells.inside, drawn_map.alpha()[where], 0)[..., None] / 255
+    raw = drawn_map.values.channel(drawn_map.name)[where]
+    nearest = np.full(picture.shape[:2], np.inf)
+    for colour in drawn_colours(raw.ravel(), drawn_map.label):
         colours = colour.reshape(*raw.shape, 3)
-        off = np.abs(found - (slide * (1 - alpha) + colours * alpha)).max(axis=2)
+        off = np.abs(picture - (slide * (1 - alpha) + colours * alpha)).max(axis=2)
         off[(colours[..., 0] == ANY) & (alpha[..., 0] > 0)] = 0
         nearest = np.minimum(nearest, off)
     return np.where(cells.clear, nearest, 0)
 
 
 FLAT: tuple[Rule[PlacedFlat], ...] = (
-    Rule("flat-named", "a picture with a map burnt in says which, and its colours", _named),
+    Rule("flat-named", "a picture with a map burnt in names it, and its colours", _named),
     Rule("flat-blend", "it is the slide image blended with the map's colours", _blend),
 )
-"""Of ``<slide>.<map>.flat.ome.zarr``."""
+"""Rules for ``<slide>.<map>.flat.ome.zarr``."""

@@ -1,4 +1,4 @@
-"""Checks of a slide's folder: each file by itself, then all against one another and the slide."""
+"""Checks of a slide's folder: each file by itself, then files with one another and the slide."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from heatmaps_ome.validate.flat import FLAT, PlacedFlat
 from heatmaps_ome.validate.hashes import RESULT, Result
 from heatmaps_ome.validate.manifest import LISTED_FILES, MANIFEST, Listed
 from heatmaps_ome.validate.placement import IMAGE_PLACE, LABEL_PLACE, OVERLAY_PLACE, PlacedMap
-from heatmaps_ome.validate.problems import UNREADABLE, Problem, told
+from heatmaps_ome.validate.problems import UNREADABLE, Problem, one_line
 from heatmaps_ome.validate.source import SOURCE, Sourced
 from heatmaps_ome.validate.stores import (
     Findings,
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 VALUES_STORE, FLAT_STORE, IMAGE_STORE = ".values.ome.zarr", ".flat.ome.zarr", ".ome.zarr"
 VALUE_TIFFS = (".values.ome.tiff", ".values.ome.tif")
 OVERLAYS = (".ome.tiff", ".ome.tif")
-"""How the names of files end; the longest that fits says what a file is."""
+"""Endings of files' names; the longest that fits decides the kind of a file."""
 
 
 @dataclass(eq=False)
 class _Parts:
-    """What could be read of a slide's folder.
+    """The readable parts of a slide's folder.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class _Parts:
     labels: dict[str, Label] = field(default_factory=dict)
 
     def drawn(self, path: Path) -> PlacedMap | None:
-        """Return what a drawing of a map must show, or None if that cannot be worked out.
+        """Return the map that a file must show; None without raw values or provenance.
 
         Raises
         ------
@@ -92,7 +92,7 @@ def check_folder(folder: Path, slide: Path | None, findings: Findings) -> None:
 
 
 def _record(result: Result) -> dict[str, Any] | None:
-    """Return a result's provenance, or None if it cannot be read (which other rules tell)."""
+    """Return a result's provenance, or None if it cannot be read (which other rules report)."""
     try:
         return result.record
     except UNREADABLE:
@@ -113,7 +113,7 @@ def _check_zarrs(parts: _Parts, findings: Findings) -> None:
 
 
 def _check_places(parts: _Parts, values: Values, findings: Findings) -> None:
-    """Hold images and labels against the raw values' places."""
+    """Compare images and labels with the raw values' places."""
     for image in (*parts.images, *parts.flats):
         findings.hold((image, values), image.path, IMAGE_PLACE)
     for label in parts.labels.values():
@@ -122,42 +122,42 @@ def _check_places(parts: _Parts, values: Values, findings: Findings) -> None:
 
 
 def _check_flats(parts: _Parts, findings: Findings) -> None:
-    """Hold the pictures with a map burnt in against the slide image and the raw values."""
+    """Compare the pictures with a map burnt in with the slide image and the raw values."""
     for flat in parts.flats:
-        shown = _shown(flat.path, FLAT[0].name, parts, findings)
-        if shown is not None and parts.images:
-            findings.hold(PlacedFlat(flat, parts.images[0], shown), flat.path, FLAT)
+        drawn_map = _drawn_map(flat.path, FLAT[0].name, parts, findings)
+        if drawn_map is not None and parts.images:
+            findings.hold(PlacedFlat(flat, parts.images[0], drawn_map), flat.path, FLAT)
 
 
 def _check_overlay(path: Path, parts: _Parts, findings: Findings) -> None:
-    """Check an overlay, and hold it against the raw values where there are any."""
+    """Check an overlay, and compare it with the raw values where there are any."""
     with checked_overlay(path, findings) as overlay:
         if overlay is None:
             return
-        shown = _shown(path, OVERLAY_PLACE[0].name, parts, findings)
-        if shown is not None:
-            findings.hold((overlay, shown), path, OVERLAY_PLACE)
+        drawn_map = _drawn_map(path, OVERLAY_PLACE[0].name, parts, findings)
+        if drawn_map is not None:
+            findings.hold((overlay, drawn_map), path, OVERLAY_PLACE)
 
 
 def _check_value_tiff(path: Path, parts: _Parts, findings: Findings) -> None:
-    """Check the raw values in a TIFF, and hold them against those in the OME-Zarr."""
+    """Check the raw values in a TIFF, and compare them with those in the OME-Zarr."""
     with checked_value_tiff(path, findings) as tiff:
         if tiff is not None and parts.values is not None:
             findings.hold((tiff, parts.values), path, VALUE_TIFF_PLACE)
 
 
-def _shown(path: Path, rule: str, parts: _Parts, findings: Findings) -> PlacedMap | None:
-    """Return what a file must show; None, with a problem noted, if its map cannot be told."""
+def _drawn_map(path: Path, rule: str, parts: _Parts, findings: Findings) -> PlacedMap | None:
+    """Return the map that a file must show; None, with a problem noted, if it is unknown."""
     try:
         return parts.drawn(path)
     except UNREADABLE as error:
-        message = f"its map cannot be told ({told(error)})"
+        message = f"its map cannot be told ({one_line(error)})"
         findings.problems.append(Problem(rule, path, message))
         return None
 
 
 def _map_name(path: Path, values: Values) -> str:
-    """Return which of the maps a file shows, by its name.
+    """Return the name of the map that a file shows, from the file's name.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _map_name(path: Path, values: Values) -> str:
     plain = path.name
     for ending in (FLAT_STORE, *OVERLAYS):
         plain = plain.removesuffix(ending)
-    found = [name for name in values.drawn_names if plain.endswith(f".{name}")]
-    if not found:
+    names = [name for name in values.drawn_names if plain.endswith(f".{name}")]
+    if not names:
         raise ValueError(f"{path.name} is named after none of {', '.join(values.drawn_names)}")
-    return max(found, key=len)
+    return max(names, key=len)

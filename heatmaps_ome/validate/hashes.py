@@ -1,4 +1,4 @@
-"""Rules for a result's files: all that provenance names are there, unchanged, and no others."""
+"""Rules for a result's files: those that provenance lists are there, unchanged, and no others."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _ENDINGS = {
     "tiles": (".tiles.csv",),
     "report": (".report.json",),
 }
-"""Format → how a file of it ends."""
+"""Format → endings of its files' names."""
 _BESIDES = (".values.ome.", ".flat.ome.zarr/")
-"""In names of files that no format consists of alone."""
+"""Parts of the names of files that accompany others: no format consists of them alone."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Result:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """Its provenance; raises what reading JSON raises."""
+        """Its provenance; raises the errors of reading JSON."""
         record = json.loads((self.path / PROVENANCE).read_text(encoding="utf-8"))
         if not isinstance(record, dict):
             raise ValueError(f"{PROVENANCE} holds no object")
@@ -59,7 +59,7 @@ class Result:
 
 
 def _complete(result: Result) -> Iterator[str]:
-    """Demand the files that provenance lists, no others, and all formats that were asked for."""
+    """Demand the files that provenance lists, no others, and all formats that were requested."""
     listed = set(result.record["files"])
     missing, strange = sorted(listed - set(result.files)), sorted(set(result.files) - listed)
     if missing:
@@ -91,4 +91,4 @@ RESULT: tuple[Rule[Result], ...] = (
     Rule("files-complete", "the files are those that provenance.json lists", _complete),
     Rule("hashes", "every file has the sha256 that provenance.json lists", _unchanged),
 )
-"""Of a slide's folder of results."""
+"""Rules for a slide's folder of results."""

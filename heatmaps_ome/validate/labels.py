@@ -28,7 +28,7 @@ class Label:
     Attributes
     ----------
     name : str
-        As the list of labels has it.
+        Its name in the list of labels.
     pyramid : Pyramid
     image : Pyramid
         The image that it belongs to.
@@ -40,7 +40,7 @@ class Label:
 
     @property
     def block(self) -> dict[str, Any]:
-        """What ``image-label`` says."""
+        """The metadata under ``image-label``."""
         return self.pyramid.attributes["image-label"]
 
     @cached_property
@@ -64,7 +64,7 @@ class Label:
 
     @property
     def stands_for(self) -> dict[int, float]:
-        """The number that each value stands for, its own where that is a name; without the rest."""
+        """The number that each value stands for; the value itself where it stands for a name."""
         numbers: dict[int, float] = {
             entry["label-value"]: entry[self.name]
             for entry in self.block["properties"]
@@ -74,7 +74,7 @@ class Label:
 
     @property
     def names(self) -> dict[int, str]:
-        """The name that each value stands for, without those that stand for a number or nothing."""
+        """The name that each value stands for, without values that have none."""
         return {
             entry["label-value"]: entry[self.name]
             for entry in self.block["properties"]
@@ -83,7 +83,7 @@ class Label:
 
 
 def label_names(image: Path) -> list[str]:
-    """Return the labels that an image lists; raises what zarr raises where that cannot be."""
+    """Return the labels that an image lists; raises zarr's errors where they are unreadable."""
     if not (image / "labels").exists():
         return []
     return [str(name) for name in stated(zarr.open_group(image / "labels", mode="r"))["labels"]]
@@ -93,9 +93,9 @@ def _listed(image: Pyramid) -> Iterator[str]:
     """Demand that the list of labels and the labels there are the same."""
     listed = set(label_names(image.path))
     there = {
-        each.parent.name
+        metadata_file.parent.name
         for metadata in (".zattrs", "zarr.json")
-        for each in image.path.glob(f"labels/*/{metadata}")
+        for metadata_file in image.path.glob(f"labels/*/{metadata}")
     }
     for name in sorted(there - listed):
         yield f"labels/{name} is not in the list of labels, so that no viewer finds it"
@@ -109,9 +109,9 @@ def _listed(image: Pyramid) -> Iterator[str]:
 
 def _count(label: Label) -> Iterator[str]:
     """Demand as many levels as the image has, as the specification does."""
-    found, wanted = len(label.pyramid.levels), len(label.image.levels)
-    if found != wanted:
-        yield f"there are {found} levels where the image has {wanted}"
+    n_levels, wanted = len(label.pyramid.levels), len(label.image.levels)
+    if n_levels != wanted:
+        yield f"there are {n_levels} levels where the image has {wanted}"
 
 
 def _no_omero(label: Label) -> Iterator[str]:
@@ -179,7 +179,7 @@ def _zero(label: Label) -> Iterator[str]:
 LISTED: tuple[Rule[Pyramid], ...] = (
     Rule("labels-listed", "the list of labels is that of the labels there", _listed),
 )
-"""Of an image with labels."""
+"""Rules for an image with labels."""
 
 LABEL: tuple[Rule[Label], ...] = (
     Rule("label-count-equals-image", "a label has as many levels as its image", _count),
@@ -190,4 +190,4 @@ LABEL: tuple[Rule[Label], ...] = (
     Rule("label-values-have-properties", "each value of a label stands for something", _values),
     Rule("label-zero-transparent", "0 is transparent", _zero),
 )
-"""Of a label."""
+"""Rules for a label."""

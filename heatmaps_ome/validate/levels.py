@@ -1,4 +1,4 @@
-"""Rules for pyramid levels: each shows what the finer ones do, tried at windows spread over it."""
+"""Rules for pyramid levels: each agrees with the finer ones, in windows spread over it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GREY_LEVELS = 2
 
 
 def spread(length: int, side: int, places: int = _PLACES) -> list[int]:
-    """Return where windows begin that are spread evenly over a length, both ends among them.
+    """Return the starts of windows that are spread evenly over a length, with both ends.
 
     >>> spread(100, 10), spread(8, 10)
     ([0, 45, 90], [0])
@@ -54,12 +54,12 @@ def images_agree(image: Pyramid) -> Iterator[str]:
         rows, cols = image.shapes[level]
         for row in spread(rows, _SIDE):
             for col in spread(cols, _SIDE):
-                found = np.asarray(coarse[:, row : row + _SIDE, col : col + _SIDE])
+                pixels = np.asarray(coarse[:, row : row + _SIDE, col : col + _SIDE])
                 finer = fine[:, 2 * row : 2 * (row + _SIDE), 2 * col : 2 * (col + _SIDE)]
                 wanted = np.moveaxis(area_mean(np.moveaxis(np.asarray(finer), 0, -1)), -1, 0)
-                high, wide = np.minimum(found.shape[1:], wanted.shape[1:])
+                high, wide = np.minimum(pixels.shape[1:], wanted.shape[1:])
                 both = (slice(None), slice(high), slice(wide))
-                off = float(np.abs(found[both] - wanted[both]).max(initial=0))
+                off = float(np.abs(pixels[both] - wanted[both]).max(initial=0))
                 if off > _GREY_LEVELS:
                     yield (
                         f"level {level} differs by up to {off:.0f} grey levels from the mean of "
@@ -81,14 +81,14 @@ def labels_agree(label: Pyramid) -> Iterator[str]:
         )
         if not (len(rows) and len(cols)):
             continue
-        found = _pixels(label, level, rows, cols)
+        pixels = _pixels(label, level, rows, cols)
         corners = ((rows * 2 + 1) << (level - 1), (cols * 2 + 1) << (level - 1))
         around = [
             finest.get_orthogonal_selection((corners[0] - up, corners[1] - left))
             for up in (0, 1)
             for left in (0, 1)
         ]
-        wrong = np.all([found != each for each in around], axis=0)
+        wrong = np.all([pixels != corner for corner in around], axis=0)
         if wrong.any():
             row, col = np.argwhere(wrong)[0]
             yield (

@@ -1,4 +1,4 @@
-"""Rules of NGFF for images, labels and values, and of what viewers demand beyond them.
+"""Rules of NGFF for images, labels and values, and viewers' demands beyond them.
 
 Specifications: https://ngff.openmicroscopy.org/0.4/ (zarr v2) and
 https://ngff.openmicroscopy.org/0.5/ (zarr v3).
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 _LABEL = "image-label"
 _KNOWN_CODECS = {
-    # What QuPath's jzarr can decode besides no compression; not zstd, not gzip.
+    # QuPath's jzarr decodes these besides no compression; not zstd, not gzip.
     "0.4": {"blosc", "zlib"},
-    # What zarrita and neuroglancer can.
+    # zarrita and neuroglancer decode these.
     "0.5": {"sharding_indexed", "bytes", "zstd", "blosc", "gzip", "crc32c"},
 }
 
@@ -61,7 +61,7 @@ class Pyramid:
 
     @property
     def version(self) -> object:
-        """The version of NGFF that the metadata says, or None."""
+        """The version of NGFF that the metadata states, or None."""
         return (self.multiscale if self.ngff == "0.4" else self.attributes).get("version")
 
     @property
@@ -77,8 +77,8 @@ class Pyramid:
     def move(self, kind: str, level: int = 0) -> YX | None:
         """Return a level's "scale" or "translation" in µm, or None if it has none."""
         moves = self.multiscale["datasets"][level]["coordinateTransformations"]
-        found = [move[kind] for move in moves if move["type"] == kind]
-        return YX(*map(float, found[0][-2:])) if found else None
+        vectors = [move[kind] for move in moves if move["type"] == kind]
+        return YX(*map(float, vectors[0][-2:])) if vectors else None
 
     @property
     def um_pixel(self) -> YX:
@@ -87,7 +87,7 @@ class Pyramid:
         Raises
         ------
         ValueError
-            If none is said.
+            If the metadata has none.
         """
         size = self.move("scale")
         if size is None:
@@ -101,19 +101,19 @@ def ngff_of(group: zarr.Group) -> str:
 
 
 def stated(group: zarr.Group) -> dict[str, Any]:
-    """Return a group's metadata; what 0.5 has under ``ome`` beside our own, as in 0.4.
+    """Return a group's metadata as 0.4 has it: that under ``ome`` in 0.5 lies beside our own.
 
     Raises
     ------
     KeyError
         If a group of zarr v3 has no metadata of NGFF.
     """
-    said: dict[str, Any] = group.attrs.asdict()
-    return said if ngff_of(group) == "0.4" else said | said["ome"]
+    attributes: dict[str, Any] = group.attrs.asdict()
+    return attributes if ngff_of(group) == "0.4" else attributes | attributes["ome"]
 
 
 def open_pyramid(path: Path) -> Pyramid:
-    """Open a group with multiscales; raises what zarr raises where that cannot be."""
+    """Open a group with multiscales; raises zarr's errors where that is impossible."""
     group = zarr.open_group(path, mode="r")
     attributes = stated(group)
     names = [dataset["path"] for dataset in attributes["multiscales"][0]["datasets"]]
@@ -122,7 +122,7 @@ def open_pyramid(path: Path) -> Pyramid:
 
 
 def _model(pyramid: Pyramid) -> Iterator[str]:
-    """Hold a group against ome-zarr-models and ome-zarr-py."""
+    """Check a group with ome-zarr-models and ome-zarr-py."""
     models = ome_zarr_models.v04 if pyramid.ngff == "0.4" else ome_zarr_models.v05
     group = zarr.open_group(pyramid.path, mode="r")
     kind = models.image_label.ImageLabel if pyramid.is_label else models.image.Image
@@ -135,7 +135,7 @@ def _model(pyramid: Pyramid) -> Iterator[str]:
 
 
 def _complete(pyramid: Pyramid) -> Iterator[str]:
-    """Demand what the specification's strict schema does."""
+    """Demand the fields of the specification's strict schema."""
     lacking = {"name", "type", "metadata"} - set(pyramid.multiscale)
     if lacking:
         yield f"multiscales lacks {', '.join(sorted(lacking))}"
@@ -163,7 +163,7 @@ def _units(pyramid: Pyramid) -> Iterator[str]:
 
 
 def _no_translation(pyramid: Pyramid) -> Iterator[str]:
-    """Demand that nothing is moved: napari-ome-zarr drops translations."""
+    """Refuse translations: napari-ome-zarr drops them."""
     if "coordinateTransformations" in pyramid.multiscale:
         yield "multiscales has a transformation of its own, which viewers ignore"
     for level in range(len(pyramid.levels)):
@@ -176,9 +176,9 @@ def _scale_doubles(pyramid: Pyramid) -> Iterator[str]:
     """Demand scales of exactly base × 2^level, as Vizarr reads only the first."""
     base = pyramid.um_pixel
     for level in range(len(pyramid.levels)):
-        found = pyramid.move("scale", level)
-        if found != base.times(2.0**level):
-            yield f"level {level} has the scale {found}, which is not 2^{level} × {base}"
+        scale = pyramid.move("scale", level)
+        if scale != base.times(2.0**level):
+            yield f"level {level} has the scale {scale}, which is not 2^{level} × {base}"
 
 
 def _sizes(pyramid: Pyramid) -> Iterator[str]:
@@ -204,7 +204,7 @@ def _chunks(pyramid: Pyramid) -> Iterator[str]:
 
 
 def _separator(level: zarr.Array) -> str:
-    """Return what stands between the indices of chunks, in zarr v2 or v3."""
+    """Return the separator between the indices of chunks, in zarr v2 or v3."""
     encoding = getattr(level.metadata, "chunk_key_encoding", level.metadata)
     return getattr(encoding, "separator", getattr(encoding, "dimension_separator", "/"))
 
@@ -232,16 +232,16 @@ def _codecs(pyramid: Pyramid) -> Iterator[str]:
 
 
 def _codec_names(level: zarr.Array) -> Iterator[str]:
-    """Yield the names of a level's codecs, those inside of shards too."""
-    said = level.metadata.to_dict()
-    compressor: Any = said.get("compressor")
+    """Yield the names of a level's codecs, also of those inside shards."""
+    metadata = level.metadata.to_dict()
+    compressor: Any = metadata.get("compressor")
     if compressor is not None:
         yield compressor["id"]
-    codecs: Any = said.get("codecs", ())
+    codecs: Any = metadata.get("codecs", ())
     for codec in codecs:
         yield codec["name"]
         inner = codec.get("configuration", {}).get("codecs", ())
-        yield from (each["name"] for each in inner)
+        yield from (nested["name"] for nested in inner)
 
 
 def _omero(image: Pyramid) -> Iterator[str]:
@@ -262,7 +262,7 @@ def _omero(image: Pyramid) -> Iterator[str]:
 
 SHARED: tuple[Rule[Pyramid], ...] = (
     Rule("ngff-model", "ome-zarr-models and ome-zarr-py accept the group", _model),
-    Rule("multiscales-complete", "version, name, type and metadata are said", _complete),
+    Rule("multiscales-complete", "version, name, type and metadata are stated", _complete),
     Rule("axes", "c, y, x of images and y, x of labels, of zarr v3's arrays too", _axes),
     Rule("units-micrometer", "y and x are in micrometer", _units),
     Rule("scale-doubles", "the scale doubles exactly with each level", _scale_doubles),
@@ -270,14 +270,14 @@ SHARED: tuple[Rule[Pyramid], ...] = (
     Rule("chunks", "chunks are squares of one power of two and hold whole colours", _chunks),
     Rule("codecs", "chunks are compressed as viewers can read them", _codecs),
 )
-"""Of everything with multiscales."""
+"""Rules for everything with multiscales."""
 
 DRAWN: tuple[Rule[Pyramid], ...] = (
     Rule("no-translation", "nothing that is drawn has a translation", _no_translation),
 )
-"""Of what viewers lay over one another: images and labels."""
+"""Rules for layers that viewers draw over one another: images and labels."""
 
 COLOURED: tuple[Rule[Pyramid], ...] = (
     Rule("omero-complete", "every channel has a finite display window", _omero),
 )
-"""Of what has channels: images and values."""
+"""Rules for stores with channels: images and values."""

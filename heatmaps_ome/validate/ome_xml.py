@@ -1,4 +1,4 @@
-"""Rules for OME-XML: what Bio-Formats, QuPath and tifffile need to find."""
+"""Rules for OME-XML: the entries that Bio-Formats, QuPath and tifffile need."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def pixels_of(xml: str) -> ElementTree.Element:
         If it is no XML, or no OME-XML of one image.
     """
     root = ElementTree.fromstring(xml.encode())
-    found = root.findall(f"{_OME}Image/{_OME}Pixels")
-    if root.tag != f"{_OME}OME" or len(found) != 1:
-        raise ValueError(f"{root.tag} with {len(found)} images is no OME-XML 2016-06 of one image")
-    return found[0]
+    images = root.findall(f"{_OME}Image/{_OME}Pixels")
+    if root.tag != f"{_OME}OME" or len(images) != 1:
+        raise ValueError(f"{root.tag} with {len(images)} images is no OME-XML 2016-06 of one image")
+    return images[0]
 
 
 def um_pixel_of(pixels: ElementTree.Element) -> YX:
-    """Return the size of a pixel in µm; ValueError or TypeError if that is not said in µm."""
+    """Return the size of a pixel in µm; ValueError or TypeError if it is not given in µm."""
     units = [pixels.get(f"PhysicalSize{axis}Unit") for axis in "YX"]
     if units != ["µm", "µm"]:
         raise ValueError(f"pixel sizes have the units {units}, not µm")
@@ -42,11 +42,11 @@ def um_pixel_of(pixels: ElementTree.Element) -> YX:
 
 def channel_names_of(pixels: ElementTree.Element) -> list[str]:
     """Return the names of the channels, empty where one has none."""
-    return [each.get("Name", "") for each in pixels.findall(f"{_OME}Channel")]
+    return [channel.get("Name", "") for channel in pixels.findall(f"{_OME}Channel")]
 
 
 def faults(xml: str, shape: Shape, samples: int, channels: int, dtype: str) -> Iterator[str]:
-    """Yield what is wrong with the OME-XML of an image.
+    """Yield the faults of an image's OME-XML.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def faults(xml: str, shape: Shape, samples: int, channels: int, dtype: str) -> I
     for name, value in wanted.items():
         if pixels.get(name) != value:
             yield f"{name} is {pixels.get(name)} where the pixels say {value}"
-    per_pixel = [each.get("SamplesPerPixel") for each in pixels.findall(f"{_OME}Channel")]
+    per_pixel = [channel.get("SamplesPerPixel") for channel in pixels.findall(f"{_OME}Channel")]
     if per_pixel != [str(samples)] * channels:
         yield (
             f"the channels have {per_pixel} samples per pixel, not {channels} of {samples}; "
@@ -85,12 +85,12 @@ def _beside_zarr(image: Pyramid) -> Iterator[str]:
     xml = (image.path / "OME" / "METADATA.ome.xml").read_text(encoding="utf-8")
     finest = image.levels[0]
     yield from faults(xml, image.shapes[0], 1, finest.shape[0], str(finest.dtype))
-    found, wanted = um_pixel_of(pixels_of(xml)), image.um_pixel
-    if not all(abs(a - b) <= 1e-6 * b for a, b in zip(found, wanted, strict=True)):
-        yield f"the pixels are {tuple(found)} µm here and {tuple(wanted)} µm in multiscales"
+    um_pixel, wanted = um_pixel_of(pixels_of(xml)), image.um_pixel
+    if not all(abs(a - b) <= 1e-6 * b for a, b in zip(um_pixel, wanted, strict=True)):
+        yield f"the pixels are {tuple(um_pixel)} µm here and {tuple(wanted)} µm in multiscales"
 
 
 ZARR_XML: tuple[Rule[Pyramid], ...] = (
-    Rule("ome-xml", "OME/METADATA.ome.xml says the size and µm of the OME-Zarr", _beside_zarr),
+    Rule("ome-xml", "OME/METADATA.ome.xml states the size and µm of the OME-Zarr", _beside_zarr),
 )
-"""Of an image or values in OME-Zarr."""
+"""Rules for an image or values in OME-Zarr."""

@@ -1,7 +1,7 @@
 """Rules for places: in every output, each cell's value stands at the cell's µm.
 
-Everything is computed from what the files say of themselves in µm (NGFF's scale and translation,
-OME-XML's pixel size), as viewers do, and from nothing that the writers knew.
+Everything is computed as viewers do, from the µm in the files' own metadata (NGFF's scale and
+translation, OME-XML's pixel size), and from nothing that the writers knew.
 """
 
 from __future__ import annotations
@@ -22,22 +22,20 @@ if TYPE_CHECKING:
     from heatmaps_ome.validate.tiff import Overlay
     from heatmaps_ome.validate.values import Values
 
-_MOST_CELLS = 2000
-"""Of tissue and of the rest each."""
+_CELLS_LIMIT = 2000
+"""Cells tried, of tissue and of the rest each."""
 _SEED = 0
-_MARGIN = 0.01
-"""Of a cell, for float noise."""
 _ONE = 1
 """Grey level that rounding may cost."""
 _MARGIN = 1e-3
-"""Of a cell, at its edges."""
+"""Part of a cell's side at its edges, for float noise."""
 ANY = -1
-"""Stands for a colour that is not known, which any fits."""
+"""Stands for an unknown colour, which any colour fits."""
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Places where an output is held against the raw values.
+    """Places where an output is compared with the raw values.
 
     Attributes
     ----------
@@ -83,17 +81,17 @@ def probes(values: Values, um_pixel: YX, shape: Shape) -> Probes:
 
 
 def _chosen(tissue: np.ndarray) -> np.ndarray:
-    """Return the (row, column) of some thousand cells at most."""
+    """Return the (row, column) of at most ``_CELLS_LIMIT`` cells of tissue and of the rest."""
     rng = np.random.default_rng(_SEED)
     chosen = []
     for cells in (np.argwhere(tissue), np.argwhere(~tissue)):
-        few = len(cells) <= _MOST_CELLS
-        chosen.append(cells if few else rng.choice(cells, _MOST_CELLS, replace=False))
+        few = len(cells) <= _CELLS_LIMIT
+        chosen.append(cells if few else rng.choice(cells, _CELLS_LIMIT, replace=False))
     return np.concatenate(chosen)
 
 
 def covers(um_end: YX, um_slide: YX, um_pixel: YX) -> Iterator[str]:
-    """Yield along which axes an output ends more than a pixel off the slide's own end."""
+    """Yield the axes along which an output ends more than a pixel off the slide's own end."""
     for axis, end, slide, pixel in zip("yx", um_end, um_slide, um_pixel, strict=True):
         if not -1e-3 * pixel <= end - slide < pixel * (1 + 1e-3):
             yield f"along {axis} it ends at {end:.2f} µm, the slide at {slide:.2f}"
@@ -101,9 +99,9 @@ def covers(um_end: YX, um_slide: YX, um_pixel: YX) -> Iterator[str]:
 
 def _image(placed: tuple[Pyramid, Values]) -> Iterator[str]:
     """Demand an image or label that covers the slide, to a pixel."""
-    drawn, values = placed
-    end = drawn.um_pixel.times(YX(*drawn.shapes[0]))
-    yield from covers(end, values.um_slide, drawn.um_pixel)
+    pyramid, values = placed
+    end = pyramid.um_pixel.times(YX(*pyramid.shapes[0]))
+    yield from covers(end, values.um_slide, pyramid.um_pixel)
 
 
 def _label(placed: tuple[Label, Values]) -> Iterator[str]:
@@ -117,17 +115,17 @@ def _label(placed: tuple[Label, Values]) -> Iterator[str]:
     levels = np.asarray(finest.get_coordinate_selection((tried.rows, tried.cols)), np.int64)
     wanted = raw[tried.g_rows, tried.g_cols].astype(np.float64)
     table, half_step = _table(label)
-    found = table[np.clip(levels, 0, len(table) - 1)]
+    drawn = table[np.clip(levels, 0, len(table) - 1)]
     low, high = np.nanmin(table), np.nanmax(table)
-    wrong = np.isnan(found) != np.isnan(wanted)
-    wrong |= np.abs(found - np.clip(wanted, low, high)) > half_step
-    # A level without a number is told by another rule.
-    wrong &= ~(np.isnan(found) & (levels > 0))
+    wrong = np.isnan(drawn) != np.isnan(wanted)
+    wrong |= np.abs(drawn - np.clip(wanted, low, high)) > half_step
+    # Another rule reports levels without a number.
+    wrong &= ~(np.isnan(drawn) & (levels > 0))
     if wrong.any():
         n = np.flatnonzero(wrong)[0]
         yield (
             f"the label differs from the raw values in {tried.first(wrong)}: "
-            f"{found[n]:g} is drawn where {wanted[n]:g} is"
+            f"{drawn[n]:g} is drawn where {wanted[n]:g} is"
         )
 
 
@@ -152,12 +150,11 @@ def _table(label: Label) -> tuple[np.ndarray, float]:
 
 @dataclass(frozen=True, eq=False)
 class PlacedMap:
-    """What a drawing of a map must show.
+    """A map that a drawing must show.
 
     Attributes
     ----------
     name : str
-        Of the map.
     values : Values
     record : dict
         The result's provenance.
@@ -182,10 +179,10 @@ class PlacedMap:
         return np.rint(np.clip(position, 0, 1) * options["score_alpha"] * 255)
 
 
-def _overlay(drawn: tuple[Overlay, PlacedMap]) -> Iterator[str]:
+def _overlay(placed: tuple[Overlay, PlacedMap]) -> Iterator[str]:
     """Demand each cell's opacity and colour at its place, and nothing drawn elsewhere."""
-    overlay, placed = drawn
-    values = placed.values
+    overlay, drawn_map = placed
+    values = drawn_map.values
     um_pixel, shape = overlay.um_pixel, overlay.shapes[0]
     coarsest = 2 ** (len(overlay.pages) - 1)
     for axis, size, pixel, end in zip("yx", shape, um_pixel, values.um_slide, strict=True):
@@ -195,32 +192,32 @@ def _overlay(drawn: tuple[Overlay, PlacedMap]) -> Iterator[str]:
     rows, cols = (int(np.ceil(round(s / p, 6))) for s, p in zip(values.um_slide, um_pixel,
                                                               strict=True))  # fmt: skip
     tried = probes(values, um_pixel, Shape(min(rows, shape.rows), min(cols, shape.cols)))
-    found = overlay.at(tried.rows, tried.cols).astype(np.int64)
-    alpha = placed.alpha()[tried.g_rows, tried.g_cols]
-    wrong = (np.abs(found[:, 3] - alpha) > _ONE) | ((found[:, 3] > 0) & (alpha == 0))
+    rgba = overlay.at(tried.rows, tried.cols).astype(np.int64)
+    alpha = drawn_map.alpha()[tried.g_rows, tried.g_cols]
+    wrong = (np.abs(rgba[:, 3] - alpha) > _ONE) | ((rgba[:, 3] > 0) & (alpha == 0))
     if wrong.any():
         n = np.flatnonzero(wrong)[0]
         yield (
-            f"the opacity differs from the cells' in {tried.first(wrong)}: {found[n, 3]} is drawn "
+            f"the opacity differs from the cells' in {tried.first(wrong)}: {rgba[n, 3]} is drawn "
             f"where {alpha[n]:.0f} should be"
         )
         return
-    if placed.label is not None and placed.label.stands_for:
-        raw = values.channel(placed.name)[tried.g_rows, tried.g_cols]
-        yield from _coloured(found, raw, placed.label, tried)
+    if drawn_map.label is not None and drawn_map.label.stands_for:
+        raw = values.channel(drawn_map.name)[tried.g_rows, tried.g_cols]
+        yield from _coloured(rgba, raw, drawn_map.label, tried)
 
 
-def _coloured(found: np.ndarray, raw: np.ndarray, label: Label, tried: Probes) -> Iterator[str]:
+def _coloured(rgba: np.ndarray, raw: np.ndarray, label: Label, tried: Probes) -> Iterator[str]:
     """Demand the colour of the level nearest to the raw value."""
     fits = np.zeros(len(raw), bool)
     for colours in drawn_colours(raw, label):
-        fits |= (np.abs(found[:, :3] - colours) <= _ONE).all(axis=1) | (colours[:, 0] == ANY)
-    wrong = ~fits & (found[:, 3] > 0)
+        fits |= (np.abs(rgba[:, :3] - colours) <= _ONE).all(axis=1) | (colours[:, 0] == ANY)
+    wrong = ~fits & (rgba[:, 3] > 0)
     if wrong.any():
         n = np.flatnonzero(wrong)[0]
         yield (
             f"the colour differs from the label's colour table in {tried.first(wrong)}: "
-            f"{found[n, :3].tolist()} is drawn where the value is {raw[n]:g}"
+            f"{rgba[n, :3].tolist()} is drawn where the value is {raw[n]:g}"
         )
 
 
@@ -257,7 +254,7 @@ def drawn_colours(raw: np.ndarray, label: Label | None) -> Iterator[np.ndarray]:
     Yields
     ------
     (n, 3) int64
-        ``ANY`` where the label has no colour, which another rule tells; a value half way between
+        ``ANY`` where the label has no colour, which another rule reports; a value half way between
         two levels has two colours.
     """
     if label is None or not label.stands_for:

@@ -1,4 +1,4 @@
-"""What a validation finds: rules, and the problems that break them."""
+"""Rules, and the problems that a validation reports where they are broken."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ UNREADABLE = (
     OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError,
     MemoryError, struct.error, zlib.error, ElementTree.ParseError, openslide.OpenSlideError,
 )  # fmt: skip
-"""All that the readers raise on a broken file; none of it is a fault of this program."""
+"""The errors of the readers on a broken file; none of them is a fault of this program."""
 
-_MOST = 5
+_LIMIT = 5
 _LONGEST = 300
 
 
@@ -40,7 +40,7 @@ class Problem:
     path : Path
         Where the problem is.
     message : str
-        What was found and what should be.
+        The finding, and what it should be.
     """
 
     rule: str
@@ -55,11 +55,11 @@ class Rule(Generic[SubjectT]):
     Attributes
     ----------
     name : str
-        As problems are told by.
+        Problems are reported by it.
     demands : str
-        What must be, in a few words.
+        The demand in a few words.
     check : function
-        Yields what is wrong with a subject, in sentences.
+        Yields the faults of a subject, a sentence each.
     """
 
     name: str
@@ -70,21 +70,21 @@ class Rule(Generic[SubjectT]):
 def problems_of(
     subject: SubjectT, path: Path, rules: Sequence[Rule[SubjectT]]
 ) -> tuple[Problem, ...]:
-    """Return all that is wrong with a subject; what cannot be read breaks the rule that reads it.
+    """Return the problems of a subject; an unreadable part breaks the rule that reads it.
 
-    At most five problems are told of each rule: the sixth would say nothing new.
+    At most five problems are reported per rule: a sixth would add nothing new.
     """
     problems = []
     for rule in rules:
         try:
-            said = list(islice(rule.check(subject), _MOST))
+            messages = list(islice(rule.check(subject), _LIMIT))
         except UNREADABLE as error:
-            said = [f"this cannot be read ({told(error)})"]
-        problems += [Problem(rule.name, path, message) for message in said]
+            messages = [f"this cannot be read ({one_line(error)})"]
+        problems += [Problem(rule.name, path, message) for message in messages]
     return tuple(problems)
 
 
-def told(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error in one line of bearable length."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -1,4 +1,4 @@
-"""Validates what is at a path: a run, a slide's folder of results, or one store of it."""
+"""Validates results: a run, a slide's folder of results, or one store of it."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 
 RUN = "run.json"
 _METADATA = (".zattrs", "zarr.json")
-"""What makes a folder one of NGFF 0.4 or 0.5."""
+"""Files that mark a folder as an OME-Zarr, of NGFF 0.4 or 0.5."""
 
 
 def _run_complete(run: Path) -> Iterator[str]:
-    """Demand the folder of each slide that a run did."""
+    """Demand the folder of each slide that a run finished."""
     for slide in json.loads((run / RUN).read_text(encoding="utf-8"))["slides"]:
         folder = slide["folder"]
         if folder is not None and not (run / folder / PROVENANCE).is_file():
@@ -56,26 +56,26 @@ def _run_complete(run: Path) -> Iterator[str]:
 RUN_RULES: tuple[Rule[Path], ...] = (
     Rule("run-complete", "every slide that run.json lists as done is there", _run_complete),
 )
-"""Of a run."""
+"""Rules for a run."""
 
 RULES: tuple[Rule[Any], ...] = (
     *OPENED, *SHARED, *DRAWN, *COLOURED, *IMAGE_LEVELS, *ZARR_XML, *LISTED, *LABEL_LEVELS, *LABEL,
     *VALUES, *OVERLAY, *VALUE_TIFF, *IMAGE_PLACE, *LABEL_PLACE, *OVERLAY_PLACE, *VALUE_TIFF_PLACE,
     *FLAT, *LISTED_FILES, *SOURCE, *RESULT, *RUN_RULES,
 )  # fmt: skip
-"""All rules there are."""
+"""All rules."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a validation.
+    """The result of a validation.
 
     Attributes
     ----------
     path : Path
-        What was validated.
+        The path validated.
     n_files, n_rules : int
-        How many files it has, and how many different rules they were held against.
+        Numbers of its files, and of the different rules that they were checked by.
     problems : tuple of Problem
     """
 
@@ -86,13 +86,13 @@ class Verdict:
 
 
 def validate(path: Path, slides: Sequence[Path] = ()) -> Verdict:
-    """Return what is wrong with a run, a slide's results, an OME-Zarr or an overlay.
+    """Return the problems of a run, a slide's results, an OME-Zarr or an overlay.
 
     Parameters
     ----------
     slides : sequence of Path
-        Slides that results were made from, found by their names; a single one is held against
-        a single result whatever its name.
+        Slides that results were made from, found by their names; a single one is compared
+        with a single result whatever its name.
 
     Raises
     ------
@@ -122,9 +122,9 @@ def _n_files(path: Path) -> int:
     """Return how many files a result has; a run's cache is no part of it."""
     if path.is_file():
         return 1
-    hidden = {each.name for each in path.glob(".*/")}
-    files = (each for each in path.rglob("*") if each.is_file())
-    return sum(each.relative_to(path).parts[0] not in hidden for each in files)
+    hidden = {folder.name for folder in path.glob(".*/")}
+    files = (file for file in path.rglob("*") if file.is_file())
+    return sum(file.relative_to(path).parts[0] not in hidden for file in files)
 
 
 def _results_at(path: Path) -> list[Path]:
@@ -137,9 +137,9 @@ def _results_at(path: Path) -> list[Path]:
         return []
     # A folder with a dot is being put together, or is the cache.
     return [
-        each
-        for each in sorted(path.iterdir())
-        if each.is_dir() and not each.name.startswith(".") and _is_result(each)
+        folder
+        for folder in sorted(path.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".") and _is_result(folder)
     ]
 
 
@@ -166,12 +166,12 @@ def _belonging(results: list[Path], slides: Sequence[Path]) -> dict[Path, Path]:
     if len(results) == 1 and len(slides) == 1:
         return {results[0]: slides[0]}
     names = {folder.name: folder for folder in results}
-    found = {}
+    slide_of = {}
     for slide in slides:
         if slide.stem not in names:
             raise OptionError(f"--slide {slide}: no result is called {slide.stem}; check the path")
-        found[names[slide.stem]] = slide
-    return found
+        slide_of[names[slide.stem]] = slide
+    return slide_of
 
 
 def _check_store(path: Path, findings: Findings) -> None:
@@ -180,7 +180,7 @@ def _check_store(path: Path, findings: Findings) -> None:
     Raises
     ------
     ResultError
-        If it is none that is known.
+        If it is of no known kind.
     """
     if path.is_dir() and path.name.endswith(VALUES_STORE):
         check_values(path, findings)

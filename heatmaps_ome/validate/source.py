@@ -50,22 +50,22 @@ class Sourced:
 
 def _same(sourced: Sourced) -> Iterator[str]:
     """Demand the size, pixel size and content that provenance records."""
-    said = sourced.record["slide"]
+    facts = sourced.record["slide"]
     slide = open_slide(sourced.slide, _ANY_MPP)
     try:
-        if list(slide.shape) != said["shape"]:
-            yield f"the slide has {tuple(slide.shape)} pixels where {said['shape']} are recorded"
+        if list(slide.shape) != facts["shape"]:
+            yield f"the slide has {tuple(slide.shape)} pixels where {facts['shape']} are recorded"
         own = slide.mpp_source == "slide"
-        if own and said["mpp_source"] == "slide" and not np.allclose(slide.mpp, said["mpp"]):
-            yield f"the slide has {tuple(slide.mpp)} µm per pixel where {said['mpp']} are recorded"
-        if slide.fingerprint() != said["fingerprint"]:
+        if own and facts["mpp_source"] == "slide" and not np.allclose(slide.mpp, facts["mpp"]):
+            yield f"the slide has {tuple(slide.mpp)} µm per pixel where {facts['mpp']} are recorded"
+        if slide.fingerprint() != facts["fingerprint"]:
             yield "the slide's content is not that of the slide the result was made from"
     finally:
         slide.close()
 
 
 def _pixels(sourced: Sourced) -> Iterator[str]:
-    """Demand the slide's own pixels at places all over the image."""
+    """Demand the slide's own pixels in windows all over the image."""
     image = sourced.image
     if image is None:
         return
@@ -79,9 +79,9 @@ def _pixels(sourced: Sourced) -> Iterator[str]:
         for row in spread(rows, _SIDE, _PLACES):
             for col in spread(cols, _SIDE, _PLACES):
                 window = (slice(row, min(row + _SIDE, rows)), slice(col, min(col + _SIDE, cols)))
-                found = np.asarray(image.levels[0][:, window[0], window[1]])
-                wanted = _read(slide, (row, col), found.shape[1:], l0_pixel)
-                off.append(_difference(np.moveaxis(found, 0, -1), wanted))
+                pixels = np.asarray(image.levels[0][:, window[0], window[1]])
+                wanted = _read(slide, (row, col), pixels.shape[1:], l0_pixel)
+                off.append(_difference(np.moveaxis(pixels, 0, -1), wanted))
                 places.append((row, col))
     if np.mean(off) > _GREY_LEVELS or max(off) > _MOST_GREY_LEVELS:
         worst = int(np.argmax(off))
@@ -113,12 +113,12 @@ def _read(
     return np.asarray(canvas.resize((cols, rows), Image.Resampling.BOX, box=box))
 
 
-def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
+def _difference(pixels: np.ndarray, wanted: np.ndarray) -> float:
     """Return the mean absolute difference of the means of blocks of two images."""
-    rows, cols = (max(1, length // _BLOCK) for length in found.shape[:2])
+    rows, cols = (max(1, length // _BLOCK) for length in pixels.shape[:2])
     means = [
-        np.asarray(Image.fromarray(each).resize((cols, rows), Image.Resampling.BOX), np.float64)
-        for each in (np.ascontiguousarray(found), wanted)
+        np.asarray(Image.fromarray(rgb).resize((cols, rows), Image.Resampling.BOX), np.float64)
+        for rgb in (np.ascontiguousarray(pixels), wanted)
     ]
     return float(np.abs(means[0] - means[1]).mean())
 
@@ -127,4 +127,4 @@ SOURCE: tuple[Rule[Sourced], ...] = (
     Rule("slide-same", "the slide has the size, mpp and content recorded (--slide)", _same),
     Rule("slide-pixels", "the image shows the slide's pixels (--slide)", _pixels),
 )
-"""Of a result whose slide is given."""
+"""Rules for a result whose slide is given."""

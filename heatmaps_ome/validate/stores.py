@@ -10,7 +10,7 @@ from heatmaps_ome.validate.labels import LABEL, LISTED, Label, label_names
 from heatmaps_ome.validate.levels import IMAGE_LEVELS, LABEL_LEVELS
 from heatmaps_ome.validate.ngff import COLOURED, DRAWN, SHARED, Pyramid, open_pyramid
 from heatmaps_ome.validate.ome_xml import ZARR_XML
-from heatmaps_ome.validate.problems import UNREADABLE, Problem, Rule, problems_of, told
+from heatmaps_ome.validate.problems import UNREADABLE, Problem, Rule, one_line, problems_of
 from heatmaps_ome.validate.tiff import OVERLAY, Overlay
 from heatmaps_ome.validate.value_tiff import VALUE_TIFF, ValueTiff
 from heatmaps_ome.validate.values import VALUES, Values
@@ -25,35 +25,37 @@ READABLE = "readable"
 
 
 def _never(_: object) -> Iterator[str]:
-    """Find nothing: what breaks this rule is told where it cannot be opened."""
+    """Yield nothing: stores that break this rule are reported where they are opened."""
     yield from ()
 
 
 OPENED: tuple[Rule[object], ...] = (
     Rule(READABLE, "stores can be opened, and hold what their metadata names", _never),
 )
-"""Of everything; a store that breaks it is not looked at further."""
+"""The rule for every store; one that breaks it is not checked further."""
 
 
 @dataclass
 class Findings:
-    """Problems as they are found, and the rules that were looked at."""
+    """The problems so far, and the rules checked."""
 
     problems: list[Problem] = field(default_factory=list)
     rules: set[str] = field(default_factory=lambda: {READABLE})
 
     def hold(self, subject: SubjectT, path: Path, *rules: Sequence[Rule[SubjectT]]) -> None:
-        """Hold a subject against rules."""
+        """Check a subject by rules."""
         for some in rules:
             self.rules |= {rule.name for rule in some}
             self.problems += problems_of(subject, path, some)
 
     def opened(self, path: Path, opener: Callable[[Path], SubjectT]) -> SubjectT | None:
-        """Return what is at a path, or None, with a problem noted, if it cannot be read."""
+        """Open a path and return its content; None, with a problem noted, if it is unreadable."""
         try:
             return opener(path)
         except UNREADABLE as error:
-            self.problems.append(Problem(READABLE, path, f"this cannot be opened ({told(error)})"))
+            self.problems.append(
+                Problem(READABLE, path, f"this cannot be opened ({one_line(error)})")
+            )
             return None
 
 
@@ -70,7 +72,7 @@ def check_image(path: Path, findings: Findings) -> tuple[Pyramid | None, dict[st
 
 
 def _checked_labels(image: Pyramid, findings: Findings) -> dict[str, Label]:
-    """Check what any label must be, of an image or of values; return those that can be read."""
+    """Check the labels of an image or of values; return those that can be read."""
     labels = {}
     for name in findings.opened(image.path, label_names) or []:
         pyramid = findings.opened(image.path / "labels" / name, open_pyramid)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _READABLE = (1, 8, 32946)
-"""None and Deflate by its two numbers: Avivator fails on LZW, QuPath on the rest."""
+"""No compression, and Deflate by its two numbers: Avivator fails on LZW, QuPath on the rest."""
 _UM_PER_UNIT = {2: 25400.0, 3: 10000.0}
 """µm in TIFF's inch and centimetre."""
 _GREY_LEVELS = 2
 _LEAST_ALPHA = 32
-"""Below this, the colour of a mean has lost too many bits to be held against another's."""
+"""Below this, the colour of a mean has lost too many bits to be compared with another's."""
 _CACHED_TILES = 64
 
 
@@ -40,9 +40,9 @@ class Overlay:
     ----------
     path : Path
     pages : list of tifffile.TiffPage
-        Of the levels, finest first.
+        The levels, finest first.
     chained : list of tifffile.TiffPage
-        What readers see that follow the chain of directories.
+        The levels for readers that follow the chain of directories.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class Overlay:
 
     @property
     def kind(self) -> str:
-        """What tifffile takes the file for."""
+        """The file's kind, as tifffile recognises it."""
         return self._file.series[0].kind
 
     @property
@@ -94,15 +94,15 @@ class Overlay:
         """Return pixels of the finest level: (n, samples)."""
         page = self.pages[0]
         high, wide = page.tilelength, page.tilewidth
-        found = np.empty((len(rows), page.samplesperpixel), np.uint8)
+        pixels = np.empty((len(rows), page.samplesperpixel), np.uint8)
         # In the order of tiles, so that each is decoded once.
         for n in np.lexsort((cols // wide, rows // high)):
             tile = self.tile(0, int(rows[n]) // high, int(cols[n]) // wide)
-            found[n] = tile[rows[n] % high, cols[n] % wide]
-        return found
+            pixels[n] = tile[rows[n] % high, cols[n] % wide]
+        return pixels
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()
 
 
@@ -142,7 +142,7 @@ def _compression(overlay: Overlay) -> Iterator[str]:
 
 
 def compression_faults(levels: Sequence[tifffile.TiffPage]) -> Iterator[str]:
-    """Yield which levels are not in tiles, or compressed as QuPath cannot read it."""
+    """Yield the levels that have no tiles, or a compression that QuPath cannot read."""
     for level, page in enumerate(levels):
         if page.compression not in _READABLE or page.predictor not in (1, 2):
             yield (
@@ -175,13 +175,13 @@ def _physical_size(overlay: Overlay) -> Iterator[str]:
 
 
 def physical_size_faults(page: tifffile.TiffPage, wanted: YX) -> Iterator[str]:
-    """Yield how the tags' pixel size differs from the one in µm that OME-XML says."""
+    """Yield how the tags' pixel size differs from OME-XML's, in µm."""
     tags = page.tags
     per_unit = _UM_PER_UNIT[int(tags["ResolutionUnit"].value)]
     ratios = [tags[name].value for name in ("YResolution", "XResolution")]
-    found = YX(*(per_unit * below / above for above, below in ratios))
-    if not np.allclose(found, wanted, rtol=1e-4):
-        yield f"the tags say pixels of {tuple(found)} µm, OME-XML {tuple(wanted)}"
+    um_pixel = YX(*(per_unit * below / above for above, below in ratios))
+    if not np.allclose(um_pixel, wanted, rtol=1e-4):
+        yield f"the tags say pixels of {tuple(um_pixel)} µm, OME-XML {tuple(wanted)}"
 
 
 def _tiles(overlay: Overlay, level: int) -> Shape:
@@ -199,8 +199,8 @@ def _levels_agree(overlay: Overlay) -> Iterator[str]:
             wanted = _alpha_mean(overlay.tile(level - 1, row, col))
             rows, cols = wanted.shape[:2]
             top, left = row % 2 * page.tilelength // 2, col % 2 * page.tilewidth // 2
-            found = overlay.tile(level, row // 2, col // 2)[top : top + rows, left : left + cols]
-            off = np.abs(found - wanted)
+            quarter = overlay.tile(level, row // 2, col // 2)[top : top + rows, left : left + cols]
+            off = np.abs(quarter - wanted)
             off[..., :3][wanted[..., 3] < _LEAST_ALPHA] = 0
             shape = overlay.shapes[level]
             inside = off[
@@ -227,7 +227,7 @@ OVERLAY: tuple[Rule[Overlay], ...] = (
     Rule("tiff-levels", "levels halve exactly, in SubIFDs and in the chain", _levels),
     Rule("tiff-compression", "tiles are compressed as QuPath can read them", _compression),
     Rule("tiff-alpha", "pixels are RGB with straight alpha", _alpha),
-    Rule("tiff-physical-size", "OME-XML and tags say one pixel size", _physical_size),
+    Rule("tiff-physical-size", "OME-XML and tags state one pixel size", _physical_size),
     Rule("tiff-levels-agree", "each level is the mean of the finer one", _levels_agree),
 )
-"""Of ``*.ome.tiff``."""
+"""Rules for ``*.ome.tiff``."""

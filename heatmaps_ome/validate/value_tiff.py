@@ -51,7 +51,7 @@ class ValueTiff:
 
     @property
     def kind(self) -> str:
-        """What tifffile takes the file for."""
+        """The file's kind, as tifffile recognises it."""
         return self._file.series[0].kind
 
     @property
@@ -60,13 +60,13 @@ class ValueTiff:
         return um_pixel_of(pixels_of(self.xml))
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()
 
 
 def _levels_of(page: tifffile.TiffPage) -> list[tifffile.TiffPage]:
     """Return a page and those in its SubIFDs."""
-    return [page, *(whole_page(each) for each in page.pages or ())]
+    return [page, *(whole_page(coarser) for coarser in page.pages or ())]
 
 
 def _form(tiff: ValueTiff) -> Iterator[str]:
@@ -132,8 +132,8 @@ def _values(placed: tuple[ValueTiff, Values]) -> Iterator[str]:
             yield f"along {axis} it ends at {size * pixel:.2f} µm, the slide at {end:.2f}"
             return
     (rows, clear_rows), (cols, clear_cols) = (
-        _cells_along(*each)
-        for each in zip(
+        _cells_along(*axis)
+        for axis in zip(
             shape, um_pixel, values.um_slide, values.um_origin, values.um_cell,
             values.tissue.shape, strict=True,
         )
@@ -141,13 +141,13 @@ def _values(placed: tuple[ValueTiff, Values]) -> Iterator[str]:
     clear = np.logical_and.outer(clear_rows, clear_cols)
     for name, raw, pages in zip(values.names, values.stack, tiff.channels, strict=False):
         wanted = np.pad(raw, [(0, 1), (0, 1)], constant_values=np.nan)[np.ix_(rows, cols)]
-        found = pages[0].asarray()
-        wrong = _differ(found, wanted) & clear
+        pixels = pages[0].asarray()
+        wrong = _differ(pixels, wanted) & clear
         if wrong.any():
             row, col = np.argwhere(wrong)[0]
             yield (
                 f"{name} differs from the raw values in {wrong.sum()} pixels, first in row {row}, "
-                f"column {col}: {found[row, col]:g} where {wanted[row, col]:g} is"
+                f"column {col}: {pixels[row, col]:g} where {wanted[row, col]:g} is"
             )
 
 
@@ -166,7 +166,7 @@ def _cells_along(
     Returns
     -------
     (size,) int64 and (size,) bool
-        -1 where there is no cell, or no slide any more.
+        -1 where there is no cell, and beyond the slide.
     """
     index, clear = cells_along((np.arange(size) + 0.5) * pixel, origin, cell, cells)
     on_slide = np.arange(size) < np.ceil(round(slide / pixel, 6))
@@ -176,9 +176,9 @@ def _cells_along(
 VALUE_TIFF: tuple[Rule[ValueTiff], ...] = (
     Rule("value-tiff-form", "values are float32 without loss, and OME-XML agrees", _form),
     Rule("value-tiff-levels", "levels of values halve exactly and hold no others", _levels),
-    Rule("value-tiff-physical-size", "OME-XML and tags say one pixel size", _physical_size),
+    Rule("value-tiff-physical-size", "OME-XML and tags state one pixel size", _physical_size),
 )
-"""Of ``*.values.ome.tiff``."""
+"""Rules for ``*.values.ome.tiff``."""
 
 VALUE_TIFF_PLACE: tuple[Rule[tuple[ValueTiff, Values]], ...] = (
     Rule("value-tiff-channels", "channels of the TIFF are named as the values are", _channels),

@@ -28,7 +28,7 @@ _KINDS: dict[str, tuple[bool, tuple[str, ...]]] = {
 }
 """Kinds of maps with channels: whether there is one per class, and the units they may have.
 
-A list of its own on purpose: what wrote the results may be wrong in its table.
+A list of its own on purpose: the table of the program that wrote the results may be wrong.
 """
 _EVEN = ("attention", "winner")
 """Kinds of maps that have one opacity throughout; the others fade with the attention."""
@@ -36,7 +36,7 @@ _EVEN = ("attention", "winner")
 
 @dataclass(frozen=True)
 class Channel:
-    """Which map a channel holds, as the facts of the values state it.
+    """The map that a channel holds, as the facts of the values state it.
 
     Attributes
     ----------
@@ -75,19 +75,19 @@ class Values:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the channels."""
-        return tuple(each["label"] for each in self.pyramid.attributes["omero"]["channels"])
+        return tuple(channel["label"] for channel in self.pyramid.attributes["omero"]["channels"])
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What else is told of the values."""
+        """The metadata of the values beyond NGFF's."""
         return self.pyramid.attributes["heatmaps_ome"]
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:
-        """What the facts state of each channel."""
+        """The channels as the facts state them."""
         return tuple(
-            Channel(said["name"], said["kind"], said["unit"], said["class"], said["spread"])
-            for said in self.facts["channels"]
+            Channel(entry["name"], entry["kind"], entry["unit"], entry["class"], entry["spread"])
+            for entry in self.facts["channels"]
         )
 
     def maps(self, kind: str, *, spread: bool = False) -> dict[str | None, str]:
@@ -126,17 +126,17 @@ class Values:
 
     @property
     def drawn_names(self) -> tuple[str, ...]:
-        """Names of all maps that there may be drawings of."""
+        """Names of all maps that may be drawn."""
         return (*self.names, "tissue", "winner", *self._margins, "artefacts")
 
     @property
     def _margins(self) -> dict[str, str]:
-        """The name of the score that each margin is of, by the margin's name."""
+        """Each margin's name → the name of the score that it is computed from."""
         scores = self.maps("score").values()
         return {"margin-" + score.removeprefix("score-"): score for score in scores}
 
     def kind(self, name: str) -> str:
-        """Return the kind of the map of a name; of a spread "spread"."""
+        """Return the kind of a named map; "spread" for a standard deviation."""
         for channel in self.channels:
             if channel.name == name:
                 return "spread" if channel.spread else channel.kind
@@ -147,28 +147,29 @@ class Values:
         return self.kind(name) not in _EVEN
 
     def channel(self, name: str) -> np.ndarray:
-        """Return the (rows, cols) map of a name; NaN where it has no value.
+        """Return a named map, (rows, cols); NaN where it has no value.
 
         "tissue" is 1, "winner" and "artefacts" count their classes and kinds from 1.
         """
         if name == "tissue":
             return np.where(self.tissue, 1.0, np.nan)
         if name == "artefacts":
-            found = np.asarray(zarr.open_array(self._artefacts, mode="r")[...], np.float64)
-            return np.where(found > 0, found, np.nan)
+            artefacts = np.asarray(zarr.open_array(self._artefacts, mode="r")[...], np.float64)
+            return np.where(artefacts > 0, artefacts, np.nan)
         if name == "winner":
-            scores = np.stack([self.channel(each) for each in self.maps("score").values()])
+            scores = np.stack([self.channel(score) for score in self.maps("score").values()])
             known = np.isfinite(scores).all(axis=0)
             return np.where(known, 1.0 + np.where(known, scores, 0).argmax(axis=0), np.nan)
         if name in self._margins:
             own = self._margins[name]
-            rivals = [self.channel(each) for each in self.maps("score").values() if each != own]
+            others = [score for score in self.maps("score").values() if score != own]
+            rivals = [self.channel(score) for score in others]
             return self.channel(own) - np.max(rivals, axis=0)
         return self.stack[self.names.index(name)]
 
     @property
     def _artefacts(self) -> Path:
-        """Where the artefacts are."""
+        """Path of the artefacts."""
         return self.pyramid.path / "labels" / "artefacts" / "0"
 
 
@@ -177,7 +178,7 @@ def _channels(values: Values) -> Iterator[str]:
     classes = values.facts["classes"]
     if [channel.name for channel in values.channels] != list(values.names):
         yield (
-            f"the facts name the channels {', '.join(each.name for each in values.channels)}, "
+            f"the facts name the channels {', '.join(known.name for known in values.channels)}, "
             f"omero {', '.join(values.names)}"
         )
     for channel in values.channels:
@@ -187,9 +188,9 @@ def _channels(values: Values) -> Iterator[str]:
             yield f"{channel.name} has the unit {channel.unit!r}"
     for kind, (per_class, _) in _KINDS.items():
         for spread in (False, True):
-            found = [*values.maps(kind, spread=spread)]
-            if found and found != (classes if per_class else [None]):
-                yield f"the channels of {kind} are of {found}, the classes are {classes}"
+            class_names = [*values.maps(kind, spread=spread)]
+            if class_names and class_names != (classes if per_class else [None]):
+                yield f"the channels of {kind} are of {class_names}, the classes are {classes}"
 
 
 def _finite(values: Values) -> Iterator[str]:
@@ -205,10 +206,10 @@ def _finite(values: Values) -> Iterator[str]:
         strays = np.count_nonzero(~np.isnan(channel) & ~tissue)
         if holes or strays:
             yield f"{name} lacks a number in {holes} cells of tissue and has one in {strays} others"
-    said = values.facts["tissue_cells"]
-    if said != np.count_nonzero(tissue):
+    written = values.facts["tissue_cells"]
+    if written != np.count_nonzero(tissue):
         yield (
-            f"{np.count_nonzero(tissue)} cells have values where {said} were written; "
+            f"{np.count_nonzero(tissue)} cells have values where {written} were written; "
             "the copy is incomplete"
         )
 
@@ -234,9 +235,9 @@ def _add_up(values: Values) -> Iterator[str]:
 
 
 def _leave_one_out(values: Values) -> Iterator[str]:
-    """Demand that the falls of the probabilities without a cell follow from the other maps.
+    """Demand that the falls in probability without a cell follow from the other maps.
 
-    Those of several models are means, which do not follow from the means of other maps.
+    For several models they are means, which do not follow from the means of other maps.
     """
     falls, contributions = values.maps("leave-one-out"), values.maps("contribution")
     tissue = values.tissue
@@ -247,7 +248,7 @@ def _leave_one_out(values: Values) -> Iterator[str]:
     weights /= weights.sum()
     names = [contributions[class_name] for class_name in falls]
     shares = np.stack([values.channel(name)[tissue] for name in names]).astype(np.float64)
-    # Of a cell with most of the attention the difference has no digits left.
+    # A cell with nearly all of the attention leaves no digits in the difference.
     sure = weights < 1 - _CLOSE
     whole = shares.sum(axis=1, keepdims=True)
     without = (whole - shares[:, sure]) / (1 - weights[sure])
@@ -259,7 +260,7 @@ def _leave_one_out(values: Values) -> Iterator[str]:
 
 
 def _evidence(values: Values) -> Iterator[str]:
-    """Demand that evidence is the contribution less its mean over the classes, means too."""
+    """Demand that evidence is the contribution less its mean over the classes, also for means."""
     evidence, contributions = values.maps("evidence"), values.maps("contribution")
     if not evidence or not values.tissue.any():
         return
@@ -276,12 +277,13 @@ def _evidence(values: Values) -> Iterator[str]:
 
 
 def _members(values: Values) -> Iterator[str]:
-    """Demand that several models' means are theirs, and that their spread is one of so many."""
+    """Demand means that follow from the models' numbers, and a spread that so many can have."""
     members: list[dict[str, Any]] = values.facts.get("members", [])
-    maps = [(each.kind, each.class_name) for each in values.channels if not each.spread]
-    spread = [(each.kind, each.class_name) for each in values.channels if each.spread]
+    deviations = [channel for channel in values.channels if channel.spread]
+    maps = [(channel.kind, channel.class_name) for channel in values.channels if not channel.spread]
+    spread = [(channel.kind, channel.class_name) for channel in deviations]
     if spread != (maps if members else []):
-        names = ", ".join(each.name for each in values.channels if each.spread)
+        names = ", ".join(channel.name for channel in deviations)
         yield f"{len(members)} models are told of, and the deviations are {names or 'missing'}"
     if len(members) == 1:
         yield "one model is told of as several"
@@ -289,16 +291,17 @@ def _members(values: Values) -> Iterator[str]:
         return
     for what in ("prediction", "logits"):
         for index, name in enumerate(values.facts["classes"]):
-            said, mean = values.facts[what][index], np.mean([each[what][name] for each in members])
-            if not abs(said - mean) <= _CLOSE * (1 + abs(mean)):
-                yield f"the {what} of {name} is {said:g}, the mean of the models' {mean:g}"
+            stated = values.facts[what][index]
+            mean = np.mean([member[what][name] for member in members])
+            if not abs(stated - mean) <= _CLOSE * (1 + abs(mean)):
+                yield f"the {what} of {name} is {stated:g}, the mean of the models' {mean:g}"
     # n numbers from 0 to 1 are furthest apart where half of them are at either end.
     n_models = len(members)
-    most = np.sqrt((n_models // 2) * (n_models - n_models // 2) / (n_models * (n_models - 1)))
-    for channel in (channel for channel in values.channels if channel.spread):
-        found, bounded = values.channel(channel.name)[values.tissue], channel.kind == "score"
-        if (found < 0).any() or (bounded and (found > most + _CLOSE).any()):
-            yield f"{channel.name} has deviations from {np.nanmin(found):g} to {np.nanmax(found):g}"
+    largest = np.sqrt((n_models // 2) * (n_models - n_models // 2) / (n_models * (n_models - 1)))
+    for channel in deviations:
+        sd, bounded = values.channel(channel.name)[values.tissue], channel.kind == "score"
+        if (sd < 0).any() or (bounded and (sd > largest + _CLOSE).any()):
+            yield f"{channel.name} has deviations from {np.nanmin(sd):g} to {np.nanmax(sd):g}"
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
@@ -308,15 +311,15 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def _placed(values: Values) -> Iterator[str]:
-    """Demand that scale and translation say in µm what the facts say in level-0 pixels."""
+    """Demand that scale and translation, in µm, agree with the facts in level-0 pixels."""
     facts, shape = values.facts, values.pyramid.shapes[0]
     mpp = YX(**facts["mpp"])
-    for what, found, wanted in (
+    for what, um, wanted in (
         ("scale", values.um_cell, YX(**facts["l0_cell"]).times(mpp)),
         ("translation", values.um_origin, YX(**facts["l0_origin"]).times(mpp)),
     ):
-        if not np.allclose(found, wanted, rtol=1e-6, atol=1e-6):
-            yield f"the {what} is {tuple(found)} µm where level-0 pixels say {tuple(wanted)}"
+        if not np.allclose(um, wanted, rtol=1e-6, atol=1e-6):
+            yield f"the {what} is {tuple(um)} µm where level-0 pixels say {tuple(wanted)}"
     end = values.um_origin.plus(values.um_cell.times(YX(*shape)))
     uncovered = [axis for axis, to, size in zip("yx", end, values.um_slide, strict=True)
                  if to < size - values.um_cell[axis == "x"]]  # fmt: skip
@@ -330,7 +333,7 @@ VALUES: tuple[Rule[Values], ...] = (
     Rule("values-add-up", "scores sum to 1, contributions to the slide's logits", _add_up),
     Rule("values-leave-one-out", "falls without a cell follow from its share", _leave_one_out),
     Rule("values-evidence", "evidence is the contribution less its classes' mean", _evidence),
-    Rule("values-members", "of several models: means are theirs, deviations possible", _members),
+    Rule("values-members", "several models' means are theirs, deviations are possible", _members),
     Rule("placement-values", "the cells lie where the level-0 geometry puts them", _placed),
 )
-"""Of ``<slide>.values.ome.zarr``."""
+"""Rules for ``<slide>.values.ome.zarr``."""

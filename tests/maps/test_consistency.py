@@ -338,7 +338,7 @@ def test_the_sentence_says_what_was_measured_and_no_more():
     some = Consistency(64, 1234, CLASSES, (0.913, 0.087), (0.907, 0.093), (0.95, 0.05))
     assert some.sentence(CLASSES[0]) == (
         "MSIH 0.913 from the dense grid's features of 64 of 1,234 tiles, 0.907 from these tiles "
-        "alone as in training; gap 0.006"
+        "alone as in training; difference 0.006"
     )
     assert some.sentence(CLASSES[1]).startswith("nonMSIH 0.087")
     # The slide may differ from some of its tiles for their sake.
@@ -347,7 +347,8 @@ def test_the_sentence_says_what_was_measured_and_no_more():
     every = replace(some, n_tiles=1234)
     assert every.sentence() == (
         "MSIH 0.913 from the dense grid's features of all 1,234 tiles, 0.907 from these tiles "
-        "alone as in training; gap 0.006; MSIH 0.950 from all cells, gap to the tiles 0.043"
+        "alone as in training; difference 0.006; MSIH 0.950 from all cells, difference from the "
+        "tiles 0.043"
     )
     assert replace(every, slide=(0.2, 0.8)).is_wide
 

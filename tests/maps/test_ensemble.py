@@ -288,9 +288,11 @@ def test_who_says_what_is_told_in_words():
         [member(MSIH=0.92, MSS=0.08), member(MSIH=0.70, MSS=0.30), member(MSIH=0.81, MSS=0.19)],
         "MSIH",
     )
-    assert found.sentence() == ("MSIH 0.81 ± 0.11 over 3 models (0.70 to 0.92); 3 of 3 say MSIH")
+    assert found.sentence() == (
+        "MSIH 0.81 ± 0.11 over 3 models (0.70 to 0.92); 3 of 3 predict MSIH"
+    )
     split = agreement([member(a=0.2, b=0.8), member(a=0.6, b=0.4), member(a=0.1, b=0.9)], "a")
-    assert split.sentence().endswith("; 2 of 3 say b, 1 a")
+    assert split.sentence().endswith("; 2 of 3 predict b, 1 a")
     assert agreement([], "a") is None
     assert agreement([member(a=None, b=None)], "a") is None
 

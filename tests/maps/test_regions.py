@@ -17,7 +17,7 @@ from heatmaps_ome.export.manifest import manifest
 from heatmaps_ome.export.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.evidence import evidence
-from heatmaps_ome.maps.regions import LEAST_CELLS, MOST, find_regions
+from heatmaps_ome.maps.regions import LEAST_CELLS, REGIONS_LIMIT, find_regions
 from heatmaps_ome.slides.opening import open_slide
 
 SLIDE = Shape(1000, 1300)
@@ -161,7 +161,7 @@ def test_at_most_so_many_regions_of_a_kind_are_kept_and_the_rest_is_counted():
     grid = covering_grid(shape)
     heatmaps = smooth_set(sigma=1.2, grid=grid, shape=shape)
     found = find_regions(heatmaps, "MSIH")
-    assert [len(found.of(kind)) for kind in ("hot", "cold")] == [MOST, MOST]
+    assert [len(found.of(kind)) for kind in ("hot", "cold")] == [REGIONS_LIMIT, REGIONS_LIMIT]
     assert f"{found.left_out} more are left out" in found.sentence()
     least = found.of("hot")[-1].share_of_evidence
     values = evidence(heatmaps, "MSIH")
@@ -170,7 +170,7 @@ def test_at_most_so_many_regions_of_a_kind_are_kept_and_the_rest_is_counted():
     sizes = np.bincount(labels.ravel())[1:]
     # Those that are left out carry less than the last that is kept, or are too small.
     ranked = np.sort(sums[sizes >= LEAST_CELLS])[::-1]
-    assert least == pytest.approx(ranked[MOST - 1] / values[values > 0].sum(), rel=1e-5)
+    assert least == pytest.approx(ranked[REGIONS_LIMIT - 1] / values[values > 0].sum(), rel=1e-5)
 
 
 def test_the_sentence_says_what_is_carried_by_how_much_tissue():

@@ -172,7 +172,7 @@ def test_every_file_says_how_the_models_differ_and_validate_passes(here):
     assert str(here) not in json.dumps([record, ran])
     text = of_run([outcome], Path("out"), "MSIH")
     assert f"MSIH {found.prediction[0]:.2f} ± {sd:.2f} over 3 models (" in text
-    assert " of 3 say " in text
+    assert " of 3 predict " in text
 
 
 def test_slides_without_tissue_and_models_without_contributions_are_no_crash(here):
