@@ -26,7 +26,7 @@ class MapValues(MapFacts):
     Attributes
     ----------
     values : (rows, cols) float32, read-only
-        NaN off tissue. Of a map that sorts cells into categories: 1 for the first category, 2 for
+        NaN off tissue. In a map of categories: 1 for the first category, 2 for
         the second, …, and 0 for tissue in none of them.
     grid : Grid
         Where the cells lie on the slide.
