@@ -29,7 +29,7 @@ SLIDE: Final = "slide"
 
 
 @dataclass(frozen=True)
-class Earlier:
+class PreviousResults:
     """A slide's results being replaced, if any.
 
     Attributes
@@ -52,7 +52,7 @@ class Earlier:
     basis: str = ""
     now: Mapping[str, str] = field(default_factory=dict)
 
-    def beside(self, heatmaps: HeatmapSet, maps: Iterable[DisplayMap]) -> Earlier:
+    def beside(self, heatmaps: HeatmapSet, maps: Iterable[DisplayMap]) -> PreviousResults:
         """Return the same with the digests of the results that are being written."""
         slide = _digest(self.basis, heatmaps)
         return replace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from heatmaps_ome.export.earlier import Earlier
+from heatmaps_ome.export.earlier import PreviousResults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ class SlideResult:
         Regions with evidence for the true class, and against it; None if not searched for.
     tiles : tuple of PickedTile
         The tiles that speak most for the true class, and those that speak most against it.
-    earlier : Earlier
+    earlier : PreviousResults
         The results being replaced; empty as a rule.
     """
 
@@ -90,7 +90,7 @@ class SlideResult:
     faithfulness: tuple[Faithfulness, ...] = ()
     regions: Regions | None = None
     tiles: tuple[PickedTile, ...] = ()
-    earlier: Earlier = Earlier()
+    earlier: PreviousResults = PreviousResults()
 
 
 class Exporter(Protocol):

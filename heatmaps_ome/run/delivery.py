@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.rendering import display_maps
-from heatmaps_ome.export.earlier import Earlier
+from heatmaps_ome.export.earlier import PreviousResults
 from heatmaps_ome.export.manifest import MANIFEST, manifest
 from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.storage.result_folder import ResultFolder
 
 FORMAT = "heatmaps-ome result 1"
-_NONE = Earlier()
+_NONE = PreviousResults()
 _NO_RANGE = "the scaling is of an earlier version and has no range for it"
 
 
@@ -46,7 +46,7 @@ def slide_result(
     scaling: CohortScaling,
     look: Look,
     parts: Sequence[HeatmapSet] = (),
-    earlier: Earlier = _NONE,
+    earlier: PreviousResults = _NONE,
 ) -> SlideResult:
     """Return a slide's result, the input of the exporters.
 
@@ -54,7 +54,7 @@ def slide_result(
     ----------
     parts : sequence of HeatmapSet
         Maps of each model if there are several, with the classes in the order of ``heatmaps``.
-    earlier : Earlier
+    earlier : PreviousResults
         The results being replaced; usually none.
     """
     maps = display_maps(heatmaps, scaling, look.style, look.classes, look.true_class)

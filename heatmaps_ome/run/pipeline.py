@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.display.scaling import ScalingFit
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.export import VALUES
-from heatmaps_ome.export.earlier import Earlier
+from heatmaps_ome.export.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order, records
 from heatmaps_ome.maps.raw_maps import raw_maps
@@ -180,7 +180,7 @@ class _Run:
         """Return the exporters by their formats."""
         return dict(zip(self._settings.output.formats, self._plan.exporters, strict=True))
 
-    def _earlier(self, planned: PlannedSlide) -> Earlier:
+    def _earlier(self, planned: PlannedSlide) -> PreviousResults:
         """Return the results that a slide's new results replace."""
         record = planned.folder.provenance() or {}
         basis = {
@@ -190,7 +190,7 @@ class _Run:
             "models": self._plan.models.digests,
             "extractor": self._plan.recipe.extractor.digest,
         }
-        return Earlier(
+        return PreviousResults(
             planned.folder.path, record.get("files", {}), record.get("parts", {}),
             digest_of(basis),
         )  # fmt: skip

@@ -102,7 +102,8 @@ def test_a_scaling_survives_its_file_exactly(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "lacking"), [(1, {"leave-one-out", "margin"}), (2, {"margin"}), (3, set())]
+    ("number", "lacking"),
+    [(1, {"leave-one-out", "margin", "evidence"}), (2, {"margin", "evidence"}), (3, {"evidence"})],
 )
 def test_files_of_earlier_formats_have_no_ranges_of_later_maps(tmp_path, number, lacking):
     scaling = fitted(heatmap_set(GRID, SLIDE, ("a", "b", "c")))

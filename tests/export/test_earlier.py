@@ -9,7 +9,7 @@ from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
-from heatmaps_ome.export.earlier import SLIDE, Earlier
+from heatmaps_ome.export.earlier import SLIDE, PreviousResults
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.progress import silent
@@ -154,6 +154,6 @@ def test_nothing_is_taken_from_outside_the_results(tmp_path):
     (tmp_path / "results" / "linked").symlink_to(secret)
     for path in ("labels/../../secret", "linked"):
         files = {path: file_digest(secret)}
-        earlier = Earlier(tmp_path / "results", files, {SLIDE: "same"}, now={SLIDE: "same"})
+        earlier = PreviousResults(tmp_path / "results", files, {SLIDE: "same"}, now={SLIDE: "same"})
         assert not earlier.take(SLIDE, tmp_path / "into", path.split("/")[0])
     assert not list((tmp_path / "into").iterdir())

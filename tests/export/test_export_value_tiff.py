@@ -9,11 +9,11 @@ from fakes import FakeSlide, noise_rgb, slide_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heatmaps_ome.display import rasterise
 from heatmaps_ome.display.rasterise import lazy_raster
 from heatmaps_ome.export.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import YX, Grid, Shape, raster_pixels, sample
 from heatmaps_ome.maps.channels import channels, stacked
-from heatmaps_ome.ome import tiff_pyramid
 from heatmaps_ome.ome.tiff_pyramid import TILE
 
 MPP = YX(0.5, 0.25)
@@ -150,7 +150,7 @@ def test_lazy_colours_equal_sampled_ones_drawn_at_once_or_not(size, origin, pixe
     raster = Grid(Shape(37, 300), YX(pixel, pixel), YX(0, 0), MPP)
     colours = noise_rgb(grid.shape)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiff_pyramid, "_AT_ONCE_BYTES", at_once)
+        patch.setattr(rasterise, "_AT_ONCE_BYTES", at_once)
         found = lazy_raster(colours, grid, raster, Shape(40, 320), 0).numpy()
     np.testing.assert_array_equal(found[:37, :300], sample(colours, grid, raster, 0))
     assert not found[37:].any()

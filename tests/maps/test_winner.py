@@ -81,7 +81,7 @@ def test_of_two_classes_the_margin_is_twice_the_score_less_one():
 
 
 def test_maps_that_cannot_be_are_left_out_for_a_reason():
-    assert set(left_out_reasons(1)) == {"winner", "margin"}
+    assert set(left_out_reasons(1)) == {"winner", "margin", "evidence"}
     assert set(left_out_reasons(2)) == {"margin"}
     assert left_out_reasons(3) == {}
     assert "256 classes" in left_out_reasons(256)["winner"]
