@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,14 @@ def _plain(value: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Return the versions of this package and of the packages that its results depend on."""
-    installed = {"heatmaps-ome": heatmaps_ome.__version__, "python": platform.python_version()}
+    ours = {"heatmaps-ome": heatmaps_ome.__version__, "python": platform.python_version()}
+    return {**ours, **_installed()}
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Return the versions of the packages that are installed: a search through many folders."""
+    installed = {}
     for package in _PACKAGES:
         try:
             installed[package] = version(package)
