@@ -363,17 +363,19 @@ def values_channels(folder):
 
 
 def values_evidence(folder):
-    """Double the strongest evidence, which is beyond the ends of the colours anyway."""
-    stack = np.asarray(zarr.open_array(folder / VALUES / "0", mode="r")[...])
-    strongest = np.nanmax(np.abs(stack[-1]))
+    """Round the evidence to what its labels stand for, in which they keep agreeing with it."""
+    record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    ends = record["scaling"]["ranges"]["evidence"][-1]
+    step = (ends["upper"] - ends["lower"]) / 254
 
-    def doubled(channel):
-        return np.where(np.abs(channel) >= strongest, 2 * channel, channel)
+    def rounded(channel):
+        levels = np.round((channel - ends["lower"]) / step)
+        return (ends["lower"] + step * levels).astype(np.float32)
 
-    last = len(stack) - 1
-    rewrite_array(folder / VALUES / "0", lambda s: np.stack([*s[:last], doubled(s[last])]))
-    places = iter(range(len(stack)))
-    rewrite_value_tiff(folder / VALUE_TIFF, lambda c: doubled(c) if next(places) == last else c)
+    last = zarr.open_array(folder / VALUES / "0", mode="r").shape[0] - 1
+    rewrite_array(folder / VALUES / "0", lambda s: np.stack([*s[:last], rounded(s[last])]))
+    places = iter(range(last + 1))
+    rewrite_value_tiff(folder / VALUE_TIFF, lambda c: rounded(c) if next(places) == last else c)
 
 
 def values_members(folder):

@@ -332,7 +332,7 @@ def test_results_on_pixels_that_are_no_squares_are_valid(tmp_path):
     fit = ScalingFit(Quantiles())
     fit.add(heatmaps)
     scaling = fit.fit("cohort", "model", "extractor")
-    maps = display_maps(heatmaps, scaling, Style(), heatmaps.classes)
+    maps = display_maps(heatmaps, scaling, Style(), heatmaps.classes, heatmaps.classes[0])
     result = replace(slide_result(slide, grid, maps), heatmaps=heatmaps)
     for exporter in (OmeZarrExporter(), TiffExporter()):
         exporter.write(result, folder)
@@ -369,7 +369,7 @@ def test_results_with_three_classes_and_artefacts_are_valid(tmp_path):
     )  # fmt: skip
     assert {"winner", "margin-a", "artefacts"} <= {shown.name for shown in result.maps}
     options = {"formats": ["ome-zarr", "ome-tiff"], "att_alpha": 0.5, "score_alpha": 1.0}
-    scaling = {"attention": {"lower": -2.0, "upper": 2.0}}
+    scaling = {"ranges": {"attention": [{"lower": -2.0, "upper": 2.0}]}}
     record = {"options": options, "scaling": scaling, "files": file_digests(folder)}
     del record["files"]["provenance.json"]
     write_json(folder / "provenance.json", record)
