@@ -63,7 +63,8 @@ def displayed(heatmaps, **style):
     fit = ScalingFit(Quantiles())
     fit.add(heatmaps)
     scaling = fit.fit("cohort", "model", "extractor")
-    maps = display_maps(heatmaps, scaling, Style(**style), heatmaps.classes)
+    names = heatmaps.classes
+    maps = display_maps(heatmaps, scaling, Style(**style), names, names[0])
     return {each.name: each for each in maps}
 
 

@@ -393,7 +393,7 @@ def test_validate_tells_deviations_that_cannot_be(here):
     array = zarr.open_array("out/a/a.values.ome.zarr/0", mode="r+")
     stack = array[...]
     tissue = ~np.isnan(stack[0])
-    for channel, value in ((8, 0.9), (7, -1.0)):
+    for channel, value in ((10, 0.9), (9, -1.0)):
         changed = stack.copy()
         changed[channel][tissue] = value
         array[...] = changed

@@ -94,7 +94,7 @@ def test_a_run_leaves_everything_it_promises(world):
         "a.attention.ome.tiff", "a.values.ome.tiff", "a.attention.flat.ome.zarr",
         *(
             f"a.{kind}-{c}.{ending}"
-            for kind in ("score", "contribution")
+            for kind in ("score", "contribution", "evidence")
             for c in CLASSES
             for ending in ("ome.tiff", "flat.ome.zarr")
         ),
@@ -103,7 +103,7 @@ def test_a_run_leaves_everything_it_promises(world):
     labels = zarr.open_group(out / "a" / "a.ome.zarr" / "labels", mode="r").attrs["labels"]
     assert set(labels) == {
         "attention", "tissue", "winner", "artefacts",
-        *(f"{kind}-{c}" for kind in ("score", "contribution") for c in CLASSES),
+        *(f"{kind}-{c}" for kind in ("score", "contribution", "evidence") for c in CLASSES),
     }  # fmt: skip
 
 
@@ -128,7 +128,8 @@ def test_every_format_holds_the_same_value_at_the_same_place(world):
     world.run(world.slides[0])
     folder = world.path / "out" / "a"
     heatmaps = read_values(folder / "a.values.ome.zarr")
-    scaling = json.loads((world.path / "out" / "scaling.json").read_text())["attention"]
+    ranges = json.loads((world.path / "out" / "scaling.json").read_text())["ranges"]
+    [scaling] = ranges["attention"]
     labels = zarr.open_group(folder / "a.ome.zarr" / "labels" / "attention", mode="r")
     properties = {
         each["label-value"]: each["attention"]
@@ -165,7 +166,7 @@ def test_slides_of_a_run_share_a_scaling_but_keep_their_raw_values(world):
         for folder in ("out", "alone")
     )
     assert (shared["slides"], own["slides"]) == (2, 1)
-    assert shared["attention"] != own["attention"]
+    assert shared["ranges"]["attention"] != own["ranges"]["attention"]
 
 
 def test_a_scaling_is_applied_to_a_later_slide(world):
@@ -174,7 +175,7 @@ def test_a_scaling_is_applied_to_a_later_slide(world):
     world.run(world.slides[1], output_path=world.path / "later", scaling=scaling)
     assert (world.path / "later" / "scaling.json").read_text() == scaling.read_text()
     record = json.loads((world.path / "later" / "b" / "provenance.json").read_text())
-    assert record["scaling"]["attention"] == json.loads(scaling.read_text())["attention"]
+    assert record["scaling"]["ranges"] == json.loads(scaling.read_text())["ranges"]
 
 
 def test_other_colours_and_classes_need_no_network(world):

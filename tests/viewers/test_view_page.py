@@ -313,7 +313,7 @@ def test_choosers_change_map_class_and_colours_with_numbers_at_the_bar(chromium,
         bar = shown.page.locator("#bar-numbers").inner_text()
         assert {"−2", "2"} <= set(bar.split())
         layers = shown.page.locator("#layer option").all_inner_texts()
-        assert layers == ["Attention", "Score", "Contribution", "Tissue", "Winner"]
+        assert layers == ["Attention", "Score", "Contribution", "Evidence", "Tissue", "Winner"]
         shown.page.locator("#layer").select_option(label=next(x for x in layers if "Score" in x))
         score = shown.picture()
         assert differ(score, attention) > 0.1
