@@ -43,9 +43,11 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         ``opacity`` see `opacity_rule`.
     """
     heatmaps, name = result.heatmaps, result.slide.name
-    places = {channel.key: place for place, channel in enumerate(channels(heatmaps))}
-    measurements = {channel.key: channel.measurement for channel in channels(heatmaps)}
-    fades_with = _fading(result.maps, places)
+    channel_list = channels(heatmaps)
+    places = {channel.key: place for place, channel in enumerate(channel_list)}
+    measurements = {channel.key: channel.measurement for channel in channel_list}
+    fading = attention_range(result.maps)
+    fades_with = fading and {"channel": places[ChannelKey(ATTENTION)], **fading}
     prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
 
     def there(ending: str) -> str | None:
@@ -117,12 +119,11 @@ def opacity_rule(drawn: DisplayMap, fades_with: Mapping[str, Any] | None) -> dic
     return {"alpha": drawn.alpha, "fades_with": fades_with if drawn.fades else None}
 
 
-def _fading(maps: Sequence[DisplayMap], places: Mapping[ChannelKey, int]) -> dict[str, Any] | None:
-    """Return the channel that maps fade with, and the range of its values that they fade over."""
+def attention_range(maps: Sequence[DisplayMap]) -> dict[str, float] | None:
+    """Return the values of the attention between which other maps fade; None without its map."""
     for drawn in maps:
         if drawn.kind == ATTENTION:
-            place = places[channel_key(drawn)]
-            return {"channel": place, "lower": drawn.lower, "upper": drawn.upper}
+            return {"lower": drawn.lower, "upper": drawn.upper}
     return None
 
 

@@ -52,17 +52,17 @@ def write_value_tiff(result: SlideResult, folder: Path) -> Path:
     path = folder / f"{result.slide.name}{ENDING}"
     if result.earlier.take(SLIDE, folder, path.name):
         return path
-    shape = padded_shape(lattice.shape)
+    shape, channel_list = padded_shape(lattice.shape), channels(heatmaps)
     pages = [
         lazy_raster(channel.values, heatmaps.grid, lattice, shape, np.nan)
-        for channel in channels(heatmaps)
+        for channel in channel_list
     ]
     facts = OmeImage(
         name=f"{result.slide.name}: values",
         shape=shape,
         um_pixel=lattice.um_cell,
         pixel_type="float",
-        channels=tuple((channel.name, None) for channel in channels(heatmaps)),
+        channels=tuple((channel.name, None) for channel in channel_list),
     )
     roll = pyvips.Image.arrayjoin(pages, across=1)
     save_pyramid(roll, path, ome_xml(facts, planes=True), lattice, "nearest", shape.rows)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.export.manifest import grid_facts, opacity_rule, slide_facts
+from heatmaps_ome.export.manifest import attention_range, grid_facts, opacity_rule, slide_facts
 from heatmaps_ome.export.png import thumbnail_lattice
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.export.tiles import tile_pixels
-from heatmaps_ome.maps.kinds import ATTENTION, KINDS, TISSUE
+from heatmaps_ome.maps.kinds import KINDS, TISSUE
 from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.viewers.report.facts import cohort_row, sections
@@ -26,7 +26,6 @@ from heatmaps_ome.viewers.report.packing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.display_map import DisplayMap
@@ -108,7 +107,7 @@ def _map(drawn: DisplayMap, result: SlideResult) -> dict[str, Any]:
     tissue = result.heatmaps.tissue
     record = {
         **drawn.facts(),
-        "opacity": opacity_rule(drawn, _fading(result.maps)),
+        "opacity": opacity_rule(drawn, attention_range(result.maps)),
         "l0_origin": drawn.grid.l0_origin._asdict(),
         "colours": base64.b64encode(drawn.colours[1:, :3].tobytes()).decode("ascii"),
     }
@@ -120,14 +119,6 @@ def _map(drawn: DisplayMap, result: SlideResult) -> dict[str, Any]:
         values = drawn.values[drawn.levels]
     steps = PLAIN if KINDS[drawn.kind].evenly_spread else FINE
     return {**record, "values": packed_values(values[tissue], steps)}
-
-
-def _fading(maps: Sequence[DisplayMap]) -> dict[str, float] | None:
-    """Return the values of the attention between which other maps fade."""
-    for drawn in maps:
-        if drawn.kind == ATTENTION:
-            return {"lower": drawn.lower, "upper": drawn.upper}
-    return None
 
 
 def jpeg(rgb: np.ndarray, quality: int) -> str:
