@@ -73,7 +73,7 @@ class CreateOptions:
     )
     mpp: Optional[float] = create_option(
         "inputs", "µm per pixel of slides that do not state it",
-        effect="values", type=float, metavar="UM",
+        effect="none", type=float, metavar="UM",
     )  # fmt: skip
     covariate: tuple[tuple[str, str], ...] = create_option(
         "inputs", "value of a tabular input that the model was trained with; may be repeated",
@@ -157,15 +157,15 @@ class CreateOptions:
     )  # fmt: skip
     att_upper_threshold: float = create_option(
         "thresholds", "upper quantile for attention (0.99: the top 1 %% become 1)",
-        effect="drawn", default=1.0, type=float, metavar="THRESH",
+        effect="none", default=1.0, type=float, metavar="THRESH",
     )  # fmt: skip
     att_lower_threshold: float = create_option(
         "thresholds", "lower quantile for attention (0.01: the bottom 1 %% become 0)",
-        effect="drawn", default=0.01, type=float, metavar="THRESH",
+        effect="none", default=0.01, type=float, metavar="THRESH",
     )  # fmt: skip
     score_threshold: float = create_option(
         "thresholds", "quantile for scores (0.95: the most extreme 5 %% are outliers)",
-        effect="drawn", default=0.95, type=float, metavar="THRESH",
+        effect="none", default=0.95, type=float, metavar="THRESH",
     )  # fmt: skip
     region_hot: float = create_option(
         "thresholds",
@@ -180,6 +180,11 @@ class CreateOptions:
     scaling: Optional[Path] = create_option(
         "thresholds", "scaling.json of an earlier run, instead of a scaling fitted to these slides",
         effect="none", type=Path, metavar="FILE",
+    )  # fmt: skip
+    refit: bool = create_option(
+        "thresholds",
+        "fit a new scaling to these slides, although the output folder has one, and draw them anew",
+        effect="none", default=False,
     )  # fmt: skip
     att_cmap: str = create_option(
         "colours", "colour map of attention",
@@ -289,6 +294,10 @@ class CreateOptions:
         unknown = sorted(set(self.formats) - set(FORMATS))
         if unknown:
             raise ValueError(f"--formats: unknown {', '.join(unknown)}; of {', '.join(FORMATS)}")
+        if self.refit and self.scaling is not None:
+            raise ValueError(
+                "--refit fits a new scaling, and --scaling gives one; leave out either"
+            )
         if self.force_cpu and self.device not in ("auto", "cpu"):
             raise ValueError(f"--force-cpu contradicts --device {self.device}")
 

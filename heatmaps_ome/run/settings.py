@@ -167,12 +167,15 @@ class Drawing:
         Quantiles of a scaling that is fitted to the slides.
     scaling : Path or None
         File of a scaling to use instead.
+    refit : bool
+        Whether a scaling is fitted although the output folder has one.
     """
 
     look: Look
     classes: tuple[str, ...] | None
     quantiles: Quantiles
     scaling: Path | None
+    refit: bool
 
 
 @dataclass(frozen=True)
@@ -303,7 +306,7 @@ def _drawing(options: CreateOptions) -> Drawing:
     quantiles = Quantiles(
         options.att_lower_threshold, options.att_upper_threshold, options.score_threshold
     )
-    return Drawing(look, options.classes, quantiles, options.scaling)
+    return Drawing(look, options.classes, quantiles, options.scaling, options.refit)
 
 
 def _output(options: CreateOptions, resources: Resources) -> Output:

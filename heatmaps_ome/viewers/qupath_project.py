@@ -17,7 +17,9 @@ from urllib.parse import quote, unquote
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.export.cells import qupath_class
-from heatmaps_ome.storage.digests import write_json
+from heatmaps_ome.storage.digests import json_text, write_json
+from heatmaps_ome.storage.disk import disk_error
+from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewers.files import copy_viewer_files
 
@@ -44,18 +46,18 @@ class ProjectSlide:
 
     Attributes
     ----------
-    path : Path
-        The slide's file.
+    slide : str
+        Name of the slide's file.
     name : str
         Name of the results' folder.
     prediction : mapping of class → probability
-        NaN for a slide without tissue.
+        None for a slide without tissue.
     true_class : str
     """
 
-    path: Path
+    slide: str
     name: str
-    prediction: Mapping[str, float]
+    prediction: Mapping[str, float | None]
     true_class: str
 
 
@@ -84,7 +86,11 @@ def write_project(
         old_project = _read(path, _is_project)
         old_classes = _read(classes_path, _is_classes)
         project = copy.deepcopy(old_project) or _new_project(path, now_ms)
-        entries = {slide.name: _update(project, slide, folder) for slide in slides}
+        entries = {
+            slide.name: entry
+            for slide in slides
+            if (entry := _update(project, slide, folder)) is not None
+        }
         write_scripts(folder / "scripts")
         _write_if_changed(classes_path, old_classes, _with_classes(old_classes, classes))
         for name, entry in entries.items():
@@ -175,22 +181,64 @@ def _new_project(path: Path, now_ms: int) -> _Json:
     }
 
 
-def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json:
-    """Write a slide's path, prediction and true class into a project; return its entry."""
-    images: list[_Json] = project.setdefault("images", [])
+def remember_place(output: Path, name: str, slide: Path) -> None:
+    """Note a slide's file for the project, which any later run in the output folder may rebuild.
+
+    Parameters
+    ----------
+    name : str
+        Name of the results' folder.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    path = _place_path(output / VIEWERS / "qupath", name)
     # The name itself may be a link to a file without a suffix: only the folder is resolved.
-    uri = file_uri(slide.path.parent.resolve() / slide.path.name)
-    same_place = [entry for entry in images if _place(uri) in map(_place, _uris_of(entry))]
+    facts = {"uri": file_uri(slide.parent.resolve() / slide.name)}
+    try:
+        if not path.is_file() or path.read_text(encoding="utf-8") != json_text(facts):
+            _write(path, facts)
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
+def _place_path(folder: Path, name: str) -> Path:
+    """Return the path of the note of a slide's file."""
+    return folder / "slides" / f"{name}.json"
+
+
+def _uri_of(folder: Path, name: str) -> str | None:
+    """Return the address of the file of a slide, or None if no run has noted it."""
+    try:
+        uri = json.loads(_place_path(folder, name).read_text(encoding="utf-8"))["uri"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return uri if isinstance(uri, str) else None
+
+
+def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json | None:
+    """Write a slide's path, prediction and true class into a project; return its entry.
+
+    None if neither the project nor any run knows the slide's file.
+    """
+    images: list[_Json] = project.setdefault("images", [])
+    uri = _uri_of(folder, slide.name)
     same_results = [e for e in images if e.get("metadata", {}).get(_RESULTS) == slide.name]
-    if not same_place and same_results:
-        _move(same_results[0], uri)
-        same_place = same_results[:1]
-    if not same_place:
-        same_place = [_new_entry(project, slide, uri, folder)]
-        images.extend(same_place)
+    if uri is None:
+        same_place = same_results
+    else:
+        same_place = [entry for entry in images if _place(uri) in map(_place, _uris_of(entry))]
+        if not same_place and same_results:
+            _move(same_results[0], uri)
+            same_place = same_results[:1]
+        if not same_place:
+            same_place = [_new_entry(project, slide, uri, folder)]
+            images.extend(same_place)
     for entry in same_place:
         entry["metadata"] = _metadata(entry.get("metadata", {}), slide)
-    return same_place[0]
+    return same_place[0] if same_place else None
 
 
 def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _Json:
@@ -209,7 +257,7 @@ def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _
         },
         "entryID": number,
         "randomizedName": f"image-{number:04d}",
-        "imageName": _as_text(slide.path.name),
+        "imageName": _as_text(slide.slide),
         "metadata": {},
     }
 
@@ -220,7 +268,7 @@ def _metadata(known: Mapping[str, str], slide: ProjectSlide) -> dict[str, str]:
     predictions = {
         _PREDICTION + qupath_class(name): f"{probability:.3f}"
         for name, probability in slide.prediction.items()
-        if math.isfinite(probability)
+        if probability is not None and math.isfinite(probability)
     }
     ours = {_RESULTS: _as_text(slide.name), _TRUE_CLASS: qupath_class(slide.true_class)}
     return {**others, **ours, **predictions}
@@ -300,9 +348,8 @@ def _write_thumbnail(preview: Path, folder: Path, entry_id: int) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name("thumbnail.partial")
     with Image.open(preview) as image:
         small = image.convert("RGB")
     small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    small.save(partial, "JPEG", quality=90)
-    partial.replace(path)
+    with replacing(path) as partial:
+        small.save(partial, "JPEG", quality=90)
