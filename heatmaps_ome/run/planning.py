@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.errors import HeatmapsError, OptionError, ResultError, SlideError
+from heatmaps_ome.errors import HeatmapsError, ResultError, SlideError
 from heatmaps_ome.export.manifest import MAPS_FORMAT
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.storage.digests import digest_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.models.model_set import ModelSet
-    from heatmaps_ome.run.settings import Making, Output, RunSettings, SlideList
+    from heatmaps_ome.run.settings import Making, Output, RunSettings
 
 logger = logging.getLogger(__name__)
 
@@ -42,37 +42,6 @@ class PlannedSlide:
     fingerprint: str
     request: str
     finished: bool
-
-
-def slide_paths(slides: SlideList) -> list[Path]:
-    """Return the slides of the command line and of ``--from-file``, each file once.
-
-    Raises
-    ------
-    OptionError
-        If there are no slides, or the list cannot be read.
-    """
-    paths = list(slides.paths)
-    if slides.from_file is not None:
-        try:
-            lines = slides.from_file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise OptionError(
-                f"{slides.from_file} cannot be read as a list of slides; check --from-file"
-            ) from error
-        folder = slides.from_file.parent
-        # Absolute paths stay as they are; others start at the current folder or at the list's.
-        listed = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-        paths += [_listed(line, folder) for line in listed]
-    if not paths:
-        raise OptionError("no slides are given; name them, or list them in --from-file")
-    return list({path.resolve(): path for path in paths}.values())
-
-
-def _listed(line: str, folder: Path) -> Path:
-    """Return a listed path, from the current folder (like the reference) or the list's."""
-    here = type(folder)(line)
-    return here if here.exists() or not (folder / line).exists() else folder / line
 
 
 def fingerprints(paths: list[Path], making: Making) -> tuple[dict[Path, str], dict[Path, str]]:

@@ -21,8 +21,8 @@ from heatmaps_ome.run.planning import (
     fingerprints,
     planned_slides,
     shared_facts,
-    slide_paths,
 )
+from heatmaps_ome.run.slide_list import slide_rows
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.result_folder import require_writable
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.run.settings import Drawing, Encoder, Look, ModelFiles, Output, RunSettings
+    from heatmaps_ome.run.slide_row import SlideRow
 
 CheckedT = TypeVar("CheckedT")
 
@@ -102,7 +103,7 @@ def prepare(settings: RunSettings) -> Plan:
     """
     tried = _Attempts()
     output, drawing = settings.output, settings.drawing
-    paths = tried(lambda: slide_paths(settings.slides))
+    rows = tried(lambda: slide_rows(settings.slides))
     tried(lambda: require_writable(output.folder))
     style = drawing.look.style
     for colour_map in (
@@ -121,11 +122,11 @@ def prepare(settings: RunSettings) -> Plan:
         tried(lambda: _require_leave_one_out(drawing, models, scaling))
         recipe = tried(lambda: _recipe(settings, models.first, extractor))
     if (
-        tried.problems or paths is None or recipe is None or models is None or look is None
+        tried.problems or rows is None or recipe is None or models is None or look is None
         or exporters is None
     ):  # fmt: skip
         raise PreflightError(tried.problems)
-    return _plan(settings, paths, recipe, models, look, exporters, scaling)
+    return _plan(settings, rows, recipe, models, look, exporters, scaling)
 
 
 def _recipe(settings: RunSettings, model: AttentionMIL, extractor: Extractor) -> Recipe:
@@ -152,7 +153,7 @@ def _recipe(settings: RunSettings, model: AttentionMIL, extractor: Extractor) ->
 
 def _plan(
     settings: RunSettings,
-    paths: list[Path],
+    rows: list[SlideRow],
     recipe: Recipe,
     models: ModelSet,
     look: Look,
@@ -160,7 +161,9 @@ def _plan(
     scaling: CohortScaling | None,
 ) -> Plan:
     """Return the plan of a run that can be done; this opens each of its slides."""
-    prints, refused = fingerprints(paths, settings.making)
+    paths = [row.path for row in rows]
+    prints, refused = fingerprints([row.path for row in rows if not row.problem], settings.making)
+    refused |= {row.path: row.problem for row in rows if row.problem}
     shared = shared_facts(settings, list(prints.values()), models, recipe.extractor)
     cohort = digest_of(shared)
     _require_free_scaling(settings.output, scaling, cohort)
