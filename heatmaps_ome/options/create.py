@@ -32,7 +32,8 @@ class CreateOptions:
             "type": Path,
             "nargs": "*",
             "metavar": "SLIDE",
-            "help": "slides to create heatmaps for; all of them share one colour scale",
+            "help": "slides to create heatmaps for, folders of slides, or quoted patterns; all "
+            "slides share one colour scale",
         },
     )
     model_path: Path | tuple[Path, ...] = field(
@@ -74,6 +75,11 @@ class CreateOptions:
     mpp: Optional[float] = create_option(
         "inputs", "µm per pixel of slides that do not state it",
         effect="none", type=float, metavar="UM",
+    )  # fmt: skip
+    table: Optional[Path] = create_option(
+        "inputs",
+        "table with a column slide and, for each slide, its name, mpp, label and covariates",
+        "--slides", effect="none", type=Path, metavar="TABLE",
     )  # fmt: skip
     covariate: tuple[tuple[str, str], ...] = create_option(
         "inputs", "value of a tabular input that the model was trained with; may be repeated",

@@ -32,13 +32,16 @@ class SlideList:
     Attributes
     ----------
     paths : tuple of Path
-        Slides on the command line.
+        Slides on the command line, folders of slides, and patterns for slides.
     from_file : Path or None
         A list of further slides.
+    table : Path or None
+        A table of further slides, or of facts of these.
     """
 
     paths: tuple[Path, ...]
     from_file: Path | None
+    table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -236,7 +239,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
     """Return the settings of each stage from the options."""
     resources = _resources(options)
     return RunSettings(
-        slides=SlideList(options.slides, options.from_file),
+        slides=SlideList(options.slides, options.from_file, options.table),
         models=ModelFiles(options.model_paths, dict(options.covariate), options.allow_pickle),
         encoder=Encoder(
             name=options.extractor,
