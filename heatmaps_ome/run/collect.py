@@ -139,14 +139,8 @@ def _slides(output: Path) -> Iterator[_Slide]:
             )  # fmt: skip
 
 
-def _failures(records: list[dict[str, Any]], present: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return the failures of slides whose last run failed, by the names of their results.
-
-    Parameters
-    ----------
-    present : set of str
-        Names of results that are there.
-    """
+def _failures(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the failures of slides whose last run failed, by the names of their results."""
     failures: dict[str, list[dict[str, Any]]] = {}
     settled: set[str] = set()
     for record in records:
@@ -162,9 +156,7 @@ def _failures(records: list[dict[str, Any]], present: set[str]) -> dict[str, lis
     return failures
 
 
-def _ordered(
-    entries: list[dict[str, Any]], records: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _ordered(entries: list[dict[str, Any]], records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return slides in the order of the newest run, if it had all of them, else by their names."""
     newest = records[0]["slides"] if records else []
     places = {entry.get("name"): place for place, entry in enumerate(newest)}

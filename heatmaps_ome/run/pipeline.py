@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.scaling import ScalingFit
+from heatmaps_ome.errors import OutputError
 from heatmaps_ome.export import VALUES
 from heatmaps_ome.export.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
@@ -52,6 +53,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class UnrecordedError(OutputError):
+    """A run whose slides are done, but whose list and report cannot be written.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        In the order given.
+    """
+
+    def __init__(self, message: str, outcomes: list[Outcome]) -> None:
+        super().__init__(message)
+        self.outcomes = outcomes
+
+
 def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     """Make the heatmaps of all slides and return their outcomes, in the order given.
 
@@ -60,7 +75,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     PreflightError
         If the run as a whole cannot be done; nothing is written then.
     OutputError
-        If the output folder cannot take the scaling that all slides need.
+        If the output folder cannot take the scaling that all slides need, or the records.
     """
     settings = settings_of(options)
     plan = prepare(settings)
@@ -94,20 +109,25 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     return given
 
 
-def _record(settings: RunSettings, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+def _record(settings: RunSettings, plan: Plan, outcomes: list[Outcome]) -> None:
     """Write the record of the run, and the files that all runs in the output folder share.
 
     Raises
     ------
-    OutputError
-        If they cannot be written; the slides' results are complete without them.
+    UnrecordedError
+        If they cannot be written.
     """
     output = settings.output.folder
     try:
         write_run_record(settings, plan, outcomes)
+        collect(output)
     except OSError as error:
-        raise disk_error(output / RUNS, error) from error
-    collect(output)
+        reason = disk_error(output / RUNS, error)
+        raise UnrecordedError(
+            f"{reason}; the slides' own results are complete: heatmaps-ome collect {output} then "
+            "makes the list, the report and the project",
+            outcomes,
+        ) from error
 
 
 class _Run:

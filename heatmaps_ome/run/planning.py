@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import YX
     from heatmaps_ome.maps.raw_maps import Recipe
     from heatmaps_ome.models.model_set import ModelSet
-    from heatmaps_ome.run.slide_list import SlideRow
+    from heatmaps_ome.run.slide_row import SlideRow
 
 logger = logging.getLogger(__name__)
 

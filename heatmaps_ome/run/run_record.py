@@ -32,7 +32,7 @@ def write_run_record(settings: RunSettings, plan: Plan, outcomes: Sequence[Outco
     """
     output = settings.output.folder
     places = {str(row.path.parent) for row in plan.rows} | {str(output), str(output.absolute())}
-    began = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    began = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     path = output / RUNS / f"{began}-{secrets.token_hex(4)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(

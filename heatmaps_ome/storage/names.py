@@ -37,7 +37,7 @@ def shortened(text: str, most_bytes: int) -> str:
     >>> shortened("MSIH", 20), shortened("microsatellite instability", 20)
     ('MSIH', 'microsatell-dcf69e24')
     """
-    encoded = text.encode("utf-8", "surrogateescape")
+    encoded = _encoded(text)
     if len(encoded) <= most_bytes:
         return text
     ending = f"-{hashlib.sha256(encoded).hexdigest()[:8]}"
@@ -51,4 +51,12 @@ def _is_odd(char: str) -> bool:
 
 def _escaped(char: str) -> str:
     """Return a character's bytes as in a URL; a byte that was no text is itself."""
-    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))
+    return "".join(f"%{byte:02X}" for byte in _encoded(char))
+
+
+def _encoded(text: str) -> bytes:
+    """Return a text in UTF-8; bytes that were no text are themselves, as in names of files."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
