@@ -30,8 +30,8 @@ class Owner:
         The machine, or the container if it numbers processes for itself.
     pid : int
     started : int
-        When the process was started, in a unit of the system: tells a process from a later one with
-        the same number.
+        When the process was started, in a unit of the system: a later process with
+        the same number has another.
     """
 
     host: str

@@ -15,7 +15,7 @@ from heatmaps_ome.storage.owners import Owner, owner_of_this_process
 @pytest.fixture
 def child():
     """Return a process that runs until its input ends."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subchild.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         yield process
 
 
