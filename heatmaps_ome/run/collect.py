@@ -33,6 +33,7 @@ from heatmaps_ome.storage.result_folder import (
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide
 from heatmaps_ome.viewers.report.page import ReportedSlide, RunFacts, write_report
+from heatmaps_ome.viewers.slide_places import noted_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +213,10 @@ def _write_viewers(output: Path, slides: list[_Slide]) -> None:
     classes = dict.fromkeys(name for slide in slides for name in slide.model["classes"])
     listed = [
         ProjectSlide(
-            slide.entry["slide"], slide.entry["name"], slide.entry["prediction"], slide.true_class
+            noted_place(output, slide.entry["name"]),
+            slide.entry["name"],
+            slide.entry["prediction"],
+            slide.true_class,
         )
         for slide in slides
     ]

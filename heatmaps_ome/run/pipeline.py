@@ -35,7 +35,7 @@ from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.private import remove
 from heatmaps_ome.storage.result_folder import RUNS
-from heatmaps_ome.viewers.qupath_project import remember_place
+from heatmaps_ome.viewers.slide_places import note_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,7 +174,7 @@ class _Run:
         def deliver(planned: PlannedSlide, outcome: Outcome) -> None:
             # Another run may have finished the slide since the plan was made.
             earlier = planned.earlier(scaling, self._plan.replaced)
-            remember_place(self._settings.output.folder, planned.folder.name, planned.path)
+            note_place(self._settings.output.folder, planned.folder.name, planned.path)
             if earlier is None or earlier.get("request") != planned.request(scaling):
                 self._deliver(planned, scaling, earlier, outcome)
             else:

@@ -12,20 +12,19 @@ import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.export.cells import qupath_class
-from heatmaps_ome.storage.digests import json_text, write_json
-from heatmaps_ome.storage.disk import disk_error
+from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.result_folder import VIEWERS
-from heatmaps_ome.viewers.files import copy_viewer_files
+from heatmaps_ome.viewers.files import copy_viewer_files, file_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path, PurePath
+    from pathlib import Path
 
 PROJECT = "project.qpproj"
 _SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy")
@@ -46,16 +45,16 @@ class ProjectSlide:
 
     Attributes
     ----------
-    slide : str
-        Name of the slide's file.
+    path : Path or None
+        The slide's file; None if it is not known: a new slide is left out then.
     name : str
         Name of the results' folder.
     prediction : mapping of class → probability
-        None for a slide without tissue.
+        None or NaN for a slide without tissue.
     true_class : str
     """
 
-    slide: str
+    path: Path | None
     name: str
     prediction: Mapping[str, float | None]
     true_class: str
@@ -108,22 +107,6 @@ def write_project(
 def write_scripts(folder: Path) -> None:
     """Write QuPath's scripts into a folder; every script runs by itself."""
     copy_viewer_files("qupath", folder, _SCRIPTS, _PRELUDE)
-
-
-def file_uri(path: PurePath) -> str:
-    r"""Return the URI of an absolute path in the form that Java understands.
-
-    >>> from pathlib import PurePosixPath, PureWindowsPath
-    >>> file_uri(PurePosixPath("/data/Müller 1.svs"))
-    'file:///data/M%C3%BCller%201.svs'
-    >>> file_uri(PureWindowsPath("C:\\slides\\a#1.svs"))
-    'file:///C:/slides/a%231.svs'
-    >>> file_uri(PureWindowsPath("\\\\server\\share\\a.svs"))
-    'file:////server/share/a.svs'
-    """
-    place = path.as_posix()
-    rooted = place if place.startswith("/") else f"/{place}"
-    return "file://" + quote(rooted.encode("utf-8", "surrogateescape"), safe="/:")
 
 
 def _read(path: Path, known: Callable[[Any], bool]) -> _Json | None:
@@ -181,67 +164,28 @@ def _new_project(path: Path, now_ms: int) -> _Json:
     }
 
 
-def remember_place(output: Path, name: str, slide: Path) -> None:
-    """Note a slide's file for the project, which any later run in the output folder may rebuild.
-
-    Parameters
-    ----------
-    name : str
-        Name of the results' folder.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    path = _place_path(output / VIEWERS / "qupath", name)
-    # The name itself may be a link to a file without a suffix: only the folder is resolved.
-    facts = {"uri": file_uri(slide.parent.resolve() / slide.name)}
-    try:
-        if not path.is_file() or path.read_text(encoding="utf-8") != json_text(facts):
-            _write(path, facts)
-    except OSError as error:
-        raise disk_error(path, error) from error
-
-
-def _place_path(folder: Path, name: str) -> Path:
-    """Return the path of the note of a slide's file."""
-    return folder / "slides" / f"{name}.json"
-
-
-def _uri_of(folder: Path, name: str) -> str | None:
-    """Return the address of the file of a slide, or None if no run has noted it."""
-    try:
-        uri = json.loads(_place_path(folder, name).read_text(encoding="utf-8"))["uri"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return uri if isinstance(uri, str) else None
-
-
 def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json | None:
-    """Write a slide's path, prediction and true class into a project; return its entry.
-
-    None if neither the project nor any run knows the slide's file.
-    """
+    """Write a slide's path, prediction and true class into a project; return its entry, if any."""
     images: list[_Json] = project.setdefault("images", [])
-    uri = _uri_of(folder, slide.name)
-    same_results = [e for e in images if e.get("metadata", {}).get(_RESULTS) == slide.name]
-    if uri is None:
-        same_place = same_results
-    else:
+    same_place = same_results = [
+        entry for entry in images if entry.get("metadata", {}).get(_RESULTS) == slide.name
+    ]
+    if slide.path is not None:
+        # The name itself may be a link to a file without a suffix: only the folder is resolved.
+        uri = file_uri(slide.path.parent.resolve() / slide.path.name)
         same_place = [entry for entry in images if _place(uri) in map(_place, _uris_of(entry))]
         if not same_place and same_results:
             _move(same_results[0], uri)
             same_place = same_results[:1]
         if not same_place:
-            same_place = [_new_entry(project, slide, uri, folder)]
+            same_place = [_new_entry(project, slide.path.name, uri, folder)]
             images.extend(same_place)
     for entry in same_place:
         entry["metadata"] = _metadata(entry.get("metadata", {}), slide)
     return same_place[0] if same_place else None
 
 
-def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _Json:
+def _new_entry(project: _Json, name: str, uri: str, folder: Path) -> _Json:
     """Return an entry whose identity is new to the project and to data of deleted entries."""
     left_over = [path.name for path in folder.glob("data/*") if path.name.isdecimal()]
     used = [entry["entryID"] for entry in project["images"]]
@@ -257,7 +201,7 @@ def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _
         },
         "entryID": number,
         "randomizedName": f"image-{number:04d}",
-        "imageName": _as_text(slide.slide),
+        "imageName": _as_text(name),
         "metadata": {},
     }
 
