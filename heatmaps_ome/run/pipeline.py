@@ -187,7 +187,7 @@ class _Run:
             "versions": versions(),
             "options": self._settings.records.undrawn,
             "slide": planned.fingerprint,
-            "models": self._plan.models.digests,
+            "models": [model.cache_digest for model in self._plan.models.models],
             "extractor": self._plan.recipe.extractor.digest,
         }
         return PreviousResults(

@@ -117,6 +117,8 @@ def shared_facts(
         "model": models.digest if len(models.models) == 1 else models.digests,
         "extractor": extractor.digest,
         "scaling": scaled_by,
+        # Models without covariates keep the requests of before.
+        **({"covariates": models.covariates_used} if models.covariates_used else {}),
     }
 
 

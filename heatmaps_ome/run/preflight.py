@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,7 +28,7 @@ from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.result_folder import require_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from heatmaps_ome.export.protocol import Exporter
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.run.settings import Drawing, Encoder, Look, ModelFiles, Output, RunSettings
     from heatmaps_ome.run.slide_row import SlideRow
+
+logger = logging.getLogger(__name__)
 
 CheckedT = TypeVar("CheckedT")
 
@@ -251,13 +254,23 @@ def _models(files: ModelFiles, tried: _Attempts) -> ModelSet | None:
     """Return the MIL models with their covariates, or None if any of them cannot be used."""
     attempts = [
         (path, tried(lambda path=path: read_model(
-            path, allow_pickle=files.allow_pickle, covariates=files.covariates)))
+            path, allow_pickle=files.allow_pickle)))
         for path in tried(lambda: model_files(files.paths)) or ()
     ]  # fmt: skip
     read = [(path, model) for path, model in attempts if model is not None]
     if not read or len(read) < len(attempts):
         return None
-    return tried(lambda: ModelSet.of(read))
+    models = tried(lambda: ModelSet.of(read))
+    return models and tried(lambda: _with_covariates(models, files.covariates))
+
+
+def _with_covariates(models: ModelSet, values: Mapping[str, str]) -> ModelSet:
+    """Return models with the covariates of the command line, which hold for all slides."""
+    models.require_covariates(values)
+    bound = models.for_slide({}, values)
+    if bound.imputation:
+        logger.warning("%s", bound.imputation)
+    return bound
 
 
 def _look(drawing: Drawing, models: ModelSet) -> Look:
