@@ -83,7 +83,7 @@ class Recipe:
             read_from=self.read_from,
             target_mpp=self.extraction.target_mpp,
             extractor=self.extractor.digest,
-            model=self.model.digest,
+            model=self.model.cache_digest,
             pooling=asdict(self.pooling),
             mask_threshold=self.mask_threshold,
             consistency_tiles=self.consistency_tiles,

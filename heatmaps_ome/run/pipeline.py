@@ -266,7 +266,7 @@ class _Run:
             "options": self._settings.records.undrawn,
             "slide": planned.fingerprint,
             "mpp": list(planned.mpp),
-            "models": planned.models.digests,
+            "models": planned.models.cache_digests,
             "extractor": self._plan.recipe.extractor.digest,
         }
         return PreviousResults(

@@ -194,7 +194,7 @@ def planned_slide(
         "mpp": list(mpp),
         "label": row.label,
         # The order of the models counts, because results list them in this order.
-        "models": models.digests,
+        "models": models.cache_digests,
     }
     return PlannedSlide(
         row=row,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,7 +29,7 @@ from heatmaps_ome.run.slide_list import slide_rows
 from heatmaps_ome.storage.result_folder import remove_leftovers, require_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.settings import Drawing, Encoder, Look, ModelFiles, RunSettings
     from heatmaps_ome.run.slide_row import SlideRow
     from heatmaps_ome.storage.result_folder import ResultFolder
+
+logger = logging.getLogger(__name__)
 
 CheckedT = TypeVar("CheckedT")
 
@@ -109,7 +112,7 @@ def prepare(settings: RunSettings) -> Plan:
     ):  # fmt: skip
         tried(lambda name=colour_map: require_colour_map(name))
     exporters = tried(lambda: load_exporters(output.formats, output.files))
-    models = _models(settings.models, tried)
+    models = _models(settings, tried)
     extractor = tried(lambda: _extractor(settings.encoder))
     look = scaling = recipe = None
     if models is not None:
@@ -170,7 +173,8 @@ def _plan(
     shared = shared_facts(settings.records.effective, recipe.extractor.digest)
 
     def planned(row: SlideRow, folder: ResultFolder) -> PlannedSlide:
-        slide = planned_slide(row, folder, recipe, models, shared)
+        own = _with_covariates(models, row, settings.models.covariates)
+        slide = planned_slide(row, folder, recipe, own, shared)
         if scaling is not None:
             slide.earlier(scaling, replaced)
         return slide
@@ -259,17 +263,36 @@ def _usable(device: str) -> str:
     return device
 
 
-def _models(files: ModelFiles, tried: _Attempts) -> ModelSet | None:
-    """Return the MIL models with their covariates, or None if any of them cannot be used."""
+def _models(settings: RunSettings, tried: _Attempts) -> ModelSet | None:
+    """Return the MIL models without covariates, or None if any of them cannot be used."""
+    files = settings.models
     attempts = [
-        (path, tried(lambda path=path: read_model(
-            path, allow_pickle=files.allow_pickle, covariates=files.covariates)))
+        (path, tried(lambda path=path: read_model(path, allow_pickle=files.allow_pickle)))
         for path in tried(lambda: model_files(files.paths)) or ()
-    ]  # fmt: skip
+    ]
     read = [(path, model) for path, model in attempts if model is not None]
     if not read or len(read) < len(attempts):
         return None
-    return tried(lambda: ModelSet.of(read))
+    models = tried(lambda: ModelSet.of(read))
+    if models is not None:
+        tried(lambda: _require_covariates(models, settings))
+    return models
+
+
+def _require_covariates(models: ModelSet, settings: RunSettings) -> None:
+    """Refuse covariates that no model takes; without a table, demand all that models need."""
+    given = settings.models.covariates
+    models.require_covariates(given)
+    if settings.slides.table is None:
+        models.for_slide({}, given)
+
+
+def _with_covariates(models: ModelSet, row: SlideRow, common: Mapping[str, str]) -> ModelSet:
+    """Return the models with the covariates of a slide's patient."""
+    own = models.for_slide(row.covariates, common)
+    if own.imputation:
+        logger.warning("%s: %s", row.path.name, own.imputation)
+    return own
 
 
 def _look(drawing: Drawing, models: ModelSet) -> Look:

@@ -33,7 +33,8 @@ class SlideRow:
     label : str or None
         Ground truth.
     covariates : mapping of str to str
-        The table's other columns, as it has them but for spaces around; without empty cells.
+        The table's other columns, as it has them but for spaces around; without empty cells, unless
+        two columns differ by the case of their names alone.
     origin : str
         Where the facts are from, such as "cohort.csv, line 3"; "" for the command line.
     problem : str

@@ -269,13 +269,14 @@ def _label(text: str) -> str | None:
 
 def _covariates(table: _Table, line: _Line) -> dict[str, str]:
     """Return the cells of all other columns, by the name of the column, but empty ones."""
-    cells = {
-        name: table.cell(line, name) for name in table.columns if name not in ("slide", *FACTS)
-    }
-    return {
-        name: cell.replace(",", ".")
-        if table.has_decimal_commas and _DECIMAL_COMMA.fullmatch(cell)
-        else cell
-        for name, cell in cells.items()
-        if cell
-    }
+    names = [name for name in table.columns if name not in ("slide", *FACTS)]
+    spellings = Counter(name.casefold() for name in names)
+    values: dict[str, str] = {}
+    for name in names:
+        cell = table.cell(line, name)
+        if table.has_decimal_commas and _DECIMAL_COMMA.fullmatch(cell):
+            cell = cell.replace(",", ".")
+        # An empty AGE hides the column age beside it, which may be something else.
+        if cell or spellings[name.casefold()] > 1:
+            values[name] = cell
+    return values
