@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.storage.names import encodable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -41,7 +43,9 @@ def file_digest(path: Path) -> str:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write indented JSON, replacing the file as a whole."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    # A name that is not UTF-8 is no reason to lose the file.
+    text = encodable(json.dumps(values, indent=2, ensure_ascii=False))
+    partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)
 
 
