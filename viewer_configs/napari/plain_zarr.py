@@ -242,8 +242,8 @@ def _checked(layout: _Layout) -> _Layout:
     fits = len(layout.shape) == len(layout.chunk) == len(inner)
     if not fits or any(whole % part for whole, part in zip(layout.chunk, inner, strict=True)):
         raise ValueError(f"chunks of {layout.chunk} with {inner} do not fit {layout.shape}")
-    most = MOST_CHUNK_BYTES if layout.inner is None else MOST_WHOLE_BYTES
-    if math.prod(inner) * layout.item_bytes > MOST_CHUNK_BYTES or layout.chunk_bytes > most:
+    limit = MOST_CHUNK_BYTES if layout.inner is None else MOST_WHOLE_BYTES
+    if math.prod(inner) * layout.item_bytes > MOST_CHUNK_BYTES or layout.chunk_bytes > limit:
         raise ValueError(f"a chunk of {layout.chunk} numbers is too large")
     if math.prod(layout.chunk) // math.prod(inner) > _MOST_INNER_CHUNKS:
         raise ValueError(f"a shard of {layout.chunk} has too many chunks")
@@ -324,11 +324,11 @@ def _stated_by_zstd(head: bytes) -> int:
     return int.from_bytes(field, "little") + (256 if width == 2 else 0)
 
 
-def _unpacked(data: bytes, compressor: str, most: int) -> int:
-    """Return the unpacked size, up to one byte more than ``most``; ValueError if damaged."""
+def _unpacked(data: bytes, compressor: str, limit: int) -> int:
+    """Return the unpacked size, up to one byte more than a limit; ValueError if damaged."""
     unpacker = zlib.decompressobj(wbits=31 if compressor == "gzip" else 15)
     try:
-        size = len(unpacker.decompress(data, most + 1))
+        size = len(unpacker.decompress(data, limit + 1))
     except zlib.error as error:
         raise ValueError(f"a chunk is damaged ({error})") from error
-    return size if not unpacker.unused_data else most + 1
+    return size if not unpacker.unused_data else limit + 1
