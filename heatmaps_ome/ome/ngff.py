@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome import __version__
-from heatmaps_ome.storage.names import encodable
+from heatmaps_ome.storage.texts import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 
-from heatmaps_ome.storage.names import printable
+from heatmaps_ome.storage.texts import printable
 
 if TYPE_CHECKING:
     from heatmaps_ome.geometry import YX, Shape

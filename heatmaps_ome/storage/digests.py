@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.storage.names import encodable
+from heatmaps_ome.storage.texts import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

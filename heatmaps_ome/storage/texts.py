@@ -1,4 +1,4 @@
-"""Names of strangers (slides, classes, folders) as every file and screen can hold them."""
+"""Texts of strangers (names of slides, classes, folders) as every file and screen can hold them."""
 
 from __future__ import annotations
 

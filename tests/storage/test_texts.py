@@ -10,7 +10,7 @@ from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.ome.ngff_store import create_group
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.storage.digests import write_json
-from heatmaps_ome.storage.names import encodable, printable
+from heatmaps_ome.storage.texts import encodable, printable
 
 NAMES = [
     "\x1b]0;owned\x07", "a\nb\r\tc", "<b>&\"'</b>", "\u200fשלום", "\u202egpj.exe", "\x9b31m",
