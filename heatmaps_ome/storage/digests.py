@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.storage.private import replacing
+from heatmaps_ome.storage.texts import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,8 +48,8 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def json_text(values: Mapping[str, Any]) -> str:
-    """Return values as the text of a JSON file."""
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    """Return values as the text of a JSON file; a name that is not UTF-8 does not prevent it."""
+    return encodable(json.dumps(values, indent=2, ensure_ascii=False)) + "\n"
 
 
 def finite(value: float) -> float | None:
