@@ -7,13 +7,14 @@ stdout, everything else to stderr.
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from typing import TYPE_CHECKING
 
 import heatmaps_ome
 from heatmaps_ome.cli.arguments import OptionsParser
-from heatmaps_ome.errors import HeatmapsError, OptionError
+from heatmaps_ome.cli.guard import guarded, log_to_stderr
+from heatmaps_ome.cli.streams import one_line
+from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.options import (
     CollectOptions,
     ConvertOptions,
@@ -22,6 +23,7 @@ from heatmaps_ome.options import (
     InfoOptions,
     ValidateOptions,
     ViewOptions,
+    nearest,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +56,11 @@ CREATE_DESCRIPTION = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _run(words))
+
+
+def _run(words: list[str]) -> int:
+    """Run the command that the first word names and return its exit code."""
     command = words[0] if words else "--help"
     if command in ("-h", "--help"):
         sys.stdout.write(USAGE)
@@ -62,35 +69,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"heatmaps-ome {heatmaps_ome.__version__}\n")
         return 0
     if command not in COMMANDS:
-        sys.stderr.write(f"heatmaps-ome: there is no command {command!r}\n\n{USAGE}")
+        sys.stderr.write(f"heatmaps-ome: {_no_such_command(words)}\nSee heatmaps-ome --help\n")
         return 2
-    return guarded(lambda: COMMANDS[command](words[1:]))
+    return COMMANDS[command](words[1:])
 
 
-def guarded(work: Callable[[], int]) -> int:
-    """Return the exit code of some work; the package's own errors are printed as one sentence."""
-    try:
-        return work()
-    except HeatmapsError as error:
-        sys.stderr.write("".join(f"heatmaps-ome: {line}\n" for line in str(error).splitlines()))
-        problems = getattr(error, "problems", [error])
-        return 2 if all(isinstance(problem, OptionError) for problem in problems) else 1
-    except KeyboardInterrupt:
-        sys.stderr.write("\nheatmaps-ome: stopped; the same command goes on from here\n")
-        return 130
-    except BrokenPipeError:
-        return 1
+def _no_such_command(words: list[str]) -> str:
+    """Return a sentence about a command line that begins with no command."""
+    command = next((word for word in words if word in COMMANDS), None)
+    if words[0].startswith("-") and command is not None:
+        return f"options follow the command: heatmaps-ome {command} {one_line(words[0])}"
+    hint = nearest(words[0], COMMANDS)
+    sentence = f"there is no command {one_line(repr(words[0]))}"
+    return f"{sentence}; {hint}" if hint else sentence
 
 
 def create(words: Sequence[str], prog: str = "heatmaps-ome create") -> int:
     """Run ``create``."""
+    log_to_stderr(verbose=False)
     options = OptionsParser(CreateOptions, prog, CREATE_DESCRIPTION).parse_args(words)
     return run_create(options)
 
 
 def run_create(options: CreateOptions) -> int:
     """Make heatmaps and print where they are."""
-    _log(verbose=options.verbose)
+    log_to_stderr(verbose=options.verbose)
     from heatmaps_ome.memory import starting
 
     with starting():
@@ -115,8 +118,9 @@ def demo(words: Sequence[str]) -> int:
     parser = OptionsParser(
         DemoOptions, "heatmaps-ome demo", "Make a synthetic slide and its heatmaps."
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=options.verbose)
+    log_to_stderr(verbose=options.verbose)
     if options.fiducials:
         from heatmaps_ome.demo.fiducials import make_fiducials
 
@@ -136,8 +140,8 @@ def collect(words: Sequence[str]) -> int:
         "project, scaling.json if it is lost) from the slides' folders. Every run does so at its "
         "end; use it after runs that were stopped, or after folders were removed or added.",
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=False)
     from heatmaps_ome.run.collect import collect as collected
 
     slides = collected(options.path)
@@ -156,8 +160,8 @@ def view(words: Sequence[str]) -> int:
         "remote machine's terminal: ssh -L 8765:127.0.0.1:8765 MACHINE, then open the address "
         "that is printed there.",
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=False)
     from heatmaps_ome.viewers.server.server import view as serve
 
     def say(text: str) -> None:
@@ -180,8 +184,8 @@ def info(words: Sequence[str]) -> int:
     parser = OptionsParser(
         InfoOptions, "heatmaps-ome info", "Describe a slide, a model or a result."
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=False)
     from heatmaps_ome.cli.info import describe
 
     failed = False
@@ -189,7 +193,7 @@ def info(words: Sequence[str]) -> int:
         try:
             sys.stdout.write(describe(path) + "\n")
         except HeatmapsError as error:
-            sys.stderr.write(f"heatmaps-ome: {error}\n")
+            sys.stderr.write(f"heatmaps-ome: {one_line(error)}\n")
             failed = True
     return 1 if failed else 0
 
@@ -202,8 +206,8 @@ def validate(words: Sequence[str]) -> int:
         "Read results back with other libraries than those that wrote them, and list their "
         "problems: NGFF, OME-XML, TIFF, pyramids, labels, positions in µm, hashes.",
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=False)
     from heatmaps_ome.validate.result import validate as validated
 
     verdicts = [validated(path, options.slide) for path in options.paths]
@@ -211,7 +215,7 @@ def validate(words: Sequence[str]) -> int:
     if options.json:
         records = [{"path": str(p.path), "rule": p.rule, "message": p.message} for p in problems]
         facts = {"valid": not problems, "problems": records}
-        sys.stdout.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:
         for verdict in verdicts:
             sys.stdout.write(_verdict_lines(verdict))
@@ -221,8 +225,9 @@ def validate(words: Sequence[str]) -> int:
 def _verdict_lines(verdict: Verdict) -> str:
     """Return a line for each problem, or a line that the result is valid."""
     if not verdict.problems:
-        return f"{verdict.path}: valid ({verdict.n_files} files, {verdict.n_rules} rules)\n"
-    return "".join(f"{p.path}: {p.message} [{p.rule}]\n" for p in verdict.problems)
+        facts = f"({verdict.n_files} files, {verdict.n_rules} rules)"
+        return f"{one_line(verdict.path)}: valid {facts}\n"
+    return "".join(f"{one_line(f'{p.path}: {p.message} [{p.rule}]')}\n" for p in verdict.problems)
 
 
 def convert_model(words: Sequence[str]) -> int:
@@ -233,8 +238,8 @@ def convert_model(words: Sequence[str]) -> int:
         "Turn an export.pkl into safetensors: it cannot run code, and holds nothing of the "
         "training set's patients.",
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=False)
     from heatmaps_ome.models.conversion import convert_model as convert
 
     convert(
@@ -256,14 +261,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "validate": validate,
     "convert-model": convert_model,
 }
-
-
-def _log(*, verbose: bool) -> None:
-    """Send the package's log messages to stderr."""
-    logging.basicConfig(
-        format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr, force=True
-    )
-    logging.getLogger("heatmaps_ome").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ from heatmaps_ome.storage.lock import locked
 from heatmaps_ome.storage.result_folder import RUN_LOCK, finished_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from heatmaps_ome.display.scaling import Quantiles
     from heatmaps_ome.run.settings import Drawing, Output
 
 SCALING: Final = "scaling.json"
@@ -88,7 +87,7 @@ def scaling_to_apply(
     if own is None or drawing.refit:
         return None
     try:
-        _require_own(own, path, drawing.quantiles, model_digest, extractor_digest)
+        _require_own(own, path, drawing.asked, model_digest, extractor_digest)
     except OutputError:
         if output.overwrite:
             return None
@@ -97,7 +96,11 @@ def scaling_to_apply(
 
 
 def _require_own(
-    own: CohortScaling, path: Path, quantiles: Quantiles, model_digest: str, extractor_digest: str
+    own: CohortScaling,
+    path: Path,
+    asked: Mapping[str, float],
+    model_digest: str,
+    extractor_digest: str,
 ) -> None:
     """Refuse to apply an output folder's scaling to what it does not fit."""
     for name, there, here in (
@@ -110,7 +113,7 @@ def _require_own(
                 "values have another scale; add --overwrite to replace the results, or choose "
                 "another --output-path"
             )
-    if own.quantiles != quantiles:
+    if any(getattr(own.quantiles, name) != value for name, value in asked.items()):
         raise OutputError(
             f"{path} was fitted to other quantiles than the options ask for; add --refit to fit a "
             "new scaling and draw these slides anew, leave the options out, or choose another "
@@ -156,11 +159,15 @@ def _numbers_of(record: dict[str, object]) -> str | None:
         return None
 
 
-def publish(scaling: CohortScaling, output: Path, *, replace: bool) -> CohortScaling:
+def publish(
+    scaling: CohortScaling, output: Path, asked: Mapping[str, float], *, replace: bool
+) -> CohortScaling:
     """Store the scaling of an output folder; return the one to apply.
 
     Parameters
     ----------
+    asked : mapping of quantile → value
+        The quantiles that the user asked for.
     replace : bool
         Whether another scaling may be replaced. Otherwise the first run to store one decides.
 
@@ -175,9 +182,7 @@ def publish(scaling: CohortScaling, output: Path, *, replace: bool) -> CohortSca
         with locked(output / RUN_LOCK):
             own = None if replace else own_scaling(output)
             if own is not None:
-                _require_own(
-                    own, path, scaling.quantiles, scaling.model_digest, scaling.extractor_digest
-                )
+                _require_own(own, path, asked, scaling.model_digest, scaling.extractor_digest)
                 scaling = own
             if not _is_stored(scaling, path):
                 scaling.save(path)

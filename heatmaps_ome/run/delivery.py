@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of
 from heatmaps_ome.maps.kinds import left_out_reasons
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
+from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.storage.digests import file_digests, finite, now, write_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
@@ -93,7 +93,7 @@ def write_formats(
 
     with stages("files") as progress:
         progress(0, len(exporters))
-        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:
+        with ThreadPoolExecutor(usable_cores(), thread_name_prefix="format") as pool:
             for done, _ in enumerate(pool.map(write, exporters), 1):
                 progress(done, len(exporters))
         write_json(folder / MANIFEST, manifest(result, folder))

@@ -98,7 +98,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
         scaling = run.fitted() if ready else None
     if scaling is not None and ready:
         scaling = publish(
-            scaling, settings.output.folder,
+            scaling, settings.output.folder, settings.drawing.asked,
             replace=settings.output.overwrite or settings.drawing.refit,
         )  # fmt: skip
         for slide in ready:

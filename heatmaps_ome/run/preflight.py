@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.models.attention_mil import AttentionMIL
-    from heatmaps_ome.run.settings import Drawing, Encoder, Look, ModelFiles, RunSettings
+    from heatmaps_ome.run.settings import Drawing, Encoder, Look, RunSettings
     from heatmaps_ome.run.slide_row import SlideRow
     from heatmaps_ome.storage.result_folder import ResultFolder
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.texts import encodable
 
@@ -27,7 +27,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file below a folder, by its path relative to the folder."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     # A slide has thousands of files, and hashing releases the interpreter for other threads.
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="digest") as pool:
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="digest") as pool:
         digests = pool.map(file_digest, paths)
         return {
             path.relative_to(folder).as_posix(): digest
