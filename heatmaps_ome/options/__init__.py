@@ -1,6 +1,7 @@
 """Every command's options: the single source of defaults, ``--help`` and the README's table."""
 
 from heatmaps_ome.options.commands import (
+    CacheOptions,
     ConvertOptions,
     DemoOptions,
     InfoOptions,
@@ -15,6 +16,7 @@ __all__ = [
     "DEVICES",
     "FORMATS",
     "GROUPS",
+    "CacheOptions",
     "ConvertOptions",
     "CreateOptions",
     "DemoOptions",

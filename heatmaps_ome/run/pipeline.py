@@ -27,6 +27,7 @@ from heatmaps_ome.run.settings import settings_of
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy
+from heatmaps_ome.storage.cache_users import caches_in_use
 from heatmaps_ome.storage.digests import digest_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _ONE_SLIDES_FAULT = (HeatmapsError, OSError, RuntimeError, MemoryError)
 """Errors that end a slide, not its run; torch and libvips raise RuntimeError for lack of memory."""
 
 
+@caches_in_use()
 def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     """Make the heatmaps of all slides and return their outcomes, in the order given.
 
