@@ -255,7 +255,7 @@ def convert_model(words: Sequence[str]) -> int:
 
 def cache(words: Sequence[str]) -> int:
     """Run ``cache``."""
-    _log(verbose=False)
+    log_to_stderr(verbose=False)
     from heatmaps_ome.cli.cache import cache as run
 
     return run(words)
