@@ -12,6 +12,7 @@ from typing import Literal, Optional
 from heatmaps_ome import extractors
 from heatmaps_ome.export import REGISTRY
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
+from heatmaps_ome.slides.artefacts import KINDS
 
 FORMATS = tuple(REGISTRY)
 ENCODERS = tuple(extractors.REGISTRY)
@@ -72,8 +73,16 @@ class CreateOptions:
         "inputs", "file with more slides, one path a line", effect="none", type=Path, metavar="FILE"
     )
     mpp: Optional[float] = create_option(
-        "inputs", "µm per pixel of slides that do not state it",
+        "inputs",
+        "µm per pixel of the slides at full resolution, used instead of their own; needed where "
+        "they state none, or none from 0.05 to 20",
         effect="values", type=float, metavar="UM",
+    )  # fmt: skip
+    bad_tiles: Literal["fail", "blank"] = create_option(
+        "inputs",
+        "what a damaged tile of a slide does: fail (the slide is not done) or blank (the tile is "
+        "left white, which is no tissue, and recorded)",
+        effect="values", default="fail", type=str, metavar="HOW",
     )  # fmt: skip
     covariate: tuple[tuple[str, str], ...] = create_option(
         "inputs", "value of a tabular input that the model was trained with; may be repeated",
@@ -154,6 +163,11 @@ class CreateOptions:
     mask_threshold: float = create_option(
         "thresholds", "brightness (0-255) from which a cell is background",
         effect="values", default=224, type=float, metavar="THRESH",
+    )  # fmt: skip
+    exclude_artefacts: tuple[str, ...] = create_option(
+        "thresholds",
+        f"kinds of artefacts whose cells are left out of maps and prediction: {', '.join(KINDS)}",
+        effect="values", default=(), type=names, metavar="A,B",
     )  # fmt: skip
     att_upper_threshold: float = create_option(
         "thresholds", "upper quantile for attention (0.99: the top 1 %% become 1)",
@@ -286,9 +300,8 @@ class CreateOptions:
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
         if self.compat not in (None, *COMPAT):
             raise ValueError(f"--compat is {self.compat}; give {' or '.join(COMPAT)}")
-        unknown = sorted(set(self.formats) - set(FORMATS))
-        if unknown:
-            raise ValueError(f"--formats: unknown {', '.join(unknown)}; of {', '.join(FORMATS)}")
+        _require_known("--formats", self.formats, FORMATS)
+        _require_known("--exclude-artefacts", self.exclude_artefacts, KINDS)
         if self.force_cpu and self.device not in ("auto", "cpu"):
             raise ValueError(f"--force-cpu contradicts --device {self.device}")
 
@@ -300,6 +313,13 @@ def _require_between(options: CreateOptions, low: float, high: float, *fields_: 
         if value is not None and not low <= value <= high:
             flag = "--" + name.replace("_", "-")
             raise ValueError(f"{flag} is {value:g}; give a value from {low:g} to {high:g}")
+
+
+def _require_known(flag: str, names_: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Refuse names that are not on a list."""
+    unknown = sorted(set(names_) - set(known))
+    if unknown:
+        raise ValueError(f"{flag}: unknown {', '.join(unknown)}; of {', '.join(known)}")
 
 
 def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:

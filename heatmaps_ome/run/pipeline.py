@@ -15,6 +15,7 @@ from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.export import VALUES
 from heatmaps_ome.export.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
+from heatmaps_ome.maps.artefact_evidence import artefact_record, cell_warnings
 from heatmaps_ome.maps.ensemble import combined, in_class_order, records
 from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.maps.store import read_values, write_values
@@ -25,7 +26,9 @@ from heatmaps_ome.run.provenance import extractor_record, versions
 from heatmaps_ome.run.run_files import write_run_files
 from heatmaps_ome.run.settings import settings_of
 from heatmaps_ome.run.stopwatch import Stages
+from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.slides.opening import open_slide
+from heatmaps_ome.slides.reader import require_unchanged
 from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.storage.digests import digest_of
 
@@ -111,6 +114,9 @@ class _Run:
             try:
                 parts = self._parts(slide, self._stages(slide, outcome))
                 heatmaps = combined(parts, self._plan.models.named)
+                blank = bad_tiles_sentence(slide.bad_tiles.record())
+                if blank:
+                    logger.warning("%s: %s", planned.path.name, blank)
             finally:
                 slide.close()
             folder = planned.folder.start()
@@ -121,6 +127,8 @@ class _Run:
         outcome.consistency = heatmaps.consistency
         if outcome.consistency is not None and outcome.consistency.is_wide:
             logger.warning("%s", outcome.consistency.warning(planned.path.name))
+        for warning in cell_warnings(artefact_record(heatmaps) or {}):
+            logger.warning("%s: %s", planned.path.name, warning)
         outcome.members = records(heatmaps)
 
     def _stages(self, slide: WorkingCopy, outcome: Outcome) -> Stages:
@@ -139,7 +147,14 @@ class _Run:
         """Return a slide with its copy at the network's resolution, created by the first read."""
         recipe = self._plan.recipe
         how = recipe.extraction
-        slide = open_slide(planned.path, recipe.fallback_mpp, recipe.read_from)
+        slide = open_slide(
+            planned.path, self._settings.making.mpp, recipe.read_from, recipe.bad_tiles
+        )
+        try:
+            require_unchanged(slide, planned.fingerprint)
+        except HeatmapsError:
+            slide.close()
+            raise
         lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
         return WorkingCopy(slide, planned.fingerprint, lattice, how.cache, how.threads)
 

@@ -117,18 +117,16 @@ def planned_slides(
 
 def _checked(path: Path, making: Making) -> str:
     """Open a slide, log its oddities, and return its fingerprint."""
-    slide = open_slide(path, making.fallback_mpp)
+    slide = open_slide(path, making.mpp)
     try:
-        if making.fallback_mpp is not None and slide.mpp_source == "slide":
-            logger.info("%s: its own pixel size is used, not --mpp", path.name)
+        if slide.mpp_warning is not None:
+            logger.warning("%s", slide.mpp_warning)
         if max(slide.mpp) > 2 * making.target_mpp:
             logger.warning(
                 "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
                 "enlarged, and its maps mean little", path.name, max(slide.mpp), making.target_mpp,
             )  # fmt: skip
         return slide.fingerprint()
-    except OSError as error:
-        raise SlideError(f"{path} cannot be read ({error}); check the file") from error
     finally:
         slide.close()
 

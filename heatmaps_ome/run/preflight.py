@@ -143,10 +143,11 @@ def _recipe(settings: RunSettings, model: AttentionMIL, extractor: Extractor) ->
             cache=resources.cache,
         ),
         mask_threshold=making.mask_threshold,
-        fallback_mpp=making.fallback_mpp,
         read_from=making.read_from,
         overlaps=not device.startswith("cpu"),
         consistency_tiles=making.consistency_tiles,
+        bad_tiles=making.bad_tiles,
+        excluded=making.excluded,
     )
 
 
@@ -177,7 +178,11 @@ def _plan(
         refused=refused,
     )
     if not all(
-        slide.finished or all(recipe.kept_in(slide.fingerprint).is_dir() for recipe in plan.recipes)
+        slide.finished
+        or all(
+            recipe.kept_in(slide.fingerprint, settings.making.mpp).is_dir()
+            for recipe in plan.recipes
+        )
         for slide in slides
     ):
         _prepare(recipe.extractor)

@@ -16,7 +16,7 @@ import zarr
 from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK, levels_from_strips, n_levels, write_rgb
-from heatmaps_ome.slides.reader import source_of
+from heatmaps_ome.slides.reader import require_unchanged, source_of
 from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.slides.resampling import Resampler
 from heatmaps_ome.storage.cache import WHOLE_CHUNKS, PixelsKey, folder_of
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from heatmaps_ome.slides.bad_tiles import BadTiles
     from heatmaps_ome.slides.reader import ReadFrom, SlideReader
 
 _COMPLETE = "complete"
 """File written last, with the number of the other files."""
+_BAD_TILES = "bad-tiles.json"
+"""File with the damaged tiles that were left blank, if they were to be."""
 
 
 class WorkingCopy:
@@ -73,7 +76,7 @@ class WorkingCopy:
         self._closed = False
         self._filling: threading.Thread | None = None
         try:
-            complete = _is_complete(self.folder)
+            complete = _is_complete(self.folder) and self.bad_tiles.load(self.folder / _BAD_TILES)
             self._levels = [self._opened(level) for level in range(len(self._shapes))]
         except OSError as error:
             raise OutputError(
@@ -111,6 +114,16 @@ class WorkingCopy:
     def mpp_source(self) -> str:
         """Where ``mpp`` was found."""
         return self._slide.mpp_source
+
+    @property
+    def own_mpp(self) -> YX | None:
+        """µm per level-0 pixel as the slide states it."""
+        return self._slide.own_mpp
+
+    @property
+    def bad_tiles(self) -> BadTiles:
+        """Whether damaged tiles are errors; else those that were left blank."""
+        return self._slide.bad_tiles
 
     @property
     def read_from(self) -> ReadFrom:
@@ -201,6 +214,8 @@ class WorkingCopy:
                 with self._changed:
                     self._rows[level] = row + len(strip)
                     self._changed.notify_all()
+            require_unchanged(self._slide, self._fingerprint)
+            self.bad_tiles.save(self.folder / _BAD_TILES)
             (self.folder / _COMPLETE).write_text(_n_files(self.folder))
             # The slide itself is hardly read again.
             self._slide.forget()

@@ -36,7 +36,7 @@ def recipe_in(folder, mask_threshold):
     return Recipe(
         extractor=MeanColourTiles(), model=read_model(folder / "m.pkl"), pooling=Pooling(),
         extraction=Extraction(MPP, 256, 1, folder), mask_threshold=mask_threshold,
-        fallback_mpp=None, read_from="level", overlaps=False,
+        read_from="level", overlaps=False,
     )  # fmt: skip
 
 

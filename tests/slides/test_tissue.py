@@ -4,9 +4,13 @@ from fakes import FakeSlide
 
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.slides.opening import open_slide
-from heatmaps_ome.slides.tissue import TissueCells, brightness, tissue_cells
+from heatmaps_ome.slides.tissue import LUMA, TissueCells, brightness, tissue_cells
 
 MPP = YX(0.5, 0.5)
+
+
+TINT = (210, 196, 196)
+"""A colour, as a single grey counts as a fill."""
 
 
 def resnet_grid(shape, l0_network_pixel=1.0):
@@ -32,8 +36,9 @@ def test_brightness_is_the_mean_luma_under_each_cell():
 
 def test_the_border_is_not_brightened_by_what_lies_outside_the_slide():
     grid = resnet_grid(Shape(64, 64))
-    found = brightness(FakeSlide(np.full((64, 64, 3), 200, np.uint8)), grid, 0, grid.shape.rows)
-    assert found == pytest.approx(200)
+    slide = FakeSlide(np.full((64, 64, 3), TINT, np.uint8))
+    found = brightness(slide, grid, 0, grid.shape.rows)
+    assert found == pytest.approx(LUMA @ TINT)
 
 
 def test_rows_can_be_asked_for_one_by_one_and_from_the_middle():
@@ -49,7 +54,7 @@ def test_rows_can_be_asked_for_one_by_one_and_from_the_middle():
 
 def test_tissue_is_darker_than_the_threshold():
     rgb = np.full((128, 128, 3), 240, np.uint8)
-    rgb[:, :64] = 150
+    rgb[:, :64] = (160, 140, 150)
     tissue = tissue_cells(FakeSlide(rgb), resnet_grid(Shape(128, 128)), 224)
     assert tissue[:, :2].all()
     assert not tissue[:, 3:].any()
