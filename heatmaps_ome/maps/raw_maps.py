@@ -196,6 +196,8 @@ def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
         tissue, excluded = _without(cells[:], artefacts, recipe.excluded)
     with stage("features") as progress:
         store = extract(slide, recipe.extractor, tissue, how, progress)
+    # Features of a slide that changed while it was read must not get as far as maps.
+    slide.fill()
     tissue = tissue[:]
     with stage("consistency") as progress:
         tiles = plain_tiles(
@@ -204,7 +206,8 @@ def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
     if artefacts is None:
         artefacts = _artefacts(slide, grid, cells, recipe, stage)
     artefacts = np.where(tissue, artefacts, np.uint8(0))
-    return _Features(grid, tissue, store, tiles, artefacts, excluded, cells.median_brightness)
+    brightness = cells.median_brightness(tissue)
+    return _Features(grid, tissue, store, tiles, artefacts, excluded, brightness)
 
 
 def _artefacts(

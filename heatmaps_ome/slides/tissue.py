@@ -63,11 +63,15 @@ class TissueCells:
             self._tissue[row : self._n_rows] = bright < self._threshold
         return self._tissue[rows]
 
-    @property
-    def median_brightness(self) -> float | None:
-        """Median brightness of all tissue cells, luma in 0..255; None without tissue."""
-        tissue = self[:]
-        return float(np.median(self._brightness[tissue])) if tissue.any() else None
+    def median_brightness(self, cells: np.ndarray) -> float | None:
+        """Return the median brightness of chosen cells, luma in 0..255; None if there are none.
+
+        Parameters
+        ----------
+        cells : (rows, cols) bool
+        """
+        self[:]
+        return float(np.median(self._brightness[cells])) if cells.any() else None
 
 
 def tissue_cells(slide: SlideReader, grid: Grid, threshold: float) -> np.ndarray:

@@ -172,6 +172,8 @@ class WorkingCopy:
                     progress(min(rows, shape.rows), shape.rows)
         if self._filling is not None:
             self._filling.join()
+            # The slide is checked once more after its last row.
+            self._wait(0, 0)
 
     def read(self, lattice: Grid, window: Window) -> np.ndarray:
         """Return a window of the slide on a lattice; see SlideReader.
