@@ -123,6 +123,7 @@ def slide_record(
             "shape": list(slide.shape),
             "mpp": list(slide.mpp),
             "mpp_source": slide.mpp_source,
+            "own_mpp": None if slide.own_mpp is None else list(slide.own_mpp),
         },
         "grid": asdict(heatmaps.grid),
         "parts": dict(result.earlier.now),
@@ -138,6 +139,7 @@ def slide_record(
         },
         "regions": None if result.regions is None else result.regions.record(),
         "artefacts": artefact_record(heatmaps),
+        "bad_tiles": slide.bad_tiles.record(),
         "maps_left_out": {
             **left_out_reasons(len(heatmaps.classes)),
             **dict.fromkeys(scaling.lacking(heatmaps), _NO_RANGE),

@@ -145,10 +145,11 @@ def _recipe(settings: RunSettings, model: AttentionMIL, extractor: Extractor) ->
             cache=resources.cache,
         ),
         mask_threshold=making.mask_threshold,
-        fallback_mpp=making.fallback_mpp,
         read_from=making.read_from,
         overlaps=not device.startswith("cpu"),
         consistency_tiles=making.consistency_tiles,
+        bad_tiles=making.bad_tiles,
+        excluded=making.excluded,
     )
 
 
@@ -172,7 +173,8 @@ def _plan(
     replaced = Replaced(output.overwrite, drawing.refit)
     shared = shared_facts(settings.records.effective, recipe.extractor.digest)
 
-    def planned(row: SlideRow, folder: ResultFolder) -> PlannedSlide:
+    def planned(given: SlideRow, folder: ResultFolder) -> PlannedSlide:
+        row = given if given.mpp is not None else replace(given, mpp=settings.making.mpp)
         own = _with_covariates(models, row, settings.models.covariates)
         slide = planned_slide(row, folder, recipe, own, shared)
         if scaling is not None:
@@ -198,7 +200,8 @@ def _plan(
 
 def _needs_network(slide: PlannedSlide, scaling: CohortScaling | None) -> bool:
     """Return whether a slide's results, or its raw maps, are not there yet."""
-    if all(recipe.kept_in(slide.fingerprint).is_dir() for recipe in slide.recipes):
+    mpp = slide.row.mpp
+    if all(recipe.kept_in(slide.fingerprint, mpp).is_dir() for recipe in slide.recipes):
         return False
     return scaling is None or not slide.is_finished(scaling)
 
