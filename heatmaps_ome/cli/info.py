@@ -104,7 +104,7 @@ def _model_facts(model: ModelDescription) -> dict[str, object]:
         "sha256": model.sha256,
     }
     for covariate in model.covariates:
-        facts[f"--covariate {covariate.name}"] = covariate.allowed
+        facts[f"--covariate {covariate.name}"] = f"{covariate.allowed}; {covariate.if_missing}"
     if model.n_private_bags:
         facts["private"] = (
             f"carries the file paths and labels of {model.n_private_bags} patients or bags of its "

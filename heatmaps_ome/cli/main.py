@@ -16,6 +16,7 @@ from heatmaps_ome.cli.guard import guarded, log_to_stderr
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.options import (
+    CollectOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
@@ -37,6 +38,7 @@ Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
   demo           the same on a synthetic slide, made by the command
+  collect        bring a folder's report, list and QuPath project up to date with its slides
   view           show results in the browser, and serve them to other web viewers
   info           describe a slide, a model or a result
   validate       read results back with other libraries and list their problems
@@ -98,11 +100,16 @@ def run_create(options: CreateOptions) -> int:
         from heatmaps_ome.cli import summary
         from heatmaps_ome.run import pipeline, progress
     display = progress.for_stream(sys.stderr)
+    unrecorded = None
     try:
         outcomes = pipeline.create(options, display)
+    except pipeline.UnrecordedError as error:
+        outcomes, unrecorded = error.outcomes, error
     finally:
         display.close()
     sys.stdout.write(summary.of_run(outcomes, options.output_path, options.true_class))
+    if unrecorded is not None:
+        raise unrecorded
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
@@ -122,6 +129,25 @@ def demo(words: Sequence[str]) -> int:
     from heatmaps_ome.demo.job import demo_options
 
     return run_create(demo_options(options))
+
+
+def collect(words: Sequence[str]) -> int:
+    """Run ``collect``."""
+    parser = OptionsParser(
+        CollectOptions,
+        "heatmaps-ome collect",
+        "Rebuild what all runs in an output folder share (run.json, the report, the QuPath "
+        "project, scaling.json if it is lost) from the slides' folders. Every run does so at its "
+        "end; use it after runs that were stopped, or after folders were removed or added.",
+    )
+    log_to_stderr(verbose=False)
+    options = parser.parse_args(words)
+    from heatmaps_ome.run.collect import collect as collected
+
+    slides = collected(options.path)
+    failed = f", {slides.failed} failed" if slides.failed else ""
+    sys.stdout.write(f"{options.path}: {slides.done} slides with results{failed}\n")
+    return 0
 
 
 def view(words: Sequence[str]) -> int:
@@ -229,6 +255,7 @@ def convert_model(words: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "create": create,
     "demo": demo,
+    "collect": collect,
     "view": view,
     "info": info,
     "validate": validate,

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from heatmaps_ome.models.covariates import Covariate, covariate_columns
+from heatmaps_ome.errors import ModelError
+from heatmaps_ome.models.covariates import (
+    Covariate,
+    CovariateValue,
+    covariate_columns,
+    covariate_values,
+    describe_covariates,
+)
+from heatmaps_ome.models.refusals import Unusable
 from heatmaps_ome.models.stored import StoredModel, with_columns
 
 if TYPE_CHECKING:
@@ -22,7 +30,7 @@ _AFFINE_IN_EVALUATION = (nn.Flatten, nn.BatchNorm1d, nn.Dropout, nn.Identity, nn
 
 @dataclass(frozen=True, eq=False)
 class AttentionMIL:
-    """An attention-MIL classifier with the covariates of one patient filled in.
+    """An attention-MIL classifier, with the covariates of one patient once they are known.
 
     With e = encoder(f), the slide's logits are head(Σᵢ softmaxᵢ(attention(e)) eᵢ), and its class
     probabilities their softmax (Ilse et al. 2018, arXiv:1802.04712; marugoto's
@@ -36,15 +44,18 @@ class AttentionMIL:
         In the order of the head's outputs.
     n_features : int
         Features per cell, without the covariates' columns.
-    covariate_columns : tuple of float
-        Columns appended to every cell's features; empty for most models.
+    covariate_columns : tuple of float or None
+        Columns appended to every cell's features; empty for most models, and None as long as the
+        covariates have no values (see `with_covariates`).
     target_label : str or None
         The column of the clinical table that the classes come from.
     digest : str
-        sha256, in hex, of structure, weights, classes, target label and covariate columns: the
-        same for an export.pkl and for its conversion.
+        sha256, in hex, of structure, weights, classes, target label and the encoding of covariates,
+        but not of their values: the same for an export.pkl and for its conversion.
     covariates : tuple of Covariate
         The covariates that the columns encode.
+    covariate_values : tuple of CovariateValue
+        Their values; empty as long as there are none.
     """
 
     encoder: nn.Module
@@ -52,10 +63,39 @@ class AttentionMIL:
     head: nn.Module
     classes: tuple[str, ...]
     n_features: int
-    covariate_columns: tuple[float, ...]
+    covariate_columns: tuple[float, ...] | None
     target_label: str | None
     digest: str
     covariates: tuple[Covariate, ...] = ()
+    covariate_values: tuple[CovariateValue, ...] = ()
+
+    @property
+    def cache_digest(self) -> str:
+        """The digest of the model and of its covariates' values: of all that maps depend on."""
+        return with_columns(self.digest, self.covariate_columns or ())
+
+    def with_covariates(self, values: Mapping[str, str]) -> AttentionMIL:
+        """Return the model with the covariates of a patient.
+
+        Parameters
+        ----------
+        values : mapping of str to str
+            Covariate name to value. A missing one is imputed if the training did so.
+
+        Raises
+        ------
+        ModelError
+            A value is missing, is not allowed, or belongs to no covariate.
+        """
+        try:
+            return self.with_values(covariate_values(self.covariates, values))
+        except Unusable as reason:
+            raise ModelError(f"the model {reason}") from reason
+
+    def with_values(self, values: Sequence[CovariateValue]) -> AttentionMIL:
+        """Return the model with a value for each of its covariates, in their order."""
+        columns = covariate_columns(self.covariates, values)
+        return replace(self, covariate_columns=columns, covariate_values=tuple(values))
 
     def to(self, device: torch.device | str) -> AttentionMIL:
         """Return a copy on another device; this model is not moved."""
@@ -96,7 +136,17 @@ class AttentionMIL:
         -------
         torch.Tensor
             (n, P) float32.
+
+        Raises
+        ------
+        ModelError
+            The covariates have no values yet.
         """
+        if self.covariate_columns is None:
+            raise ModelError(
+                f"the model needs values of {describe_covariates(self.covariates)}; give them with "
+                "with_covariates"
+            )
         if self.covariate_columns:
             constant = features.new_tensor(self.covariate_columns).expand(len(features), -1)
             features = torch.cat([features, constant], dim=1)  # mil/data.py: features come first
@@ -139,31 +189,17 @@ class AttentionMIL:
         )
 
 
-def from_stored(stored: StoredModel, values: Mapping[str, str] | None = None) -> AttentionMIL:
-    """Return a model with the covariates' values filled in.
-
-    Parameters
-    ----------
-    stored : StoredModel
-        The content of a model file.
-    values : mapping of str to str, optional
-        Covariate name to value.
-
-    Raises
-    ------
-    heatmaps_ome.models.refusals.Unusable
-        The values do not fit the model's covariates.
-    """
-    columns = covariate_columns(stored.covariates, values)
+def from_stored(stored: StoredModel) -> AttentionMIL:
+    """Return a model, whose covariates have no values yet."""
     return AttentionMIL(
         encoder=_module(stored.encoder),
         attention=_module(stored.attention),
         head=_module(stored.head),
         classes=stored.classes,
         n_features=stored.n_features,
-        covariate_columns=columns,
+        covariate_columns=None if stored.covariates else (),
         target_label=stored.target_label,
-        digest=with_columns(stored.digest, columns),
+        digest=stored.digest,
         covariates=stored.covariates,
     )
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     Tensors = dict[str, np.ndarray[Any, Any]]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1 had no values for missing covariates; models without such values are still written so."""
 METADATA_KEY = "heatmaps_ome_model"
 MAX_FILE_BYTES = 128 << 20
 _MAX_DESCRIPTION = 1 << 20
@@ -120,11 +121,19 @@ def torch_to_array(tensor: Any) -> np.ndarray[Any, Any]:
 
 def _description(stored: StoredModel) -> dict[str, Any]:
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": _version(stored),
         **layer_specs({part: getattr(stored, part) for part in PARTS}),
         **stored.labels(),
         "digest": stored.digest,
     }
+
+
+def _version(stored: StoredModel) -> int:
+    """Return the lowest version that describes a model, so that most programs read it."""
+    imputes = any(
+        covariate.imputed is not None or covariate.takes_unseen for covariate in stored.covariates
+    )
+    return FORMAT_VERSION if imputes else 1
 
 
 def _write_whole(path: Path, data: bytes) -> None:
@@ -169,9 +178,9 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise Unusable("is damaged: its description is not a JSON object")
     version = description.get("format_version")
-    if version != FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise Unusable(
-            f"is of format version {version!r}, and this program reads {FORMAT_VERSION}; "
+            f"is of format version {version!r}, and this program reads 1 to {FORMAT_VERSION}; "
             "upgrade heatmaps-ome or convert the model again"
         )
     return description
@@ -200,6 +209,8 @@ def _covariate(entry: Any) -> Covariate:
         categories=None if categories is None else _texts(categories),
         means=_numbers(entry.get("means")),
         scales=_numbers(entry.get("scales")),
+        imputed=entry.get("imputed"),
+        takes_unseen=entry.get("takes_unseen") is True,
     )
 
 

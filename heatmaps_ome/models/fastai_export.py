@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,6 @@ from torch import nn
 from heatmaps_ome.errors import ModelError
 from heatmaps_ome.models.attention_mil import AttentionMIL
 from heatmaps_ome.models.converted import torch_to_array
-from heatmaps_ome.models.covariates import Covariate, covariate_columns
 from heatmaps_ome.models.learner import (
     class_names,
     covariates_of,
@@ -28,12 +28,12 @@ from heatmaps_ome.models.stored import (
     require_classes,
     require_features,
     require_outputs,
-    with_columns,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
+
+    from heatmaps_ome.models.covariates import Covariate
 
 _LOADING_FAILURES = (
     ArithmeticError, AttributeError, EOFError, ImportError, LookupError, NameError, OSError,
@@ -41,7 +41,7 @@ _LOADING_FAILURES = (
 )  # fmt: skip
 
 
-def read_with_fastai(path: Path, covariates: Mapping[str, str] | None = None) -> AttentionMIL:
+def read_with_fastai(path: Path) -> AttentionMIL:
     """Read an export.pkl with `fastai.learner.load_learner`, running any code it holds.
 
     Encoder, attention and head may here be any modules, not only those of the safe reader.
@@ -50,8 +50,6 @@ def read_with_fastai(path: Path, covariates: Mapping[str, str] | None = None) ->
     ----------
     path : pathlib.Path
         A file from a trusted source.
-    covariates : mapping of str to str, optional
-        Covariate name to value.
 
     Raises
     ------
@@ -61,28 +59,28 @@ def read_with_fastai(path: Path, covariates: Mapping[str, str] | None = None) ->
     learner = _load_learner(path)
     with naming(path):
         require_learner(learner)
-        model = _model(learner, covariates)
+        model = _model(learner)
         _try_out(model)
         return model
 
 
-def _model(learner: Any, values: Mapping[str, str] | None) -> AttentionMIL:
+def _model(learner: Any) -> AttentionMIL:
     parts = {name: _prepared(part) for name, part in model_parts(learner).items()}
     classes = class_names(learner)
     require_classes(classes)
     covariates = covariates_of(learner)
     n_features = _n_inputs(parts) - sum(len(covariate.means) for covariate in covariates)
     require_features(n_features)
-    columns = covariate_columns(covariates, values)
     label = target_label(learner)
     return AttentionMIL(
         **parts,
         classes=classes,
         n_features=n_features,
-        covariate_columns=columns,
+        covariate_columns=None if covariates else (),
         target_label=label,
-        digest=with_columns(_digest(parts, classes, label, covariates), columns),
+        digest=_digest(parts, classes, label, covariates),
         covariates=covariates,
+        covariate_values=(),
     )
 
 
@@ -143,6 +141,8 @@ def _digest_of_custom_modules(parts: dict[str, nn.Module], labels: list[Any]) ->
 def _try_out(model: AttentionMIL) -> None:
     """Apply the model to two cells, as custom modules do not state their widths."""
     cells = torch.zeros(2, model.n_features)
+    n_columns = sum(len(covariate.means) for covariate in model.covariates)
+    model = replace(model, covariate_columns=(0.0,) * n_columns)
     try:
         embeddings = model.embed(cells)
         attention = model.attention_logits(embeddings)

@@ -7,6 +7,7 @@ encoded) and `mil/model.py` (encoder, attention, head).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +26,14 @@ from heatmaps_ome.models.safe_pickle.inert_values import ArrayRef, Node
 from heatmaps_ome.models.stored import MAX_CLASSES, PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     ToArray = Callable[[Any], np.ndarray[Any, np.dtype[np.float32]]]
 
 _CONTAINER = "torch.nn.modules.container.Sequential"
 _MAX_VISITED = 4 * MAX_LAYERS
+_NAN = "nan"
+"""The text of the category that scikit-learn's encoder has for missing values."""
 
 
 def attribute(thing: Any, name: str) -> Any:
@@ -204,21 +207,75 @@ def _pipeline_steps(pipeline: Any) -> dict[str, Any]:
 
 
 def _covariates(learner: Any, steps: dict[str, Any]) -> list[Covariate]:
-    if set(steps) == {"OneHotEncoder", "StandardScaler"}:
-        values = _items(attribute(steps["OneHotEncoder"], "categories_"))
-        categories = [_texts(array, "covariate categories") for array in values]
-        names = _labels(learner, "cat_labels")
-    elif set(steps) == {"StandardScaler", "SimpleImputer"}:
-        names = _labels(learner, "cont_labels")
-        categories = [None] * len(names)
-    else:
-        raise Unusable("has a covariate that is encoded in a way that is not marugoto's")
-    if not names or len(names) != len(categories):
+    if list(steps) == ["OneHotEncoder", "StandardScaler"]:
+        return _categorical(learner, steps["OneHotEncoder"], steps["StandardScaler"])
+    # Numbers may do without an imputer.
+    if "StandardScaler" in steps and set(steps) <= {"StandardScaler", "SimpleImputer"}:
+        return _continuous(learner, steps)
+    raise Unusable("has a covariate that is encoded in a way that is not marugoto's")
+
+
+def _categorical(learner: Any, encoder: Any, scaler: Any) -> list[Covariate]:
+    values = _items(attribute(encoder, "categories_"))
+    categories = [_texts(array, "covariate categories") for array in values]
+    takes_unseen = attribute(encoder, "handle_unknown") == "ignore"
+    # A missing value is a category of its own if the encoder saw one, else one that it ignores.
+    imputed = [_NAN if _NAN in texts else "" if takes_unseen else None for texts in categories]
+    names, scaling = _names_and_scaling(learner, "cat_labels", scaler, list(map(len, categories)))
+    return [
+        Covariate(*covariate, takes_unseen=takes_unseen)
+        for covariate in zip(names, categories, *scaling, imputed, strict=True)
+    ]
+
+
+def _continuous(learner: Any, steps: dict[str, Any]) -> list[Covariate]:
+    counts = [1] * len(_labels(learner, "cont_labels"))
+    names, (means, scales) = _names_and_scaling(
+        learner, "cont_labels", steps["StandardScaler"], counts
+    )
+    imputed = _imputed(steps, means, scales)
+    return [
+        Covariate(name, None, mean, scale, value)
+        for name, mean, scale, value in zip(names, means, scales, imputed, strict=True)
+    ]
+
+
+def _imputed(
+    steps: dict[str, Any], means: Sequence[tuple[float, ...]], scales: Sequence[tuple[float, ...]]
+) -> list[float | None]:
+    """Return the number that stands for each missing one, in the unit of the table."""
+    imputer = steps.get("SimpleImputer")
+    if imputer is None:
+        return [None] * len(means)
+    marker = attribute(imputer, "missing_values")
+    if not (isinstance(marker, float) and math.isnan(marker)) or attribute(
+        imputer, "add_indicator"
+    ):
+        raise Unusable("has covariates whose missing values are imputed in a way that is not known")
+    numbers = _elements(attribute(imputer, "statistics_"))
+    if len(numbers) != len(means) or not all(
+        isinstance(x, int | float) and math.isfinite(x) for x in numbers
+    ):
+        raise Unusable("has covariates whose missing values have no stand-in")
+    if next(iter(steps)) == "SimpleImputer":
+        return [float(number) for number in numbers]
+    # The imputer comes after the scaler.
+    return [
+        number * scale[0] + mean[0]
+        for number, mean, scale in zip(numbers, means, scales, strict=True)
+    ]
+
+
+def _names_and_scaling(
+    learner: Any, labels: str, scaler: Any, counts: list[int]
+) -> tuple[tuple[str, ...], tuple[list[tuple[float, ...]], list[tuple[float, ...]]]]:
+    names = _labels(learner, labels)
+    if not names or len(names) != len(counts):
         raise Unusable("does not name each of its covariates")
-    counts = [1 if values is None else len(values) for values in categories]
-    means = _scaling(steps["StandardScaler"], "mean_", 0.0, counts)
-    scales = _scaling(steps["StandardScaler"], "scale_", 1.0, counts)
-    return list(map(Covariate, names, categories, means, scales))
+    centred = attribute(scaler, "with_mean") is not False
+    means = _scaling(scaler if centred else None, "mean_", 0.0, counts)
+    scales = _scaling(scaler, "scale_", 1.0, counts)
+    return names, (list(means), list(scales))
 
 
 def _scaling(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError
+from heatmaps_ome.models.covariates import covariate_values, require_known
+from heatmaps_ome.models.patient_values import column_of, merged_values
+from heatmaps_ome.models.refusals import naming
 from heatmaps_ome.storage.digests import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.models.covariates import Covariate, CovariateValue
 
 logger = logging.getLogger(__name__)
 
@@ -81,20 +85,116 @@ class ModelSet:
         return [model.digest for model in self.models]
 
     @property
+    def cache_digests(self) -> list[str]:
+        """The models' digests with the covariates of `for_slide`, in the order of `models`."""
+        return [model.cache_digest for model in self.models]
+
+    @property
     def digest(self) -> str:
         """The digest of a single model, or of the set, independent of the models' order."""
         if len(self.models) == 1:
             return self.first.digest
         return digest_of({"models": sorted(self.digests), "classes": list(self.classes)})
 
+    @property
+    def covariates(self) -> tuple[Covariate, ...]:
+        """The covariates that any of the models takes, as the first that takes it describes it."""
+        by_name: dict[str, Covariate] = {}
+        for model in self.models:
+            for covariate in model.covariates:
+                by_name.setdefault(covariate.name, covariate)
+        return tuple(by_name.values())
+
+    def require_covariates(self, names: Iterable[str]) -> None:
+        """Refuse covariates of the command line that no model takes.
+
+        Raises
+        ------
+        ModelError
+            If there are any.
+        """
+        known = [covariate.name for covariate in self.covariates]
+        with naming(self.paths[0]):
+            require_known(self.covariates, [column_of(name, known) or name for name in names])
+
+    def for_slide(
+        self, values: Mapping[str, str], common: Mapping[str, str] | None = None
+    ) -> ModelSet:
+        """Return the models with a slide's covariates; missing ones are imputed as in training.
+
+        Parameters
+        ----------
+        values : mapping of str to str
+            Values of the slide, as a table has them; columns that no model takes are not used.
+        common : mapping of str to str, optional
+            Values for all slides.
+
+        Raises
+        ------
+        ModelError
+            If a value is missing where training imputed none, or is not allowed; or if the values
+            contradict one another.
+        """
+        merged = merged_values(self.covariates, values, common or {})
+        seen = self._categories()
+        models = []
+        for path, model in zip(self.paths, self.models, strict=True):
+            own = {c.name: merged[c.name] for c in model.covariates if c.name in merged}
+            with naming(path):
+                models.append(model.with_values(covariate_values(model.covariates, own, seen)))
+        return replace(self, models=tuple(models))
+
+    def _categories(self) -> dict[str, set[str]]:
+        """Return the categories of each covariate that any of the models saw in its training."""
+        seen: dict[str, set[str]] = {}
+        for model in self.models:
+            for covariate in model.covariates:
+                seen.setdefault(covariate.name, set()).update(covariate.categories or ())
+        return seen
+
+    @property
+    def covariates_used(self) -> dict[str, dict[str, Any]]:
+        """The values of `for_slide`, by name, as plain JSON values; {} for most models.
+
+        Each has a ``value``, a number or a text ("" for none of the categories), or a list of one
+        for each model that takes it where these differ, and whether it is ``imputed``.
+        """
+        by_name: dict[str, list[CovariateValue]] = {}
+        for model in self.models:
+            for value in model.covariate_values:
+                by_name.setdefault(value.name, []).append(value)
+        return {
+            name: {
+                "value": values[0].value
+                if len({value.value for value in values}) == 1
+                else [value.value for value in values],
+                "imputed": any(value.imputed for value in values),
+            }
+            for name, values in by_name.items()
+        }
+
+    @property
+    def imputation(self) -> str:
+        """The covariates that were missing, as a sentence without its subject; "" if none was."""
+        imputed = {
+            value.name: value.in_words
+            for model in reversed(self.models)
+            for value in model.covariate_values
+            if value.imputed
+        }
+        names = ", ".join(imputed[c.name] for c in self.covariates if c.name in imputed)
+        return names and f"these covariates are missing and imputed as in training: {names}"
+
     def record(self) -> dict[str, Any]:
-        """Return the models' identity, as plain JSON values."""
+        """Return the models' identity, with the covariates of `for_slide`, as plain JSON values."""
         record: dict[str, Any] = {
             "digest": self.digest,
             "classes": list(self.classes),
             "target_label": self.first.target_label,
             "features": self.first.n_features,
         }
+        if self.covariates_used:
+            record["covariates"] = self.covariates_used
         if len(self.models) > 1:
             record["members"] = [{"name": name, "digest": digest} for name, digest in self.named]
         return record

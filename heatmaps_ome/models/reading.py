@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import ModelError, UnsafeModelError
+from heatmaps_ome.models.covariates import covariate_values
 from heatmaps_ome.models.families import family_of
 from heatmaps_ome.models.refusals import naming
 from heatmaps_ome.storage.digests import file_digest
@@ -41,7 +42,7 @@ class ModelDescription:
     encoder, attention, head : tuple of str
         Layers with their sizes, such as ``Linear(2048, 256)``.
     covariates : tuple of Covariate
-        Inputs to give with --covariate; each has a `name` and an `allowed`.
+        Inputs to give with --covariate; each has a `name`, an `allowed` and an `if_missing`.
     suspicious_globals : tuple of str
         Names in the pickle that no ordinary export asks for. They were not looked up here, but
         would be by other programs.
@@ -79,7 +80,9 @@ def read_model(
     allow_pickle : bool
         Let fastai load a file that the safe reader refuses, which runs the code in it.
     covariates : mapping of str to str, optional
-        Values of a multi-input model's tabular inputs, by name.
+        Values of a multi-input model's tabular inputs, by name; those that are missing are imputed
+        if the training did so. Without any mapping, give them later by
+        `AttentionMIL.with_covariates`.
 
     Returns
     -------
@@ -94,16 +97,24 @@ def read_model(
         The file is no such model, or needs other covariates.
     """
     path = Path(path)
+    model = _read(path, allow_pickle=allow_pickle)
+    if covariates is None:
+        return model
+    with naming(path):
+        return model.with_values(covariate_values(model.covariates, covariates))
+
+
+def _read(path: Path, *, allow_pickle: bool) -> AttentionMIL:
+    """Return a model, whose covariates have no values yet."""
     try:
         stored = read_stored(path)
     except UnsafeModelError:
         if not allow_pickle:
             raise
-        return _read_trusting(path, covariates)
+        return _read_trusting(path)
     from heatmaps_ome.models.attention_mil import from_stored
 
-    with naming(path):
-        return from_stored(stored, covariates)
+    return from_stored(stored)
 
 
 def read_stored(path: str | os.PathLike[str]) -> StoredModel:
@@ -163,7 +174,7 @@ def _read_file(path: Path) -> tuple[str, ModelFile]:
     return name, module.read_file(path)
 
 
-def _read_trusting(path: Path, covariates: Mapping[str, str] | None) -> AttentionMIL:
+def _read_trusting(path: Path) -> AttentionMIL:
     from heatmaps_ome.models.fastai_export import read_with_fastai
 
     logger.warning(
@@ -171,4 +182,4 @@ def _read_trusting(path: Path, covariates: Mapping[str, str] | None) -> Attentio
         "code in the file runs with your rights",
         path,
     )
-    return read_with_fastai(path, covariates)
+    return read_with_fastai(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,7 @@ class StoredModel:
         return {
             "classes": list(self.classes),
             "target_label": self.target_label,
-            "covariates": [asdict(covariate) for covariate in self.covariates],
+            "covariates": [covariate.specification() for covariate in self.covariates],
         }
 
 

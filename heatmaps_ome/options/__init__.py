@@ -2,6 +2,7 @@
 
 from heatmaps_ome.options.bounds import nearest, quoted
 from heatmaps_ome.options.commands import (
+    CollectOptions,
     ConvertOptions,
     DemoOptions,
     InfoOptions,
@@ -17,6 +18,7 @@ __all__ = [
     "DEVICES",
     "FORMATS",
     "GROUPS",
+    "CollectOptions",
     "ConvertOptions",
     "CreateOptions",
     "DemoOptions",

@@ -135,6 +135,21 @@ class ValidateOptions:
 
 
 @dataclass(frozen=True)
+class CollectOptions:
+    """Options of ``heatmaps-ome collect``."""
+
+    path: Path = field(
+        metadata={
+            "args": ["path"],
+            "group": "results",
+            "type": Path,
+            "metavar": "OUTPUT_PATH",
+            "help": "folder that create wrote to",
+        },
+    )
+
+
+@dataclass(frozen=True)
 class ViewOptions:
     """Options of ``heatmaps-ome view``."""
 

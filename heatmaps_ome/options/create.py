@@ -46,7 +46,8 @@ class CreateOptions:
             "type": Path,
             "nargs": "*",
             "metavar": "SLIDE",
-            "help": "slides to create heatmaps for; all of them share one colour scale",
+            "help": "slides to create heatmaps for, folders of slides, or quoted patterns; all "
+            "slides share one colour scale",
         },
     )
     model_path: Path | tuple[Path, ...] = field(
@@ -87,7 +88,12 @@ class CreateOptions:
     )
     mpp: Optional[float] = create_option(
         "inputs", "µm per pixel of slides that do not state it",
-        effect="values", between=_MPP, type=float, metavar="UM",
+        effect="none", between=_MPP, type=float, metavar="UM",
+    )  # fmt: skip
+    table: Optional[Path] = create_option(
+        "inputs",
+        "table with a column slide and, for each slide, its name, mpp, label and covariates",
+        "--slides", effect="none", type=Path, metavar="TABLE",
     )  # fmt: skip
     covariate: tuple[tuple[str, str], ...] = create_option(
         "inputs", "value of a tabular input that the model was trained with; may be repeated",
@@ -156,7 +162,6 @@ class CreateOptions:
     max_memory: Optional[float] = create_option(
         "network", "upper limit of a run's memory, in GiB; a GPU's own memory is not counted",
         effect="none", between=(0.1, 65536), type=float, metavar="GIB",
-        contradicts={"block_size": "which settles the memory"},
     )  # fmt: skip
     threads: Optional[int] = create_option(
         "network", "threads that read the slide (default: one per core, at most 4)", effect="none",
@@ -173,19 +178,19 @@ class CreateOptions:
     )  # fmt: skip
     att_upper_threshold: Optional[float] = create_option(
         "thresholds", "upper quantile for attention; 0.99: the top 1 %% become 1 (default: 1.0)",
-        effect="drawn", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
+        effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
         usual=1.0,
     )  # fmt: skip
     att_lower_threshold: Optional[float] = create_option(
         "thresholds",
         "lower quantile for attention; 0.01: the bottom 1 %% become 0 (default: 0.01)",
-        effect="drawn", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
+        effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
         usual=0.01,
     )  # fmt: skip
     score_threshold: Optional[float] = create_option(
         "thresholds",
         "quantile for scores; 0.95: the most extreme 5 %% are outliers (default: 0.95)",
-        effect="drawn", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
+        effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
         usual=0.95,
     )  # fmt: skip
     region_hot: float = create_option(
@@ -201,6 +206,12 @@ class CreateOptions:
     scaling: Optional[Path] = create_option(
         "thresholds", "scaling.json of an earlier run, instead of a scaling fitted to these slides",
         effect="none", type=Path, metavar="FILE",
+    )  # fmt: skip
+    refit: bool = create_option(
+        "thresholds",
+        "fit a new scaling to these slides, although the output folder has one, and draw them anew",
+        effect="none", default=False,
+        contradicts={"scaling": "which is fitted already"},
     )  # fmt: skip
     att_cmap: str = create_option(
         "colours", "colour map of attention",
@@ -310,6 +321,8 @@ class CreateOptions:
             yield "--formats: tiles are not written, as --top-tiles is 0"
         if self.allow_pickle and all(path.suffix == ".safetensors" for path in self.model_paths):
             yield "--allow-pickle has no effect: safetensors hold no pickle"
+        if self.max_memory is not None and self.block_size is not None:
+            yield "--max-memory has no effect beside --block-size, which settles the memory"
         if self.max_memory is not None and self.device.startswith("cuda"):
             yield "--max-memory has no effect on the network's blocks, which the GPU holds"
 

@@ -50,7 +50,7 @@ def create(
     Parameters
     ----------
     slides : path or several
-        An empty list for those of ``from_file`` alone.
+        An empty list for those of ``from_file``, or of the ``table`` of ``--slides``, alone.
     model : path or several
         MIL models: marugoto's export.pkl, or what convert-model made of it.
     true_class : str

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.settings import Look
     from heatmaps_ome.run.stopwatch import Stages
     from heatmaps_ome.slides.reader import SlideReader
-    from heatmaps_ome.storage.result_folder import ResultFolder
 
 FORMAT = "heatmaps-ome result 1"
 _NONE = PreviousResults()
@@ -159,8 +158,6 @@ def _models_record(heatmaps: HeatmapSet) -> dict[str, Any]:
     }
 
 
-def put_in_place(folder: ResultFolder, record: Mapping[str, Any]) -> None:
-    """Add the provenance, with the digests of all files, and move the folder to its place."""
-    digests = file_digests(folder.partial)
-    write_json(folder.partial / PROVENANCE, {**record, "files": digests})
-    folder.finish()
+def complete(folder: Path, record: Mapping[str, Any]) -> None:
+    """Add the provenance, with the digests of all files, to a folder of results."""
+    write_json(folder / PROVENANCE, {**record, "files": file_digests(folder)})

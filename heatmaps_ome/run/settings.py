@@ -33,13 +33,16 @@ class SlideList:
     Attributes
     ----------
     paths : tuple of Path
-        Slides on the command line.
+        Slides on the command line, folders of slides, and patterns for slides.
     from_file : Path or None
         A list of further slides.
+    table : Path or None
+        A table of further slides, or of facts of these.
     """
 
     paths: tuple[Path, ...]
     from_file: Path | None
+    table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -168,12 +171,18 @@ class Drawing:
         Quantiles of a scaling that is fitted to the slides.
     scaling : Path or None
         File of a scaling to use instead.
+    refit : bool
+        Whether a scaling is fitted although the output folder has one.
+    asked : mapping of quantile → value
+        The quantiles that the user asked for.
     """
 
     look: Look
     classes: tuple[str, ...] | None
     quantiles: Quantiles
     scaling: Path | None
+    refit: bool
+    asked: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -232,10 +241,11 @@ class RunSettings:
 
 def settings_of(options: CreateOptions) -> RunSettings:
     """Return the settings of each stage from the options."""
+    asked = _asked_quantiles(options)
     options = with_usual_values(options)
     resources = _resources(options)
     return RunSettings(
-        slides=SlideList(options.slides, options.from_file),
+        slides=SlideList(options.slides, options.from_file, options.table),
         models=ModelFiles(options.model_paths, dict(options.covariate), options.allow_pickle),
         encoder=Encoder(
             name=options.extractor,
@@ -252,7 +262,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
             consistency_tiles=options.consistency_tiles,
         ),
         resources=resources,
-        drawing=_drawing(options),
+        drawing=_drawing(options, asked),
         output=_output(options, resources),
         records=OptionRecords(
             effective_options(options), undrawn_options(options), all_options(options)
@@ -284,7 +294,7 @@ def _resources(options: CreateOptions) -> Resources:
     )
 
 
-def _drawing(options: CreateOptions) -> Drawing:
+def _drawing(options: CreateOptions, asked: Mapping[str, float]) -> Drawing:
     look = Look(
         style=Style(
             attention_map=options.att_cmap,
@@ -302,7 +312,19 @@ def _drawing(options: CreateOptions) -> Drawing:
         region_cold=options.region_cold,
         top_tiles=options.top_tiles,
     )
-    return Drawing(look, options.classes, _quantiles(options), options.scaling)
+    return Drawing(
+        look, options.classes, _quantiles(options), options.scaling, options.refit, asked
+    )
+
+
+def _asked_quantiles(options: CreateOptions) -> dict[str, float]:
+    """Return the quantiles that the user gave, by their names in `Quantiles`."""
+    values = {
+        "attention_lower": options.att_lower_threshold,
+        "attention_upper": options.att_upper_threshold,
+        "score": options.score_threshold,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _quantiles(options: CreateOptions) -> Quantiles:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.memory.limits import usable_cores
+from heatmaps_ome.storage.private import replacing
+from heatmaps_ome.storage.texts import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,9 +43,13 @@ def file_digest(path: Path) -> str:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write indented JSON, replacing the file as a whole."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json_text(values), encoding="utf-8")
+
+
+def json_text(values: Mapping[str, Any]) -> str:
+    """Return values as the text of a JSON file; a name that is not UTF-8 does not prevent it."""
+    return encodable(json.dumps(values, indent=2, ensure_ascii=False)) + "\n"
 
 
 def finite(value: float) -> float | None:

@@ -91,7 +91,7 @@ def rewrite(path, description, tensors):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("format_version", 2, "format version 2.*upgrade"),
+        ("format_version", 3, "format version 3.*upgrade"),
         ("classes", ["a", "b"], "digest"),
         ("classes", "ab", "damaged"),
         ("classes", [1, 2], "damaged"),

@@ -1,0 +1,160 @@
+"""Finds the slides that a path, a folder or a pattern names."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from heatmaps_ome.errors import SlideError
+from heatmaps_ome.run.slide_row import for_people, is_probable
+from heatmaps_ome.slides.opening import REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+OPENSLIDE_ENDINGS: Final = (
+    ".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi",
+)  # fmt: skip
+"""Endings of files that OpenSlide opens (https://openslide.org/formats/); a DICOM slide is a
+folder."""
+
+_DICOM, _MIRAX_INDEX = ".dcm", "slidedat.ini"
+_WILDCARDS = set("*?[")
+
+
+def slides_named(path: Path) -> list[Path]:
+    """Return the slides that a word of the command line names.
+
+    A name that exists is never a pattern. A folder names its own slides, and not those of the
+    folders in it; a folder of a DICOM slide is a slide. A pattern matches the way shells do, ``**``
+    any number of folders; if it states no ending, only slides count.
+
+    Raises
+    ------
+    SlideError
+        If there is no slide in the folder, or none that matches the pattern.
+    """
+    if exists(path):
+        return [path] if not path.is_dir() or is_slide_folder(path) else _slides_in(path)
+    if not _WILDCARDS & set(str(path)) or not is_probable(str(path)):
+        return [path]
+    matches = _matches(path)
+    if not matches:
+        raise SlideError(
+            f"{for_people(str(path))}: no slide matches this pattern; check it, or name the slides"
+        )
+    return matches
+
+
+def is_slide_folder(path: Path) -> bool:
+    """Return whether a folder is one slide, or the data of one (DICOM, MIRAX)."""
+    try:
+        names = [entry.name.lower() for entry in os.scandir(path)]
+    except OSError:
+        return False
+    return _MIRAX_INDEX in names or any(
+        name.endswith(_DICOM) and not name.startswith(".") for name in names
+    )
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is a file or folder; never raises."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def located(readings: Sequence[str], folders: Sequence[Path]) -> Path:
+    """Return the path that a line or cell means: the first that exists, else the plain one.
+
+    Parameters
+    ----------
+    readings : sequence of str
+        The text, and other ways to read its bytes.
+    folders : sequence of Path
+        Where relative paths start, the first of them if there is no such file.
+    """
+    for folder in folders:
+        for text in _spellings(readings):
+            if exists(folder / text):
+                return folder / text
+    return folders[0] / readings[0]
+
+
+def with_ending(path: Path) -> Path:
+    """Return a path that lacks the ending of its file, as clinical tables have it, with it.
+
+    Raises
+    ------
+    SlideError
+        If there are several such slides.
+    """
+    if exists(path) or path.suffix.lower() in (*OPENSLIDE_ENDINGS, _DICOM) or not path.name:
+        return path
+    files = [path.with_name(path.name + ending) for ending in OPENSLIDE_ENDINGS]
+    files = [file for file in files if exists(file)]
+    if len(files) > 1:
+        names = " and ".join(file.name for file in files)
+        raise SlideError(f"names {for_people(names)} alike; add the ending")
+    return files[0] if files else path
+
+
+def _spellings(readings: Iterable[str]) -> Iterator[str]:
+    """Yield ways to spell a path: accents as one character or two, folders as Windows has them."""
+    for text in readings:
+        if is_probable(text):
+            for spelling in (text, text.replace("\\", "/")):
+                yield spelling
+                yield unicodedata.normalize("NFC", spelling)
+                yield unicodedata.normalize("NFD", spelling)
+
+
+def _slides_in(folder: Path) -> list[Path]:
+    try:
+        children = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise SlideError(f"{folder} cannot be read ({error.strerror}); check the folder") from error
+    slides = sorted(filter(_is_slide, children), key=lambda path: (path.name.casefold(), path.name))
+    if not slides:
+        raise SlideError(
+            f"{for_people(str(folder))} is a folder without slides of its own; name the slides, or "
+            "a pattern such as 'FOLDER/**/*.svs'"
+        )
+    return slides
+
+
+def _is_slide(path: Path) -> bool:
+    """Return whether a file or folder looks like a slide, also if it turns out to be damaged."""
+    if path.is_dir():
+        # The data of a MIRAX slide stand beside its file, which is the slide.
+        return is_slide_folder(path) and not exists(path / "Slidedat.ini")
+    if path.suffix.lower() in OPENSLIDE_ENDINGS:
+        return True
+    others = [row.split(":") for reader, row in REGISTRY.items() if reader != "OpenSlide"]
+    return path.is_file() and any(
+        getattr(importlib.import_module(module), kind).can_read(path) for module, kind in others
+    )
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """Return what matches a pattern, without hidden files, in the order of their names."""
+    stated = pattern.suffix != "" and not _WILDCARDS & set(pattern.suffix)
+    # Python before 3.13 takes a final ** for folders alone.
+    relative = str(pattern.relative_to(pattern.anchor) / ("*" if pattern.name == "**" else ""))
+    try:
+        matches = sorted(Path(pattern.anchor).glob(relative))
+    except (OSError, ValueError, NotImplementedError, RecursionError) as error:
+        raise SlideError(f"{for_people(str(pattern))} is no pattern ({error})") from error
+    return [
+        path for path in matches if not _is_hidden(path, pattern) and (stated or _is_slide(path))
+    ]
+
+
+def _is_hidden(path: Path, pattern: Path) -> bool:
+    """Return whether a match, or a folder of it that the pattern does not name, is hidden."""
+    return any(part.startswith(".") and part not in pattern.parts for part in path.parts)
