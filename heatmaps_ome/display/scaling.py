@@ -228,6 +228,8 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
     sizes = {len(group) for group in read.values()}
     if ATTENTION not in read or not sizes <= {0, 1, len(facts["classes"])}:
         raise ValueError("ranges of other maps")
+    if facts["quantiles"].keys() != asdict(Quantiles()).keys():
+        raise ValueError("other quantiles")
     return CohortScaling(
         **{
             **facts,

@@ -323,8 +323,6 @@ class CreateOptions:
             yield "--allow-pickle has no effect: safetensors hold no pickle"
         if self.max_memory is not None and self.block_size is not None:
             yield "--max-memory has no effect beside --block-size, which settles the memory"
-        if self.max_memory is not None and self.device.startswith("cuda"):
-            yield "--max-memory has no effect on the network's blocks, which the GPU holds"
 
 
 def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:
