@@ -43,6 +43,7 @@ commands:
   info           describe a slide, a model or a result
   validate       read results back with other libraries and list their problems
   convert-model  turn an export.pkl into safetensors that cannot run code
+  cache          list the data that a cache holds, by slide, and remove old ones
 
 heatmaps-ome COMMAND --help lists the options of a command.
 """
@@ -252,6 +253,14 @@ def convert_model(words: Sequence[str]) -> int:
     return 0
 
 
+def cache(words: Sequence[str]) -> int:
+    """Run ``cache``."""
+    log_to_stderr(verbose=False)
+    from heatmaps_ome.cli.cache import cache as run
+
+    return run(words)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "create": create,
     "demo": demo,
@@ -260,6 +269,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "info": info,
     "validate": validate,
     "convert-model": convert_model,
+    "cache": cache,
 }
 
 

@@ -18,7 +18,7 @@ from zarr.codecs import BloscCodec
 from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.geometry import Shape, Window, tiles_of
 from heatmaps_ome.storage.cache import WHOLE_CHUNKS, FeaturesKey
-from heatmaps_ome.storage.checked_store import CheckedStore
+from heatmaps_ome.storage.checked_store import CheckedStore, create_array
 from heatmaps_ome.storage.pieces import GrowingPiece
 from heatmaps_ome.storage.records import DamagedPieceError
 
@@ -193,8 +193,8 @@ def _opened(
         piece.warn(damage)
     except FileNotFoundError:
         pass
-    zarr.create_array(
-        CheckedStore(piece, "absent"),
+    create_array(
+        piece,
         shape=shape,
         chunks=(chunk_cells, chunk_cells, shape[2]),
         dtype=dtype,

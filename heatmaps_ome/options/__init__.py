@@ -2,6 +2,7 @@
 
 from heatmaps_ome.options.bounds import nearest, quoted
 from heatmaps_ome.options.commands import (
+    CacheOptions,
     CollectOptions,
     ConvertOptions,
     DemoOptions,
@@ -18,6 +19,7 @@ __all__ = [
     "DEVICES",
     "FORMATS",
     "GROUPS",
+    "CacheOptions",
     "CollectOptions",
     "ConvertOptions",
     "CreateOptions",

@@ -13,7 +13,8 @@ from typing import Optional
 
 from heatmaps_ome.options.bounds import quoted, require_sound
 from heatmaps_ome.options.contradictions import given
-from heatmaps_ome.options.fields import option
+from heatmaps_ome.options.fields import names, option
+from heatmaps_ome.options.units import age_in_s, size_in_bytes
 
 _ORIGIN = re.compile(r"https?://[^/\s?#]+")
 
@@ -199,3 +200,51 @@ class ViewOptions:
         """Yield a sentence for each option that has no effect beside the others."""
         if "*" in self.allow_origin and len(set(self.allow_origin)) > 1:
             yield "--allow-origin: * allows all pages, whichever others are given"
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """Options of ``heatmaps-ome cache``."""
+
+    path: Path = field(
+        metadata={
+            "args": ["path"],
+            "group": "inputs",
+            "type": Path,
+            "metavar": "DIR",
+            "help": "folder of a cache, or folder that create wrote to",
+        },
+    )
+    max_size: Optional[str] = option(
+        "cache", "keep at most this much, such as 50GB", type=str, metavar="SIZE"
+    )
+    older_than: Optional[str] = option(
+        "cache", "remove pieces not used for this long, such as 30d, 12h or 4w",
+        type=str, metavar="AGE",
+    )  # fmt: skip
+    kind: tuple[str, ...] = option(
+        "cache", "only pieces of these kinds, comma-separated: pixels, features, tiles, maps, "
+        "pictures (default: all)",
+        default=(), type=names, metavar="KINDS",
+    )  # fmt: skip
+    dry_run: bool = option("cache", "list the pieces to remove, and remove none", default=False)
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and ages that are none, and dry runs of nothing."""
+        require_sound(self)
+        try:
+            _ = self.max_bytes, self.max_age_s
+        except ValueError as error:
+            raise ValueError(f"--max-size and --older-than: {error}") from error
+        if self.dry_run and self.max_size is None and self.older_than is None:
+            raise ValueError("--dry-run removes nothing of nothing; add --max-size or --older-than")
+
+    @property
+    def max_bytes(self) -> Optional[int]:
+        """The size to keep in bytes; None: any."""
+        return None if self.max_size is None else size_in_bytes(self.max_size)
+
+    @property
+    def max_age_s(self) -> Optional[float]:
+        """The age to keep in s; None: any."""
+        return None if self.older_than is None else age_in_s(self.older_than)

@@ -11,6 +11,7 @@ GROUPS = {
     "colours": "colour maps (matplotlib's) and opacities",
     "outputs": "files to write, and messages",
     "results": "results to show",
+    "cache": "pieces of the cache to remove, those used longest ago first",
     "server": "address, and who may read the results",
 }
 """Group of options → its title in ``--help``."""

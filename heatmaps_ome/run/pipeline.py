@@ -31,6 +31,7 @@ from heatmaps_ome.run.settings import settings_of
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy
+from heatmaps_ome.storage.cache_users import caches_in_use
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.private import remove
@@ -67,6 +68,7 @@ class UnrecordedError(OutputError):
         self.outcomes = outcomes
 
 
+@caches_in_use()
 def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     """Make the heatmaps of all slides and return their outcomes, in the order given.
 

@@ -11,7 +11,7 @@ import zarr
 from heatmaps_ome.ome.ngff_store import chunk_names
 from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK, write_rgb
 from heatmaps_ome.storage.cache import WHOLE_CHUNKS
-from heatmaps_ome.storage.checked_store import CheckedStore
+from heatmaps_ome.storage.checked_store import CheckedStore, create_array
 from heatmaps_ome.storage.records import DamagedPieceError
 
 if TYPE_CHECKING:
@@ -54,18 +54,17 @@ class CopyLevels:
         return [self._piece.folder / str(level) for level in range(len(self._shapes))]
 
     def is_complete(self) -> bool:
-        """Return whether all files were written, whether or not they are still intact.
+        """Return whether all files were written, whether or not they are still intact."""
+        unknown = [name for name in self._names() if not self._piece.was_written(name)]
+        return all(self._is_there(name) for name in unknown)
 
-        A file that is there without a checksum is damage, which is reported.
-        """
-        lacking = [name for name in self._names() if not self._piece.was_written(name)]
-        for name in lacking:
-            try:
-                self._piece.read(name)
-            except DamagedPieceError as damage:
-                self._piece.warn(damage)
-                break
-        return not lacking
+    def _is_there(self, name: str) -> bool:
+        """Return whether a file is there and intact; damage is reported."""
+        try:
+            return self._piece.read(name) is not None
+        except DamagedPieceError as damage:
+            self._piece.warn(damage)
+            return False
 
     def require_intact(self, threads: int) -> None:
         """Read and verify all files.
@@ -117,10 +116,10 @@ class CopyLevels:
         Chunks of a killed run are replaced by identical ones, and two runs can fill one copy at
         the same time.
         """
-        path, lenient = str(level), CheckedStore(self._piece, "absent")
+        path = str(level)
         if not self._is_made(level):
-            zarr.create_array(
-                lenient,
+            create_array(
+                self._piece,
                 name=path,
                 shape=(3, *shape),
                 chunks=(3, CHUNK, CHUNK),
@@ -129,9 +128,8 @@ class CopyLevels:
                 compressors=BYTE_CODEC,
                 zarr_format=2,
                 chunk_key_encoding={"name": "v2", "separator": "/"},
-                config=WHOLE_CHUNKS,
             )
-        strict = CheckedStore(self._piece, "refused")
+        lenient, strict = (CheckedStore(self._piece, how) for how in ("absent", "refused"))
         return (
             zarr.open_array(lenient, path=path, mode="r+", zarr_format=2, config=WHOLE_CHUNKS),
             zarr.open_array(strict, path=path, mode="r", zarr_format=2),

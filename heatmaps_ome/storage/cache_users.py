@@ -8,16 +8,17 @@ from __future__ import annotations
 import atexit
 import os
 import re
-import shutil
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from heatmaps_ome.storage.owners import Owner, owner_of_this_process
+from heatmaps_ome.storage.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,27 @@ _TAG_TEXT: Final = """Signature: 8a477f597d28d172789f06886806bc55
 
 _numbers = count()
 _lock = threading.Lock()
-_entered: dict[tuple[int, Path], set[str]] = {}
+
+
+@dataclass
+class _Use:
+    """A cache as this process uses it.
+
+    Attributes
+    ----------
+    pieces : set of Path
+        Folders that were opened.
+    reported : set of Path
+        Folders whose damage was reported.
+    """
+
+    pieces: set[Path] = field(default_factory=set)
+    reported: set[Path] = field(default_factory=set)
+
+
+_caches: dict[tuple[int, Path], _Use] = {}
+"""By process, as a process that forks uses none, and cache."""
+_n_runs = 0
 
 
 def partial_name(name: str = "") -> str:
@@ -52,34 +73,56 @@ def use(cache: Path, piece: Path) -> None:
     A cache that cannot be written can still be read.
     """
     with _lock:
-        used = _entered.get((os.getpid(), cache))
-        first = used is None
-        used = _entered.setdefault((os.getpid(), cache), set())
-        name = f"{piece.parent.name}/{piece.name}"
-        if name in used:
+        is_first = (os.getpid(), cache) not in _caches
+        pieces = _caches.setdefault((os.getpid(), cache), _Use()).pieces
+        if piece in pieces:
             return
-        used.add(name)
+        pieces.add(piece)
     with suppress(OSError):
-        if first:
+        if is_first:
             _sweep(cache)
             _mark(cache)
         with (_users(cache) / owner_of_this_process().label).open("a", encoding="utf-8") as file:
-            file.write(f"{name}\n")
+            file.write(f"{piece.parent.name}/{piece.name}\n")
 
 
-def release(cache: Path) -> None:
-    """Note that this process uses no piece any more, so that all of them may be pruned."""
+def is_first_report(cache: Path, piece: Path) -> bool:
+    """Return whether damage of a piece is noticed for the first time in a run."""
     with _lock:
-        _entered.pop((os.getpid(), cache), None)
-    with suppress(OSError):
-        (_users(cache) / owner_of_this_process().label).unlink(missing_ok=True)
+        reported = _caches.setdefault((os.getpid(), cache), _Use()).reported
+        is_first = piece not in reported
+        reported.add(piece)
+    return is_first
+
+
+@contextmanager
+def caches_in_use() -> Iterator[None]:
+    """Count the time inside the ``with`` block as a run: after it, no piece is in use any more.
+
+    It is a decorator, too.
+    """
+    global _n_runs
+    with _lock:
+        _n_runs += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_runs -= 1
+            is_last = _n_runs == 0
+        if is_last:
+            _release_all()
 
 
 @atexit.register
 def _release_all() -> None:
-    for pid, cache in list(_entered):
-        if pid == os.getpid():
-            release(cache)
+    """Note that this process uses no piece any more, so that all of them may be pruned."""
+    with _lock:
+        caches = [cache for pid, cache in _caches if pid == os.getpid()]
+        _caches.clear()
+    for cache in caches:
+        with suppress(OSError):
+            (_users(cache) / owner_of_this_process().label).unlink(missing_ok=True)
 
 
 def pieces_in_use(cache: Path) -> set[str]:
@@ -109,35 +152,6 @@ def leftovers(folder: Path, foreign_s: float | None = None) -> list[Path]:
         Age in s from which those of other machines count too; None: never.
     """
     return [path for path in _entries(folder) if _is_partial_left_over(path, foreign_s)]
-
-
-def remove(path: Path) -> None:
-    """Remove a file or folder, also one whose permissions hinder it.
-
-    Raises
-    ------
-    OSError
-        If it cannot be removed.
-    """
-    if not path.is_dir() or path.is_symlink():
-        path.unlink(missing_ok=True)
-        return
-    try:
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        # Another process removes it too.
-        shutil.rmtree(path, ignore_errors=True)
-    except PermissionError:
-        _permit(path)
-        shutil.rmtree(path)
-
-
-def _permit(folder: Path) -> None:
-    """Give this user all permissions for a folder and the folders in it."""
-    folder.chmod(0o700)
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            _permit(path)
 
 
 def _sweep(cache: Path) -> None:

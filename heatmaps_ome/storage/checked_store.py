@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from zarr.storage import LocalStore, WrapperStore
+import zarr
+from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 from heatmaps_ome.storage.records import DamagedPieceError
 
@@ -35,7 +36,8 @@ class CheckedStore(WrapperStore[LocalStore]):
         self, piece: GrowingPiece, missing: Missing, store: LocalStore | None = None
     ) -> None:
         super().__init__(LocalStore(piece.folder) if store is None else store)
-        self._piece, self._missing = piece, missing
+        self._piece = piece
+        self._missing: Missing = missing
 
     def _with_store(self, store: LocalStore) -> CheckedStore:
         # Called for a store that is read only.
@@ -91,3 +93,22 @@ class CheckedStore(WrapperStore[LocalStore]):
         """Write a file unless it is there; see `set`."""
         if not await self.exists(key):
             await self.set(key, value)
+
+
+def create_array(piece: GrowingPiece, **description: Any) -> None:
+    """Write the metadata of an array, in the place of any that lie there; chunks stay.
+
+    Parameters
+    ----------
+    description
+        See ``zarr.create_array``.
+
+    Raises
+    ------
+    OutputError
+        If the disk cannot be written.
+    """
+    files: dict[str, Buffer] = {}
+    zarr.create_array(MemoryStore(files), **description)
+    for name, content in files.items():
+        piece.write(name, content.to_bytes())

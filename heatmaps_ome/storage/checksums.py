@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from isal import isal_zlib
 
+from heatmaps_ome.storage.owners import Owner
+from heatmaps_ome.storage.removal import remove
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -77,19 +80,51 @@ class Journals:
         self._lock = threading.Lock()
         self._valid: dict[str, set[tuple[int, int]]] = {}
         self._done: set[str] = set()
-        self.has_damage = False
-        """Whether an entry was damaged, or another piece's."""
+        self._damaged: set[Path] = set()
         self.reload()
+
+    @property
+    def has_damage(self) -> bool:
+        """Whether an entry is damaged, or another piece's."""
+        return bool(self._damaged)
 
     def reload(self) -> None:
         """Read the entries of all processes."""
         with self._lock:
-            for line in _lines(self._folder):
-                entry = _Entry.of_line(line, self._piece)
-                if entry is None:
-                    self.has_damage = True
-                else:
+            self._damaged = set()
+            for journal in _journals(self._folder):
+                for entry in self._entries(journal):
                     self._note(entry)
+
+    def mend(self) -> None:
+        """Drop the damaged entries of this process, and of processes that have ended.
+
+        Raises
+        ------
+        OSError
+            If a journal cannot be written.
+        """
+        for journal in sorted(self._damaged):
+            if journal.name != self._writer and not _has_ended(journal.name):
+                continue
+            text = b"".join(entry.line(self._piece) for entry in self._entries(journal))
+            remove(journal)
+            if text:
+                journal.write_bytes(text)
+        self.reload()
+
+    def _entries(self, journal: Path) -> Iterator[_Entry]:
+        """Yield the entries of a journal, noting whether any are damaged."""
+        try:
+            lines = [line for line in journal.read_bytes().split(b"\n") if line]
+        except FileNotFoundError:
+            return
+        except OSError:
+            lines = [b""]
+        entries = [_Entry.of_line(line, self._piece) for line in lines]
+        if None in entries:
+            self._damaged.add(journal)
+        yield from (entry for entry in entries if entry is not None)
 
     def is_valid(self, name: str, data: bytes) -> bool:
         """Return whether a file has the content that some process gave it."""
@@ -141,15 +176,17 @@ def _seal(piece: str, text: str) -> str:
     return f"{checksum(f'{piece} {text}'.encode()):08x}"
 
 
-def _lines(folder: Path) -> Iterator[bytes]:
-    """Yield the lines of all journals in a folder that can be read."""
+def _journals(folder: Path) -> list[Path]:
+    """Return the journals in a folder."""
     try:
-        journals = sorted(folder.iterdir())
+        return sorted(folder.iterdir())
     except OSError:
-        return
-    for journal in journals:
-        try:
-            text = journal.read_bytes()
-        except OSError:
-            continue
-        yield from (line for line in text.split(b"\n") if line)
+        return []
+
+
+def _has_ended(label: str) -> bool:
+    """Return whether the process with a label has ended, or no process can have it."""
+    try:
+        return Owner.from_label(label).is_alive() is False
+    except ValueError:
+        return True

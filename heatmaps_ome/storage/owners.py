@@ -6,7 +6,7 @@ import os
 import platform
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -68,7 +68,12 @@ class Owner:
 
 def owner_of_this_process() -> Owner:
     """Return this process as an owner."""
-    pid = os.getpid()
+    return _owner(os.getpid())
+
+
+@lru_cache(1)
+def _owner(pid: int) -> Owner:
+    """Return this process as an owner; the number, as a process that forks has another one."""
     return Owner(_host(), pid, _started(pid) or 0)
 
 

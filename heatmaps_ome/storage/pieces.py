@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.storage.cache import Key, folder_of
-from heatmaps_ome.storage.cache_users import leftovers, partial_name, remove, use
+from heatmaps_ome.storage.cache_users import is_first_report, leftovers, partial_name, use
 from heatmaps_ome.storage.checksums import Journals, checksum
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.owners import owner_of_this_process
 from heatmaps_ome.storage.records import RECORD, DamagedPieceError, PieceRecord
+from heatmaps_ome.storage.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,8 +33,9 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 5
 """Number of times that something is made anew when other processes remove or replace it."""
-_JOURNALS: Final = "checksums"
-_PARTIAL: Final = "partial"
+JOURNALS: Final = "checksums"
+PARTIAL: Final = "partial"
+"""Folders of a piece that grows: its journals, and files that are being written."""
 _OF_THE_SYSTEM: Final = (".DS_Store", "Thumbs.db", "desktop.ini")
 _OF_NFS: Final = ".nfs"
 """Files that file managers and NFS put into any folder begin with this, or have those names."""
@@ -55,13 +57,12 @@ class Piece:
     def __init__(self, cache: Path, key: Key, slide: str) -> None:
         self.folder = folder_of(cache, key)
         self._record = PieceRecord.of_key(key, self.folder, slide)
-        self._has_warned = False
+        self._cache = cache
         use(cache, self.folder)
 
     def warn(self, damage: DamagedPieceError | str) -> None:
-        """Report damage, once for the piece."""
-        if not self._has_warned:
-            self._has_warned = True
+        """Report damage, once in a run."""
+        if is_first_report(self._cache, self.folder):
             logger.warning("the cache's %s is damaged (%s) and is made anew", self.folder, damage)
 
     def error(self, error: OSError) -> OutputError:
@@ -263,7 +264,7 @@ class GrowingPiece(Piece):
 
     def _put(self, name: str, data: bytes) -> None:
         """Write a file under another name and rename it."""
-        partial, target = self.folder / _PARTIAL / partial_name(), self.folder / name
+        partial, target = self.folder / PARTIAL / partial_name(), self.folder / name
         partial.parent.mkdir(exist_ok=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -280,10 +281,10 @@ class GrowingPiece(Piece):
             # Another process removed the piece, or something else lies there.
             self._begin()
             return True
-        own_journal = f"{_JOURNALS}/{owner_of_this_process().label}"
+        own_journal = f"{JOURNALS}/{owner_of_this_process().label}"
         hindrances = [
             path
-            for wanted in (name, own_journal, f"{_PARTIAL}/x")
+            for wanted in (name, own_journal, f"{PARTIAL}/x")
             for path in _hindrances(self.folder, wanted)
         ]
         for path in hindrances:
@@ -303,7 +304,7 @@ class GrowingPiece(Piece):
                     raise self.error(error) from error
             else:
                 break
-        for path in leftovers(self.folder / _PARTIAL):
+        for path in leftovers(self.folder / PARTIAL):
             with suppress(OSError):
                 remove(path)
         self._touch()
@@ -324,6 +325,8 @@ class GrowingPiece(Piece):
             self._journals = self._opened_journals()
         elif self._journals.has_damage:
             self.warn("a checksum is damaged")
+            with suppress(OSError):
+                self._journals.mend()
 
     def _read_record(self) -> PieceRecord | None:
         """Return the record in the folder, or None if it is new."""
@@ -331,7 +334,7 @@ class GrowingPiece(Piece):
             return PieceRecord.read(self.folder)
         except FileNotFoundError as error:
             # The record is written first.
-            if (self.folder / _JOURNALS).exists():
+            if (self.folder / JOURNALS).exists():
                 raise DamagedPieceError(f"{RECORD} is missing") from error
             return None
 
@@ -342,13 +345,13 @@ class GrowingPiece(Piece):
         self.folder.mkdir(exist_ok=True)
         if (self.folder / RECORD).is_dir():
             remove(self.folder / RECORD)
-        for path in _hindrances(self.folder, f"{_PARTIAL}/x"):
+        for path in _hindrances(self.folder, f"{PARTIAL}/x"):
             remove(path)
         self._put(RECORD, self._record.text())
 
     def _opened_journals(self) -> Journals:
         label = owner_of_this_process().label
-        return Journals(self.folder / _JOURNALS, self.folder.name, label)
+        return Journals(self.folder / JOURNALS, self.folder.name, label)
 
 
 def _verified(folder: Path, name: str, content: tuple[int, int]) -> bytes:

@@ -39,10 +39,16 @@ def test_labels_suit_every_file_system():
     )
 
 
+def forget(monkeypatch):
+    """Let this machine and process be found out again."""
+    for function in ("_host", "_owner"):
+        monkeypatch.setattr(owners, function, getattr(owners, function).__wrapped__)
+
+
 @pytest.mark.parametrize("name", ["node7.example.org", "Büro 3", "…", "x" * 300, ""])
 def test_any_name_of_a_machine_makes_a_label(name, monkeypatch):
     monkeypatch.setattr(owners.platform, "node", lambda: name)
-    monkeypatch.setattr(owners, "_host", owners._host.__wrapped__)
+    forget(monkeypatch)
     owner = owner_of_this_process()
     assert Owner.from_label(owner.label) == owner
     assert owner.is_alive() is True
@@ -81,7 +87,7 @@ def test_of_another_machine_nothing_is_known():
 def test_containers_with_one_name_are_different_machines(monkeypatch):
     here = owner_of_this_process()
     monkeypatch.setattr(owners.Path, "stat", lambda _: os.stat_result((0, 7, *[0] * 8)))
-    monkeypatch.setattr(owners, "_host", owners._host.__wrapped__)
+    forget(monkeypatch)
     assert here.is_alive() is None
 
 
