@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
@@ -12,6 +12,7 @@ from heatmaps_ome.models.families import family_of
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.sizes import is_credible
+from heatmaps_ome.storage.regular_file import read_json, require_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,9 +35,24 @@ def describe(path: Path) -> str:
     """
     if path.is_dir():
         return _describe_folder(path)
-    if path.is_file() and _looks_like_model(path):
+    _require_file(path)
+    if _looks_like_model(path):
         return _lines(f"{path}: {(model := describe_model(path)).kind}", _model_facts(model))
     return _lines(f"{path}: slide", _slide_facts(path))
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is no file.
+
+    Raises
+    ------
+    ResultError
+        If there is none, or it is a FIFO, a socket or a device.
+    """
+    try:
+        require_regular(path)
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _looks_like_model(path: Path) -> bool:
@@ -45,9 +61,11 @@ def _looks_like_model(path: Path) -> bool:
 
 
 def _lines(title: str, facts: dict[str, object]) -> str:
-    """Return a title with a line per fact below it."""
-    width = max(map(len, facts), default=0)
-    return "\n".join([title, *(f"  {name:{width}}  {value}" for name, value in facts.items())])
+    """Return a title with a line per fact below it; texts of a file cannot begin lines."""
+    texts = {one_line(name): one_line(value) for name, value in facts.items()}
+    width = max(map(len, texts), default=0)
+    lines = (f"  {name:{width}}  {text}" for name, text in texts.items())
+    return "\n".join([one_line(title), *lines])
 
 
 def _slide_facts(path: Path) -> dict[str, object]:
@@ -110,18 +128,18 @@ def _model_facts(model: ModelDescription) -> dict[str, object]:
 
 def _describe_folder(path: Path) -> str:
     """Return a description of a slide's results, a run or an OME-Zarr."""
-    for name, title, read in (
+    for name, title, facts_of in (
         ("provenance.json", "result of heatmaps-ome", _result_facts),
         ("run.json", "run of heatmaps-ome", _run_facts),
         (".zattrs", "OME-Zarr", _zarr_facts),
         ("zarr.json", "OME-Zarr", lambda content: _zarr_facts(content["attributes"]["ome"])),
     ):
-        if (path / name).is_file():
+        if (path / name).exists():
             try:
-                return _lines(
-                    f"{path}: {title}", read(json.loads((path / name).read_text("utf-8")))
-                )
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                return _lines(f"{path}: {title}", facts_of(read_json(path / name)))
+            except OSError as error:
+                raise ResultError(f"{path / name} cannot be read: {error.strerror}") from error
+            except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
                 raise ResultError(
                     f"{path / name} is damaged ({type(error).__name__}); make the result anew"
                 ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.export import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.ensemble import agreement
@@ -52,7 +53,8 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
         f"List of all slides: {output / RUN}; records of each run (outcomes, options, versions): "
         f"{output / RUNS}",
     ]
-    return "\n".join(lines) + "\n"
+    # Names of slides and classes cannot begin a line of their own.
+    return "\n".join(map(one_line, lines)) + "\n"
 
 
 def _ways(output: Path, folders: Sequence[Path]) -> Iterator[str]:

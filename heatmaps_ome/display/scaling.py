@@ -7,7 +7,6 @@ centred on chance, is divided by twice a quantile of its absolute value.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.maps.kinds import ATTENTION, KINDS
 from heatmaps_ome.storage.digests import digest_of, write_json
+from heatmaps_ome.storage.regular_file import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -169,12 +169,12 @@ class CohortScaling:
             If the file is no scaling of heatmaps-ome.
         """
         try:
-            return _from_json(json.loads(path.read_text(encoding="utf-8")))
+            return _from_json(read_json(path, _MAX_BYTES))
         except OSError as error:
             raise ScalingError(
                 f"{path} cannot be read ({error.strerror}); check --scaling"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ScalingError(
                 f"{path} is no scaling.json of heatmaps-ome; give one that an earlier run wrote"
             ) from error
@@ -198,6 +198,8 @@ class CohortScaling:
                 )
 
 
+_MAX_BYTES = 8 << 20
+"""Longest file that is read; one of 1,000 classes has a tenth of it."""
 _FORMAT = "heatmaps-ome scaling 4"
 _EARLIER_FORMATS = tuple(f"heatmaps-ome scaling {number}" for number in (1, 2, 3))
 _EARLIER_KEYS = {
@@ -223,6 +225,11 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
     else:
         raise ValueError("another format")
     read = {kind: tuple(Range(**ends) for ends in group) for kind, group in ranges.items()}
+    sizes = {len(group) for group in read.values()}
+    if ATTENTION not in read or not sizes <= {0, 1, len(facts["classes"])}:
+        raise ValueError("ranges of other maps")
+    if facts["quantiles"].keys() != asdict(Quantiles()).keys():
+        raise ValueError("other quantiles")
     return CohortScaling(
         **{
             **facts,

@@ -19,6 +19,7 @@ from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.extractors.dense import DenseExtractor
 from heatmaps_ome.extractors.resnet50 import ResNet50
 from heatmaps_ome.storage.digests import file_digest
+from heatmaps_ome.storage.regular_file import require_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,8 @@ WHERE: Final = (
 )
 
 
+_MAX_BYTES: Final = 1 << 30
+"""Ten times the published file, which holds a classifier too."""
 _UNREADABLE = (
     pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, LookupError,
     TypeError, AttributeError, OSError,
@@ -52,8 +55,7 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
     """
     if weights is None:
         raise ExtractorError(f"the extractor retccl needs its weights: {WHERE}")
-    if not weights.is_file():
-        raise ExtractorError(f"{weights}: there is no such file of weights; {WHERE}")
+    _require_file(weights)
     digest = file_digest(weights)
     if digest != PUBLISHED_SHA256:
         logger.warning("%s is not the published RetCCL file (sha256 %s)", weights.name, digest)
@@ -66,6 +68,28 @@ def load(weights: Path | None, device: str, precision: str) -> DenseExtractor:
         channels=2048,
         float32_bytes_per_px=240,
     )
+
+
+def _require_file(weights: Path) -> None:
+    """Refuse what cannot be the weights, before gigabytes are read.
+
+    Raises
+    ------
+    ExtractorError
+        If there is no such file, or it is none, or far too large.
+    """
+    try:
+        n_bytes = require_regular(weights).st_size
+    except FileNotFoundError as error:
+        raise ExtractorError(f"{weights}: there is no such file of weights; {WHERE}") from error
+    except OSError as error:
+        raise ExtractorError(
+            f"{weights} cannot be read as weights ({error.strerror}); {WHERE}"
+        ) from error
+    if n_bytes > _MAX_BYTES:
+        raise ExtractorError(
+            f"{weights} has {n_bytes} bytes, too many for a ResNet-50's weights; {WHERE}"
+        )
 
 
 def _built(weights: Path) -> nn.Module:

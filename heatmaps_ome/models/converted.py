@@ -7,6 +7,7 @@ The converted file holds the layers' tensors and, in its metadata, the fields of
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ from heatmaps_ome.models.layers import MAX_LAYERS, Layer, is_known, make_layer
 from heatmaps_ome.models.layers import tensor_names as names_of_kind
 from heatmaps_ome.models.refusals import Unusable, naming
 from heatmaps_ome.models.stored import PARTS, StoredModel, layer_specs, tensors_by_name
+from heatmaps_ome.storage.disk import disk_error
+from heatmaps_ome.storage.private import replacing
+from heatmaps_ome.storage.regular_file import require_replaceable
 
 if TYPE_CHECKING:
-    import os
-
     import numpy as np
 
     from heatmaps_ome.models.attention_mil import AttentionMIL
@@ -62,12 +64,32 @@ def write_converted(
     from safetensors.numpy import save
 
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; remove it or allow overwriting it")
+    require_target(path, overwrite=overwrite)
     stored = model if isinstance(model, StoredModel) else _stored(model, path)
     parts = {part: getattr(stored, part) for part in PARTS}
     metadata = {METADATA_KEY: json.dumps(_description(stored), ensure_ascii=False)}
     _write_whole(path, save(tensors_by_name(parts), metadata))
+
+
+def require_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place that a converted model cannot be written to.
+
+    Raises
+    ------
+    OutputError
+        If a file is there and may not be overwritten, or there is anything else, or no folder.
+    """
+    try:
+        require_replaceable(path)
+        is_taken = os.path.lexists(path)
+        # A folder on the way that is a file is an error too.
+        path.parent.stat()
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}; choose another place"
+        ) from error
+    if is_taken and not overwrite:
+        raise OutputError(f"{path} exists; remove it, or add --overwrite")
 
 
 def recognises(path: Path, start: bytes) -> bool:
@@ -137,14 +159,11 @@ def _version(stored: StoredModel) -> int:
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        with replacing(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise disk_error(path, error, "MODEL_SAFETENSORS") from error
 
 
 def _read_safetensors(path: Path) -> tuple[str, Tensors]:

@@ -9,6 +9,8 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from heatmaps_ome.storage.regular_file import open_regular
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -78,7 +80,7 @@ def family_of(path: Path) -> tuple[str, Family] | None:
     OSError
         If the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(_START_BYTES)
     for name, module in REGISTRY.items():
         family = cast("Family", importlib.import_module(module))

@@ -337,8 +337,6 @@ class CreateOptions:
             yield "--allow-pickle has no effect: safetensors hold no pickle"
         if self.max_memory is not None and self.block_size is not None:
             yield "--max-memory has no effect beside --block-size, which settles the memory"
-        if self.max_memory is not None and self.device.startswith("cuda"):
-            yield "--max-memory has no effect on the network's blocks, which the GPU holds"
 
 
 def _require_known(flag: str, names_: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.model_set import ModelSet, model_files
 from heatmaps_ome.run.applied_scaling import require_all_slides, scaling_to_apply
+from heatmaps_ome.run.idle_options import warn_of_idle_options
 from heatmaps_ome.run.planning import (
     PlannedSlide,
     Replaced,
@@ -127,6 +128,7 @@ def prepare(settings: RunSettings) -> Plan:
         or exporters is None
     ):  # fmt: skip
         raise PreflightError(tried.problems)
+    warn_of_idle_options(settings, models, _usable(settings.encoder.device))
     return _plan(settings, rows, recipe, models, look, exporters, scaling)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.run.provenance import extractor_record, versions
 from heatmaps_ome.storage.digests import now, write_json
+from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import RUNS
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def run_records(output: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of the runs in an output folder, newest first, without damaged ones."""
     for path in sorted((output / RUNS).glob("[!.]*.json"), reverse=True):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             if record["format"] == RUN_FORMAT and all(
                 isinstance(slide["slide"], str) and isinstance(slide["status"], str)
                 for slide in record["slides"]
             ):
                 yield record
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.storage.names import shortened
 from heatmaps_ome.storage.owners import Owner, owner_of_this_process
+from heatmaps_ome.storage.regular_file import require_replaceable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,10 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If it cannot be renamed; what was written is removed, whatever goes wrong.
+        If there is anything but a regular file, or it cannot be renamed; what was written is
+        removed, whatever goes wrong.
     """
+    require_replaceable(path)
     partial = private_path(path)
     try:
         yield partial

@@ -6,7 +6,6 @@ of the slide, so the second process to finish finds the slide finished.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
@@ -20,6 +19,7 @@ from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.lock import locked, remove_if_free
 from heatmaps_ome.storage.names import shortened
 from heatmaps_ome.storage.private import left_over, private_path, remove
+from heatmaps_ome.storage.regular_file import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,8 +156,8 @@ def record_of(folder: Path) -> dict[str, Any] | None:
     try:
         if not path.is_file():
             return None
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(path)
+    except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
 

@@ -7,7 +7,6 @@ extended, never replaced, and nothing in its ``data/`` is changed or removed.
 from __future__ import annotations
 
 import copy
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.export.cells import qupath_class
 from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.storage.private import replacing
+from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewers.files import copy_viewer_files, file_uri
 
@@ -120,8 +120,8 @@ def _read(path: Path, known: Callable[[Any], bool]) -> _Json | None:
     if not path.exists():
         return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        facts = read_json(path)
+    except (OSError, ValueError):
         facts = None
     if not known(facts):
         raise ResultError(

@@ -5,7 +5,6 @@ They lie beside the project, which has the slides' paths as well: no other file 
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from heatmaps_ome.storage.digests import json_text, write_json
 from heatmaps_ome.storage.disk import disk_error
+from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewers.files import file_uri
 
@@ -48,7 +48,7 @@ def note_place(output: Path, name: str, slide: Path) -> None:
 def noted_place(output: Path, name: str) -> Path | None:
     """Return the file of the slide whose results have a name, or None if no run has noted it."""
     try:
-        uri = str(json.loads(_note(output, name).read_text(encoding="utf-8"))["uri"])
+        uri = str(read_json(_note(output, name))["uri"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     place = unquote_to_bytes(uri.removeprefix(_SCHEME))

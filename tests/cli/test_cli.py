@@ -45,7 +45,7 @@ def test_create_says_what_it_wrote_and_how_to_open_it(here, capsys):
     assert cli.main(create_words()) == 0
     out, err = capsys.readouterr()
     assert "a.svs: done (" in out
-    named = re.findall(r"out(?:/[^\s,]+)?", out)
+    named = re.findall(r"out(?:/[^\s,;]+)?", out)
     assert {"out", "out/a", "out/viewers/qupath/project.qpproj", "out/run.json"} <= set(named)
     assert all(Path(each).exists() for each in named)
     kinds = set(re.findall(r"^  \*(\S+)", out, re.MULTILINE))

@@ -15,7 +15,7 @@ from heatmaps_ome.options import (
     flag_of,
     with_usual_values,
 )
-from heatmaps_ome.run.provenance import effective_options
+from heatmaps_ome.run.provenance import all_options
 from heatmaps_ome.run.settings import settings_of
 
 FIELDS = {entry.name: entry for entry in fields(CreateOptions)}
@@ -23,6 +23,7 @@ SOME = {
     "scaling": Path("scaling.json"), "att_lower_threshold": 0.01, "att_upper_threshold": 1.0,
     "score_threshold": 0.95, "no_flattened": True, "flat_mpp": 2.0, "block_size": 256,
     "max_memory": 4.0, "overlay_px": 8, "no_chain": True, "image_mpp": 2.0, "top_tiles": 3,
+    "refit": True,
 }  # fmt: skip
 """Option → a value that it may be given, its default included where it differs from None."""
 
@@ -98,7 +99,6 @@ def test_an_option_that_no_format_uses_is_warned_of(name):
     [
         ({"formats": ("tiles", "png"), "top_tiles": 0}, "tiles are not written"),
         ({"allow_pickle": True, "model_path": (Path("a.safetensors"),)}, "--allow-pickle has no"),
-        ({"max_memory": 4.0, "device": "cuda:1"}, "--max-memory has no effect"),
     ],
 )
 def test_what_has_no_effect_is_warned_of(values, note):
@@ -133,14 +133,14 @@ def test_quantiles_that_are_not_given_are_the_usual_ones_in_settings_and_records
     quantiles = settings_of(options).drawing.quantiles
     assert (quantiles.attention_lower, quantiles.attention_upper) == (0.01, 1.0)
     assert quantiles.score == 0.5
-    record = effective_options(options)
+    record = all_options(options)
     assert (record["att_lower_threshold"], record["att_upper_threshold"]) == (0.01, 1.0)
     assert record["score_threshold"] == 0.5
-    assert effective_options(asked(score_threshold=0.95)) == effective_options(asked())
+    assert all_options(asked(score_threshold=0.95)) == all_options(asked())
 
 
 def test_records_name_no_quantiles_beside_a_scaling_that_has_its_own():
-    record = effective_options(asked(scaling=Path("scaling.json")))
+    record = all_options(asked(scaling=Path("scaling.json")))
     names = ("att_lower_threshold", "att_upper_threshold", "score_threshold")
     assert [record[name] for name in names] == [None, None, None]
     assert with_usual_values(asked(scaling=Path("s"))) == asked(scaling=Path("s"))

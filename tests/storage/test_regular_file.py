@@ -2,15 +2,18 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
+from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.storage.regular_file import (
     open_regular,
     read_bytes,
     read_json,
     read_text,
     require_regular,
+    require_replaceable,
 )
 
 
@@ -88,29 +91,29 @@ def test_a_name_that_no_file_has_is_an_os_error(name):
         read_text(name)
 
 
-def test_pipes_of_the_shell_are_read_where_they_are_welcome():
-    reader, writer = os.pipe()
-    try:
-        os.write(writer, b"a.svs\n")
-        os.close(writer)
-        with pytest.raises(OSError, match="a FIFO"):
-            read_text(f"/dev/fd/{reader}")
-        assert read_text(f"/dev/fd/{reader}", pipes=True) == "a.svs\n"
-    finally:
-        os.close(reader)
+def test_only_regular_files_are_replaced(odd):
+    for kind, path in odd.items():
+        with pytest.raises(OSError, match=f"it is {kind}.*only regular files are replaced"):
+            require_replaceable(path)
+        with pytest.raises(OSError, match=f"it is {kind}"):
+            write_json(Path(path), {})
+        # Only a file of this process could have been written beside it.
+        assert not list(Path(path).parent.glob(".*partial"))
 
 
-def test_a_fifo_on_disk_is_refused_where_pipes_are_welcome(odd):
-    with pytest.raises(OSError, match="a FIFO"):
-        read_text(odd["a FIFO"], pipes=True)
+def test_files_links_to_files_and_free_places_are_replaced(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("link", "dangling", "new", "file"):
+        write_json(tmp_path / name, {"name": name})
+        assert read_json(tmp_path / name) == {"name": name}
+        assert not (tmp_path / name).is_symlink()
+    assert not (tmp_path / "nowhere").exists()
 
 
-def test_an_endless_pipe_is_limited():
-    reader, writer = os.pipe()
-    try:
-        os.write(writer, b"x" * 1000)
-        os.close(writer)
-        with pytest.raises(OSError, match="it has more than"):
-            read_text(f"/dev/fd/{reader}", 99, pipes=True)
-    finally:
-        os.close(reader)
+def test_a_loop_of_links_is_refused(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for check in (require_regular, require_replaceable):
+        with pytest.raises(OSError, match="symbolic links"):
+            check(tmp_path / "loop")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.storage.private import replacing
+from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
 from heatmaps_ome.viewers.report.assets import page
 from heatmaps_ome.viewers.report.fitting import allowance, fitted, text_of
@@ -25,6 +25,7 @@ INDEX: Final = "index.html"
 BUDGET: Final = 200 * 2**20
 """Upper limit in bytes of all slides of a report together."""
 _EARLIER_FORMAT: Final = "heatmaps-ome report part 1"
+_MAX_PART_BYTES = 1 << 30
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions from reading a damaged part or provenance."""
 
@@ -174,7 +175,7 @@ def _slide_block(output: Path, folder: str, limit: int) -> tuple[str, dict[str, 
     OSError, ValueError, KeyError, TypeError, AttributeError
         If its part is missing or damaged.
     """
-    part = json.loads(_part_path(output, folder).read_text(encoding="utf-8"))
+    part = read_json(_part_path(output, folder), _MAX_PART_BYTES)
     if part["format"] == _EARLIER_FORMAT:
         raise _EarlierPart(_EARLIER_FORMAT)
     if part["format"] != PART_FORMAT:
@@ -189,7 +190,7 @@ def _slide_block(output: Path, folder: str, limit: int) -> tuple[str, dict[str, 
 def _provenance(folder: Path) -> dict[str, Any]:
     """Return a slide's provenance without the digests of its files, or {} if it is damaged."""
     try:
-        record = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        record = read_json(folder / PROVENANCE)
         return {
             "files": len(record.get("files", {})),
             **{

@@ -1,0 +1,38 @@
+"""Options that have no effect with the models or on the device of a run, which is reported."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.display.rendering import Style
+from heatmaps_ome.extractors.precision import resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from heatmaps_ome.models.model_set import ModelSet
+    from heatmaps_ome.run.settings import RunSettings
+
+logger = logging.getLogger(__name__)
+
+
+def warn_of_idle_options(settings: RunSettings, models: ModelSet, device: str) -> None:
+    """Log a warning for each of them; options that are idle beside others warn by themselves."""
+    for sentence in _idle_options(settings, models, device):
+        logger.warning("%s", sentence)
+
+
+def _idle_options(settings: RunSettings, models: ModelSet, device: str) -> Iterator[str]:
+    style = settings.drawing.look.style
+    if style.contribution_map != Style().contribution_map and not any(
+        model.is_additive for model in models.models
+    ):
+        yield (
+            "--contribution-cmap has no effect: the head of the model is not affine, so its maps "
+            "have no contributions"
+        )
+    if settings.encoder.precision == "bfloat16" and resolved("auto", device) == "float32":
+        yield f"--precision bfloat16 is slower than float32 on {device}, and no more exact"
+    if device.startswith("cuda") and settings.resources.max_memory is not None:
+        yield "--max-memory has no effect on the network's blocks, which the GPU holds"

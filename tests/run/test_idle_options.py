@@ -1,0 +1,55 @@
+"""Options that have no effect with a run's models or on its device are warned of."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from heatmaps_ome.extractors import precision
+from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.run.idle_options import warn_of_idle_options
+from heatmaps_ome.run.settings import settings_of
+
+
+def warnings_of(caplog, *, device="cpu", additive=(True,), **values):
+    options = CreateOptions(
+        model_path=(Path("m.pkl"),), output_path=Path("out"), true_class="X", **values
+    )
+    models = SimpleNamespace(models=[SimpleNamespace(is_additive=one) for one in additive])
+    warn_of_idle_options(settings_of(options), models, device)
+    return caplog.messages
+
+
+@pytest.fixture(autouse=True)
+def slow_bfloat16(monkeypatch):
+    """Devices with and without fast bfloat16, whatever this machine has."""
+    monkeypatch.setattr(
+        precision, "_computes_bfloat16_faster", lambda device: device.type == "cuda"
+    )
+
+
+def test_usual_options_have_an_effect(caplog):
+    assert warnings_of(caplog, additive=(False,)) == []
+
+
+def test_colours_of_contributions_that_no_model_has_are_warned_of(caplog):
+    [sentence] = warnings_of(caplog, additive=(False, False), contribution_cmap="bwr")
+    assert sentence.startswith("--contribution-cmap has no effect")
+
+
+def test_colours_of_contributions_of_one_model_are_in_order(caplog):
+    assert warnings_of(caplog, additive=(False, True), contribution_cmap="bwr") == []
+
+
+@pytest.mark.parametrize(("device", "warned"), [("cpu", 1), ("cuda:0", 0)])
+def test_bfloat16_is_warned_of_where_it_is_slower(caplog, device, warned):
+    messages = warnings_of(caplog, device=device, precision="bfloat16")
+    assert len(messages) == warned
+    assert all("slower than float32 on cpu" in message for message in messages)
+
+
+@pytest.mark.parametrize(("device", "warned"), [("cpu", 0), ("cuda", 1)])
+def test_a_limit_of_memory_is_warned_of_where_the_gpu_has_its_own(caplog, device, warned):
+    messages = warnings_of(caplog, device=device, max_memory=4.0)
+    assert len(messages) == warned
+    assert all(message.startswith("--max-memory has no effect") for message in messages)
