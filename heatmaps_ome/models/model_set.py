@@ -170,7 +170,7 @@ class ModelSet:
 
     @property
     def imputation(self) -> str:
-        """The covariates that were missing, as a sentence without its subject; "" if none was."""
+        """The covariates that were missing, in a sentence; "" if none was."""
         imputed = {
             value.name: value.in_words
             for model in reversed(self.models)
@@ -178,7 +178,10 @@ class ModelSet:
             if value.imputed
         }
         names = ", ".join(imputed[c.name] for c in self.covariates if c.name in imputed)
-        return names and f"these covariates are missing and imputed as in training: {names}"
+        return names and (
+            "covariates are missing and imputed as in training, which can change the prediction "
+            f"much: {names}"
+        )
 
     def record(self) -> dict[str, Any]:
         """Return the models' identity, with the covariates of `for_slide`, as plain JSON values."""
