@@ -20,6 +20,10 @@ import numpy as np
 import tifffile
 import zarr
 
+# It imports nothing of heatmaps_ome.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "viewer_configs" / "napari"))
+from plain_zarr import require_plain_array
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -64,11 +68,17 @@ def _compared(before: Path, after: Path, counts: dict[str, int]) -> Iterator[str
                 yield f"differs: {before / name}"
 
 
+def _array(path: Path) -> zarr.Array:
+    """Open an array if it holds plain numbers: others may run code when they are read."""
+    require_plain_array(path)
+    return zarr.open_array(path, mode="r")
+
+
 def _raw(folder: Path) -> dict[str, Any]:
     """Return the raw maps by store and channel, as functions that read them."""
     channels: dict[str, Any] = {}
     for store in sorted(folder.glob("*.values.ome.zarr")):
-        array = zarr.open_array(store / "0", mode="r")
+        array = _array(store / "0")
         for index, channel in enumerate(_attributes(store)["omero"]["channels"]):
             channels[f"{store.name}/{channel['label']}"] = _Channel(array, index)
     return channels
@@ -83,7 +93,7 @@ def _stores(folder: Path) -> dict[str, Any]:
         if name == ".zarray" or '"array"' in path.read_text(encoding="utf-8")
     }
     return {
-        path.relative_to(folder).as_posix(): zarr.open_array(path, mode="r")
+        path.relative_to(folder).as_posix(): _array(path)
         for path in sorted(levels)
         if ".values.ome.zarr" not in path.as_posix() or "/labels/" in path.as_posix()
     }

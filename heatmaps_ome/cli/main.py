@@ -7,20 +7,23 @@ stdout, everything else to stderr.
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from typing import TYPE_CHECKING
 
 import heatmaps_ome
 from heatmaps_ome.cli.arguments import OptionsParser
-from heatmaps_ome.errors import HeatmapsError, OptionError
+from heatmaps_ome.cli.guard import guarded, log_to_stderr
+from heatmaps_ome.cli.streams import one_line
+from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.options import (
+    CollectOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
     InfoOptions,
     ValidateOptions,
     ViewOptions,
+    nearest,
 )
 
 if TYPE_CHECKING:
@@ -35,10 +38,12 @@ Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
   demo           the same on a synthetic slide, made by the command
+  collect        bring a folder's report, list and QuPath project up to date with its slides
   view           show results in the browser, and serve them to other web viewers
   info           describe a slide, a model or a result
   validate       read results back with other libraries and list their problems
   convert-model  turn an export.pkl into safetensors that cannot run code
+  cache          list the data that a cache holds, by slide, and remove old ones
 
 heatmaps-ome COMMAND --help lists the options of a command.
 """
@@ -52,6 +57,11 @@ CREATE_DESCRIPTION = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _run(words))
+
+
+def _run(words: list[str]) -> int:
+    """Run the command that the first word names and return its exit code."""
     command = words[0] if words else "--help"
     if command in ("-h", "--help"):
         sys.stdout.write(USAGE)
@@ -60,46 +70,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"heatmaps-ome {heatmaps_ome.__version__}\n")
         return 0
     if command not in COMMANDS:
-        sys.stderr.write(f"heatmaps-ome: there is no command {command!r}\n\n{USAGE}")
+        sys.stderr.write(f"heatmaps-ome: {_no_such_command(words)}\nSee heatmaps-ome --help\n")
         return 2
-    return guarded(lambda: COMMANDS[command](words[1:]))
+    return COMMANDS[command](words[1:])
 
 
-def guarded(work: Callable[[], int]) -> int:
-    """Return the exit code of some work; the package's own errors are printed as one sentence."""
-    try:
-        return work()
-    except HeatmapsError as error:
-        sys.stderr.write("".join(f"heatmaps-ome: {line}\n" for line in str(error).splitlines()))
-        problems = getattr(error, "problems", [error])
-        return 2 if all(isinstance(problem, OptionError) for problem in problems) else 1
-    except KeyboardInterrupt:
-        sys.stderr.write("\nheatmaps-ome: stopped; the same command goes on from here\n")
-        return 130
-    except BrokenPipeError:
-        return 1
+def _no_such_command(words: list[str]) -> str:
+    """Return a sentence about a command line that begins with no command."""
+    command = next((word for word in words if word in COMMANDS), None)
+    if words[0].startswith("-") and command is not None:
+        return f"options follow the command: heatmaps-ome {command} {one_line(words[0])}"
+    hint = nearest(words[0], COMMANDS)
+    sentence = f"there is no command {one_line(repr(words[0]))}"
+    return f"{sentence}; {hint}" if hint else sentence
 
 
 def create(words: Sequence[str], prog: str = "heatmaps-ome create") -> int:
     """Run ``create``."""
+    log_to_stderr(verbose=False)
     options = OptionsParser(CreateOptions, prog, CREATE_DESCRIPTION).parse_args(words)
     return run_create(options)
 
 
 def run_create(options: CreateOptions) -> int:
     """Make heatmaps and print where they are."""
-    _log(verbose=options.verbose)
+    log_to_stderr(verbose=options.verbose)
     from heatmaps_ome.memory import starting
 
     with starting():
         from heatmaps_ome.cli import summary
         from heatmaps_ome.run import pipeline, progress
     display = progress.for_stream(sys.stderr)
+    unrecorded = None
     try:
         outcomes = pipeline.create(options, display)
+    except pipeline.UnrecordedError as error:
+        outcomes, unrecorded = error.outcomes, error
     finally:
         display.close()
     sys.stdout.write(summary.of_run(outcomes, options.output_path, options.true_class))
+    if unrecorded is not None:
+        raise unrecorded
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
@@ -108,8 +119,9 @@ def demo(words: Sequence[str]) -> int:
     parser = OptionsParser(
         DemoOptions, "heatmaps-ome demo", "Make a synthetic slide and its heatmaps."
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=options.verbose)
+    log_to_stderr(verbose=options.verbose)
     if options.fiducials:
         from heatmaps_ome.demo.fiducials import make_fiducials
 
@@ -118,6 +130,25 @@ def demo(words: Sequence[str]) -> int:
     from heatmaps_ome.demo.job import demo_options
 
     return run_create(demo_options(options))
+
+
+def collect(words: Sequence[str]) -> int:
+    """Run ``collect``."""
+    parser = OptionsParser(
+        CollectOptions,
+        "heatmaps-ome collect",
+        "Rebuild what all runs in an output folder share (run.json, the report, the QuPath "
+        "project, scaling.json if it is lost) from the slides' folders. Every run does so at its "
+        "end; use it after runs that were stopped, or after folders were removed or added.",
+    )
+    log_to_stderr(verbose=False)
+    options = parser.parse_args(words)
+    from heatmaps_ome.run.collect import collect as collected
+
+    slides = collected(options.path)
+    failed = f", {slides.failed} failed" if slides.failed else ""
+    sys.stdout.write(f"{options.path}: {slides.done} slides with results{failed}\n")
+    return 0
 
 
 def view(words: Sequence[str]) -> int:
@@ -130,8 +161,8 @@ def view(words: Sequence[str]) -> int:
         "remote machine's terminal: ssh -L 8765:127.0.0.1:8765 MACHINE, then open the address "
         "that is printed there.",
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=False)
     from heatmaps_ome.viewers.server.server import view as serve
 
     def say(text: str) -> None:
@@ -154,8 +185,8 @@ def info(words: Sequence[str]) -> int:
     parser = OptionsParser(
         InfoOptions, "heatmaps-ome info", "Describe a slide, a model or a result."
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=False)
     from heatmaps_ome.cli.info import describe
 
     failed = False
@@ -163,7 +194,7 @@ def info(words: Sequence[str]) -> int:
         try:
             sys.stdout.write(describe(path) + "\n")
         except HeatmapsError as error:
-            sys.stderr.write(f"heatmaps-ome: {error}\n")
+            sys.stderr.write(f"heatmaps-ome: {one_line(error)}\n")
             failed = True
     return 1 if failed else 0
 
@@ -176,8 +207,8 @@ def validate(words: Sequence[str]) -> int:
         "Read results back with other libraries than those that wrote them, and list their "
         "problems: NGFF, OME-XML, TIFF, pyramids, labels, positions in µm, hashes.",
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=False)
     from heatmaps_ome.validate.result import validate as validated
 
     verdicts = [validated(path, options.slide) for path in options.paths]
@@ -185,7 +216,7 @@ def validate(words: Sequence[str]) -> int:
     if options.json:
         records = [{"path": str(p.path), "rule": p.rule, "message": p.message} for p in problems]
         facts = {"valid": not problems, "problems": records}
-        sys.stdout.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:
         for verdict in verdicts:
             sys.stdout.write(_verdict_lines(verdict))
@@ -195,8 +226,9 @@ def validate(words: Sequence[str]) -> int:
 def _verdict_lines(verdict: Verdict) -> str:
     """Return a line for each problem, or a line that the result is valid."""
     if not verdict.problems:
-        return f"{verdict.path}: valid ({verdict.n_files} files, {verdict.n_rules} rules)\n"
-    return "".join(f"{p.path}: {p.message} [{p.rule}]\n" for p in verdict.problems)
+        facts = f"({verdict.n_files} files, {verdict.n_rules} rules)"
+        return f"{one_line(verdict.path)}: valid {facts}\n"
+    return "".join(f"{one_line(f'{p.path}: {p.message} [{p.rule}]')}\n" for p in verdict.problems)
 
 
 def convert_model(words: Sequence[str]) -> int:
@@ -207,8 +239,8 @@ def convert_model(words: Sequence[str]) -> int:
         "Turn an export.pkl into safetensors: it cannot run code, and holds nothing of the "
         "training set's patients.",
     )
+    log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    _log(verbose=False)
     from heatmaps_ome.models.conversion import convert_model as convert
 
     convert(
@@ -221,22 +253,24 @@ def convert_model(words: Sequence[str]) -> int:
     return 0
 
 
+def cache(words: Sequence[str]) -> int:
+    """Run ``cache``."""
+    log_to_stderr(verbose=False)
+    from heatmaps_ome.cli.cache import cache as run
+
+    return run(words)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "create": create,
     "demo": demo,
+    "collect": collect,
     "view": view,
     "info": info,
     "validate": validate,
     "convert-model": convert_model,
+    "cache": cache,
 }
-
-
-def _log(*, verbose: bool) -> None:
-    """Send the package's log messages to stderr."""
-    logging.basicConfig(
-        format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr, force=True
-    )
-    logging.getLogger("heatmaps_ome").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 if __name__ == "__main__":

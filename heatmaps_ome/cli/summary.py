@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.export import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.ensemble import agreement
-from heatmaps_ome.storage.result_folder import VIEWERS
+from heatmaps_ome.storage.result_folder import RUN, RUNS, VIEWERS
 from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
@@ -44,7 +44,11 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
             for file in result_files()
             if file.ending in kinds
         ]
-    lines += ["", f"Record of the run (outcomes, options, versions): {output / 'run.json'}"]
+    lines += [
+        "",
+        f"List of all slides: {output / RUN}; records of each run (outcomes, options, versions): "
+        f"{output / RUNS}",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -24,13 +24,14 @@ from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.kinds import ATTENTION, SCORE
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.run.delivery import put_in_place, slide_record, slide_result, write_formats
+from heatmaps_ome.run.delivery import complete, slide_record, slide_result, write_formats
 from heatmaps_ome.run.provenance import effective_options
 from heatmaps_ome.run.settings import Look
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.tissue import tissue_cells
 from heatmaps_ome.storage.digests import digest_of
+from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.result_folder import ResultFolder, require_writable
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide
@@ -85,11 +86,11 @@ def make_fiducials(options: DemoOptions) -> str:
     """
     output = options.output_path
     require_writable(output)
+    output.mkdir(parents=True, exist_ok=True)
     path = output / f"{NAME}.svs"
     if not path.exists():
-        partial = path.with_name(f"{path.name}.partial")
-        write_pyramid(slide_pixels(), partial, MPP, lossless=True)
-        partial.replace(path)
+        with replacing(path) as partial:
+            write_pyramid(slide_pixels(), partial, MPP, lossless=True)
     slide = open_slide(path)
     try:
         result = _deliver(slide, ResultFolder(output, NAME), overwrite=options.overwrite)
@@ -163,7 +164,8 @@ def _deliver(slide: SlideReader, folder: ResultFolder, *, overwrite: bool) -> Sl
     write_values(result.heatmaps, partial, {"request": origin["request"]})
     exporters = dict(zip(REGISTRY, load_exporters(tuple(REGISTRY), Settings()), strict=True))
     write_formats(result, exporters, partial, Stages({}))
-    put_in_place(folder, slide_record(result, scaling, slide.fingerprint(), origin))
+    complete(partial, slide_record(result, scaling, slide.fingerprint(), origin))
+    folder.finish(partial, (record or {}).get("request"))
     return result
 
 

@@ -30,6 +30,7 @@ def demo_options(
     """
     output = options.output_path
     require_writable(output)
+    output.mkdir(parents=True, exist_ok=True)
     slide = output / f"demo-slide-{options.seed}.svs"
     if not slide.exists():
         make(slide, options.seed)

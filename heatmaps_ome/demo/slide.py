@@ -10,6 +10,7 @@ import numpy as np
 from heatmaps_ome.demo.layout import inside_any
 from heatmaps_ome.demo.tissue import paint_tissue
 from heatmaps_ome.errors import OutputError
+from heatmaps_ome.storage.private import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,12 +97,8 @@ def write_demo_slide(
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent} is not a folder, so {path.name} cannot go there; make it")
     pixels, layout = paint_tissue(seed, l0_height, l0_width, mpp, islands)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with replacing(path) as partial:
         write_pyramid(pixels, partial, mpp)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return DemoSlide(path, mpp, l0_height, l0_width, layout.islands)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.maps.kinds import ATTENTION, KINDS
+from heatmaps_ome.storage.digests import digest_of, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,7 +84,7 @@ class CohortScaling:
     Attributes
     ----------
     cohort : str
-        Digest of the slides and options that it was fitted with.
+        Digest of the slides that it was fitted to.
     model_digest, extractor_digest : str
         The model and the extractor that made the maps; maps of others have other units, so they
         are refused. Several models have a digest as a set.
@@ -133,15 +134,30 @@ class CohortScaling:
             and heatmaps.values(key) is not None
         ]
 
+    @property
+    def numbers(self) -> str:
+        """Digest of the classes and ranges: all that decides how maps are drawn."""
+        ranges = {kind: [asdict(ends) for ends in group] for kind, group in self.ranges.items()}
+        return digest_of({"classes": list(self.classes), "ranges": ranges})
+
     def record(self) -> dict[str, Any]:
         """Return all of it as plain JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_record(cls, record: Any) -> CohortScaling:
+        """Return the scaling that `record` describes.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it describes none.
+        """
+        return _from_json({"format": _FORMAT, **record})
+
     def save(self, path: Path) -> None:
         """Write the scaling as JSON, replacing the file as a whole."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps({"format": _FORMAT, **self.record()}, indent=2) + "\n")
-        partial.replace(path)
+        write_json(path, {"format": _FORMAT, **self.record()})
 
     @classmethod
     def load(cls, path: Path) -> CohortScaling:

@@ -37,9 +37,9 @@ MOST_IN_GEOJSON = 20_000
 """Cells above which GeoJSON takes viewers minutes and gigabytes."""
 _CHUNK_CELLS = 65_536
 _PLACE = ("x", "y", "width", "height")
-_FORMULA = ("=", "+", "-", "@", "'", "\t", "\r", "\n")
-"""Characters that a spreadsheet may take for the beginning of a formula, and the mark ``'`` that
-prevents this."""
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠']|[\t\r\n]")
+"""Beginnings that a spreadsheet may take for a formula's, those of East Asian full width too, and
+the mark ``'`` that prevents this."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def plain_field(text: str) -> str:
     >>> plain_field("=1+1"), plain_field("'s"), plain_field("MSI-H")
     ("'=1+1", "''s", 'MSI-H')
     """
-    return "'" + text if text.startswith(_FORMULA) else text
+    return "'" + text if _FORMULA.match(text) else text
 
 
 def qupath_class(name: str) -> str:
@@ -116,7 +116,8 @@ def _write_csv(heatmaps: HeatmapSet, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         last = [ARTEFACT] if heatmaps.artefacts is not None else []
-        writer.writerow([*_PLACE, "class", *(name for name, _ in _measured(heatmaps)), *last])
+        measured = [plain_field(name) for name, _ in _measured(heatmaps)]
+        writer.writerow([*_PLACE, "class", *measured, *last])
         for cells in _chunks(heatmaps):
             predicted = [names[index] for index in cells.classes]
             columns = (*cells.l0_places, predicted, *cells.values, *cells.artefacts)

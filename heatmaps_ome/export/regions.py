@@ -124,12 +124,13 @@ def _write_csv(regions: Regions, mpp: YX, path: Path) -> None:
             "cells", "area mm²", "share of tissue",
             *(f"{key}: {name}" for key in ("mean score", "contribution", "share of evidence")),
         ]  # fmt: skip
-        writer.writerow(["name", "kind", "class", *_PLACES, *columns, "cells with"])
+        header = ["name", "kind", "class", *_PLACES, *columns, "cells with"]
+        writer.writerow([plain_field(column) for column in header])
         for region in regions.regions:
             values = measurements(region, name)
             numbers = [*_places(region, mpp), *(values[column] for column in columns)]
             texts = ["" if not math.isfinite(value) else f"{value:.9g}" for value in numbers]
-            criterion = regions.criterion(region.kind)
+            criterion = plain_field(regions.criterion(region.kind))
             writer.writerow([region.name, region.kind, plain_field(name), *texts, criterion])
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
-import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -19,9 +17,8 @@ from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import in_order
-from heatmaps_ome.storage.cache import PicturesKey, folder_of
-from heatmaps_ome.storage.digests import write_json
-from heatmaps_ome.storage.whole import write_atomically
+from heatmaps_ome.storage.cache import PicturesKey
+from heatmaps_ome.storage.pieces import WholePiece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +31,6 @@ if TYPE_CHECKING:
 (CSV_ENDING,) = endings_of("tiles")
 FOLDER = "tiles"
 _SHEET = "tiles.png"
-_COMPLETE = "complete.json"
-"""List of the pictures in a cache folder with their sizes in bytes."""
 LONGEST_PX = 2048
 """Maximum of a picture's longer side: 0.125 µm per pixel; tiles of a finer slide are resampled."""
 _COLUMNS = (
@@ -61,20 +56,19 @@ class TilesExporter:
         if not result.tiles:
             return paths
         pictures = folder / FOLDER
-        if self.settings.cache is None:
+        if self.settings.cache is None or not self._take(result, self.settings.cache, pictures):
             pictures.mkdir()
             self._draw(result, pictures)
-        else:
-            stored = folder_of(self.settings.cache, _key(result))
-            if not _is_complete(stored):
-                write_atomically(stored, lambda partial: self._draw_to_cache(result, partial))
-            shutil.copytree(stored, pictures, ignore=shutil.ignore_patterns(_COMPLETE))
         return [*paths, *sorted(pictures.iterdir())]
 
-    def _draw_to_cache(self, result: SlideResult, folder: Path) -> None:
-        """Draw the pictures into a folder of the cache, and list them there."""
-        self._draw(result, folder)
-        write_json(folder / _COMPLETE, _sizes(folder))
+    def _take(self, result: SlideResult, cache: Path, pictures: Path) -> bool:
+        """Copy the pictures from the cache, where they are drawn if need be; return if it could."""
+        piece = WholePiece(cache, _key(result), result.slide.name)
+        if piece.copy_to(pictures):
+            return True
+        piece.write(lambda partial: self._draw(result, partial))
+        # Another process may have removed them meanwhile.
+        return piece.copy_to(pictures)
 
     def _draw(self, result: SlideResult, folder: Path) -> None:
         """Draw each tile, and all of them on one sheet."""
@@ -163,19 +157,6 @@ def _key(result: SlideResult) -> PicturesKey:
         affine=result.heatmaps.contributions is not None,
         tiles=tuple(asdict(tile) for tile in result.tiles),
     )
-
-
-def _is_complete(folder: Path) -> bool:
-    """Return whether a folder has all the pictures that it lists, none of them truncated."""
-    try:
-        return json.loads((folder / _COMPLETE).read_text(encoding="utf-8")) == _sizes(folder)
-    except (OSError, ValueError):
-        return False
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Return the size of each picture in a folder, in bytes."""
-    return {path.name: path.stat().st_size for path in sorted(folder.glob("*.png"))}
 
 
 def _write_csv(result: SlideResult, path: Path) -> None:

@@ -9,6 +9,7 @@ import psutil
 import torch
 
 from heatmaps_ome.errors import OptionError
+from heatmaps_ome.memory.limits import available_memory
 
 if TYPE_CHECKING:
     from heatmaps_ome.extractors.protocol import Extractor
@@ -71,7 +72,7 @@ def _free_bytes(max_memory: float | None, device: str) -> float:
         return torch.cuda.mem_get_info(torch.device(device))[0] / 2
     if max_memory is not None:
         return max_memory * _GIB - psutil.Process().memory_info().rss - _REST_BYTES
-    return min(_USUAL_BYTES, psutil.virtual_memory().available / 2)
+    return min(_USUAL_BYTES, available_memory() / 2)
 
 
 def _cells(free: float, extractor: Extractor) -> int:

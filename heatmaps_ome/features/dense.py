@@ -95,7 +95,8 @@ def extract(
     lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
     store = open_store(
         how.cache, FeaturesKey(encoded(slide, extractor, lattice), how.chunk_cells(extractor)),
-        (tissue.shape[0], tissue.shape[1], extractor.channels), KEPT_AS[extractor.precision],
+        slide.name, (tissue.shape[0], tissue.shape[1], extractor.channels),
+        KEPT_AS[extractor.precision],
     )  # fmt: skip
     plan = _Plan(store, BlockPixels(lattice.shape, extractor.stride_px, extractor.halo_px))
     steps = plan.steps(tissue)

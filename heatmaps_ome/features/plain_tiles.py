@@ -19,12 +19,11 @@ from heatmaps_ome.features.pooling import TILE_CELLS
 from heatmaps_ome.features.store import kept
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.slides.reading import read_in_order
-from heatmaps_ome.storage.cache import TilesKey, folder_of
-from heatmaps_ome.storage.whole import write_atomically
+from heatmaps_ome.storage.cache import TilesKey
+from heatmaps_ome.storage.pieces import WholePiece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.features.dense import Extraction
@@ -172,21 +171,24 @@ def _features(
     lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
     places = tuple((tile.row, tile.col) for tile in windows)
     key = TilesKey(encoded(slide, extractor, lattice), TILE_CELLS, places)
-    folder = folder_of(how.cache, key)
-    features = _stored(folder, (len(windows), extractor.channels))
+    piece = WholePiece(how.cache, key, slide.name)
+    features = _stored(piece, (len(windows), extractor.channels))
     if features is None:
         computed = np.concatenate(list(_computed(slide, extractor, windows, how, progress)))
         features = kept(computed, np.dtype(KEPT_AS[extractor.precision]))
-        write_atomically(folder, lambda partial: np.save(partial / _FEATURES, features))
+        piece.write(lambda partial: np.save(partial / _FEATURES, features))
     # Rounded as in the cache, so that a second run gives identical results.
     return features.astype(np.float32)
 
 
-def _stored(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """Return the features that a folder holds, or None if they are not there or damaged."""
+def _stored(piece: WholePiece, shape: tuple[int, int]) -> np.ndarray | None:
+    """Return the features that a piece holds, or None if they are not there or damaged."""
+    if not piece.is_intact():
+        return None
     try:
-        features = np.load(folder / _FEATURES)
+        features = np.load(piece.folder / _FEATURES)
     except (OSError, ValueError, EOFError):
+        # Another process removed it meanwhile.
         return None
     return features if features.shape == shape else None
 

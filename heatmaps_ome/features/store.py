@@ -3,7 +3,7 @@
 A slide's features live in ``CACHE/features/<key>/``, a zarr array whose chunks are squares of
 cells; cells that were never computed are NaN. The key is a digest of the slide's content, the
 extractor and the geometry, not of a file's name or of the tissue mask. Chunks are written whole
-(zarr renames them into place), so a killed run resumes where it stopped.
+and with a checksum, so a killed run resumes where it stopped, and damaged chunks are computed anew.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from heatmaps_ome.errors import ExtractorError, OutputError
+from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.geometry import Shape, Window, tiles_of
-from heatmaps_ome.storage.cache import WHOLE_CHUNKS, FeaturesKey, folder_of
+from heatmaps_ome.storage.cache import WHOLE_CHUNKS, FeaturesKey
+from heatmaps_ome.storage.checked_store import CheckedStore, create_array
+from heatmaps_ome.storage.pieces import GrowingPiece
+from heatmaps_ome.storage.records import DamagedPieceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +37,15 @@ class FeatureStore:
         Side of a chunk.
     """
 
-    def __init__(self, array: zarr.Array, folder: Path) -> None:
-        self._array, self.folder = array, folder
-        self.chunk_cells: int = array.chunks[0]
+    def __init__(
+        self, piece: GrowingPiece, shape: tuple[int, int, int], dtype: str, side: int
+    ) -> None:
+        self._piece, self.folder = piece, piece.folder
+        self._array = _opened(piece, shape, dtype, side)
+        self._written = zarr.open_array(
+            CheckedStore(piece, "absent"), mode="r+", config=WHOLE_CHUNKS
+        )
+        self.chunk_cells: int = self._array.chunks[0]
 
     @property
     def shape(self) -> Shape:
@@ -55,9 +64,13 @@ class FeatureStore:
         ----------
         tissue : (chunk.rows, chunk.cols) bool
         """
-        if not tissue.any() or not (self.folder / self._key(chunk)).is_file():
+        if not tissue.any():
             return tissue
-        return tissue & np.isnan(self.read(chunk)[..., 0])
+        try:
+            return tissue & np.isnan(self.read(chunk)[..., 0])
+        except DamagedPieceError as damage:
+            self._piece.warn(damage)
+            return tissue
 
     def packed(self, features: np.ndarray) -> np.ndarray:
         """Return (channels, rows, cols) features as they are stored: (rows, cols, channels).
@@ -77,25 +90,38 @@ class FeatureStore:
         OutputError
             If the disk does not take them.
         """
-        stored = self.read(chunk)
+        # A chunk that is damaged, or was removed, is taken as empty.
+        stored = np.asarray(self._written[chunk.slices])
         for cells, features in parts:
             stored[cells.within(chunk).slices] = features
-        try:
-            self._array[chunk.slices] = stored
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder} cannot be written ({error.strerror}); free space there or choose "
-                "another place with --cache-dir"
-            ) from error
+        self._written[chunk.slices] = stored
 
     def read(self, cells: Window) -> np.ndarray:
-        """Return (rows, cols, channels) float16 or float32; NaN where none were computed."""
+        """Return (rows, cols, channels) float16 or float32; NaN where none were computed.
+
+        Raises
+        ------
+        DamagedPieceError
+            If a chunk is damaged, or was removed.
+        """
         return np.asarray(self._array[cells.slices])
 
-    def _key(self, chunk: Window) -> str:
-        """Return a chunk's path below the folder."""
-        place = (chunk.row // self.chunk_cells, chunk.col // self.chunk_cells, 0)
-        return self._array.metadata.encode_chunk_key(place)
+    def read_cells(self, chunk: Window, cells: np.ndarray) -> np.ndarray:
+        """Return the (n, channels) features of some of a chunk's cells, all of which have some.
+
+        Parameters
+        ----------
+        cells : (chunk.rows, chunk.cols) bool
+
+        Raises
+        ------
+        DamagedPieceError
+            If the chunk is damaged, or another process removed or replaced it.
+        """
+        features = self.read(chunk)[cells]
+        if np.isnan(features[:, 0]).any():
+            raise DamagedPieceError("features that were computed are missing")
+        return features
 
 
 def kept(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -131,6 +157,7 @@ def _largest(features: np.ndarray) -> float:
 def open_store(
     cache: Path,
     key: FeaturesKey,
+    slide: str,
     shape: tuple[int, int, int],
     dtype: Literal["float16", "float32"],
 ) -> FeatureStore:
@@ -138,6 +165,8 @@ def open_store(
 
     Parameters
     ----------
+    slide : str
+        The slide's name.
     shape : (rows, cols, channels)
         Shape of all features of the slide's grid.
     dtype : "float16" or "float32"
@@ -147,30 +176,30 @@ def open_store(
     Raises
     ------
     OutputError
-        If the cache cannot be made or read.
+        If the cache cannot be made.
     """
-    folder = folder_of(cache, key)
+    piece = GrowingPiece(cache, key, slide)
+    return FeatureStore(piece, shape, dtype, key.chunk_cells)
+
+
+def _opened(
+    piece: GrowingPiece, shape: tuple[int, int, int], dtype: str, chunk_cells: int
+) -> zarr.Array:
+    """Return the array of features for reading, created if it is missing or damaged."""
+    checked = CheckedStore(piece, "refused once written")
     try:
-        if (folder / "zarr.json").is_file():
-            array = zarr.open_array(folder, mode="r+", config=WHOLE_CHUNKS)
-        else:
-            array = _created(folder, shape, key.chunk_cells, dtype)
-    except OSError as error:
-        raise OutputError(
-            f"the cache {cache} cannot be used ({error.strerror}); choose another with --cache-dir"
-        ) from error
-    return FeatureStore(array, folder)
-
-
-def _created(folder: Path, shape: tuple[int, int, int], chunk_cells: int, dtype: str) -> zarr.Array:
-    """Return a new array of features."""
-    return zarr.create_array(
-        folder,
+        return zarr.open_array(checked, mode="r")
+    except DamagedPieceError as damage:
+        piece.warn(damage)
+    except FileNotFoundError:
+        pass
+    create_array(
+        piece,
         shape=shape,
         chunks=(chunk_cells, chunk_cells, shape[2]),
         dtype=dtype,
         fill_value=float("nan"),
         compressors=BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle"),
         dimension_names=("y", "x", "channel"),
-        config=WHOLE_CHUNKS,
     )
+    return zarr.open_array(checked, mode="r")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from heatmaps_ome.maps.kinds import ARTEFACTS, ATTENTION, CONTRIBUTION, KINDS, SCORE, TISSUE
+from heatmaps_ome.storage.names import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,6 +172,10 @@ class HeatmapSet:
         return None if any(values is None for values in needed) else row.formula(*needed)
 
 
+_KEY_BYTES: Final = 60
+"""Bytes of a class's name in names of files, which most disks cut at 255."""
+
+
 def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the classes' names as they may stand in names of files and labels, all different.
 
@@ -179,7 +184,8 @@ def class_keys(classes: Sequence[str]) -> tuple[str, ...]:
     """
     keys: list[str] = []
     for name in classes:
-        plain = key = re.sub(r"[^\w.-]+", "_", name).strip("._") or "class"
+        plain = re.sub(r"[^\w.-]+", "_", name).strip("._") or "class"
+        plain = key = shortened(plain, _KEY_BYTES)
         count = 1
         # Some disks do not tell capitals from small letters.
         while key.casefold() in {other.casefold() for other in keys}:

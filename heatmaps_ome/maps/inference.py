@@ -173,7 +173,7 @@ class _Projected:
         inside = self._tissue[chunk.slices]
         out = np.zeros((chunk.rows, chunk.cols, self._width), np.float32)
         if inside.any():
-            features = torch.from_numpy(self._store.read(chunk)[inside])
+            features = torch.from_numpy(self._store.read_cells(chunk, inside))
             out[inside] = self._model.project(features.float()).numpy()
         return out
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from heatmaps_ome.errors import ResultError
+from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.plain_tiles import plain_tiles
 from heatmaps_ome.geometry import network_pixels
@@ -14,7 +14,8 @@ from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.slides.artefacts import MEASURES, find_artefacts
 from heatmaps_ome.slides.tissue import TissueCells
 from heatmaps_ome.storage.cache import MapsKey, folder_of
-from heatmaps_ome.storage.whole import write_atomically
+from heatmaps_ome.storage.pieces import ATTEMPTS, WholePiece
+from heatmaps_ome.storage.records import DamagedPieceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +73,11 @@ class Recipe:
         fingerprint : str
             Digest of the slide's content.
         """
-        key = MapsKey(
+        return folder_of(self.extraction.cache, self.maps_key(fingerprint))
+
+    def maps_key(self, fingerprint: str) -> MapsKey:
+        """Return the cache key of a slide's maps."""
+        return MapsKey(
             slide=fingerprint,
             fallback_mpp=self.fallback_mpp,
             read_from=self.read_from,
@@ -84,7 +89,6 @@ class Recipe:
             consistency_tiles=self.consistency_tiles,
             artefacts=MEASURES,
         )
-        return folder_of(self.extraction.cache, key)
 
 
 class Stages(Protocol):
@@ -116,14 +120,15 @@ def raw_maps(slide: WorkingCopy, recipes: Sequence[Recipe], stage: Stages) -> li
     sets: list[HeatmapSet] = []
     features: _Features | None = None
     for recipe in recipes:
-        cache_folder = recipe.kept_in(slide.fingerprint())
-        maps = _read_cached(cache_folder)
+        piece = WholePiece(
+            recipe.extraction.cache, recipe.maps_key(slide.fingerprint()), slide.name
+        )
+        maps = _read_cached(piece)
         if maps is None:
             if features is None:
                 features = _features(slide, recipe, stage)
-            with stage("model"):
-                maps = _computed(slide, recipe, features)
-            write_atomically(cache_folder, lambda folder, maps=maps: write_values(maps, folder, {}))
+            maps, features = _computed(slide, recipe, features, stage)
+            piece.write(lambda folder, maps=maps: write_values(maps, folder, {}))
         # A slide keeps its maps when its file is renamed.
         sets.append(replace(maps, slide_name=slide.name))
     return sets
@@ -151,12 +156,30 @@ class _Features:
     artefacts: np.ndarray
 
 
-def _computed(slide: WorkingCopy, recipe: Recipe, given: _Features) -> HeatmapSet:
-    """Return the maps that a model computes from a slide's features."""
-    heatmaps = compute_heatmaps(
-        slide, given.grid, given.tissue, given.store, recipe.pooling, recipe.model, given.tiles
+def _computed(
+    slide: WorkingCopy, recipe: Recipe, given: _Features, stage: Stages
+) -> tuple[HeatmapSet, _Features]:
+    """Return the maps that a model computes from a slide's features, and these.
+
+    Features that were damaged, removed or replaced by other processes are computed again.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            with stage("model"):
+                heatmaps = compute_heatmaps(
+                    slide, given.grid, given.tissue, given.store, recipe.pooling, recipe.model,
+                    given.tiles,
+                )  # fmt: skip
+        except DamagedPieceError:
+            with stage("features") as progress:
+                store = extract(slide, recipe.extractor, given.tissue, recipe.extraction, progress)
+            given = replace(given, store=store)
+        else:
+            return replace(heatmaps, artefacts=given.artefacts), given
+    raise OutputError(
+        f"{given.store.folder} loses features as soon as they are computed; check the disk, or "
+        "choose another place with --cache-dir"
     )
-    return replace(heatmaps, artefacts=given.artefacts)
 
 
 def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
@@ -185,9 +208,11 @@ def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
     return _Features(grid, cells[:], store, tiles, artefacts)
 
 
-def _read_cached(folder: Path) -> HeatmapSet | None:
-    """Return the maps in a folder of the cache, or None if they are missing or damaged."""
-    for path in folder.glob("*.zarr"):
+def _read_cached(piece: WholePiece) -> HeatmapSet | None:
+    """Return the maps in a piece of the cache, or None if they are missing or damaged."""
+    if not piece.is_intact():
+        return None
+    for path in piece.folder.glob("*.zarr"):
         try:
             return read_values(path)
         except ResultError:

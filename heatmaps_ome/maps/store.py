@@ -21,6 +21,7 @@ from heatmaps_ome.ome.ngff_store import create_array, create_group, write_label,
 from heatmaps_ome.ome.ome_xml import OmeImage
 from heatmaps_ome.slides.artefacts import KIND_COLOURS
 from heatmaps_ome.slides.artefacts import KINDS as ARTEFACT_KINDS
+from heatmaps_ome.slides.plain_zarr import read_object, require_plain_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from heatmaps_ome.ome.ngff_store import Ngff
 
 _KIND = "values"
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError)
+_UNREADABLE = (
+    OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ArithmeticError,
+    MemoryError,
+)  # fmt: skip
 """Errors of zarr, numcodecs and the look-ups below on a damaged or foreign store."""
 
 
@@ -94,13 +98,13 @@ def read_values(path: Path) -> HeatmapSet:
     import zarr
 
     try:
-        group = zarr.open_group(path, mode="r")
-        facts: Any = group.attrs["heatmaps_ome"]
+        facts: Any = _attributes(path)["heatmaps_ome"]
         if facts["kind"] != _KIND:
             raise ResultError(
                 f"{path} holds {facts['kind']!r}, not {_KIND!r}; "
                 "give a folder <slide>.values.ome.zarr"
             )
+        require_plain_array(path / "0", whole=True)
         stack = np.asarray(zarr.open_array(path / "0", mode="r")[...])
         heatmaps = _heatmaps(facts, stack)
         # The first versions had none.
@@ -120,6 +124,14 @@ def read_values(path: Path) -> HeatmapSet:
             "written; the copy is incomplete, copy it again"
         )
     return heatmaps
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    """Return the metadata of a store of zarr v2 or v3; OSError or ValueError if it is damaged."""
+    version3 = path / "zarr.json"
+    if version3.exists():
+        return read_object(version3)["attributes"]
+    return read_object(path / ".zattrs")
 
 
 def _write_artefacts(heatmaps: HeatmapSet, artefacts: np.ndarray, path: Path, ngff: Ngff) -> None:
@@ -173,7 +185,9 @@ def _read_artefacts(heatmaps: HeatmapSet, path: Path) -> np.ndarray:
     """Return the artefacts stored with the values; ValueError if they do not fit these."""
     import zarr
 
-    artefacts = np.asarray(zarr.open_array(path / "labels" / ARTEFACTS / "0", mode="r")[...])
+    finest = path / "labels" / ARTEFACTS / "0"
+    require_plain_array(finest, whole=True)
+    artefacts = np.asarray(zarr.open_array(finest, mode="r")[...])
     if (
         artefacts.shape != heatmaps.tissue.shape
         or artefacts.dtype != np.uint8

@@ -85,6 +85,11 @@ class ModelSet:
         return [model.digest for model in self.models]
 
     @property
+    def cache_digests(self) -> list[str]:
+        """The models' digests with the covariates of `for_slide`, in the order of `models`."""
+        return [model.cache_digest for model in self.models]
+
+    @property
     def digest(self) -> str:
         """The digest of a single model, or of the set, independent of the models' order."""
         if len(self.models) == 1:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome import __version__
+from heatmaps_ome.storage.texts import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,18 +141,20 @@ def image_label(
 def json_ready(value: Any) -> Any:
     """Return a value as strict JSON can hold it: plain numbers, and None for NaN and infinity.
 
+    Texts are those that UTF-8 can hold.
+
     >>> json_ready({"logits": np.array([1.5, np.nan])})
     {'logits': [1.5, None]}
     """
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, dict):
-        return {str(key): json_ready(part) for key, part in value.items()}
+        return {encodable(str(key)): json_ready(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [json_ready(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    return encodable(value) if isinstance(value, str) else value
 
 
 def _axes(channels: bool) -> list[dict[str, str]]:

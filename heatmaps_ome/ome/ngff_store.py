@@ -6,6 +6,7 @@ Specifications: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicros
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK
 from heatmaps_ome.storage.whole import link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import zarr
@@ -125,19 +126,32 @@ def take_levels(folders: Sequence[Path], image: Path) -> bool:
     pairs = [(folder, image / str(level)) for level, folder in enumerate(folders)]
     # Chunks are the same only if shape, type, layout and codec are.
     alike = all(_array_facts(source) == _array_facts(target) for source, target in pairs)
-    if not pairs or not alike:
+    if not pairs or _array_facts(pairs[0][0]) is None or not alike:
         return False
-    for source, target in pairs:
-        for chunk in source.glob("[0-9]*/**/*"):
-            if chunk.is_file():
-                link(chunk, target / chunk.relative_to(source))
+    try:
+        for source, target in pairs:
+            facts = _array_facts(source) or {}
+            for name in chunk_names(facts["shape"], facts["chunks"]):
+                link(source / name, target / name)
+    except FileNotFoundError:
+        # Another process removed them meanwhile.
+        return False
     return True
+
+
+def chunk_names(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[str]:
+    """Yield the paths of all chunks of an array of zarr v2, with ``/`` between the dimensions."""
+    counts = (-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
+    for place in product(*map(range, counts)):
+        yield "/".join(map(str, place))
 
 
 def _array_facts(folder: Path) -> dict[str, Any] | None:
     """Return the metadata of an array of zarr v2, or None if the folder is none."""
-    path = folder / ".zarray"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        return json.loads((folder / ".zarray").read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def write_label(level: zarr.Array, row: int, strip: np.ndarray) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
+
+from heatmaps_ome.storage.texts import printable
 
 if TYPE_CHECKING:
     from heatmaps_ome.geometry import YX, Shape
 
 _NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ def ome_xml(image: OmeImage, planes: bool) -> str:
             "Creator": "heatmaps_ome",
         },
     )
-    element = ElementTree.SubElement(root, "Image", ID="Image:0", Name=_plain(image.name))
+    element = ElementTree.SubElement(root, "Image", ID="Image:0", Name=printable(image.name))
     pixels = ElementTree.SubElement(element, "Pixels", _pixels(image))
     for index, (name, colour) in enumerate(image.channels):
         channel = ElementTree.SubElement(
-            pixels, "Channel", ID=f"Channel:0:{index}", Name=_plain(name)
+            pixels, "Channel", ID=f"Channel:0:{index}", Name=printable(name)
         )
         channel.set("SamplesPerPixel", str(image.samples))
         if colour is not None:
@@ -106,8 +106,3 @@ def _pixels(image: OmeImage) -> dict[str, str]:
         "PhysicalSizeY": repr(float(image.um_pixel.y)),
         "PhysicalSizeYUnit": "µm",
     }
-
-
-def _plain(text: str) -> str:
-    """Return text with blanks for characters that XML cannot hold or would write as references."""
-    return _CONTROL.sub(" ", text)

@@ -1,20 +1,26 @@
 """Every command's options: the single source of defaults, ``--help`` and the README's table."""
 
+from heatmaps_ome.options.bounds import nearest, quoted
 from heatmaps_ome.options.commands import (
+    CacheOptions,
+    CollectOptions,
     ConvertOptions,
     DemoOptions,
     InfoOptions,
     ValidateOptions,
     ViewOptions,
 )
+from heatmaps_ome.options.contradictions import with_usual_values
 from heatmaps_ome.options.create import COMPAT, DEVICES, FORMATS, CreateOptions
-from heatmaps_ome.options.fields import GROUPS, assignment, flags_of, names
+from heatmaps_ome.options.fields import GROUPS, assignment, flag_of, flags_of, names, path
 
 __all__ = [
     "COMPAT",
     "DEVICES",
     "FORMATS",
     "GROUPS",
+    "CacheOptions",
+    "CollectOptions",
     "ConvertOptions",
     "CreateOptions",
     "DemoOptions",
@@ -22,6 +28,11 @@ __all__ = [
     "ValidateOptions",
     "ViewOptions",
     "assignment",
+    "flag_of",
     "flags_of",
     "names",
+    "nearest",
+    "path",
+    "quoted",
+    "with_usual_values",
 ]

@@ -5,11 +5,18 @@ are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time a
 spelling.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from heatmaps_ome.options.fields import option
+from heatmaps_ome.options.bounds import quoted, require_sound
+from heatmaps_ome.options.contradictions import given
+from heatmaps_ome.options.fields import names, option
+from heatmaps_ome.options.units import age_in_s, size_in_bytes
+
+_ORIGIN = re.compile(r"https?://[^/\s?#]+")
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,10 @@ class InfoOptions:
             "help": "slides, models or results",
         },
     )
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can use."""
+        require_sound(self)
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,15 @@ class ConvertOptions:
     )  # fmt: skip
     overwrite: bool = option("inputs", "replace the file if it exists", default=False)
 
+    def __post_init__(self) -> None:
+        """Refuse values that no run can use."""
+        require_sound(self)
+
+    def notes(self) -> Iterator[str]:
+        """Yield a sentence for each option that has no effect beside the others."""
+        if self.allow_pickle and self.source.suffix == ".safetensors":
+            yield "--allow-pickle has no effect: safetensors hold no pickle"
+
 
 @dataclass(frozen=True)
 class DemoOptions:
@@ -66,7 +86,10 @@ class DemoOptions:
         "outputs", "folder to write to (default: demo-output)", "-o", "--output-path",
         default=Path("demo-output"), type=Path,
     )  # fmt: skip
-    seed: int = option("inputs", "seed of the synthetic slide", default=2024, type=int, metavar="N")
+    seed: int = option(
+        "inputs", "seed of the synthetic slide",
+        default=2024, type=int, metavar="N", between=(0, 2**32 - 1),
+    )  # fmt: skip
     fiducials: bool = option(
         "inputs",
         "make a slide with landmarks instead, and results that mark them, to check a viewer's "
@@ -75,6 +98,15 @@ class DemoOptions:
     )
     overwrite: bool = option("outputs", "replace an earlier demo's results", default=False)
     verbose: bool = option("outputs", "print more messages", "-v", "--verbose", default=False)
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can use."""
+        require_sound(self)
+
+    def notes(self) -> Iterator[str]:
+        """Yield a sentence for each option that has no effect beside the others."""
+        if self.fiducials and given(self, "seed"):
+            yield "--seed has no effect: the slide of --fiducials is always the same"
 
 
 @dataclass(frozen=True)
@@ -98,6 +130,25 @@ class ValidateOptions:
     )  # fmt: skip
     json: bool = option("outputs", "print the problems as JSON", default=False)
 
+    def __post_init__(self) -> None:
+        """Refuse values that no run can use."""
+        require_sound(self)
+
+
+@dataclass(frozen=True)
+class CollectOptions:
+    """Options of ``heatmaps-ome collect``."""
+
+    path: Path = field(
+        metadata={
+            "args": ["path"],
+            "group": "results",
+            "type": Path,
+            "metavar": "OUTPUT_PATH",
+            "help": "folder that create wrote to",
+        },
+    )
+
 
 @dataclass(frozen=True)
 class ViewOptions:
@@ -114,7 +165,7 @@ class ViewOptions:
     )
     port: Optional[int] = option(
         "server", "port to serve at (default: 8765, or any if that is taken)",
-        type=int, metavar="N",
+        type=int, metavar="N", between=(0, 65535),
     )  # fmt: skip
     host: str = option(
         "server",
@@ -133,6 +184,67 @@ class ViewOptions:
     no_browser: bool = option("server", "do not open the browser", default=False)
 
     def __post_init__(self) -> None:
-        """Refuse invalid ports."""
-        if self.port is not None and not 0 <= self.port <= 65535:
-            raise ValueError(f"--port is {self.port}; give a number from 0 to 65535")
+        """Refuse ports, addresses and origins that there are none of."""
+        require_sound(self)
+        try:
+            self.host.encode("idna")
+        except UnicodeError as error:
+            raise ValueError(f"--host is {quoted(self.host)}; give an address") from error
+        for origin in self.allow_origin:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"--allow-origin is {quoted(origin)}; give https://HOST, without a path, or *"
+                )
+
+    def notes(self) -> Iterator[str]:
+        """Yield a sentence for each option that has no effect beside the others."""
+        if "*" in self.allow_origin and len(set(self.allow_origin)) > 1:
+            yield "--allow-origin: * allows all pages, whichever others are given"
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """Options of ``heatmaps-ome cache``."""
+
+    path: Path = field(
+        metadata={
+            "args": ["path"],
+            "group": "inputs",
+            "type": Path,
+            "metavar": "DIR",
+            "help": "folder of a cache, or folder that create wrote to",
+        },
+    )
+    max_size: Optional[str] = option(
+        "cache", "keep at most this much, such as 50GB", type=str, metavar="SIZE"
+    )
+    older_than: Optional[str] = option(
+        "cache", "remove pieces not used for this long, such as 30d, 12h or 4w",
+        type=str, metavar="AGE",
+    )  # fmt: skip
+    kind: tuple[str, ...] = option(
+        "cache", "only pieces of these kinds, comma-separated: pixels, features, tiles, maps, "
+        "pictures (default: all)",
+        default=(), type=names, metavar="KINDS",
+    )  # fmt: skip
+    dry_run: bool = option("cache", "list the pieces to remove, and remove none", default=False)
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and ages that are none, and dry runs of nothing."""
+        require_sound(self)
+        try:
+            _ = self.max_bytes, self.max_age_s
+        except ValueError as error:
+            raise ValueError(f"--max-size and --older-than: {error}") from error
+        if self.dry_run and self.max_size is None and self.older_than is None:
+            raise ValueError("--dry-run removes nothing of nothing; add --max-size or --older-than")
+
+    @property
+    def max_bytes(self) -> Optional[int]:
+        """The size to keep in bytes; None: any."""
+        return None if self.max_size is None else size_in_bytes(self.max_size)
+
+    @property
+    def max_age_s(self) -> Optional[float]:
+        """The age to keep in s; None: any."""
+        return None if self.older_than is None else age_in_s(self.older_than)

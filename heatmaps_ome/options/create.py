@@ -5,18 +5,32 @@ are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time a
 spelling.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
 from heatmaps_ome import extractors
 from heatmaps_ome.export import REGISTRY
+from heatmaps_ome.options.bounds import nearest, quoted, require_sound
+from heatmaps_ome.options.contradictions import (
+    given,
+    in_effect,
+    require_consistent,
+    unused_formats,
+)
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 
 FORMATS = tuple(REGISTRY)
 ENCODERS = tuple(extractors.REGISTRY)
 COMPAT = ("reference",)
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
+_MPP = (0.05, 20)
+_SHARE = (0, 1)
+_NEEDS_FIT = {"scaling": "whose file has quantiles of its own"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ class CreateOptions:
     )
     mpp: Optional[float] = create_option(
         "inputs", "µm per pixel of slides that do not state it",
-        effect="values", type=float, metavar="UM",
+        effect="none", between=_MPP, type=float, metavar="UM",
     )  # fmt: skip
     table: Optional[Path] = create_option(
         "inputs",
@@ -94,6 +108,7 @@ class CreateOptions:
     extractor: str = create_option(
         "network", f"patch encoder that the model was trained on: {' or '.join(ENCODERS)}",
         effect="values", default="retccl", type=str, metavar="NAME",
+        among=lambda: extractors.REGISTRY,
     )  # fmt: skip
     extractor_weights: Optional[Path] = create_option(
         "network", "the encoder's weights, for retccl the authors' best_ckpt.pth",
@@ -101,7 +116,7 @@ class CreateOptions:
     )  # fmt: skip
     target_mpp: float = create_option(
         "network", "µm per network pixel that the model's training features had (default: 256/224)",
-        effect="values", default=256 / 224, type=float, metavar="UM",
+        effect="values", between=_MPP, default=256 / 224, type=float, metavar="UM",
     )  # fmt: skip
     no_pool: bool = create_option(
         "network", "do not average features over neighbouring cells", effect="values", default=False
@@ -110,7 +125,7 @@ class CreateOptions:
         "network",
         "blur features with a Gaussian of this many cells instead of averaging 7 × 7; "
         "0: no blur",
-        effect="values", type=int, metavar="SIZE",
+        effect="values", between=(0, 127), type=int, metavar="SIZE",
     )  # fmt: skip
     read_from: Literal["level", "level0"] = create_option(
         "network",
@@ -122,7 +137,7 @@ class CreateOptions:
         "network",
         "number of tiles, spread over the tissue, for a tile-by-tile prediction as in training, "
         "which is compared with the map's prediction; 0: none",
-        effect="values", default=64, type=int, metavar="N",
+        effect="values", between=(0, 1_000_000), default=64, type=int, metavar="N",
     )  # fmt: skip
     device: str = create_option(
         "network", f"where the network runs: {DEVICES}",
@@ -142,15 +157,15 @@ class CreateOptions:
         "network",
         "longest side of the blocks for the network, in network pixels; changes memory, "
         "not values (default: up to 1280, as memory allows)",
-        effect="none", type=int, metavar="PX",
+        effect="none", between=(32, 16384), type=int, metavar="PX",
     )  # fmt: skip
     max_memory: Optional[float] = create_option(
         "network", "upper limit of a run's memory, in GiB; a GPU's own memory is not counted",
-        effect="none", type=float, metavar="GIB",
+        effect="none", between=(0.1, 65536), type=float, metavar="GIB",
     )  # fmt: skip
     threads: Optional[int] = create_option(
         "network", "threads that read the slide (default: one per core, at most 4)", effect="none",
-        type=int, metavar="N",
+        between=(1, 256), type=int, metavar="N",
     )  # fmt: skip
     cache_dir: Optional[Path] = create_option(
         "network",
@@ -159,33 +174,44 @@ class CreateOptions:
     )  # fmt: skip
     mask_threshold: float = create_option(
         "thresholds", "brightness (0-255) from which a cell is background",
-        effect="values", default=224, type=float, metavar="THRESH",
+        effect="values", between=(0, 256), default=224, type=float, metavar="THRESH",
     )  # fmt: skip
-    att_upper_threshold: float = create_option(
-        "thresholds", "upper quantile for attention (0.99: the top 1 %% become 1)",
-        effect="drawn", default=1.0, type=float, metavar="THRESH",
+    att_upper_threshold: Optional[float] = create_option(
+        "thresholds", "upper quantile for attention; 0.99: the top 1 %% become 1 (default: 1.0)",
+        effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
+        usual=1.0,
     )  # fmt: skip
-    att_lower_threshold: float = create_option(
-        "thresholds", "lower quantile for attention (0.01: the bottom 1 %% become 0)",
-        effect="drawn", default=0.01, type=float, metavar="THRESH",
+    att_lower_threshold: Optional[float] = create_option(
+        "thresholds",
+        "lower quantile for attention; 0.01: the bottom 1 %% become 0 (default: 0.01)",
+        effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
+        usual=0.01,
     )  # fmt: skip
-    score_threshold: float = create_option(
-        "thresholds", "quantile for scores (0.95: the most extreme 5 %% are outliers)",
-        effect="drawn", default=0.95, type=float, metavar="THRESH",
+    score_threshold: Optional[float] = create_option(
+        "thresholds",
+        "quantile for scores; 0.95: the most extreme 5 %% are outliers (default: 0.95)",
+        effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
+        usual=0.95,
     )  # fmt: skip
     region_hot: float = create_option(
         "thresholds",
         "hot regions are the fewest cells that carry this share of the evidence for the true class",
-        effect="drawn", default=0.8, type=float, metavar="SHARE",
+        effect="drawn", between=_SHARE, default=0.8, type=float, metavar="SHARE",
     )  # fmt: skip
     region_cold: float = create_option(
         "thresholds",
         "cold regions are the fewest cells that carry this share of the evidence against the class",
-        effect="drawn", default=0.8, type=float, metavar="SHARE",
+        effect="drawn", between=_SHARE, default=0.8, type=float, metavar="SHARE",
     )  # fmt: skip
     scaling: Optional[Path] = create_option(
         "thresholds", "scaling.json of an earlier run, instead of a scaling fitted to these slides",
         effect="none", type=Path, metavar="FILE",
+    )  # fmt: skip
+    refit: bool = create_option(
+        "thresholds",
+        "fit a new scaling to these slides, although the output folder has one, and draw them anew",
+        effect="none", default=False,
+        contradicts={"scaling": "which is fitted already"},
     )  # fmt: skip
     att_cmap: str = create_option(
         "colours", "colour map of attention",
@@ -201,17 +227,17 @@ class CreateOptions:
     )  # fmt: skip
     att_alpha: float = create_option(
         "colours", "opaqueness of the attention map and of the winner",
-        effect="drawn", default=0.5, type=float, metavar="ALPHA",
+        effect="drawn", between=_SHARE, default=0.5, type=float, metavar="ALPHA",
     )  # fmt: skip
     score_alpha: float = create_option(
         "colours", "opaqueness of scores, margins and contributions where attention is highest",
-        effect="drawn", default=1.0, type=float, metavar="ALPHA",
+        effect="drawn", between=_SHARE, default=1.0, type=float, metavar="ALPHA",
     )  # fmt: skip
     compat: Optional[str] = create_option(
         "colours",
         "draw maps like an earlier program, to compare with its figures: reference "
         "(create_heatmaps.py's squares and score colours); raw values do not change",
-        effect="values", type=str, choices=COMPAT, metavar="PROGRAM",
+        effect="values", among=lambda: COMPAT, type=str, metavar="PROGRAM",
     )  # fmt: skip
     classes: Optional[tuple[str, ...]] = create_option(
         "outputs", "classes to write maps of (default: all)",
@@ -225,32 +251,34 @@ class CreateOptions:
     )  # fmt: skip
     formats: tuple[str, ...] = create_option(
         "outputs", f"formats to write, any of {', '.join(FORMATS)}",
-        effect="drawn", default=FORMATS, type=names, metavar="A,B",
+        effect="drawn", among=lambda: REGISTRY, default=FORMATS, type=names, metavar="A,B",
     )  # fmt: skip
     top_tiles: int = create_option(
         "outputs",
         "tiles to show for the true class, and as many against it, at full resolution; 0: none",
-        effect="drawn", default=8, type=int, metavar="N",
+        effect="drawn", between=(0, 64), default=8, type=int, metavar="N",
+        used_by=("tiles", "report"),
     )  # fmt: skip
     image_mpp: Optional[float] = create_option(
         "outputs", "µm per pixel of the slide image in the OME-Zarr (default: the network's)",
-        effect="values", type=float, metavar="UM",
+        effect="values", between=_MPP, used_by=("ome-zarr",), type=float, metavar="UM",
     )  # fmt: skip
     flat_mpp: Optional[float] = create_option(
         "outputs",
         "µm per pixel of the pictures with a map burnt in (default: --image-mpp, halved until "
         "they are at most 4096 pixels a side)",
-        effect="values", type=float, metavar="UM",
+        effect="values", between=_MPP, used_by=("ome-zarr",), type=float, metavar="UM",
+        contradicts={"no_flattened": "which writes no such pictures"},
     )  # fmt: skip
     no_flattened: bool = create_option(
         "outputs", "do not write these pictures, which are for web viewers that draw no labels",
-        effect="values", default=False,
+        effect="values", used_by=("ome-zarr",), default=False,
     )  # fmt: skip
     overlay_px: Optional[int] = create_option(
         "outputs",
         "side of an overlay's pixel in slide pixels: 1 is full resolution, in larger files that "
         "look the same; at most a cell (default: an eighth of a cell)",
-        effect="values", type=int, metavar="PX",
+        effect="values", between=(1, 256), used_by=("ome-tiff",), type=int, metavar="PX",
     )  # fmt: skip
     ngff: Literal["0.4", "0.5"] = create_option(
         "outputs",
@@ -260,7 +288,7 @@ class CreateOptions:
     )  # fmt: skip
     no_chain: bool = create_option(
         "outputs", "strict OME-TIFF, whose coarser levels OpenSlide and ASAP do not see",
-        effect="values", default=False,
+        effect="values", used_by=("ome-tiff",), default=False,
     )  # fmt: skip
     overwrite: bool = create_option(
         "outputs", "replace results of an earlier run with other options",
@@ -276,43 +304,54 @@ class CreateOptions:
         return (self.model_path,) if isinstance(self.model_path, Path) else self.model_path
 
     def __post_init__(self) -> None:
-        """Refuse values that no run can use."""
-        _require_between(self, 0, 1, "att_lower_threshold", "att_upper_threshold",
-                         "score_threshold", "att_alpha", "score_alpha",
-                         "region_hot", "region_cold")  # fmt: skip
-        _require_between(self, 0, 256, "mask_threshold")
-        _require_between(self, 0.05, 20, "target_mpp", "mpp", "image_mpp", "flat_mpp")
-        _require_between(self, 32, 16384, "block_size")
-        _require_between(self, 0.1, 65536, "max_memory")
-        _require_between(self, 1, 256, "threads", "overlay_px")
-        _require_between(self, 0, 1_000_000, "consistency_tiles")
-        _require_between(self, 0, 64, "top_tiles")
-        if self.att_lower_threshold >= self.att_upper_threshold:
+        """Refuse values that no run can use, and contradictions."""
+        require_sound(self)
+        require_consistent(self)
+        lower, upper = (in_effect(self, f"att_{end}_threshold") for end in ("lower", "upper"))
+        if lower is not None and lower >= upper:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
-        if self.compat not in (None, *COMPAT):
-            raise ValueError(f"--compat is {self.compat}; give {' or '.join(COMPAT)}")
-        unknown = sorted(set(self.formats) - set(FORMATS))
-        if unknown:
-            raise ValueError(f"--formats: unknown {', '.join(unknown)}; of {', '.join(FORMATS)}")
-        if self.force_cpu and self.device not in ("auto", "cpu"):
-            raise ValueError(f"--force-cpu contradicts --device {self.device}")
+        _require_device(self.device, force_cpu=self.force_cpu)
+        _require_one_value_each(self.covariate)
 
-
-def _require_between(options: CreateOptions, low: float, high: float, *fields_: str) -> None:
-    """Refuse options outside a range; None means "not given"."""
-    for name in fields_:
-        value = getattr(options, name)
-        if value is not None and not low <= value <= high:
-            flag = "--" + name.replace("_", "-")
-            raise ValueError(f"{flag} is {value:g}; give a value from {low:g} to {high:g}")
+    def notes(self) -> Iterator[str]:
+        """Yield a sentence for each option that has no effect beside the others."""
+        yield from unused_formats(self)
+        if self.top_tiles == 0 and given(self, "formats") and "tiles" in self.formats:
+            yield "--formats: tiles are not written, as --top-tiles is 0"
+        if self.allow_pickle and all(path.suffix == ".safetensors" for path in self.model_paths):
+            yield "--allow-pickle has no effect: safetensors hold no pickle"
+        if self.max_memory is not None and self.block_size is not None:
+            yield "--max-memory has no effect beside --block-size, which settles the memory"
+        if self.max_memory is not None and self.device.startswith("cuda"):
+            yield "--max-memory has no effect on the network's blocks, which the GPU holds"
 
 
 def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:
     """Refuse kernels without a middle cell and contradictions."""
     if size is None or size == 0:
         return
-    if size < 0 or size % 2 == 0:
+    if size % 2 == 0:
         raise ValueError(f"--blur-kernel-size is {size}; give 0 or an odd number of cells")
     if no_pool:
-        raise ValueError(f"--no-pool contradicts --blur-kernel-size {size}")
+        raise ValueError(f"--no-pool contradicts --blur-kernel-size {size}; leave out either")
+
+
+def _require_device(device: str, *, force_cpu: bool) -> None:
+    """Refuse names of no device, and contradictions."""
+    if not _DEVICE.fullmatch(device):
+        hint = nearest(device, ("auto", "cpu", "cuda", "mps"))
+        raise ValueError(f"--device: unknown {quoted(device)}; {hint or 'give'} {DEVICES}")
+    if force_cpu and device not in ("auto", "cpu"):
+        raise ValueError(f"--force-cpu contradicts --device {device}; leave out either")
+
+
+def _require_one_value_each(covariates: tuple[tuple[str, str], ...]) -> None:
+    """Refuse a covariate with two values."""
+    values: dict[str, str] = {}
+    for name, value in covariates:
+        if values.setdefault(name, value) != value:
+            raise ValueError(
+                f"--covariate: {quoted(name)} is both {quoted(values[name])} and {quoted(value)}; "
+                "give one value"
+            )

@@ -1,6 +1,7 @@
 """Fields of options, with the metadata that argparse-dataclass reads, and their groups."""
 
-from dataclasses import field, fields
+from dataclasses import Field, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 GROUPS = {
@@ -10,6 +11,7 @@ GROUPS = {
     "colours": "colour maps (matplotlib's) and opacities",
     "outputs": "files to write, and messages",
     "results": "results to show",
+    "cache": "pieces of the cache to remove, those used longest ago first",
     "server": "address, and who may read the results",
 }
 """Group of options → its title in ``--help``."""
@@ -26,7 +28,14 @@ MODEL_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".safetensors")
 
 
 def option(group: str, help_: str, *flags: str, default: Any = None, **metadata: Any) -> Any:
-    """Return a dataclass field that argparse-dataclass turns into an option."""
+    """Return a dataclass field that argparse-dataclass turns into an option.
+
+    Parameters
+    ----------
+    **metadata
+        For argparse, for `bounds` (``between``, ``among``) and for `contradictions` (``used_by``,
+        ``contradicts``).
+    """
     metadata = {"group": group, "help": help_, **metadata}
     if flags:
         metadata["args"] = list(flags)
@@ -48,7 +57,7 @@ def names(text: str) -> tuple[str, ...]:
     """
     listed = tuple(part.strip() for part in text.split(",") if part.strip())
     if not listed:
-        raise ValueError("no name in it")
+        raise ValueError("has no name in it")
     return listed
 
 
@@ -56,8 +65,21 @@ def assignment(text: str) -> tuple[str, str]:
     """Return the two sides of NAME=VALUE."""
     name, equals, value = text.partition("=")
     if not (name and equals and value):
-        raise ValueError("not of the form NAME=VALUE")
+        raise ValueError("is not of the form NAME=VALUE")
     return name, value
+
+
+def path(text: str) -> Path:
+    """Return a path that is not empty: Path("") would be the current folder."""
+    if not text:
+        raise ValueError("is an empty path; give . for the current folder")
+    return Path(text)
+
+
+def flag_of(entry: Field[Any]) -> str:
+    """Return the name of an option in messages: its long flag, or its name in ``--help``."""
+    flags = entry.metadata.get("args", [f"--{entry.name.replace('_', '-')}"])
+    return flags[-1] if flags[-1].startswith("-") else entry.metadata["metavar"]
 
 
 def flags_of(options: type) -> list[str]:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import numbers
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.options import CreateOptions, assignment, names
+from heatmaps_ome.options import CreateOptions, assignment, names, path
 from heatmaps_ome.run.progress import for_stream, silent
 from heatmaps_ome.viewers.notebook.opening import open as open_results
 from heatmaps_ome.viewers.notebook.results import Results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from heatmaps_ome.run.progress import Progress
 
     AnyPath = str | os.PathLike[str]
+
+logger = logging.getLogger(__name__)
 
 _POSITIONAL = ("slides", "model_path", "output_path", "true_class")
 _OF_THE_COMMAND_LINE = ("verbose",)
@@ -76,14 +79,16 @@ def create(
     values = {name: _option(name, value) for name, value in options.items()}
     try:
         request = CreateOptions(
-            slides=_paths(slides),
-            model_path=_paths(model),
-            output_path=Path(output),
+            slides=_paths("slides", slides),
+            model_path=_paths("model", model),
+            output_path=_path("output", output),
             true_class=true_class,
             **values,
         )
     except ValueError as error:
         raise OptionError(str(error)) from error
+    for note in request.notes():
+        logger.warning("%s", note)
     from heatmaps_ome.run import pipeline
 
     with_bar = for_stream(sys.stderr) if progress is True else None
@@ -99,9 +104,24 @@ def create(
     return Results({folder.name: folder for folder in folders}, failed)
 
 
-def _paths(paths: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
+def _path(name: str, value: AnyPath) -> Path:
+    """Return a path that is not empty.
+
+    Raises
+    ------
+    OptionError
+        If it is no path.
+    """
+    try:
+        return path(os.fspath(value))
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{name} is {value!r}; give a path, . for the current folder") from error
+
+
+def _paths(name: str, paths: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
     """Return one path or several as several."""
-    return (Path(paths),) if isinstance(paths, str | os.PathLike) else tuple(map(Path, paths))
+    several = paths if isinstance(paths, Iterable) and not isinstance(paths, str) else [paths]
+    return tuple(_path(name, one) for one in several)
 
 
 def _option(name: str, value: Any) -> Any:
@@ -124,9 +144,6 @@ def _option(name: str, value: Any) -> Any:
     field = known[name]
     if value is None and field.default is None:
         return None
-    choices = get_args(field.type) if get_origin(field.type) is Literal else ()
-    if choices and value not in choices:
-        raise OptionError(f"{name} is {value!r}; give {' or '.join(map(repr, choices))}")
     read, wanted = _READERS[field.metadata.get("type", bool)]
     try:
         return read(value)
@@ -183,7 +200,7 @@ def _assignments(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 _READERS: dict[Any, tuple[Callable[[Any], Any], str]] = {
-    Path: (Path, "a path"),
+    Path: (lambda value: path(os.fspath(value)), "a path"),
     float: (_number, "a number"),
     int: (_whole, "a whole number"),
     str: (_text, "a text"),

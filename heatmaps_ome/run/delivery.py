@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of
 from heatmaps_ome.maps.kinds import left_out_reasons
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
+from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.storage.digests import file_digests, finite, now, write_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.settings import Look
     from heatmaps_ome.run.stopwatch import Stages
     from heatmaps_ome.slides.reader import SlideReader
-    from heatmaps_ome.storage.result_folder import ResultFolder
 
 FORMAT = "heatmaps-ome result 1"
 _NONE = PreviousResults()
@@ -94,7 +93,7 @@ def write_formats(
 
     with stages("files") as progress:
         progress(0, len(exporters))
-        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="format") as pool:
+        with ThreadPoolExecutor(usable_cores(), thread_name_prefix="format") as pool:
             for done, _ in enumerate(pool.map(write, exporters), 1):
                 progress(done, len(exporters))
         write_json(folder / MANIFEST, manifest(result, folder))
@@ -159,8 +158,6 @@ def _models_record(heatmaps: HeatmapSet) -> dict[str, Any]:
     }
 
 
-def put_in_place(folder: ResultFolder, record: Mapping[str, Any]) -> None:
-    """Add the provenance, with the digests of all files, and move the folder to its place."""
-    digests = file_digests(folder.partial)
-    write_json(folder.partial / PROVENANCE, {**record, "files": digests})
-    folder.finish()
+def complete(folder: Path, record: Mapping[str, Any]) -> None:
+    """Add the provenance, with the digests of all files, to a folder of results."""
+    write_json(folder / PROVENANCE, {**record, "files": file_digests(folder)})

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from heatmaps_ome.maps.consistency import Consistency
 from heatmaps_ome.storage.digests import finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
-
-    from heatmaps_ome.maps.consistency import Consistency
 
 
 @dataclass
@@ -20,6 +20,10 @@ class Outcome:
 
     Attributes
     ----------
+    slide : str
+        Name of the slide's file.
+    name : str
+        Name of its results.
     status : str
         "done", "unchanged" (the same results existed already) or "failed".
     message : str
@@ -42,6 +46,7 @@ class Outcome:
     """
 
     slide: str
+    name: str
     status: Literal["done", "unchanged", "failed"]
     message: str = ""
     folder: Path | None = None
@@ -56,6 +61,14 @@ class Outcome:
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Take the findings from a provenance; those of early versions lack some."""
+        self.prediction = {
+            name: math.nan if value is None else value
+            for name, value in record.get("prediction", {}).items()
+        }
+        compared = record.get("consistency")
+        self.consistency = None if compared is None else Consistency.of_record(compared)
+        self.members = list(record.get("members", ()))
+        self.stages = record.get("stages", self.stages)
         curves = record.get("faithfulness", {})
         self.faithfulness_left_out = curves.get("left_out", "")
         self.faithfulness = {

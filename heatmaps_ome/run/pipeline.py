@@ -1,7 +1,7 @@
-"""A run: every slide's raw maps, then their common scaling, then every slide's files.
+"""A run: every slide's raw maps, their common scaling if there is none yet, every slide's files.
 
-The first half is costly and handles one slide at a time; it writes raw values to disk. The second
-half is cheap, reads these values, and knows the whole cohort.
+Raw maps are costly and go into the cache; files are cheap and follow from raw maps and the scaling.
+One slide is handled at a time, and whatever it raises ends only this slide.
 """
 
 from __future__ import annotations
@@ -11,41 +11,64 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.scaling import ScalingFit
-from heatmaps_ome.errors import HeatmapsError
+from heatmaps_ome.errors import OutputError
 from heatmaps_ome.export import VALUES
 from heatmaps_ome.export.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
-from heatmaps_ome.maps.ensemble import combined, in_class_order, records
+from heatmaps_ome.maps.ensemble import combined, in_class_order
 from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.maps.store import read_values, write_values
-from heatmaps_ome.run.delivery import put_in_place, slide_record, slide_result, write_formats
+from heatmaps_ome.run.applied_scaling import publish
+from heatmaps_ome.run.collect import collect
+from heatmaps_ome.run.delivery import complete, slide_record, slide_result, write_formats
+from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.run.outcome import Outcome
-from heatmaps_ome.run.preflight import SCALING, Plan, PlannedSlide, prepare
+from heatmaps_ome.run.planning import result_names
+from heatmaps_ome.run.preflight import prepare
 from heatmaps_ome.run.provenance import extractor_record, versions
-from heatmaps_ome.run.run_files import write_run_files
+from heatmaps_ome.run.run_record import write_run_record
 from heatmaps_ome.run.settings import settings_of
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy
+from heatmaps_ome.storage.cache_users import caches_in_use
 from heatmaps_ome.storage.digests import digest_of
+from heatmaps_ome.storage.disk import disk_error
+from heatmaps_ome.storage.private import remove
+from heatmaps_ome.storage.result_folder import RUNS
+from heatmaps_ome.viewers.slide_places import note_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.run.planning import PlannedSlide
+    from heatmaps_ome.run.preflight import Plan
     from heatmaps_ome.run.progress import Progress
     from heatmaps_ome.run.settings import RunSettings
 
 logger = logging.getLogger(__name__)
 
-_ONE_SLIDES_FAULT = (HeatmapsError, OSError, RuntimeError, MemoryError)
-"""Errors that end a slide, not its run; torch and libvips raise RuntimeError for lack of memory."""
+
+class UnrecordedError(OutputError):
+    """A run whose slides are done, but whose list and report cannot be written.
+
+    Attributes
+    ----------
+    outcomes : list of Outcome
+        In the order given.
+    """
+
+    def __init__(self, message: str, outcomes: list[Outcome]) -> None:
+        super().__init__(message)
+        self.outcomes = outcomes
 
 
+@caches_in_use()
 def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     """Make the heatmaps of all slides and return their outcomes, in the order given.
 
@@ -53,46 +76,60 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     ------
     PreflightError
         If the run as a whole cannot be done; nothing is written then.
+    OutputError
+        If the output folder cannot take the scaling that all slides need, or the records.
     """
     settings = settings_of(options)
     plan = prepare(settings)
-    outcomes = {path: Outcome(path.name, "failed", reason) for path, reason in plan.refused.items()}
+    names = result_names(plan.rows)
+    outcomes = {
+        path: Outcome(path.name, names[path], "failed", reason)
+        for path, reason in plan.refused.items()
+    }
     for reason in plan.refused.values():
         logger.error("%s", reason)
     run = _Run(settings, plan, progress)
-    ready: list[PlannedSlide] = []
     for slide in plan.slides:
-        outcome = Outcome(slide.path.name, "done", folder=slide.folder.path)
-        outcomes[slide.path] = outcome
-        if _survives(outcome, slide, lambda slide=slide, o=outcome: run.first_half(slide, o)):
-            ready.append(slide)
-    if ready:
-        scaling = run.shared_scaling()
-        scaling.save(settings.output.folder / SCALING)
-        for slide in ready:
-            outcome = outcomes[slide.path]
-            _survives(
-                outcome, slide,
-                lambda slide=slide, o=outcome: run.second_half(slide, scaling, o),
-            )  # fmt: skip
-    write_run_files(settings, plan, outcomes)
-    return [outcomes[path] for path in plan.paths]
-
-
-def _survives(outcome: Outcome, slide: PlannedSlide, work: Callable[[], None]) -> bool:
-    """Do a slide's work; if it fails, note the reason in its outcome and return False."""
-    try:
-        work()
-    except _ONE_SLIDES_FAULT as error:
-        outcome.status, outcome.folder = "failed", None
-        outcome.message = str(error) if isinstance(error, HeatmapsError) else (
-            f"{slide.path.name}: {type(error).__name__}: {error}"
+        outcomes[slide.path] = Outcome(
+            slide.path.name, slide.folder.name, "done", folder=slide.folder.path
+        )
+    ready = list(plan.slides)
+    scaling = plan.scaling
+    if scaling is None:
+        ready = [slide for slide in ready if run.survives(run.fit, slide, outcomes[slide.path])]
+        scaling = run.fitted() if ready else None
+    if scaling is not None and ready:
+        scaling = publish(
+            scaling, settings.output.folder, settings.drawing.asked,
+            replace=settings.output.overwrite or settings.drawing.refit,
         )  # fmt: skip
-        logger.error("%s", outcome.message)
-        logger.debug("the error in full", exc_info=error)
-        slide.folder.abandon()
-        return False
-    return True
+        for slide in ready:
+            deliver = run.delivery(scaling)
+            run.survives(deliver, slide, outcomes[slide.path])
+    given = [outcomes[row.path] for row in plan.rows]
+    _record(settings, plan, given)
+    return given
+
+
+def _record(settings: RunSettings, plan: Plan, outcomes: list[Outcome]) -> None:
+    """Write the record of the run, and the files that all runs in the output folder share.
+
+    Raises
+    ------
+    UnrecordedError
+        If they cannot be written.
+    """
+    output = settings.output.folder
+    try:
+        write_run_record(settings, plan, outcomes)
+        collect(output)
+    except OSError as error:
+        reason = disk_error(output / RUNS, error)
+        raise UnrecordedError(
+            f"{reason}; the slides' own results are complete: heatmaps-ome collect {output} then "
+            "makes the list, the report and the project",
+            outcomes,
+        ) from error
 
 
 class _Run:
@@ -101,27 +138,102 @@ class _Run:
     def __init__(self, settings: RunSettings, plan: Plan, progress: Progress) -> None:
         self._settings, self._plan, self._progress = settings, plan, progress
         self._fit = ScalingFit(settings.drawing.quantiles)
+        self._fitted: list[str] = []
 
-    def first_half(self, planned: PlannedSlide, outcome: Outcome) -> None:
-        """Write a slide's raw maps to disk and add them to the scaling."""
-        if planned.finished:
-            heatmaps = read_values(_values_path(planned.folder.path, planned))
-        else:
-            slide = self._opened(planned)
-            try:
-                parts = self._parts(slide, self._stages(slide, outcome))
-                heatmaps = combined(parts, self._plan.models.named)
-            finally:
-                slide.close()
+    def survives(
+        self, work: Callable[[PlannedSlide, Outcome], None], slide: PlannedSlide, outcome: Outcome
+    ) -> bool:
+        """Do a slide's work; if it fails, note the reason in its outcome and return False."""
+        try:
+            work(slide, outcome)
+        except Exception as error:
+            outcome.status, outcome.folder = "failed", None
+            outcome.message = reason_of(error, slide.path, self._settings.output.folder)
+            logger.error("%s", outcome.message)
+            logger.debug("the error in full", exc_info=error)
+            return False
+        return True
+
+    def fit(self, planned: PlannedSlide, outcome: Outcome) -> None:
+        """Add a slide to the scaling; its raw maps are in the cache then."""
+        slide = self._opened(planned)
+        try:
+            parts = self._parts(planned, slide, self._stages(slide, outcome))
+        finally:
+            slide.close()
+        self._fit.add(combined(parts, planned.models.named))
+        self._fitted.append(planned.fingerprint)
+
+    def fitted(self) -> CohortScaling:
+        """Return the scaling of the slides so far."""
+        cohort = digest_of({"slides": sorted(self._fitted)})
+        plan = self._plan
+        return self._fit.fit(cohort, plan.models.digest, plan.recipe.extractor.digest)
+
+    def delivery(self, scaling: CohortScaling) -> Callable[[PlannedSlide, Outcome], None]:
+        """Return the work that writes a slide's files with a scaling."""
+
+        def deliver(planned: PlannedSlide, outcome: Outcome) -> None:
+            # Another run may have finished the slide since the plan was made.
+            earlier = planned.earlier(scaling, self._plan.replaced)
+            note_place(self._settings.output.folder, planned.folder.name, planned.path)
+            if earlier is None or earlier.get("request") != planned.request(scaling):
+                self._deliver(planned, scaling, earlier, outcome)
+            else:
+                outcome.status = "unchanged"
+                outcome.note(earlier)
+
+        return deliver
+
+    def _deliver(
+        self,
+        planned: PlannedSlide,
+        scaling: CohortScaling,
+        earlier: dict[str, Any] | None,
+        outcome: Outcome,
+    ) -> None:
+        """Write a slide's files and put its folder in place."""
+        slide = self._opened(planned)
+        folder: Path | None = None
+        try:
+            stages = self._stages(slide, outcome)
+            parts = self._parts(planned, slide, stages)
             folder = planned.folder.start()
-            ngff = self._settings.output.files.ngff
-            write_values(heatmaps, folder, {"request": planned.request}, ngff)
-        self._fit.add(heatmaps)
-        outcome.prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
-        outcome.consistency = heatmaps.consistency
-        if outcome.consistency is not None and outcome.consistency.is_wide:
-            logger.warning("%s", outcome.consistency.warning(planned.path.name))
-        outcome.members = records(heatmaps)
+            heatmaps = self._stored(planned, parts, scaling, folder)
+            if heatmaps.consistency is not None and heatmaps.consistency.is_wide:
+                logger.warning("%s", heatmaps.consistency.warning(planned.path.name))
+            with stages("maps"):
+                result = slide_result(
+                    slide, heatmaps, scaling, self._plan.look,
+                    # Predictions without some cells do not follow from the mean of several models.
+                    parts if heatmaps.members else (),
+                    self._replaced(planned, earlier or {}),
+                )  # fmt: skip
+            write_formats(result, self._exporters(), folder, stages)
+            record = slide_record(
+                result, scaling, planned.fingerprint, self._origin(planned, scaling, outcome)
+            )
+            complete(folder, record)
+            if not planned.folder.finish(folder, (earlier or {}).get("request")):
+                outcome.status = "unchanged"
+        finally:
+            slide.close()
+            if folder is not None:
+                remove(folder)
+        outcome.note(planned.folder.provenance() or record)
+
+    def _stored(
+        self,
+        planned: PlannedSlide,
+        parts: Sequence[HeatmapSet],
+        scaling: CohortScaling,
+        folder: Path,
+    ) -> HeatmapSet:
+        """Write the raw values of a slide, and return them as they were written."""
+        origin = {"request": planned.request(scaling)}
+        ngff = self._settings.output.files.ngff
+        write_values(combined(parts, planned.models.named), folder, origin, ngff)
+        return read_values(folder / f"{planned.folder.name}{VALUES.ending}")
 
     def _stages(self, slide: WorkingCopy, outcome: Outcome) -> Stages:
         """Return the stages of a slide, which are counted in its outcome."""
@@ -130,64 +242,33 @@ class _Run:
             lambda stage, done, total: self._progress(slide.name, stage, done, total),
         )
 
-    def _parts(self, slide: WorkingCopy, stages: Stages) -> list[HeatmapSet]:
+    def _parts(self, planned: PlannedSlide, slide: WorkingCopy, stages: Stages) -> list[HeatmapSet]:
         """Return each model's maps of a slide, usually from the cache."""
-        parts = raw_maps(slide, self._plan.recipes, stages)
+        parts = raw_maps(slide, planned.recipes, stages)
         return [in_class_order(part, self._plan.models.classes) for part in parts]
 
     def _opened(self, planned: PlannedSlide) -> WorkingCopy:
         """Return a slide with its copy at the network's resolution, created by the first read."""
-        recipe = self._plan.recipe
+        recipe = planned.recipes[0]
         how = recipe.extraction
         slide = open_slide(planned.path, recipe.fallback_mpp, recipe.read_from)
+        # Results have the name of their folder.
+        slide.name = planned.folder.name
         lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)
         return WorkingCopy(slide, planned.fingerprint, lattice, how.cache, how.threads)
-
-    def shared_scaling(self) -> CohortScaling:
-        """Return the user's scaling, or a scaling fitted to the slides so far."""
-        if self._plan.scaling is not None:
-            return self._plan.scaling
-        plan = self._plan
-        return self._fit.fit(plan.cohort, plan.models.digest, plan.recipe.extractor.digest)
-
-    def second_half(self, planned: PlannedSlide, scaling: CohortScaling, outcome: Outcome) -> None:
-        """Write a slide's files and put its folder in place."""
-        if planned.finished:
-            outcome.status = "unchanged"
-            outcome.note(planned.folder.provenance() or {})
-            return
-        folder = planned.folder.partial
-        heatmaps = read_values(_values_path(folder, planned))
-        slide = self._opened(planned)
-        try:
-            stages = self._stages(slide, outcome)
-            # Predictions without some cells do not follow from the mean maps of several models.
-            parts = self._parts(slide, stages) if heatmaps.members else ()
-            with stages("maps"):
-                result = slide_result(
-                    slide, heatmaps, scaling, self._plan.look, parts, self._earlier(planned)
-                )
-            write_formats(result, self._exporters(), folder, stages)
-            record = slide_record(
-                result, scaling, planned.fingerprint, self._origin(planned, outcome)
-            )
-        finally:
-            slide.close()
-        put_in_place(planned.folder, record)
-        outcome.note(record)
 
     def _exporters(self) -> dict[str, Exporter]:
         """Return the exporters by their formats."""
         return dict(zip(self._settings.output.formats, self._plan.exporters, strict=True))
 
-    def _earlier(self, planned: PlannedSlide) -> PreviousResults:
+    def _replaced(self, planned: PlannedSlide, record: dict[str, Any]) -> PreviousResults:
         """Return the results that a slide's new results replace."""
-        record = planned.folder.provenance() or {}
         basis = {
             "versions": versions(),
             "options": self._settings.records.undrawn,
             "slide": planned.fingerprint,
-            "models": [model.cache_digest for model in self._plan.models.models],
+            "mpp": list(planned.mpp),
+            "models": planned.models.cache_digests,
             "extractor": self._plan.recipe.extractor.digest,
         }
         return PreviousResults(
@@ -195,19 +276,19 @@ class _Run:
             digest_of(basis),
         )  # fmt: skip
 
-    def _origin(self, planned: PlannedSlide, outcome: Outcome) -> dict[str, Any]:
+    def _origin(
+        self, planned: PlannedSlide, scaling: CohortScaling, outcome: Outcome
+    ) -> dict[str, Any]:
         """Return the origin of a slide's maps for its provenance."""
         plan = self._plan
         return {
-            "request": planned.request,
-            "model": plan.models.record(),
+            "name": planned.folder.name,
+            "request": planned.request(scaling),
+            "basis": planned.basis,
+            "label": planned.row.label,
+            "model": planned.models.record(),
             "extractor": extractor_record(plan.recipe.extractor),
             "pooling": asdict(plan.recipe.pooling),
             "options": self._settings.records.effective,
             "stages": outcome.stages,
         }
-
-
-def _values_path(folder: Path, planned: PlannedSlide) -> Path:
-    """Return the path of a slide's raw values in a folder of results."""
-    return folder / f"{planned.folder.name}{VALUES.ending}"

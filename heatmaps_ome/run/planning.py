@@ -2,151 +2,233 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.errors import HeatmapsError, ResultError, SlideError
+from heatmaps_ome.errors import ResultError, SlideError
 from heatmaps_ome.export.manifest import MAPS_FORMAT
+from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.storage.digests import digest_of
-from heatmaps_ome.storage.result_folder import VIEWERS, ResultFolder
+from heatmaps_ome.storage.names import safe_name
+from heatmaps_ome.storage.result_folder import RESERVED, ResultFolder, record_of
 from heatmaps_ome.viewers.report.part import PART_FORMAT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.display.scaling import CohortScaling
+    from heatmaps_ome.geometry import YX
+    from heatmaps_ome.maps.raw_maps import Recipe
     from heatmaps_ome.models.model_set import ModelSet
-    from heatmaps_ome.run.settings import Making, Output, RunSettings
+    from heatmaps_ome.run.slide_row import SlideRow
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlannedSlide:
     """A slide that can be opened, and the folder of its results.
 
     Attributes
     ----------
-    request : str
-        Digest of everything that determines the slide's results.
-    finished : bool
-        Whether results of the same request exist already.
+    row : SlideRow
+        The slide as the user gave it.
+    fingerprint : str
+        Digest of the slide's content.
+    mpp : YX
+        µm per level-0 pixel.
+    models : ModelSet
+        The models, with this patient's covariates.
+    recipes : tuple of Recipe
+        How raw maps are made, one per model.
+    basis : str
+        Digest of everything that determines the results but the numbers of the scaling.
     """
 
-    path: Path
+    row: SlideRow
     folder: ResultFolder
     fingerprint: str
-    request: str
-    finished: bool
+    mpp: YX
+    models: ModelSet
+    recipes: tuple[Recipe, ...]
+    basis: str
+
+    @property
+    def path(self) -> Path:
+        """The slide's file."""
+        return self.row.path
+
+    def request(self, scaling: CohortScaling) -> str:
+        """Return the digest of everything that determines the slide's results."""
+        return digest_of({"basis": self.basis, "scaling": scaling.numbers})
+
+    def is_finished(self, scaling: CohortScaling) -> bool:
+        """Return whether the slide's results are there already."""
+        record = record_of(self.folder.path) or {}
+        return record.get("request") == self.request(scaling)
+
+    def earlier(self, scaling: CohortScaling, replaced: Replaced) -> dict[str, Any] | None:
+        """Return the provenance of the slide's results that may be replaced; None: there are none.
+
+        Raises
+        ------
+        ResultError
+            If they must not be replaced, or the folder holds anything else.
+        """
+        record = self.folder.provenance()
+        if record is None or record.get("request") == self.request(scaling):
+            return record
+        path, there = self.folder.path, record.get("slide", {})
+        if there.get("fingerprint") != self.fingerprint:
+            raise ResultError(
+                f"{path} holds the results of another slide of the name {self.folder.name}; choose "
+                "another --output-path"
+            )
+        if replaced.any or (replaced.scaling and record.get("basis") == self.basis):
+            return record
+        if there.get("mpp") != list(self.mpp):
+            raise ResultError(
+                f"{path} holds results for {_um(there.get('mpp'))} µm per pixel, and now it is "
+                f"{_um(self.mpp)}; add --overwrite to replace them, give --mpp only to slides that "
+                "need it, or choose another --output-path"
+            )
+        raise ResultError(
+            f"{path} holds results of other options, another scaling or an earlier version; add "
+            "--overwrite to replace them, or choose another --output-path"
+        )
 
 
-def fingerprints(paths: list[Path], making: Making) -> tuple[dict[Path, str], dict[Path, str]]:
-    """Return the fingerprints of slides that can be opened, and the reasons why others cannot."""
-    prints: dict[Path, str] = {}
-    refused: dict[Path, str] = {}
-    # On many disks, names that differ only by case are the same folder.
-    stems = Counter(path.stem.casefold() for path in paths)
-    for path in paths:
-        try:
-            if stems[path.stem.casefold()] > 1:
-                raise SlideError(
-                    f"{path}: another slide of this run is called {path.stem} too, and results are "
-                    "named after their slide; rename one or do them in separate runs"
-                )
-            if path.stem.casefold() == VIEWERS:
-                raise SlideError(
-                    f"{path}: results are named after their slide, and {path.stem} is the folder "
-                    "of what viewers need; rename the slide"
-                )
-            prints[path] = _checked(path, making)
-        except HeatmapsError as error:
-            refused[path] = str(error)
-    return prints, refused
+@dataclass(frozen=True)
+class Replaced:
+    """The results that a run may replace.
+
+    Attributes
+    ----------
+    any : bool
+        Results of other options.
+    scaling : bool
+        Results of the same options that are scaled otherwise.
+    """
+
+    any: bool
+    scaling: bool
+
+
+def result_names(rows: Sequence[SlideRow]) -> dict[Path, str]:
+    """Return the names of the slides' results, by their paths."""
+    return {row.path: safe_name(row.name or row.path.stem, RESERVED) for row in rows}
 
 
 def planned_slides(
-    prints: dict[Path, str],
-    refused: dict[Path, str],
-    shared: dict[str, object],
-    output: Output,
-) -> tuple[PlannedSlide, ...]:
-    """Return the plans of the slides; add slides whose folder is taken to ``refused``."""
-    planned = []
-    for path, fingerprint in prints.items():
+    rows: Sequence[SlideRow], output: Path, plan: Callable[[SlideRow, ResultFolder], PlannedSlide]
+) -> tuple[tuple[PlannedSlide, ...], dict[Path, str]]:
+    """Return the plans of the slides that can be done, and why others cannot, by their paths.
+
+    Whatever a slide raises refuses this slide alone.
+    """
+    names = result_names(rows)
+    # On many disks, names that differ only by case are the same folder.
+    taken = Counter(name.casefold() for name in names.values())
+    planned, refused = [], {}
+    for row in rows:
         try:
-            planned.append(_planned(path, fingerprint, shared, output))
-        except HeatmapsError as error:
-            refused[path] = str(error)
-    return tuple(planned)
+            if row.problem:
+                raise SlideError(row.problem)
+            name = names[row.path]
+            if taken[name.casefold()] > 1:
+                raise SlideError(
+                    f"{row.path}: another slide of this run is called {name} too, and results are "
+                    "named after their slide; rename one, name them in a table (--slides), or do "
+                    "them in separate runs"
+                )
+            planned.append(plan(row, ResultFolder(output, name)))
+        except Exception as error:
+            refused[row.path] = reason_of(error, row.path)
+            logger.debug("the error in full", exc_info=error)
+    return tuple(planned), refused
 
 
-def _checked(path: Path, making: Making) -> str:
-    """Open a slide, log its oddities, and return its fingerprint."""
-    slide = open_slide(path, making.fallback_mpp)
-    try:
-        if making.fallback_mpp is not None and slide.mpp_source == "slide":
-            logger.info("%s: its own pixel size is used, not --mpp", path.name)
-        if max(slide.mpp) > 2 * making.target_mpp:
-            logger.warning(
-                "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
-                "enlarged, and its maps mean little", path.name, max(slide.mpp), making.target_mpp,
-            )  # fmt: skip
-        return slide.fingerprint()
-    except OSError as error:
-        raise SlideError(f"{path} cannot be read ({error}); check the file") from error
-    finally:
-        slide.close()
-
-
-def shared_facts(
-    settings: RunSettings, prints: list[str], models: ModelSet, extractor: Extractor
-) -> dict[str, object]:
-    """Return everything that determines the results of all slides of the run."""
-    scaling = settings.drawing.scaling
-    if scaling is None:
-        scaled_by: object = sorted(prints)
-    else:
-        scaled_by = hashlib.sha256(scaling.read_bytes()).hexdigest()
-    return {
-        "options": settings.records.effective,
-        # The order of the models counts, because results list them in this order.
-        "model": models.digest if len(models.models) == 1 else models.digests,
-        "extractor": extractor.digest,
-        "scaling": scaled_by,
-        # Models without covariates keep the requests of before.
-        **({"covariates": models.covariates_used} if models.covariates_used else {}),
-    }
-
-
-def _planned(
-    path: Path, fingerprint: str, shared: dict[str, object], output: Output
+def planned_slide(
+    row: SlideRow,
+    folder: ResultFolder,
+    recipe: Recipe,
+    models: ModelSet,
+    shared: dict[str, object],
 ) -> PlannedSlide:
-    """Return a slide's plan.
+    """Open a slide, log its oddities, and return its plan.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How raw maps of all slides are made.
+    models : ModelSet
+        With this patient's covariates.
+    shared : dict
+        Everything that determines the results of all slides of the run but their scaling.
 
     Raises
     ------
-    ResultError
-        If the slide's folder holds other results.
+    SlideError
+        If it cannot be opened.
     """
-    folder = ResultFolder(output.folder, path.stem)
-    # Viewers refuse formats of earlier versions, so such results must be replaced.
-    formats = [MAPS_FORMAT, PART_FORMAT]
-    request = digest_of({**shared, "slide": fingerprint, "formats": formats})
-    record = folder.provenance()
-    finished = record is not None and record.get("request") == request
-    if record is not None and not finished:
-        if record.get("slide", {}).get("fingerprint") != fingerprint:
-            raise ResultError(
-                f"{folder.path} holds the results of another slide of the name {path.stem}; choose "
-                "another --output-path"
-            )
-        if not output.overwrite:
-            raise ResultError(
-                f"{folder.path} holds results of other options, another cohort or an earlier "
-                "version; add --overwrite to replace them, or choose another --output-path"
-            )
-    return PlannedSlide(path, folder, fingerprint, request, finished)
+    slide = open_slide(row.path, recipe.fallback_mpp)
+    try:
+        target_mpp = recipe.extraction.target_mpp
+        if max(slide.mpp) > 2 * target_mpp:
+            logger.warning(
+                "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
+                "enlarged, and its maps mean little", row.path.name, max(slide.mpp), target_mpp,
+            )  # fmt: skip
+        fingerprint, mpp = slide.fingerprint(), slide.mpp
+    except OSError as error:
+        raise SlideError(f"{row.path} cannot be read ({error}); check the file") from error
+    finally:
+        slide.close()
+    facts = {
+        **shared,
+        "slide": fingerprint,
+        "mpp": list(mpp),
+        "label": row.label,
+        # The order of the models counts, because results list them in this order.
+        "models": models.cache_digests,
+    }
+    return PlannedSlide(
+        row=row,
+        folder=folder,
+        fingerprint=fingerprint,
+        mpp=mpp,
+        models=models,
+        recipes=tuple(replace(recipe, model=model) for model in models.models),
+        basis=digest_of(facts),
+    )
+
+
+def shared_facts(options: dict[str, Any], extractor: str) -> dict[str, object]:
+    """Return everything that determines the results of all slides but their scaling and models.
+
+    Parameters
+    ----------
+    options : dict
+        The options that change a result.
+    extractor : str
+        Digest of the extractor.
+    """
+    return {
+        "options": options,
+        "extractor": extractor,
+        # Viewers refuse formats of earlier versions, so such results must be replaced.
+        "formats": [MAPS_FORMAT, PART_FORMAT],
+    }
+
+
+def _um(mpp: Any) -> str:
+    """Return a pixel size (y, x) as a text."""
+    try:
+        y, x = mpp
+        return f"{y:g}" if y == x else f"{x:g} × {y:g}"
+    except (TypeError, ValueError):
+        return "unknown"

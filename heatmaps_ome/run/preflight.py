@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from heatmaps_ome.display.colour import require_colour_map
-from heatmaps_ome.display.scaling import CohortScaling
-from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError
+from heatmaps_ome.errors import HeatmapsError, OptionError
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features.block_size import block_px
@@ -17,31 +16,33 @@ from heatmaps_ome.maps.kinds import LEAVE_ONE_OUT
 from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.model_set import ModelSet, model_files
+from heatmaps_ome.run.applied_scaling import require_all_slides, scaling_to_apply
 from heatmaps_ome.run.planning import (
     PlannedSlide,
-    fingerprints,
+    Replaced,
+    planned_slide,
     planned_slides,
+    result_names,
     shared_facts,
 )
 from heatmaps_ome.run.slide_list import slide_rows
-from heatmaps_ome.storage.digests import digest_of
-from heatmaps_ome.storage.result_folder import require_writable
+from heatmaps_ome.storage.result_folder import remove_leftovers, require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.export.protocol import Exporter
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.models.attention_mil import AttentionMIL
-    from heatmaps_ome.run.settings import Drawing, Encoder, Look, ModelFiles, Output, RunSettings
+    from heatmaps_ome.run.settings import Drawing, Encoder, Look, RunSettings
     from heatmaps_ome.run.slide_row import SlideRow
+    from heatmaps_ome.storage.result_folder import ResultFolder
 
 logger = logging.getLogger(__name__)
 
 CheckedT = TypeVar("CheckedT")
-
-SCALING = "scaling.json"
 
 
 class PreflightError(HeatmapsError):
@@ -69,14 +70,16 @@ class Plan:
         All models.
     look : Look
         How maps are drawn, with the classes to draw.
-    paths : tuple of Path
+    scaling : CohortScaling or None
+        The scaling to apply; None: one is fitted to the slides.
+    replaced : Replaced
+        Earlier results that may be replaced.
+    rows : tuple of SlideRow
         All slides, in the order given; the list is read once, as it may come from a pipe.
+    slides : tuple of PlannedSlide
+        The slides that can be opened.
     refused : dict of slide path → reason
         Slides that cannot be done; the run does all others.
-    scaling : CohortScaling or None
-        The user's scaling; None: one is fitted to the slides.
-    cohort : str
-        Digest of everything that determines a fitted scaling.
     """
 
     recipe: Recipe
@@ -84,15 +87,10 @@ class Plan:
     look: Look
     exporters: tuple[Exporter, ...]
     scaling: CohortScaling | None
-    cohort: str
-    paths: tuple[Path, ...]
+    replaced: Replaced
+    rows: tuple[SlideRow, ...]
     slides: tuple[PlannedSlide, ...]
     refused: dict[Path, str]
-
-    @property
-    def recipes(self) -> list[Recipe]:
-        """One recipe per model."""
-        return [replace(self.recipe, model=model) for model in self.models.models]
 
 
 def prepare(settings: RunSettings) -> Plan:
@@ -114,14 +112,14 @@ def prepare(settings: RunSettings) -> Plan:
     ):  # fmt: skip
         tried(lambda name=colour_map: require_colour_map(name))
     exporters = tried(lambda: load_exporters(output.formats, output.files))
-    models = _models(settings.models, tried)
+    models = _models(settings, tried)
     extractor = tried(lambda: _extractor(settings.encoder))
     look = scaling = recipe = None
     if models is not None:
         look = tried(lambda: _look(drawing, models))
     if models is not None and extractor is not None:
         tried(lambda: _require_match(models, extractor))
-        scaling = tried(lambda: _scaling(drawing.scaling, models, extractor))
+        scaling = tried(lambda: scaling_to_apply(drawing, output, models.digest, extractor.digest))
         tried(lambda: _require_leave_one_out(drawing, models, scaling))
         recipe = tried(lambda: _recipe(settings, models.first, extractor))
     if (
@@ -164,30 +162,45 @@ def _plan(
     scaling: CohortScaling | None,
 ) -> Plan:
     """Return the plan of a run that can be done; this opens each of its slides."""
-    paths = [row.path for row in rows]
-    prints, refused = fingerprints([row.path for row in rows if not row.problem], settings.making)
-    refused |= {row.path: row.problem for row in rows if row.problem}
-    shared = shared_facts(settings, list(prints.values()), models, recipe.extractor)
-    cohort = digest_of(shared)
-    _require_free_scaling(settings.output, scaling, cohort)
-    slides = planned_slides(prints, refused, shared, settings.output)
+    output, drawing = settings.output, settings.drawing
+    remove_leftovers(output.folder)
+    if output.overwrite or drawing.refit or drawing.scaling is not None:
+        try:
+            require_all_slides(output.folder, set(result_names(rows).values()), scaling)
+        except HeatmapsError as error:
+            raise PreflightError([error]) from error
+    replaced = Replaced(output.overwrite, drawing.refit)
+    shared = shared_facts(settings.records.effective, recipe.extractor.digest)
+
+    def planned(row: SlideRow, folder: ResultFolder) -> PlannedSlide:
+        own = _with_covariates(models, row, settings.models.covariates)
+        slide = planned_slide(row, folder, recipe, own, shared)
+        if scaling is not None:
+            slide.earlier(scaling, replaced)
+        return slide
+
+    slides, refused = planned_slides(rows, output.folder, planned)
     plan = Plan(
         recipe=recipe,
         models=models,
         look=look,
         exporters=exporters,
         scaling=scaling,
-        cohort=cohort,
-        paths=tuple(paths),
+        replaced=replaced,
+        rows=tuple(rows),
         slides=slides,
         refused=refused,
     )
-    if not all(
-        slide.finished or all(recipe.kept_in(slide.fingerprint).is_dir() for recipe in plan.recipes)
-        for slide in slides
-    ):
+    if any(_needs_network(slide, scaling) for slide in slides):
         _prepare(recipe.extractor)
     return plan
+
+
+def _needs_network(slide: PlannedSlide, scaling: CohortScaling | None) -> bool:
+    """Return whether a slide's results, or its raw maps, are not there yet."""
+    if all(recipe.kept_in(slide.fingerprint).is_dir() for recipe in slide.recipes):
+        return False
+    return scaling is None or not slide.is_finished(scaling)
 
 
 def _prepare(extractor: Extractor) -> None:
@@ -250,27 +263,36 @@ def _usable(device: str) -> str:
     return device
 
 
-def _models(files: ModelFiles, tried: _Attempts) -> ModelSet | None:
-    """Return the MIL models with their covariates, or None if any of them cannot be used."""
+def _models(settings: RunSettings, tried: _Attempts) -> ModelSet | None:
+    """Return the MIL models without covariates, or None if any of them cannot be used."""
+    files = settings.models
     attempts = [
-        (path, tried(lambda path=path: read_model(
-            path, allow_pickle=files.allow_pickle)))
+        (path, tried(lambda path=path: read_model(path, allow_pickle=files.allow_pickle)))
         for path in tried(lambda: model_files(files.paths)) or ()
-    ]  # fmt: skip
+    ]
     read = [(path, model) for path, model in attempts if model is not None]
     if not read or len(read) < len(attempts):
         return None
     models = tried(lambda: ModelSet.of(read))
-    return models and tried(lambda: _with_covariates(models, files.covariates))
+    if models is not None:
+        tried(lambda: _require_covariates(models, settings))
+    return models
 
 
-def _with_covariates(models: ModelSet, values: Mapping[str, str]) -> ModelSet:
-    """Return models with the covariates of the command line, which hold for all slides."""
-    models.require_covariates(values)
-    bound = models.for_slide({}, values)
-    if bound.imputation:
-        logger.warning("%s", bound.imputation)
-    return bound
+def _require_covariates(models: ModelSet, settings: RunSettings) -> None:
+    """Refuse covariates that no model takes; without a table, demand all that models need."""
+    given = settings.models.covariates
+    models.require_covariates(given)
+    if settings.slides.table is None:
+        models.for_slide({}, given)
+
+
+def _with_covariates(models: ModelSet, row: SlideRow, common: Mapping[str, str]) -> ModelSet:
+    """Return the models with the covariates of a slide's patient."""
+    own = models.for_slide(row.covariates, common)
+    if own.imputation:
+        logger.warning("%s: %s", row.path.name, own.imputation)
+    return own
 
 
 def _look(drawing: Drawing, models: ModelSet) -> Look:
@@ -300,15 +322,6 @@ def _require_match(models: ModelSet, extractor: Extractor) -> None:
         )
 
 
-def _scaling(path: Path | None, models: ModelSet, extractor: Extractor) -> CohortScaling | None:
-    """Return the user's scaling, if it fits, or None if there is none."""
-    if path is None:
-        return None
-    scaling = CohortScaling.load(path)
-    scaling.require_fit(models.digest, extractor.digest, path)
-    return scaling
-
-
 def _require_leave_one_out(
     drawing: Drawing, models: ModelSet, scaling: CohortScaling | None
 ) -> None:
@@ -323,29 +336,6 @@ def _require_leave_one_out(
             )
     if scaling is not None and LEAVE_ONE_OUT not in scaling.ranges:
         raise OptionError(
-            f"--leave-one-out: {drawing.scaling} is of an earlier version and has no ranges for "
-            "these maps; leave out either option"
+            "--leave-one-out: the scaling to apply is of an earlier version and has no ranges for "
+            "these maps; leave the option out, or fit a new scaling with --refit"
         )
-
-
-def _require_free_scaling(output: Output, scaling: CohortScaling | None, cohort: str) -> None:
-    """Refuse to replace the scaling of another cohort, whose results may be in the folder.
-
-    Raises
-    ------
-    PreflightError
-        With the ways to go on.
-    """
-    path = output.folder / SCALING
-    if output.overwrite or not path.exists():
-        return
-    existing = CohortScaling.load(path)
-    same = existing.cohort == cohort if scaling is None else existing == scaling
-    if not same:
-        raise PreflightError([
-            OutputError(
-                f"{path} is the scaling of another cohort or other options; apply it to these "
-                "slides with --scaling, replace it with --overwrite, or choose another "
-                "--output-path"
-            )
-        ])  # fmt: skip

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import heatmaps_ome
+from heatmaps_ome.options import with_usual_values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from dataclasses import Field
+
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.options import CreateOptions
 
@@ -23,28 +27,29 @@ _PACKAGES = (
 
 def effective_options(options: CreateOptions) -> dict[str, Any]:
     """Return the options that change a result, as plain JSON values."""
-    return {
-        option.name: _plain(getattr(options, option.name))
-        for option in fields(options)
-        if option.metadata["effect"] != "none"
-    }
+    return _values(options, lambda option: option.metadata["effect"] != "none")
 
 
 def undrawn_options(options: CreateOptions) -> dict[str, Any]:
     """Return the options that change files beyond the single maps, regions and tiles in them."""
-    return {
-        option.name: _plain(getattr(options, option.name))
-        for option in fields(options)
-        if option.metadata["effect"] == "values"
-    }
+    return _values(options, lambda option: option.metadata["effect"] == "values")
 
 
 def all_options(options: CreateOptions) -> dict[str, Any]:
     """Return all options but the slides; paths are cut to names, as they may name a patient."""
+    return _values(options, lambda option: option.name not in ("slides", "covariate"))
+
+
+def _values(options: CreateOptions, wanted: Callable[[Field[Any]], bool]) -> dict[str, Any]:
+    """Return options as plain JSON values, with the usual values of those that are not given.
+
+    Quantiles are None under --scaling, whose record has those that were used.
+    """
+    usual = with_usual_values(options)
     return {
-        option.name: _plain(getattr(options, option.name))
-        for option in fields(options)
-        if option.name not in ("slides", "covariate")
+        option.name: _plain(getattr(usual, option.name))
+        for option in fields(usual)
+        if wanted(option)
     }
 
 

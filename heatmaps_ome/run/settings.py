@@ -6,7 +6,6 @@ that it parametrises.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from heatmaps_ome.display.scaling import Quantiles
 from heatmaps_ome.export.protocol import Settings
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.maps.regions import SHARE
+from heatmaps_ome.memory.limits import usable_cores
+from heatmaps_ome.options import with_usual_values
 from heatmaps_ome.run.provenance import all_options, effective_options, undrawn_options
 
 if TYPE_CHECKING:
@@ -170,12 +171,18 @@ class Drawing:
         Quantiles of a scaling that is fitted to the slides.
     scaling : Path or None
         File of a scaling to use instead.
+    refit : bool
+        Whether a scaling is fitted although the output folder has one.
+    asked : mapping of quantile → value
+        The quantiles that the user asked for.
     """
 
     look: Look
     classes: tuple[str, ...] | None
     quantiles: Quantiles
     scaling: Path | None
+    refit: bool
+    asked: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -234,6 +241,8 @@ class RunSettings:
 
 def settings_of(options: CreateOptions) -> RunSettings:
     """Return the settings of each stage from the options."""
+    asked = _asked_quantiles(options)
+    options = with_usual_values(options)
     resources = _resources(options)
     return RunSettings(
         slides=SlideList(options.slides, options.from_file, options.table),
@@ -253,7 +262,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
             consistency_tiles=options.consistency_tiles,
         ),
         resources=resources,
-        drawing=_drawing(options),
+        drawing=_drawing(options, asked),
         output=_output(options, resources),
         records=OptionRecords(
             effective_options(options), undrawn_options(options), all_options(options)
@@ -280,12 +289,12 @@ def _resources(options: CreateOptions) -> Resources:
     return Resources(
         block_px=options.block_size,
         max_memory=options.max_memory,
-        threads=max(1, min(4, os.cpu_count() or 1)) if threads is None else threads,
+        threads=min(4, usable_cores()) if threads is None else threads,
         cache=options.output_path / ".cache" if cache is None else cache,
     )
 
 
-def _drawing(options: CreateOptions) -> Drawing:
+def _drawing(options: CreateOptions, asked: Mapping[str, float]) -> Drawing:
     look = Look(
         style=Style(
             attention_map=options.att_cmap,
@@ -303,10 +312,28 @@ def _drawing(options: CreateOptions) -> Drawing:
         region_cold=options.region_cold,
         top_tiles=options.top_tiles,
     )
-    quantiles = Quantiles(
-        options.att_lower_threshold, options.att_upper_threshold, options.score_threshold
+    return Drawing(
+        look, options.classes, _quantiles(options), options.scaling, options.refit, asked
     )
-    return Drawing(look, options.classes, quantiles, options.scaling)
+
+
+def _asked_quantiles(options: CreateOptions) -> dict[str, float]:
+    """Return the quantiles that the user gave, by their names in `Quantiles`."""
+    values = {
+        "attention_lower": options.att_lower_threshold,
+        "attention_upper": options.att_upper_threshold,
+        "score": options.score_threshold,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _quantiles(options: CreateOptions) -> Quantiles:
+    """Return the quantiles to fit a scaling to; with --scaling, nothing is fitted."""
+    lower, upper = options.att_lower_threshold, options.att_upper_threshold
+    score = options.score_threshold
+    if lower is None or upper is None or score is None:
+        return Quantiles()
+    return Quantiles(lower, upper, score)
 
 
 def _output(options: CreateOptions, resources: Resources) -> Output:

@@ -2,24 +2,27 @@
 
 Decoding a slide takes ten times as long as reading it back from this copy. So tissue, features,
 previews and the OME-Zarr's image are all made from the copy, also by later runs; its chunks have
-the layout of the OME-Zarr, into which they are linked unchanged.
+the layout of the OME-Zarr, into which they are linked unchanged. Chunks are verified when they are
+read or linked; if one is damaged, or was removed, the slide is copied again.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import zarr
 
 from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
-from heatmaps_ome.ome.pyramid import BYTE_CODEC, CHUNK, levels_from_strips, n_levels, write_rgb
+from heatmaps_ome.ome.pyramid import CHUNK, levels_from_strips, n_levels
+from heatmaps_ome.slides.copy_levels import CopyLevels
 from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.slides.resampling import Resampler
-from heatmaps_ome.storage.cache import WHOLE_CHUNKS, PixelsKey, folder_of
+from heatmaps_ome.storage.cache import PixelsKey
+from heatmaps_ome.storage.pieces import ATTEMPTS, GrowingPiece
+from heatmaps_ome.storage.records import DamagedPieceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +30,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.slides.reader import ReadFrom, SlideReader
 
-_COMPLETE = "complete"
-"""File written last, with the number of the other files."""
+_Read = TypeVar("_Read")
 
 
 class WorkingCopy:
@@ -61,7 +63,7 @@ class WorkingCopy:
     ) -> None:
         self._slide, self._lattice, self._threads = slide, lattice, threads
         self._fingerprint = fingerprint
-        self.folder = folder_of(cache, PixelsKey(source_of(self), lattice.l0_cell))
+        self._piece = GrowingPiece(cache, PixelsKey(source_of(self), lattice.l0_cell), slide.name)
         self._shapes = [
             lattice.shape.halved(level) for level in range(n_levels(lattice.shape, CHUNK))
         ]
@@ -70,17 +72,18 @@ class WorkingCopy:
         self._resampler = Resampler(self._shapes, l0_pixels, self._read_tile, CHUNK)
         self._changed = threading.Condition()
         self._failure: Exception | None = None
-        self._closed = False
+        self._closed = self._stopped = False
         self._filling: threading.Thread | None = None
-        try:
-            complete = _is_complete(self.folder)
-            self._levels = [self._opened(level) for level in range(len(self._shapes))]
-        except OSError as error:
-            raise OutputError(
-                f"the cache {cache} cannot be used ({error.strerror}); choose another with "
-                "--cache-dir"
-            ) from error
+        self._healing = threading.Lock()
+        self._n_healed = 0
+        self._levels = CopyLevels(self._piece, self._shapes)
+        complete = self._levels.is_complete()
         self._rows = [shape.rows if complete else 0 for shape in self._shapes]
+
+    @property
+    def folder(self) -> Path:
+        """The copy's folder in the cache."""
+        return self._piece.folder
 
     @property
     def path(self) -> Path:
@@ -122,7 +125,7 @@ class WorkingCopy:
         return self._fingerprint
 
     def level_folders(self, lattice: Grid) -> list[Path]:
-        """Return the folders of the arrays of all levels, finest first, once they are complete.
+        """Return the folders of the arrays of all levels, finest first, complete and verified.
 
         Parameters
         ----------
@@ -136,8 +139,7 @@ class WorkingCopy:
         """
         if lattice != self._lattice:
             return []
-        self.fill()
-        return [self.folder / str(level) for level in range(len(self._shapes))]
+        return self._intact(self._verified_folders)
 
     def fill(self, progress: Callable[[int, int], None] = lambda *_: None) -> None:
         """Wait until the copy is complete.
@@ -194,14 +196,13 @@ class WorkingCopy:
         """Copy the slide, strip by strip."""
         try:
             strips = read_strips(self._slide, self._lattice, CHUNK, self._threads)
-            for level, row, strip in levels_from_strips(strips, len(self._levels), CHUNK):
-                if self._closed:
+            for level, row, strip in levels_from_strips(strips, len(self._shapes), CHUNK):
+                if self._closed or self._stopped:
                     return
-                write_rgb(self._levels[level], row, strip)
+                self._levels.write(level, row, strip)
                 with self._changed:
                     self._rows[level] = row + len(strip)
                     self._changed.notify_all()
-            (self.folder / _COMPLETE).write_text(_n_files(self.folder))
             # The slide itself is hardly read again.
             self._slide.forget()
         # Waiting threads must learn of any error.
@@ -213,10 +214,7 @@ class WorkingCopy:
         with self._changed:
             self._failure = error
             if isinstance(error, OSError) and not isinstance(error, HeatmapsError):
-                self._failure = OutputError(
-                    f"{self.folder} cannot be written ({error.strerror}); free space there or "
-                    "choose another place with --cache-dir"
-                )
+                self._failure = self._piece.error(error)
             self._changed.notify_all()
 
     def _wait(self, level: int, row_stop: int) -> None:
@@ -236,9 +234,7 @@ class WorkingCopy:
         inside = window.common(Window(0, 0, *self._shapes[level]))
         if inside.area == 0:
             return np.full((window.rows, window.cols, 3), 255, np.uint8)
-        self._wait(level, inside.row_stop)
-        planes = np.asarray(self._levels[level][:, *inside.slices])
-        pixels = np.ascontiguousarray(np.moveaxis(planes, 0, 2))
+        pixels = self._intact(lambda: self._read_level(level, inside))
         if inside == window:
             return pixels
         out = np.full((window.rows, window.cols, 3), 255, np.uint8)
@@ -249,34 +245,41 @@ class WorkingCopy:
         """Return the part of a tile that lies on a level."""
         return self._stored(level, tile.common(Window(0, 0, *self._shapes[level])))
 
-    def _opened(self, level: int) -> zarr.Array:
-        """Return the array of a level, created if it does not exist.
+    def _read_level(self, level: int, window: Window) -> np.ndarray:
+        """Return a window that lies on a level, once its rows are copied."""
+        self._wait(level, window.row_stop)
+        return self._levels.read(level, window)
 
-        Chunks of a killed run are replaced by identical ones, and two runs can fill one copy at
-        the same time.
-        """
-        folder = self.folder / str(level)
-        if (folder / ".zarray").is_file():
-            return zarr.open_array(folder, mode="r+", zarr_format=2, config=WHOLE_CHUNKS)
-        return zarr.create_array(
-            folder,
-            shape=(3, *self._shapes[level]),
-            chunks=(3, CHUNK, CHUNK),
-            dtype="uint8",
-            fill_value=0,
-            compressors=BYTE_CODEC,
-            zarr_format=2,
-            chunk_key_encoding={"name": "v2", "separator": "/"},
-            config=WHOLE_CHUNKS,
+    def _verified_folders(self) -> list[Path]:
+        """Return the folders of all levels, once they are complete and verified."""
+        self.fill()
+        self._levels.require_intact(self._threads)
+        return self._levels.folders
+
+    def _intact(self, read: Callable[[], _Read]) -> _Read:
+        """Return the value of a read; if it finds the copy damaged, the slide is copied again."""
+        for _ in range(ATTEMPTS):
+            n_healed = self._n_healed
+            try:
+                return read()
+            except DamagedPieceError as damage:
+                self._copy_again(damage, n_healed)
+        raise OutputError(
+            f"{self.folder} is damaged as soon as it is written; check the disk, or choose another "
+            "place with --cache-dir"
         )
 
-
-def _is_complete(folder: Path) -> bool:
-    """Return whether a copy was completed and still has all its files."""
-    marker = folder / _COMPLETE
-    return marker.is_file() and marker.read_text() == _n_files(folder)
-
-
-def _n_files(folder: Path) -> str:
-    """Return the number of files of a copy's levels: a missing chunk would read as black."""
-    return str(sum(path.is_file() for path in folder.glob("*/**/*")))
+    def _copy_again(self, damage: DamagedPieceError, n_healed: int) -> None:
+        """Begin the copy anew, unless another thread did so since ``n_healed`` was read."""
+        with self._healing:
+            if n_healed != self._n_healed:
+                return
+            self._piece.warn(damage)
+            self._stopped = True
+            if self._filling is not None:
+                self._filling.join()
+            self._levels.open()
+            with self._changed:
+                self._stopped, self._filling = False, None
+                self._rows = [0 for _ in self._shapes]
+                self._n_healed += 1

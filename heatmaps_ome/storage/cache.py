@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from heatmaps_ome import __version__
 
@@ -89,7 +89,7 @@ class PixelsKey:
     """
 
     KIND: ClassVar = "pixels"
-    _LAYOUT: ClassVar = 1
+    _LAYOUT: ClassVar = 2
     """Increased when the meaning of copies changes, so that old ones are not used."""
 
     source: Source
@@ -115,7 +115,7 @@ class FeaturesKey:
     """
 
     KIND: ClassVar = "features"
-    _LAYOUT: ClassVar = 2
+    _LAYOUT: ClassVar = 3
     """Increased when the meaning of cached features changes, so that old ones are not used."""
 
     encoded: Encoded
@@ -143,7 +143,7 @@ class TilesKey:
     """
 
     KIND: ClassVar = "tiles"
-    _LAYOUT: ClassVar = 1
+    _LAYOUT: ClassVar = 2
     """Increased when the meaning of cached features changes, so that old ones are not used."""
 
     encoded: Encoded
@@ -177,6 +177,8 @@ class MapsKey:
     """
 
     KIND: ClassVar = "maps"
+    _LAYOUT: ClassVar = 2
+    """Increased when the files change, so that old ones are not used."""
 
     slide: str
     fallback_mpp: float | None
@@ -192,7 +194,7 @@ class MapsKey:
     def identity(self) -> dict[str, object]:
         """Return everything that raw maps depend on, as plain JSON values."""
         # Another version may compute them differently; features, the costly part, have a layout.
-        return {"version": __version__, **asdict(self)}
+        return {"layout": self._LAYOUT, "version": __version__, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,8 @@ class PicturesKey:
     """
 
     KIND: ClassVar = "pictures"
+    _LAYOUT: ClassVar = 2
+    """Increased when the files change, so that old ones are not used."""
 
     source: Source
     name: str
@@ -221,6 +225,7 @@ class PicturesKey:
     def identity(self) -> dict[str, object]:
         """Return everything that the pictures depend on, as plain JSON values."""
         return {
+            "layout": self._LAYOUT,
             # Another version may draw them differently.
             "version": __version__,
             **self.source.identity(),
@@ -231,7 +236,11 @@ class PicturesKey:
         }
 
 
-def folder_of(cache: Path, key: PixelsKey | FeaturesKey | TilesKey | MapsKey | PicturesKey) -> Path:
+Key: TypeAlias = PixelsKey | FeaturesKey | TilesKey | MapsKey | PicturesKey
+"""A key of any kind; its identity has the slide's fingerprint as ``slide``."""
+
+
+def folder_of(cache: Path, key: Key) -> Path:
     """Return the cache folder for a key."""
     text = json.dumps(key.identity(), sort_keys=True)
     return cache / key.KIND / hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome.memory.limits import usable_cores
+from heatmaps_ome.storage.private import replacing
+from heatmaps_ome.storage.texts import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +27,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file below a folder, by its path relative to the folder."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     # A slide has thousands of files, and hashing releases the interpreter for other threads.
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="digest") as pool:
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="digest") as pool:
         digests = pool.map(file_digest, paths)
         return {
             path.relative_to(folder).as_posix(): digest
@@ -40,9 +43,13 @@ def file_digest(path: Path) -> str:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write indented JSON, replacing the file as a whole."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json_text(values), encoding="utf-8")
+
+
+def json_text(values: Mapping[str, Any]) -> str:
+    """Return values as the text of a JSON file; a name that is not UTF-8 does not prevent it."""
+    return encodable(json.dumps(values, indent=2, ensure_ascii=False)) + "\n"
 
 
 def finite(value: float) -> float | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.slides.plain_zarr import read_object
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -42,11 +42,8 @@ class Result:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """Its provenance; raises the errors of reading JSON."""
-        record = json.loads((self.path / PROVENANCE).read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
-            raise ValueError(f"{PROVENANCE} holds no object")
-        return record
+        """Its provenance; OSError or ValueError if it cannot be read."""
+        return read_object(self.path / PROVENANCE)
 
     @cached_property
     def files(self) -> dict[str, Path]:
@@ -54,12 +51,17 @@ class Result:
         return {
             name: file
             for file in sorted(self.path.rglob("*"))
-            if file.is_file() and (name := file.relative_to(self.path).as_posix()) != PROVENANCE
+            if file.is_file()
+            and not file.is_symlink()
+            and (name := file.relative_to(self.path).as_posix()) != PROVENANCE
         }
 
 
 def _complete(result: Result) -> Iterator[str]:
     """Demand the files that provenance lists, no others, and all formats that were requested."""
+    for path in sorted(result.path.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            yield f"{path.name} is no regular file but a link, a pipe or a device; it is not read"
     listed = set(result.record["files"])
     missing, strange = sorted(listed - set(result.files)), sorted(set(result.files) - listed)
     if missing:

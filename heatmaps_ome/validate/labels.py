@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
-from heatmaps_ome.validate.ngff import stated
+from heatmaps_ome.validate.ngff import open_group, stated
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.validate.ngff import Pyramid
 
-_STRIP_ROWS = 2048
+_BLOCK_PX = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +46,13 @@ class Label:
     def used(self) -> np.ndarray:
         """The values that occur in the finest level, sorted."""
         finest = self.pyramid.levels[0]
-        strips = [
-            np.unique(np.asarray(finest[row : row + _STRIP_ROWS]))
-            for row in range(0, finest.shape[0], _STRIP_ROWS)
-        ]
-        return np.unique(np.concatenate(strips))
+        rows, cols = finest.shape
+        used: set[int] = set()
+        for row in range(0, rows, _BLOCK_PX):
+            for col in range(0, cols, _BLOCK_PX):
+                block = np.asarray(finest[row : row + _BLOCK_PX, col : col + _BLOCK_PX])
+                used |= set(np.unique(block).tolist())
+        return np.array(sorted(used), finest.dtype)
 
     @property
     def colours(self) -> dict[int, list[int]]:
@@ -86,7 +87,7 @@ def label_names(image: Path) -> list[str]:
     """Return the labels that an image lists; raises zarr's errors where they are unreadable."""
     if not (image / "labels").exists():
         return []
-    return [str(name) for name in stated(zarr.open_group(image / "labels", mode="r"))["labels"]]
+    return [str(name) for name in stated(open_group(image / "labels"))["labels"]]
 
 
 def _listed(image: Pyramid) -> Iterator[str]:
@@ -102,7 +103,7 @@ def _listed(image: Pyramid) -> Iterator[str]:
     for name in sorted(listed - there):
         yield f"the list of labels names {name}, which is not there"
     if image.ngff != "0.4" and listed:
-        beside: Any = zarr.open_group(image.path / "labels", mode="r").attrs.get("labels")
+        beside: Any = open_group(image.path / "labels").attrs.get("labels")
         if beside is None or set(beside) != listed:
             yield f"beside 'ome' the list of labels is {beside}; Vizarr reads it there"
 

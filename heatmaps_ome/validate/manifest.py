@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from heatmaps_ome.geometry import YX
+from heatmaps_ome.slides.plain_zarr import inside, read_object
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Listed:
 
 def _agrees(listed: Listed) -> Iterator[str]:
     """Demand the files, the grid, the ranges and the colours that the stores have."""
-    facts: dict[str, Any] = json.loads(listed.path.read_text(encoding="utf-8"))
+    facts = read_object(listed.path)
     if facts["format"] == _EARLIER_FORMAT:
         yield (
             "it was made by an earlier version of heatmaps-ome; run create again with --overwrite "
@@ -87,7 +87,7 @@ def _files(facts: dict[str, Any], folder: Path) -> Iterator[str]:
         for key, ending in _MAP_FILES.items():
             named.append((key, entry[key], f"{slide}.{entry['name']}{ending}"))
     for key, name, wanted in named:
-        there = wanted if (folder / wanted).exists() else None
+        there = wanted if inside(folder, wanted).exists() else None
         if name != there:
             yield f"its {key} is {name!r} where {there!r} is there"
 
@@ -133,7 +133,7 @@ def _placed(facts: dict[str, Any], values: Values) -> Iterator[str]:
             yield f"the {what} are {tuple(um)} µm here and {tuple(wanted)} µm in the values"
     for entry in facts["maps"]:
         label = (entry["derived"] or {}).get("label")
-        if label is not None and not (values.pyramid.path.parent / label).is_dir():
+        if label is not None and not inside(values.pyramid.path.parent, label).is_dir():
             yield f"{entry['name']} is derived from {label}, which is not there"
         channel = values.names.index(entry["name"]) if entry["name"] in values.names else None
         if entry["channel"] != channel:

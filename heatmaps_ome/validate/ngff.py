@@ -19,6 +19,7 @@ from ome_zarr.axes import Axes
 from ome_zarr.format import format_from_version
 
 from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.slides.plain_zarr import inside, read_object, require_plain_array
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LABEL = "image-label"
+_MOST_LEVELS = 32
 _KNOWN_CODECS = {
     # QuPath's jzarr decodes these besides no compression; not zstd, not gzip.
     "0.4": {"blosc", "zlib"},
@@ -113,18 +115,46 @@ def stated(group: zarr.Group) -> dict[str, Any]:
 
 
 def open_pyramid(path: Path) -> Pyramid:
-    """Open a group with multiscales; raises zarr's errors where that is impossible."""
-    group = zarr.open_group(path, mode="r")
+    """Open a group with multiscales, and its levels if they hold plain numbers.
+
+    Raises
+    ------
+    OSError, ValueError, LookupError, TypeError
+        If that is impossible; zarr has errors of its own besides.
+    """
+    group = open_group(path)
     attributes = stated(group)
-    names = [dataset["path"] for dataset in attributes["multiscales"][0]["datasets"]]
-    levels = tuple(zarr.open_array(path / name, mode="r") for name in names)
-    return Pyramid(path, attributes, levels, ngff_of(group))
+    datasets = attributes["multiscales"][0]["datasets"]
+    if len(datasets) > _MOST_LEVELS:
+        raise ValueError(f"there are {len(datasets)} levels")
+    levels = [inside(path, dataset["path"]) for dataset in datasets]
+    return Pyramid(path, attributes, tuple(map(open_level, levels)), ngff_of(group))
+
+
+def open_group(path: Path) -> zarr.Group:
+    """Open a group without the metadata of arrays that it may repeat; as `open_pyramid` raises."""
+    names = [name for name in (".zgroup", ".zattrs", "zarr.json") if (path / name).exists()]
+    for name in names:
+        read_object(path / name)
+    return zarr.open_group(path, mode="r", use_consolidated=False)
+
+
+def open_level(path: Path, *, whole: bool = False) -> zarr.Array:
+    """Open an array if it holds plain numbers; as `open_pyramid` raises.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether all of it is to be read at once.
+    """
+    require_plain_array(path, whole=whole)
+    return zarr.open_array(path, mode="r")
 
 
 def _model(pyramid: Pyramid) -> Iterator[str]:
     """Check a group with ome-zarr-models and ome-zarr-py."""
     models = ome_zarr_models.v04 if pyramid.ngff == "0.4" else ome_zarr_models.v05
-    group = zarr.open_group(pyramid.path, mode="r")
+    group = open_group(pyramid.path)
     kind = models.image_label.ImageLabel if pyramid.is_label else models.image.Image
     kind.from_zarr(group)
     layout = format_from_version(pyramid.ngff)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.slides.plain_zarr import require_regular
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def faults(xml: str, shape: Shape, samples: int, channels: int, dtype: str) -> I
 
 def _beside_zarr(image: Pyramid) -> Iterator[str]:
     """Demand the file that QuPath takes the pixel size of an OME-Zarr from."""
-    xml = (image.path / "OME" / "METADATA.ome.xml").read_text(encoding="utf-8")
+    path = image.path / "OME" / "METADATA.ome.xml"
+    require_regular(path)
+    xml = path.read_text(encoding="utf-8")
     finest = image.levels[0]
     yield from faults(xml, image.shapes[0], 1, finest.shape[0], str(finest.dtype))
     um_pixel, wanted = um_pixel_of(pixels_of(xml)), image.um_pixel

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError, ResultError
+from heatmaps_ome.slides.plain_zarr import inside, read_object
 from heatmaps_ome.validate.flat import FLAT
 from heatmaps_ome.validate.folder import (
     IMAGE_STORE,
@@ -47,9 +47,9 @@ _METADATA = (".zattrs", "zarr.json")
 
 def _run_complete(run: Path) -> Iterator[str]:
     """Demand the folder of each slide that a run finished."""
-    for slide in json.loads((run / RUN).read_text(encoding="utf-8"))["slides"]:
+    for slide in read_object(run / RUN)["slides"]:
         folder = slide["folder"]
-        if folder is not None and not (run / folder / PROVENANCE).is_file():
+        if folder is not None and not (inside(run, folder) / PROVENANCE).is_file():
             yield f"{slide['slide']} was {slide['status']}, but {folder} holds no result"
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from heatmaps_ome.slides.plain_zarr import inside, require_regular
 from heatmaps_ome.validate.labels import LABEL, LISTED, Label, label_names
 from heatmaps_ome.validate.levels import IMAGE_LEVELS, LABEL_LEVELS
 from heatmaps_ome.validate.ngff import COLOURED, DRAWN, SHARED, Pyramid, open_pyramid
@@ -51,6 +52,9 @@ class Findings:
     def opened(self, path: Path, opener: Callable[[Path], SubjectT]) -> SubjectT | None:
         """Open a path and return its content; None, with a problem noted, if it is unreadable."""
         try:
+            # A pipe would wait for ever, a link may lead anywhere.
+            if not path.is_dir():
+                require_regular(path)
             return opener(path)
         except UNREADABLE as error:
             self.problems.append(
@@ -75,7 +79,9 @@ def _checked_labels(image: Pyramid, findings: Findings) -> dict[str, Label]:
     """Check the labels of an image or of values; return those that can be read."""
     labels = {}
     for name in findings.opened(image.path, label_names) or []:
-        pyramid = findings.opened(image.path / "labels" / name, open_pyramid)
+        pyramid = findings.opened(
+            image.path / "labels", lambda labels, name=name: open_pyramid(inside(labels, name))
+        )
         if pyramid is None:
             continue
         label = Label(name, pyramid, image)

@@ -7,9 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from heatmaps_ome.geometry import YX
+from heatmaps_ome.slides.plain_zarr import inside
+from heatmaps_ome.validate.ngff import open_level
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Values:
     @cached_property
     def stack(self) -> np.ndarray:
         """All maps: (channels, rows, cols) float32."""
-        return np.asarray(self.pyramid.levels[0][...])
+        finest = self.pyramid.multiscale["datasets"][0]["path"]
+        return np.asarray(open_level(inside(self.pyramid.path, finest), whole=True)[...])
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -154,7 +156,7 @@ class Values:
         if name == "tissue":
             return np.where(self.tissue, 1.0, np.nan)
         if name == "artefacts":
-            artefacts = np.asarray(zarr.open_array(self._artefacts, mode="r")[...], np.float64)
+            artefacts = np.asarray(open_level(self._artefacts, whole=True)[...], np.float64)
             return np.where(artefacts > 0, artefacts, np.nan)
         if name == "winner":
             scores = np.stack([self.channel(score) for score in self.maps("score").values()])

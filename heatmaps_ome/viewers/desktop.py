@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-NAPARI = ("napari", "open.py")
+NAPARI = ("napari", "open.py", "plain_zarr.py")
 
 
 def write_viewers(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import heatmaps_ome
+from heatmaps_ome.storage.private import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import PurePath
 
 _NAME = "viewer_configs"
 
@@ -40,6 +43,21 @@ def copy_viewer_files(
     end = b"" if ending is None else (source / ending).read_bytes()
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        partial = folder / f"{name}.partial"
-        partial.write_bytes((source / name).read_bytes() + end)
-        partial.replace(folder / name)
+        with replacing(folder / name) as partial:
+            partial.write_bytes((source / name).read_bytes() + end)
+
+
+def file_uri(path: PurePath) -> str:
+    r"""Return the URI of an absolute path in the form that Java understands.
+
+    >>> from pathlib import PurePosixPath, PureWindowsPath
+    >>> file_uri(PurePosixPath("/data/Müller 1.svs"))
+    'file:///data/M%C3%BCller%201.svs'
+    >>> file_uri(PureWindowsPath("C:\\slides\\a#1.svs"))
+    'file:///C:/slides/a%231.svs'
+    >>> file_uri(PureWindowsPath("\\\\server\\share\\a.svs"))
+    'file:////server/share/a.svs'
+    """
+    place = path.as_posix()
+    rooted = place if place.startswith("/") else f"/{place}"
+    return "file://" + quote(rooted.encode("utf-8", "surrogateescape"), safe="/:")

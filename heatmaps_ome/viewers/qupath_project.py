@@ -12,18 +12,19 @@ import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.export.cells import qupath_class
 from heatmaps_ome.storage.digests import write_json
+from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.result_folder import VIEWERS
-from heatmaps_ome.viewers.files import copy_viewer_files
+from heatmaps_ome.viewers.files import copy_viewer_files, file_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path, PurePath
+    from pathlib import Path
 
 PROJECT = "project.qpproj"
 _SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy")
@@ -44,18 +45,18 @@ class ProjectSlide:
 
     Attributes
     ----------
-    path : Path
-        The slide's file.
+    path : Path or None
+        The slide's file; None if it is not known: a new slide is left out then.
     name : str
         Name of the results' folder.
     prediction : mapping of class → probability
-        NaN for a slide without tissue.
+        None or NaN for a slide without tissue.
     true_class : str
     """
 
-    path: Path
+    path: Path | None
     name: str
-    prediction: Mapping[str, float]
+    prediction: Mapping[str, float | None]
     true_class: str
 
 
@@ -84,7 +85,11 @@ def write_project(
         old_project = _read(path, _is_project)
         old_classes = _read(classes_path, _is_classes)
         project = copy.deepcopy(old_project) or _new_project(path, now_ms)
-        entries = {slide.name: _update(project, slide, folder) for slide in slides}
+        entries = {
+            slide.name: entry
+            for slide in slides
+            if (entry := _update(project, slide, folder)) is not None
+        }
         write_scripts(folder / "scripts")
         _write_if_changed(classes_path, old_classes, _with_classes(old_classes, classes))
         for name, entry in entries.items():
@@ -102,22 +107,6 @@ def write_project(
 def write_scripts(folder: Path) -> None:
     """Write QuPath's scripts into a folder; every script runs by itself."""
     copy_viewer_files("qupath", folder, _SCRIPTS, _PRELUDE)
-
-
-def file_uri(path: PurePath) -> str:
-    r"""Return the URI of an absolute path in the form that Java understands.
-
-    >>> from pathlib import PurePosixPath, PureWindowsPath
-    >>> file_uri(PurePosixPath("/data/Müller 1.svs"))
-    'file:///data/M%C3%BCller%201.svs'
-    >>> file_uri(PureWindowsPath("C:\\slides\\a#1.svs"))
-    'file:///C:/slides/a%231.svs'
-    >>> file_uri(PureWindowsPath("\\\\server\\share\\a.svs"))
-    'file:////server/share/a.svs'
-    """
-    place = path.as_posix()
-    rooted = place if place.startswith("/") else f"/{place}"
-    return "file://" + quote(rooted.encode("utf-8", "surrogateescape"), safe="/:")
 
 
 def _read(path: Path, known: Callable[[Any], bool]) -> _Json | None:
@@ -175,25 +164,28 @@ def _new_project(path: Path, now_ms: int) -> _Json:
     }
 
 
-def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json:
-    """Write a slide's path, prediction and true class into a project; return its entry."""
+def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json | None:
+    """Write a slide's path, prediction and true class into a project; return its entry, if any."""
     images: list[_Json] = project.setdefault("images", [])
-    # The name itself may be a link to a file without a suffix: only the folder is resolved.
-    uri = file_uri(slide.path.parent.resolve() / slide.path.name)
-    same_place = [entry for entry in images if _place(uri) in map(_place, _uris_of(entry))]
-    same_results = [e for e in images if e.get("metadata", {}).get(_RESULTS) == slide.name]
-    if not same_place and same_results:
-        _move(same_results[0], uri)
-        same_place = same_results[:1]
-    if not same_place:
-        same_place = [_new_entry(project, slide, uri, folder)]
-        images.extend(same_place)
+    same_place = same_results = [
+        entry for entry in images if entry.get("metadata", {}).get(_RESULTS) == slide.name
+    ]
+    if slide.path is not None:
+        # The name itself may be a link to a file without a suffix: only the folder is resolved.
+        uri = file_uri(slide.path.parent.resolve() / slide.path.name)
+        same_place = [entry for entry in images if _place(uri) in map(_place, _uris_of(entry))]
+        if not same_place and same_results:
+            _move(same_results[0], uri)
+            same_place = same_results[:1]
+        if not same_place:
+            same_place = [_new_entry(project, slide.path.name, uri, folder)]
+            images.extend(same_place)
     for entry in same_place:
         entry["metadata"] = _metadata(entry.get("metadata", {}), slide)
-    return same_place[0]
+    return same_place[0] if same_place else None
 
 
-def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _Json:
+def _new_entry(project: _Json, name: str, uri: str, folder: Path) -> _Json:
     """Return an entry whose identity is new to the project and to data of deleted entries."""
     left_over = [path.name for path in folder.glob("data/*") if path.name.isdecimal()]
     used = [entry["entryID"] for entry in project["images"]]
@@ -209,7 +201,7 @@ def _new_entry(project: _Json, slide: ProjectSlide, uri: str, folder: Path) -> _
         },
         "entryID": number,
         "randomizedName": f"image-{number:04d}",
-        "imageName": _as_text(slide.path.name),
+        "imageName": _as_text(name),
         "metadata": {},
     }
 
@@ -220,7 +212,7 @@ def _metadata(known: Mapping[str, str], slide: ProjectSlide) -> dict[str, str]:
     predictions = {
         _PREDICTION + qupath_class(name): f"{probability:.3f}"
         for name, probability in slide.prediction.items()
-        if math.isfinite(probability)
+        if probability is not None and math.isfinite(probability)
     }
     ours = {_RESULTS: _as_text(slide.name), _TRUE_CLASS: qupath_class(slide.true_class)}
     return {**others, **ours, **predictions}
@@ -300,9 +292,8 @@ def _write_thumbnail(preview: Path, folder: Path, entry_id: int) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name("thumbnail.partial")
     with Image.open(preview) as image:
         small = image.convert("RGB")
     small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    small.save(partial, "JPEG", quality=90)
-    partial.replace(path)
+    with replacing(path) as partial:
+        small.save(partial, "JPEG", quality=90)

@@ -4,14 +4,16 @@ import csv
 import json
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fakes import FakeSlide, covering_grid, heatmap_set, slide_result
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.export.cells import CellsExporter
+from heatmaps_ome.export.cells import CellsExporter, plain_field
 from heatmaps_ome.export.manifest import manifest
+from heatmaps_ome.export.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape
 
 HOSTILE = (
@@ -173,3 +175,22 @@ def test_maps_json_says_where_the_cells_are_and_how_classes_are_coloured(tmp_pat
     expected = {"attention": "attention", "score-MSIH": "score: MSIH", "tissue": None}
     assert measurements == expected
     assert set(filter(None, measurements.values())) <= set(rows_of(tmp_path)[0])
+
+
+@pytest.mark.parametrize(
+    "mark", ["=", "+", "-", "@", "＝", "＋", "－", "＠", "\t=", " =", "\r", "\n"]
+)
+def test_no_field_of_a_table_begins_as_a_formula(mark):
+    assert plain_field(f"{mark}1+1") == f"'{mark}1+1"
+    assert plain_field(f"a{mark}1+1") == f"a{mark}1+1"
+
+
+def test_regions_of_a_class_named_like_a_formula_have_a_plain_header_and_fields(tmp_path):
+    result = replace(written(tmp_path, ("=1+1", "b")), true_class="=1+1")
+    RegionsExporter().write(result, tmp_path)
+    with (tmp_path / "slide.regions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    fields = {field for row in rows for field in row}
+    assert "'=1+1" in fields
+    texts = [field for field in fields if not field.replace("-", "").replace(".", "").isdigit()]
+    assert not [field for field in texts if field[:1] in tuple("=+@\t\r")]

@@ -195,12 +195,20 @@ print(json.dumps([list(results), sorted(set(os.environ) - set(before))]))
         ({"top_tiles": 1.5}, "top_tiles is 1.5; give a whole number"),
         ({"top_tiles": None}, "top_tiles is None; give a whole number"),
         ({"no_pool": 1}, "no_pool is 1; give True or False"),
-        ({"ngff": "0.6"}, "ngff is '0.6'; give '0.4' or '0.5'"),
-        ({"formats": ["gif"]}, "unknown gif"),
+        ({"ngff": "0.6"}, "--ngff: unknown '0.6'; did you mean 0.5? It takes 0.4, 0.5"),
+        ({"formats": ["gif"]}, "unknown 'gif'; it takes ome-zarr"),
         ({"formats": 3}, "formats is 3; give names"),
         ({"covariate": ["AGE"]}, "give a dict of names and values"),
         ({"extractor": 3}, "extractor is 3; give a text"),
         ({"extractor_weights": 3}, "extractor_weights is 3; give a path"),
+        ({"extractor_weights": ""}, "extractor_weights is ''; give a path"),
+        ({"cache_dir": ""}, "cache_dir is ''; give a path"),
+        ({"extractor": "retcll"}, "--extractor: unknown 'retcll'; did you mean retccl?"),
+        ({"threads": 10**5000}, "--threads is beyond 1e+18; give a value from 1 to 256"),
+        ({"mpp": float("nan")}, "--mpp is nan; give a value from 0.05 to 20"),
+        ({"scaling": "s.json", "score_threshold": 0.95}, "--score-threshold contradicts --scaling"),
+        ({"flat_mpp": 1.0, "no_flattened": True}, "--flat-mpp contradicts --no-flattened"),
+        ({"block_size": 256, "max_memory": 4.0}, "--max-memory contradicts --block-size"),
     ],
 )
 def test_options_that_are_none_are_refused_in_a_sentence(tmp_path, options, said):
@@ -208,6 +216,25 @@ def test_options_that_are_none_are_refused_in_a_sentence(tmp_path, options, said
         heatmaps_ome.create([], "m.pkl", "A", tmp_path / "out", **options)
     assert said in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("slides", "model", "output", "name"),
+    [
+        ("", "m.pkl", "out", "slides"), ([""], "m.pkl", "out", "slides"),
+        (5, "m.pkl", "out", "slides"), ([], "", "out", "model"),
+        ([], "m.pkl", "", "output"), ([], "m.pkl", b"out", "output"),
+    ],
+)  # fmt: skip
+def test_a_path_that_is_none_is_refused(slides, model, output, name):
+    with pytest.raises(OptionError, match=rf"{name} is .*; give a path, \. for the current folder"):
+        heatmaps_ome.create(slides, model, "A", output)
+
+
+def test_options_without_effect_are_warned_of(tmp_path, caplog):
+    with pytest.raises(PreflightError):
+        heatmaps_ome.create([], "m.pkl", "A", tmp_path, formats=["png"], overlay_px=8)
+    assert "--overlay-px has no effect: only ome-tiff uses it" in caplog.text
 
 
 def test_a_run_that_cannot_be_done_is_refused_with_all_reasons(world, tmp_path):

@@ -92,13 +92,11 @@ def label_not_listed(folder):
             names.remove("tissue")
 
 
-def strange_codec(folder):
+def strange_codec(folder, change):
     path = folder / LABEL / "0" / "zarr.json"
     shutil.rmtree(folder / LABEL / "0" / "c")
     with edited(path) as said:
-        said["codecs"][0]["configuration"]["codecs"][1] = {
-            "name": "numcodecs.zlib", "configuration": {"level": 1}
-        }  # fmt: skip
+        change(said["codecs"][0]["configuration"]["codecs"])
 
 
 def chunks(folder):
@@ -144,11 +142,21 @@ def test_what_breaks_a_rule_is_told_by_it(copy, breaking):
     assert {problem.rule for problem in validate(copy).problems} == BROKEN[breaking]
 
 
-@pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3")
 def test_codecs_that_browsers_lack_are_found(copy):
-    strange_codec(copy)
+    transpose = {"name": "transpose", "configuration": {"order": [1, 0]}}
+    strange_codec(copy, lambda codecs: codecs.insert(0, transpose))
     rehash(copy)
     assert "codecs" in {problem.rule for problem in validate(copy).problems}
+
+
+def test_arrays_of_codecs_that_are_not_plain_are_found_and_not_read(copy):
+    zlib = {"name": "numcodecs.zlib", "configuration": {"level": 1}}
+    strange_codec(copy, lambda codecs: codecs.append(zlib))
+    rehash(copy)
+    messages = [
+        problem.message for problem in validate(copy).problems if problem.rule == "readable"
+    ]
+    assert "numcodecs.zlib" in messages[0]
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", "{}", "null", '{"attributes": {"ome": 3}}', ""])

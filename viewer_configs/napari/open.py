@@ -8,13 +8,12 @@ The slide is one RGB layer; each map is a layer of its raw floats (with its colo
 limits and its value under the mouse) and a hidden layer of its label in the OME-Zarr. napari takes
 a layer's translation as the centre of its first pixel, but the files state its corner: here every
 layer is moved by half of its own pixel, so that the slide's corner is (0, 0) µm and all layers
-agree exactly, which napari-ome-zarr cannot do.
+agree exactly, which napari-ome-zarr cannot do. plain_zarr.py has to lie beside this script.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 import zarr
+from plain_zarr import inside, read_object, require_plain_array
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -39,11 +39,11 @@ def show(folder: Path, viewer: ViewerModel) -> None:
     """Add a slide's layers to a viewer, the map of attention visible and the others hidden."""
     facts = read_manifest(folder / MANIFEST)
     if facts["image"] is not None:
-        store = zarr.open_group(folder / facts["image"], mode="r")
+        store = _group(inside(folder, facts["image"]))
         _add_slide(store, facts["slide"]["name"], viewer)
         for entry in reversed(facts["maps"]):
             _add_label(store, entry, viewer)
-    values = zarr.open_group(folder / facts["values"], mode="r")["0"]
+    values = _array(_group(inside(folder, facts["values"])), "0")
     maps = [(entry, _values_of(entry, values)) for entry in facts["maps"]]
     maps = [(entry, raw) for entry, raw in maps if raw is not None]
     # The first kind comes last, on top of the list; sorting keeps the order of all others.
@@ -60,7 +60,7 @@ def show(folder: Path, viewer: ViewerModel) -> None:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """Return the content of a maps.json; exit with a message if it is of another format."""
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    facts = read_object(path)
     if facts.get("format") == EARLIER_FORMAT:
         sys.exit(
             f"open.py: {path} was made by an earlier version of heatmaps-ome; run create again "
@@ -127,7 +127,7 @@ def _add_label(store: zarr.Group, about: dict[str, Any], viewer: ViewerModel) ->
     path = f"labels/{about['name']}"
     if path not in store:
         return
-    group = store[path]
+    group = _group(inside(_folder(store), path))
     levels, um_pixel = _pyramid(group)
     label = _attributes(group)["image-label"]
     colours = {row["label-value"]: np.array(row["rgba"]) / 255 for row in label["colors"]}
@@ -146,10 +146,27 @@ def _add_label(store: zarr.Group, about: dict[str, Any], viewer: ViewerModel) ->
 def _pyramid(group: zarr.Group) -> tuple[list[da.Array], np.ndarray]:
     """Return the levels of an image or label, and the size of its pixels (y, x) in µm."""
     multiscale = _attributes(group)["multiscales"][0]
-    levels = [da.from_zarr(group[dataset["path"]]) for dataset in multiscale["datasets"]]
+    levels = [da.from_zarr(_array(group, dataset["path"])) for dataset in multiscale["datasets"]]
     moves = multiscale["datasets"][0]["coordinateTransformations"]
     scale = next(move["scale"] for move in moves if move["type"] == "scale")
     return levels, np.array(scale[-2:], float)
+
+
+def _group(folder: Path) -> zarr.Group:
+    """Open a group without the metadata of arrays that it may repeat."""
+    return zarr.open_group(folder, mode="r", use_consolidated=False)
+
+
+def _folder(group: zarr.Group) -> Path:
+    """Return the folder that a group was opened from."""
+    return Path(group.store.root)
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array:
+    """Open an array if it holds plain numbers: others may run code when they are read."""
+    path = inside(_folder(group), name)
+    require_plain_array(path)
+    return zarr.open_array(path, mode="r")
 
 
 def _levels(levels: list[da.Array]) -> dict[str, Any]:
@@ -203,7 +220,10 @@ def main() -> None:
     import napari
 
     viewer = napari.Viewer()
-    show(folder, viewer)
+    try:
+        show(folder, viewer)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        sys.exit(f"open.py: {folder} cannot be read ({error}); make it anew with heatmaps-ome")
     viewer.reset_view()
     napari.run()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.manifest import MANIFEST, MAPS_FORMAT
 from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.slides.plain_zarr import read_object
 from heatmaps_ome.viewers.notebook.map_facts import MapFacts
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _FORMATS = MAPS_FORMAT.rpartition(" ")[0]
 """How all versions of the format begin."""
-_DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
         form = content["format"]
         if form == MAPS_FORMAT:
             return _manifest(content)

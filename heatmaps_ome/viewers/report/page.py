@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.errors import OutputError
+from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.result_folder import PROVENANCE
 from heatmaps_ome.viewers.report.assets import page
 from heatmaps_ome.viewers.report.fitting import allowance, fitted, text_of
 from heatmaps_ome.viewers.report.part import PART, PART_FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import TextIO
 
@@ -41,7 +42,7 @@ class ReportedSlide:
     slide : str
         The name of its file.
     status : str
-        "done", "unchanged", "failed", or "earlier" for slides of a previous run.
+        "done" or "failed".
     message : str
         Reason of a failure.
     folder : str or None
@@ -92,7 +93,7 @@ class _Listing:
 def write_report(
     output: Path, slides: Sequence[ReportedSlide], run: RunFacts, budget: int = BUDGET
 ) -> Path | None:
-    """Write the report of a run's slides, and of slides from earlier runs of the same models.
+    """Write the report of an output folder's slides.
 
     Memory does not grow with the number of slides: one part is read at a time.
 
@@ -113,7 +114,6 @@ def write_report(
     OutputError
         If the report cannot be written; the results are complete without it.
     """
-    slides = [*slides, *_earlier(output, slides, run)]
     sizes = {
         slide.folder: _part_path(output, slide.folder).stat().st_size
         for slide in slides
@@ -122,13 +122,14 @@ def write_report(
     if not sizes:
         return None
     path = output / INDEX
-    partial = output / f".{INDEX}.partial"
+    limit = allowance(list(sizes.values()), budget)
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            _write(file, output, slides, run, allowance(list(sizes.values()), budget))
-        partial.replace(path)
+        with (
+            replacing(path) as partial,
+            partial.open("w", encoding="utf-8", newline="\n") as file,
+        ):
+            _write(file, output, slides, run, limit)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}); the results are complete, only "
             "the report is missing"
@@ -202,30 +203,6 @@ def _provenance(folder: Path) -> dict[str, Any]:
         }  # fmt: skip
     except _DAMAGED:
         return {}
-
-
-def _earlier(
-    output: Path, slides: Sequence[ReportedSlide], run: RunFacts
-) -> Iterator[ReportedSlide]:
-    """Yield the slides of earlier runs in the folder, if the same models made them."""
-    known = {slide.folder for slide in slides} | {_stem(slide.slide) for slide in slides}
-    for folder in sorted(output.iterdir()):
-        name = folder.name
-        if name.startswith(".") or name in known or not _part_path(output, name).is_file():
-            continue
-        record = _provenance(folder)
-        try:
-            digests = record["model"]["digest"], record["extractor"]["digest"]
-            slide = str(record["slide"]["name"])
-        except _DAMAGED:
-            continue
-        if digests == (run.model_digest, run.extractor_digest):
-            yield ReportedSlide(slide, "earlier", folder=name)
-
-
-def _stem(name: str) -> str:
-    """Return a slide's name without its last suffix: the name of its results."""
-    return name.rpartition(".")[0] or name
 
 
 def _part_path(output: Path, folder: str) -> Path:

@@ -4,6 +4,7 @@ Files are served with Range and CORS.
 
 Memory: at most 256 answers are read at once, and further requests wait. Files are read in pieces of
 64 KiB, and a connection holds two. So a thousand requests at once need some 32 MiB more than one.
+An answer that its client takes nothing of for a second gives its turn to another.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 _LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?"
 _AT_ONCE = 256
+_STALL_S = 1.0
 _PALETTES = (
     "magma", "viridis", "inferno", "cividis", "turbo", "gray",
     "coolwarm", "PuOr_r", "RdBu_r", "PiYG_r",
@@ -158,11 +160,44 @@ class _Queue:
 
     def __init__(self, app: ASGIApp, at_once: int) -> None:
         self._app = app
-        self._turn = asyncio.Semaphore(at_once)
+        self._turns = asyncio.Semaphore(at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._turn:
-            await self._app(scope, receive, send)
+        turn = _Turn(self._turns)
+        await turn.take()
+
+        async def patient_send(message: Message) -> None:
+            sending = asyncio.ensure_future(send(message))
+            try:
+                await asyncio.wait({sending}, timeout=_STALL_S)
+                if not sending.done():
+                    turn.give_back()
+                await sending
+            finally:
+                sending.cancel()
+
+        try:
+            await self._app(scope, receive, patient_send)
+        finally:
+            turn.give_back()
+
+
+class _Turn:
+    """A request's turn, which is given back once."""
+
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self._turns, self._taken = turns, False
+
+    async def take(self) -> None:
+        """Wait for it."""
+        await self._turns.acquire()
+        self._taken = True
+
+    def give_back(self) -> None:
+        """Let another request have it."""
+        if self._taken:
+            self._taken = False
+            self._turns.release()
 
 
 class _Headers:

@@ -6,13 +6,13 @@ that are not finished, and a QuPath project with the slides' paths. None of that
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.export.manifest import MANIFEST
+from heatmaps_ome.slides.plain_zarr import read_object
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ class Served:
         slides = []
         for folder in self.folders():
             try:
-                facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+                facts = read_object(folder / MANIFEST)
                 prediction, true_class = facts["prediction"], facts["true_class"]
                 links = linker.links(facts, f"{FILES}{quote(folder.name)}/")
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 # The page reports a damaged slide when the user chooses it.
                 prediction, true_class, links = {}, None, []
             slides.append({

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import uvicorn
+    from starlette.applications import Starlette
+
+    from heatmaps_ome.viewers.server.connections import PatientConnection
+
 USUAL_PORT = 8765
 _MOST_CONNECTIONS = 4096
 _SLIDES_LISTED = 3
@@ -98,15 +103,33 @@ def view(
     hosts = LOOPBACK if address.is_loopback else ("*",)
     app = application(results, viewer_files() / "page" / "dist", hosts, allow_origin)
     _allow_many_files()
-    config = uvicorn.Config(
-        app, http="h11", ws="none", lifespan="off", log_level="error", access_log=False,
-        server_header=False, limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=2,
-    )  # fmt: skip
+    config = configuration(app)
     say(greeting(results, address))
     if browser:
         _open_browser(address.url)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def configuration(
+    app: Starlette, connection: type[PatientConnection] | None = None
+) -> uvicorn.Config:
+    """Return the configuration of the server.
+
+    Parameters
+    ----------
+    connection : type or None
+        How connections are served; None: as a user's.
+    """
+    import uvicorn
+
+    from heatmaps_ome.viewers.server.connections import PatientConnection
+
+    return uvicorn.Config(
+        app, http=connection or PatientConnection, ws="none", lifespan="off", log_level="error",
+        access_log=False, server_header=False, limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=2,
+    )  # fmt: skip
 
 
 def greeting(results: Served, address: Address) -> str:

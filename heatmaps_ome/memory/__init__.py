@@ -1,14 +1,18 @@
 """Memory and its settings: what is free goes back, so that a run's does not grow with the slide's.
 
+`limits` has what this process may use of the machine.
+
 Importing it changes nothing; a process that is the program's alone enters `starting`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import os
 import platform
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
 _ARENA_MAX = -8
 """M_ARENA_MAX of malloc.h."""
+
+_ADDRESS_SPACE_GIB = 8
+"""Address space that runs need: torch's libraries and threads take 3 GiB before any work."""
 
 _TORCH = {
     # torch asks for it when it is loaded. Activations then lie in huge pages where Linux lends
@@ -59,6 +66,19 @@ def starting() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+    _fit_torch()
+
+
+def _fit_torch() -> None:
+    """Let torch compute with no more threads than this process has cores.
+
+    torch counts the machine's cores, and threads beyond a container's share only wait in turn.
+    """
+    from heatmaps_ome.memory.limits import usable_cores
+
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() > usable_cores():
+        torch.set_num_threads(usable_cores())
 
 
 def give_back() -> None:
@@ -69,6 +89,34 @@ def give_back() -> None:
     """
     if _has_glibc():
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """Return a sentence about an error that comes of too little memory; None if it does not.
+
+    Under ``ulimit -v``, libraries that find no room for themselves, an array or a thread fail in
+    many ways.
+    """
+    from heatmaps_ome.memory.limits import address_space_limit
+
+    limit = address_space_limit()
+    if limit is not None and _may_lack_memory(error):
+        return (
+            f"{limit / 2**30:.3g} GiB of address space do not suffice ({type(error).__name__}: "
+            f"{error}); raise the limit, ulimit -v {_ADDRESS_SPACE_GIB * 2**20} or more"
+        )
+    if isinstance(error, MemoryError):
+        return f"the memory does not suffice ({error or 'none is left'}); free some"
+    return None
+
+
+def _may_lack_memory(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, RuntimeError):
+        return any(word in str(error) for word in ("memory", "alloc", "thread"))
+    is_installed = not isinstance(error, ModuleNotFoundError)
+    return isinstance(error, MemoryError) or (isinstance(error, ImportError) and is_installed)
 
 
 def _has_glibc() -> bool:

@@ -1,0 +1,67 @@
+"""Contradictions between options: some are refused, others only have no effect, which is reported.
+
+A field's metadata state them: ``contradicts={option: reason}`` for options that cannot be meant
+together, and ``used_by=(format, …)`` for an option that no other format uses. An option whose
+default would contradict another is None unless it is given, and ``usual=value`` is its default.
+"""
+
+from collections.abc import Iterator
+from dataclasses import Field, fields, replace
+from typing import Any, TypeVar
+
+from heatmaps_ome.options.fields import flag_of
+
+OptionsT = TypeVar("OptionsT")
+
+
+def given(options: Any, name: str) -> bool:
+    """Return whether an option has another value than its default."""
+    [entry] = [entry for entry in fields(options) if entry.name == name]
+    return getattr(options, name) != entry.default
+
+
+def in_effect(options: Any, name: str) -> Any:
+    """Return an option's value, or the usual one if neither it nor its contradiction is given."""
+    [entry] = [entry for entry in fields(options) if entry.name == name]
+    value = getattr(options, name)
+    if value is not None or any(given(options, one) for one in entry.metadata["contradicts"]):
+        return value
+    return entry.metadata["usual"]
+
+
+def with_usual_values(options: OptionsT) -> OptionsT:
+    """Return options with the usual values in place of those that are not given."""
+    names = [entry.name for entry in fields(options) if "usual" in entry.metadata]  # pyright: ignore[reportArgumentType]
+    return replace(options, **{name: in_effect(options, name) for name in names})  # pyright: ignore[reportArgumentType, reportCallIssue, reportType]
+
+
+def require_consistent(options: Any) -> None:
+    """Refuse options that cannot be meant together.
+
+    Raises
+    ------
+    ValueError
+        Names both, and the reason.
+    """
+    by_name = {entry.name: entry for entry in fields(options)}
+    for name, entry in by_name.items():
+        for other, reason in entry.metadata.get("contradicts", {}).items():
+            if given(options, name) and given(options, other):
+                raise ValueError(
+                    f"{flag_of(entry)} contradicts {flag_of(by_name[other])}, {reason}; leave out "
+                    "either of them"
+                )
+
+
+def unused_formats(options: Any) -> Iterator[str]:
+    """Yield a sentence for each option that none of the formats to write uses."""
+    for entry in fields(options):
+        users: tuple[str, ...] = entry.metadata.get("used_by", ())
+        if users and given(options, entry.name) and not {*users} & {*options.formats}:
+            yield _unused(entry, users)
+
+
+def _unused(entry: Field[Any], users: tuple[str, ...]) -> str:
+    listed = " and ".join(users)
+    verb = "uses" if len(users) == 1 else "use"
+    return f"{flag_of(entry)} has no effect: only {listed} {verb} it, which --formats leaves out"

@@ -1,0 +1,36 @@
+"""The reason of a slide's failure in one sentence, whatever was raised."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Final
+
+from heatmaps_ome.errors import HeatmapsError
+from heatmaps_ome.storage.disk import disk_error
+
+_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def reason_of(error: Exception, slide: Path, output: Path | None = None) -> str:
+    """Return why a slide failed.
+
+    Parameters
+    ----------
+    output : Path or None
+        The folder that was being written to, if any.
+    """
+    if isinstance(error, HeatmapsError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            f"{slide.name}: memory ran out; close other programs, or lower --max-memory or "
+            "--block-size"
+        )
+    if isinstance(error, OSError) and error.errno in _DISK:
+        written = error.filename if isinstance(error.filename, str) else None
+        place = output if written is None else Path(written)
+        if place is not None:
+            return f"{slide.name}: {disk_error(place, error)}"
+    detail = str(error).strip().splitlines()
+    return f"{slide.name}: {type(error).__name__}{f': {detail[0]}' if detail else ''}"

@@ -1,0 +1,212 @@
+"""The processes that use a cache: their pieces are not pruned, their leftovers are removed.
+
+Each process has a file in ``CACHE/.users``, named after it, with the pieces that it opened.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from heatmaps_ome.storage.owners import Owner, owner_of_this_process
+from heatmaps_ome.storage.removal import remove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_USERS: Final = ".users"
+_PARTIAL: Final = re.compile(r"(?:\..+\.)?(?P<owner>[A-Za-z0-9-]+_\d+_\d+)\.\d+\.partial")
+_EARLIER: Final = re.compile(r"\.[0-9a-f]{32}\.(?P<pid>\d+)\.partial")
+"""Name of a partial folder in version 0.1.0, which had no host."""
+_HOUR_S: Final = 3600
+FOREIGN_S: Final = 7 * 24 * _HOUR_S
+"""Age from which a partial folder of another machine counts as left over, in s."""
+_TAG: Final = "CACHEDIR.TAG"
+_TAG_TEXT: Final = """Signature: 8a477f597d28d172789f06886806bc55
+# This folder is a cache of heatmaps-ome, which can be deleted: https://bford.info/cachedir/
+"""
+
+_numbers = count()
+_lock = threading.Lock()
+
+
+@dataclass
+class _Use:
+    """A cache as this process uses it.
+
+    Attributes
+    ----------
+    pieces : set of Path
+        Folders that were opened.
+    reported : set of Path
+        Folders whose damage was reported.
+    """
+
+    pieces: set[Path] = field(default_factory=set)
+    reported: set[Path] = field(default_factory=set)
+
+
+_caches: dict[tuple[int, Path], _Use] = {}
+"""By process, as a process that forks uses none, and cache."""
+_n_runs = 0
+
+
+def partial_name(name: str = "") -> str:
+    """Return a new name for a partial file or folder of this process, below its final name."""
+    own = f"{owner_of_this_process().label}.{next(_numbers)}.partial"
+    return f".{name}.{own}" if name else own
+
+
+def use(cache: Path, piece: Path) -> None:
+    """Note that this process uses a piece; the first time, remove what dead processes left.
+
+    A cache that cannot be written can still be read.
+    """
+    with _lock:
+        is_first = (os.getpid(), cache) not in _caches
+        pieces = _caches.setdefault((os.getpid(), cache), _Use()).pieces
+        if piece in pieces:
+            return
+        pieces.add(piece)
+    with suppress(OSError):
+        if is_first:
+            _sweep(cache)
+            _mark(cache)
+        with (_users(cache) / owner_of_this_process().label).open("a", encoding="utf-8") as file:
+            file.write(f"{piece.parent.name}/{piece.name}\n")
+
+
+def is_first_report(cache: Path, piece: Path) -> bool:
+    """Return whether damage of a piece is noticed for the first time in a run."""
+    with _lock:
+        reported = _caches.setdefault((os.getpid(), cache), _Use()).reported
+        is_first = piece not in reported
+        reported.add(piece)
+    return is_first
+
+
+@contextmanager
+def caches_in_use() -> Iterator[None]:
+    """Count the time inside the ``with`` block as a run: after it, no piece is in use any more.
+
+    It is a decorator, too.
+    """
+    global _n_runs
+    with _lock:
+        _n_runs += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_runs -= 1
+            is_last = _n_runs == 0
+        if is_last:
+            _release_all()
+
+
+@atexit.register
+def _release_all() -> None:
+    """Note that this process uses no piece any more, so that all of them may be pruned."""
+    with _lock:
+        caches = [cache for pid, cache in _caches if pid == os.getpid()]
+        _caches.clear()
+    for cache in caches:
+        with suppress(OSError):
+            (_users(cache) / owner_of_this_process().label).unlink(missing_ok=True)
+
+
+def pieces_in_use(cache: Path) -> set[str]:
+    """Return the pieces, as ``kind/key``, that a process uses which is not known to have ended."""
+    used: set[str] = set()
+    for file in _entries(_users(cache)):
+        if not _is_left_over(file, file.name, foreign_s=FOREIGN_S):
+            with suppress(OSError):
+                used.update(file.read_text(encoding="utf-8", errors="replace").split("\n"))
+    return used - {""}
+
+
+def is_marked(cache: Path) -> bool:
+    """Return whether a folder has the tag of a cache of ours."""
+    try:
+        return (cache / _TAG).read_text(encoding="utf-8") == _TAG_TEXT
+    except (OSError, ValueError):
+        return False
+
+
+def leftovers(folder: Path, foreign_s: float | None = None) -> list[Path]:
+    """Return the partial files and folders in a folder whose processes have ended.
+
+    Parameters
+    ----------
+    foreign_s : float or None
+        Age in s from which those of other machines count too; None: never.
+    """
+    return [path for path in _entries(folder) if _is_partial_left_over(path, foreign_s)]
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what dead processes of this machine left."""
+    for file in _entries(_users(cache)):
+        if _is_left_over(file, file.name, foreign_s=None):
+            with suppress(OSError):
+                file.unlink()
+    for kind in _entries(cache):
+        for path in leftovers(kind):
+            with suppress(OSError):
+                remove(path)
+
+
+def _mark(cache: Path) -> None:
+    """Tag the cache, so that programs that make backups leave it out."""
+    _users(cache).mkdir(parents=True, exist_ok=True)
+    if not is_marked(cache):
+        (cache / _TAG).write_text(_TAG_TEXT, encoding="utf-8")
+
+
+def _users(cache: Path) -> Path:
+    return cache / _USERS
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Yield the entries of a folder; none if it cannot be read."""
+    try:
+        yield from sorted(folder.iterdir())
+    except OSError:
+        return
+
+
+def _is_partial_left_over(path: Path, foreign_s: float | None) -> bool:
+    """Return whether a path is the partial file or folder of a process that has ended."""
+    match = _PARTIAL.fullmatch(path.name)
+    if match is not None:
+        return _is_left_over(path, match["owner"], foreign_s)
+    match = _EARLIER.fullmatch(path.name)
+    # Another machine may have a process with this number.
+    return match is not None and not psutil.pid_exists(int(match["pid"])) and _age_s(path) > _HOUR_S
+
+
+def _is_left_over(path: Path, label: str, foreign_s: float | None) -> bool:
+    """Return whether the process with a label has ended; see `leftovers`."""
+    try:
+        alive = Owner.from_label(label).is_alive()
+    except ValueError:
+        return False
+    return alive is False or (alive is None and foreign_s is not None and _age_s(path) > foreign_s)
+
+
+def _age_s(path: Path) -> float:
+    """Return the time since a path was changed, in s; 0 if that is unknown."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
