@@ -170,6 +170,8 @@ def test_a_covariate_of_the_command_line_that_no_model_takes_is_refused(folds):
     models.require_covariates(["AGE", "side"])
     with pytest.raises(ModelError, match=r"fold-0\.pkl has no covariate HEIGHT; it takes only"):
         models.require_covariates(["AGE", "HEIGHT"])
+    with pytest.raises(ModelError, match="takes the covariate AGE once; give it in one spelling"):
+        models.require_covariates(["AGE", "age"])
 
 
 def test_a_category_that_only_some_folds_saw_is_none_of_those_of_the_others(folds):
