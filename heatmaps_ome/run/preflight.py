@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from heatmaps_ome.display.colour import require_colour_map
-from heatmaps_ome.errors import HeatmapsError, OptionError
+from heatmaps_ome.errors import HeatmapsError, ModelError, OptionError
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features.block_size import block_px
@@ -294,7 +294,10 @@ def _require_covariates(models: ModelSet, settings: RunSettings) -> None:
 
 def _with_covariates(models: ModelSet, row: SlideRow, common: Mapping[str, str]) -> ModelSet:
     """Return the models with the covariates of a slide's patient."""
-    own = models.for_slide(row.covariates, common)
+    try:
+        own = models.for_slide(row.covariates, common)
+    except ModelError as error:
+        raise ModelError(f"{row.origin or row.path.name}: {error}") from error
     if own.imputation:
         logger.warning("%s: %s", row.path.name, own.imputation)
     return own
