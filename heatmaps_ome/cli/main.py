@@ -184,7 +184,8 @@ def validate(words: Sequence[str]) -> int:
     problems = [problem for verdict in verdicts for problem in verdict.problems]
     if options.json:
         records = [{"path": str(p.path), "rule": p.rule, "message": p.message} for p in problems]
-        facts = {"valid": not problems, "problems": records}
+        unchecked = [sentence for verdict in verdicts for sentence in verdict.unchecked]
+        facts = {"valid": not problems, "problems": records, "unchecked": unchecked}
         sys.stdout.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     else:
         for verdict in verdicts:
@@ -193,10 +194,11 @@ def validate(words: Sequence[str]) -> int:
 
 
 def _verdict_lines(verdict: Verdict) -> str:
-    """Return a line for each problem, or a line that the result is valid."""
-    if not verdict.problems:
-        return f"{verdict.path}: valid ({verdict.n_files} files, {verdict.n_rules} rules)\n"
-    return "".join(f"{p.path}: {p.message} [{p.rule}]\n" for p in verdict.problems)
+    """Return a line for each problem, or that the result is valid, and for parts not checked."""
+    lines = [f"{p.path}: {p.message} [{p.rule}]\n" for p in verdict.problems]
+    if not lines:
+        lines = [f"{verdict.path}: valid ({verdict.n_files} files, {verdict.n_rules} rules)\n"]
+    return "".join([*lines, *(f"  not checked: {sentence}\n" for sentence in verdict.unchecked)])
 
 
 def convert_model(words: Sequence[str]) -> int:

@@ -19,8 +19,9 @@ from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of
 from heatmaps_ome.maps.kinds import left_out_reasons
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
+from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.run.provenance import versions
-from heatmaps_ome.storage.digests import file_digests, finite, now, write_json
+from heatmaps_ome.storage.digests import file_digests, finite, now, with_digest, write_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
@@ -162,5 +163,6 @@ def _models_record(heatmaps: HeatmapSet) -> dict[str, Any]:
 def put_in_place(folder: ResultFolder, record: Mapping[str, Any]) -> None:
     """Add the provenance, with the digests of all files, and move the folder to its place."""
     digests = file_digests(folder.partial)
-    write_json(folder.partial / PROVENANCE, {**record, "files": digests})
+    whole = with_digest(json_ready({**record, "files": digests}))
+    write_json(folder.partial / PROVENANCE, whole)
     folder.finish()

@@ -20,6 +20,9 @@ _PACKAGES = (
     "matplotlib", "pillow", "scipy", "shapely", "contourpy",
 )  # fmt: skip
 
+PRIVATE = frozenset({"slides", "covariate", "from_file", "table", "output_path", "cache_dir"})
+"""Options that may name a patient, even by the name of a folder or list, so no record has them."""
+
 
 def effective_options(options: CreateOptions) -> dict[str, Any]:
     """Return the options that change a result, as plain JSON values."""
@@ -40,11 +43,11 @@ def undrawn_options(options: CreateOptions) -> dict[str, Any]:
 
 
 def all_options(options: CreateOptions) -> dict[str, Any]:
-    """Return all options but the slides; paths are cut to names, as they may name a patient."""
+    """Return all options that do not name a patient; paths of models are cut to names."""
     return {
         option.name: _plain(getattr(options, option.name))
         for option in fields(options)
-        if option.name not in ("slides", "covariate")
+        if option.name not in PRIVATE
     }
 
 
