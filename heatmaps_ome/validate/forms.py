@@ -13,17 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FINITE = {"allow_inf_nan": False}
 Text = Annotated[str, Field(min_length=1)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Count = Annotated[int, Field(ge=0)]
 Length = Annotated[int, Field(ge=1)]
-Number = Annotated[float, Field(**_FINITE)]
-Positive = Annotated[float, Field(gt=0, **_FINITE)]
-NotNegative = Annotated[float, Field(ge=0, **_FINITE)]
-Share = Annotated[float, Field(ge=0, le=1 + 1e-6, **_FINITE)]
-Mpp = Annotated[float, Field(gt=0, le=100, **_FINITE)]
+Number = float
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
+Mpp = Annotated[float, Field(gt=0, le=100)]
 Lengths = Annotated[list[Length], Field(min_length=2, max_length=2)]
 Places = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Sides = Annotated[list[Positive], Field(min_length=2, max_length=2)]
@@ -35,7 +34,7 @@ Classes = Annotated[list[Text], Field(min_length=2)]
 class Form(BaseModel):
     """A JSON object: no field is converted from another type, and others are allowed."""
 
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
 
 
 class Ends(Form):
