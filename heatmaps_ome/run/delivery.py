@@ -19,8 +19,9 @@ from heatmaps_ome.maps.kinds import left_out_reasons
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
 from heatmaps_ome.memory.limits import usable_cores
+from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.run.provenance import versions
-from heatmaps_ome.storage.digests import file_digests, finite, now, write_json
+from heatmaps_ome.storage.digests import file_digests, finite, now, with_digest, write_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
@@ -162,4 +163,5 @@ def _models_record(heatmaps: HeatmapSet) -> dict[str, Any]:
 
 def complete(folder: Path, record: Mapping[str, Any]) -> None:
     """Add the provenance, with the digests of all files, to a folder of results."""
-    write_json(folder / PROVENANCE, {**record, "files": file_digests(folder)})
+    whole = with_digest(json_ready({**record, "files": file_digests(folder)}))
+    write_json(folder / PROVENANCE, whole)
