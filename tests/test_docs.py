@@ -22,6 +22,7 @@ PAGES = sorted(
 )
 """Every text of the repository."""
 OPTIONS = {
+    "cache": options.CacheOptions,
     "create": options.CreateOptions,
     "convert-model": options.ConvertOptions,
     "demo": options.DemoOptions,
