@@ -95,19 +95,6 @@ class Piece:
 class WholePiece(Piece):
     """A piece that is complete or absent."""
 
-    def read(self, name: str) -> bytes:
-        """Return a file.
-
-        Raises
-        ------
-        DamagedPieceError
-            If it is damaged, or the piece has no such file.
-        """
-        files = self._own_record().files
-        if name not in files:
-            raise DamagedPieceError(f"{name} is missing")
-        return _verified(self.folder, name, files[name])
-
     def is_intact(self) -> bool:
         """Return whether the piece is there, and all its files are as they were written.
 
