@@ -31,13 +31,13 @@ def age_in_s(text: str) -> float:
     return _number(text, _AGES_S, _LARGEST_AGE_S, "an age such as 30d, 12h or 4w")
 
 
-def _number(text: str, units: dict[str, int], most: float, example: str) -> float:
+def _number(text: str, units: dict[str, int], maximum: float, example: str) -> float:
     """Return a number times its unit; nothing but 0 may lack a unit."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text, re.ASCII)
     factors = {name.lower(): factor for name, factor in units.items()}
     if match is None or (match[2].lower() not in factors and (match[2] or float(match[1]))):
         raise ValueError(f"{text!r} is not {example}")
     value = float(match[1]) * factors.get(match[2].lower(), 1)
-    if not math.isfinite(value) or value > most:
+    if not math.isfinite(value) or value > maximum:
         raise ValueError(f"{text!r} is too large")
     return value

@@ -80,7 +80,7 @@ def use(cache: Path, piece: Path) -> None:
         pieces.add(piece)
     with suppress(OSError):
         if is_first:
-            _sweep(cache)
+            sweep(cache)
             _mark(cache)
         with (_users(cache) / owner_of_this_process().label).open("a", encoding="utf-8") as file:
             file.write(f"{piece.parent.name}/{piece.name}\n")
@@ -154,20 +154,22 @@ def leftovers(folder: Path, foreign_s: float | None = None) -> list[Path]:
     return [path for path in _entries(folder) if _is_partial_left_over(path, foreign_s)]
 
 
-def _sweep(cache: Path) -> None:
-    """Remove what dead processes of this machine left."""
+def sweep(cache: Path, foreign_s: float | None = None) -> None:
+    """Remove what processes left that have ended; see `leftovers`."""
     for file in _entries(_users(cache)):
-        if _is_left_over(file, file.name, foreign_s=None):
+        if _is_left_over(file, file.name, foreign_s):
             with suppress(OSError):
                 file.unlink()
     for kind in _entries(cache):
-        for path in leftovers(kind):
+        for path in leftovers(kind, foreign_s):
             with suppress(OSError):
                 remove(path)
 
 
 def _mark(cache: Path) -> None:
     """Tag the cache, so that programs that make backups leave it out."""
+    if not _users(cache).is_dir():
+        _users(cache).unlink(missing_ok=True)
     _users(cache).mkdir(parents=True, exist_ok=True)
     if not is_marked(cache):
         (cache / _TAG).write_text(_TAG_TEXT, encoding="utf-8")

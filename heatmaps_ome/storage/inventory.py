@@ -21,6 +21,7 @@ from heatmaps_ome.storage.cache_users import (
     leftovers,
     partial_name,
     pieces_in_use,
+    sweep,
 )
 from heatmaps_ome.storage.pieces import JOURNALS, PARTIAL
 from heatmaps_ome.storage.records import RECORD, DamagedPieceError, PieceRecord
@@ -152,9 +153,9 @@ def remove_pieces(cache: Path, pieces: Iterable[StoredPiece]) -> None:
             raise OutputError(
                 f"{piece.folder} cannot be removed ({error.strerror}); check its permissions"
             ) from error
-    folders = [cache / kind for kind in KINDS]
-    for folder in (*folders, *(folder / PARTIAL for folder in _pieces(cache))):
-        for path in leftovers(folder, FOREIGN_S):
+    sweep(cache, FOREIGN_S)
+    for folder in _pieces(cache):
+        for path in leftovers(folder / PARTIAL, FOREIGN_S):
             with suppress(OSError):
                 remove(path)
 

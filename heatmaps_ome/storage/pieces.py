@@ -88,58 +88,58 @@ class Piece:
         """Make the folder of the kind; a file in its place keeps its content under another name."""
         kind = self.folder.parent
         if kind.exists() and not kind.is_dir():
-            kind.rename(kind.with_name(f"{kind.name}.file-{partial_name()}"))
+            unique = partial_name().removesuffix(".partial")
+            kind.rename(kind.with_name(f"{kind.name}.file-{unique}"))
         kind.mkdir(parents=True, exist_ok=True)
 
 
 class WholePiece(Piece):
     """A piece that is complete or absent."""
 
-    def read(self, name: str) -> bytes:
-        """Return a file.
-
-        Raises
-        ------
-        DamagedPieceError
-            If it is damaged, or the piece has no such file.
-        """
-        files = self._own_record().files
-        if name not in files:
-            raise DamagedPieceError(f"{name} is missing")
-        return _verified(self.folder, name, files[name])
-
     def is_intact(self) -> bool:
         """Return whether the piece is there, and all its files are as they were written.
 
         Damage is reported.
         """
-        if not os.path.lexists(self.folder):
-            return False
-        try:
-            files = self._own_record().files
-            for name, content in files.items():
-                _verified(self.folder, name, content)
-            self._require_no_more(files)
-        except DamagedPieceError as damage:
-            self.warn(damage)
-            return False
-        self._touch()
-        return True
+        return self._is_read(self._require_intact)
 
     def copy_to(self, target: Path) -> bool:
         """Copy the piece's files to a new folder; return whether the piece is there and intact."""
-        if not os.path.lexists(self.folder):
-            return False
+        return self._is_read(lambda: self._copy(target))
+
+    def _is_read(self, read: Callable[[], None]) -> bool:
+        """Return whether reading the piece finds it there and intact; damage is reported."""
+        for is_last in (False, True):
+            try:
+                read()
+            except DamagedPieceError as damage:
+                if not os.path.lexists(self.folder):
+                    return False
+                # Another process may have replaced it meanwhile.
+                if is_last:
+                    self.warn(damage)
+            else:
+                self._touch()
+                return True
+        return False
+
+    def _require_intact(self) -> None:
+        """Verify all files; DamagedPieceError if any is not as it was written."""
+        files = self._own_record().files
+        for name, content in files.items():
+            _verified(self.folder, name, content)
+        self._require_no_more(files)
+
+    def _copy(self, target: Path) -> None:
+        """Copy all files to a new folder; if any is damaged, remove that again."""
+        files = self._own_record().files
         target.mkdir()
         try:
-            for name, content in self._own_record().files.items():
+            for name, content in files.items():
                 (target / name).write_bytes(_verified(self.folder, name, content))
-        except DamagedPieceError as damage:
-            self.warn(damage)
+        except DamagedPieceError:
             shutil.rmtree(target)
-            return False
-        self._touch()
-        return True
+            raise
 
     def write(self, write: Callable[[Path], object]) -> None:
         """Write the piece, in the place of an earlier one.

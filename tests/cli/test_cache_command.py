@@ -152,8 +152,9 @@ def test_what_dead_processes_left_goes_with_a_removal(cache, capsys):
         own.with_name(own.name.replace(alive.label, owner.label))
         for owner in (replace(alive, started=alive.started - 1), replace(alive, host="node8-1"))
     ]
+    left.append(cache / ".users" / replace(alive, host="node8-1").label)
     for path in (own, *left):
-        path.mkdir(parents=True)
+        path.mkdir(parents=True) if path.suffix else path.touch()
         os.utime(path, (0, 0))
     run(capsys, cache, "--older-than", "90d")
     assert [path for path in (own, *left) if path.exists()] == [own]

@@ -285,6 +285,30 @@ def test_a_piece_that_may_not_be_read_is_reported_so(tmp_path, monkeypatch):
     assert str(piece.folder) in warnings.messages[0]
 
 
+@pytest.mark.parametrize("event", ["removed", "replaced"])
+def test_a_piece_that_goes_while_it_is_verified_is_not_damaged(event, tmp_path, monkeypatch):
+    piece = WholePiece(tmp_path, TilesKey(ENCODED, 7, ()), "a")
+    verify, calls = pieces._verified, []
+
+    def made(data):
+        piece.write(lambda folder: (folder / "x").write_bytes(data))
+
+    def meanwhile(folder, name, content):
+        calls.append(name)
+        if len(calls) == 1:
+            shutil.rmtree(folder)
+            if event == "replaced":
+                made(b"other data")
+        return verify(folder, name, content)
+
+    made(b"data")
+    monkeypatch.setattr(pieces, "_verified", meanwhile)
+    with Warnings() as warnings:
+        assert piece.is_intact() == (event == "replaced")
+    assert warnings.messages == []
+    assert piece.copy_to(tmp_path / "copy") == (event == "replaced")
+
+
 def test_what_cannot_be_replaced_is_a_sentence(tmp_path, monkeypatch):
     piece = GrowingPiece(tmp_path, FeaturesKey(ENCODED, 4), "a")
 
