@@ -9,6 +9,8 @@ from heatmaps_ome.cli import main as cli
 from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.cli.words import Flag, sort_words
 from heatmaps_ome.options import (
+    CacheOptions,
+    CollectOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
@@ -19,6 +21,8 @@ from heatmaps_ome.options import (
 )
 
 COMMANDS = {
+    "cache": CacheOptions,
+    "collect": CollectOptions,
     "convert-model": ConvertOptions,
     "create": CreateOptions,
     "demo": DemoOptions,
@@ -30,6 +34,10 @@ COMMANDS = {
 
 def parsed(options, words):
     return OptionsParser(options, "heatmaps-ome", "").parse_args(words)
+
+
+def test_all_commands_are_tried():
+    assert set(COMMANDS) == set(cli.COMMANDS)
 
 
 PARTS = [["a.svs"], ["-m", "m.pkl"], ["--true-class", "X"], ["-o", "out"], ["--no-pool"], ["b.svs"]]
