@@ -62,10 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     """Run the command that the first word names and return its exit code."""
-    command = words[0] if words else "--help"
+    if not words:
+        sys.stderr.write(USAGE)
+        return 2
+    command = words[0]
     if command in ("-h", "--help"):
         sys.stdout.write(USAGE)
-        return 0 if words else 2
+        return 0
     if command == "--version":
         sys.stdout.write(f"heatmaps-ome {heatmaps_ome.__version__}\n")
         return 0

@@ -145,6 +145,15 @@ def test_other_wrong_words_are_named(capsys, words, sentence):
     assert sentence in error_of(capsys, words)
 
 
+def test_no_command_at_all_is_a_usage_error(capsys):
+    assert cli.main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == cli.USAGE
+    assert cli.main(["--help"]) == 0
+    assert capsys.readouterr().out == cli.USAGE
+
+
 @pytest.mark.parametrize("words", [["create", "--zzz", "--help"], ["create", "a.svs", "-h"]])
 def test_help_is_given_wherever_it_is_asked_for(capsys, words):
     assert cli.main(words) == 0
