@@ -5,7 +5,8 @@
     HeatmapsError
     ├── OptionError          (ValueError)    the command line or an option's value is wrong
     ├── SlideError           (OSError)       a slide cannot be opened or read
-    │   └── PixelSizeError                   a slide gives no credible pixel size
+    │   ├── PixelSizeError                   a slide gives no credible pixel size
+    │   └── DamagedTileError                 a tile of a slide cannot be read
     ├── ModelError           (ValueError)    a model file is not of the expected kind
     │   └── UnsafeModelError                 a model file holds objects the safe reader refuses
     ├── ExtractorError       (ValueError)    an extractor or its weights do not fit
@@ -30,6 +31,10 @@ class SlideError(HeatmapsError, OSError):
 
 class PixelSizeError(SlideError):
     """A slide gives no credible pixel size."""
+
+
+class DamagedTileError(SlideError):
+    """A tile of a slide cannot be read; others may be."""
 
 
 class ModelError(HeatmapsError, ValueError):

@@ -11,6 +11,7 @@ from heatmaps_ome.models import describe_model
 from heatmaps_ome.models.families import family_of
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.slides.opening import open_slide
+from heatmaps_ome.slides.sizes import is_credible
 from heatmaps_ome.storage.regular_file import read_json, require_regular
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.models import ModelDescription
     from heatmaps_ome.slides.opened_slide import OpenedSlide
 
-_ANY_MPP = 1.0
+_ANY_MPP = 0.25
+"""Opens any slide; its own pixel size is shown."""
 _USUAL_MPP = CreateOptions.target_mpp
 
 
@@ -70,15 +72,14 @@ def _slide_facts(path: Path) -> dict[str, object]:
     """Return a slide's own metadata."""
     slide = open_slide(path, _ANY_MPP)
     try:
-        known = slide.mpp_source == "slide"
+        own = slide.own_mpp
         bounds = slide.bounds
         return {
             "format": slide.format,
             "size": f"{slide.shape.cols} × {slide.shape.rows} px",
-            "pixel size": f"{slide.mpp.x:g} × {slide.mpp.y:g} µm" if known
-            else "not given: create needs --mpp",
+            "pixel size": _pixel_size(own),
             "levels": ", ".join(f"{cols} × {rows}" for rows, cols in slide.level_shapes),
-            "read from": _read_from(slide) if known else "depends on --mpp",
+            "read from": _read_from(slide, own),
             "bounds": f"x {bounds.col}, y {bounds.row}, {bounds.cols} × {bounds.rows} px",
             "fingerprint": slide.fingerprint(),
         }  # fmt: skip
@@ -86,9 +87,19 @@ def _slide_facts(path: Path) -> dict[str, object]:
         slide.close()
 
 
-def _read_from(slide: OpenedSlide) -> str:
+def _pixel_size(own: YX | None) -> str:
+    """Return a slide's own pixel size in words."""
+    if own is None:
+        return "not given: create needs --mpp"
+    size = f"{own.x:g} × {own.y:g} µm"
+    return size if is_credible(own) else f"{size}, which cannot be right: create needs --mpp"
+
+
+def _read_from(slide: OpenedSlide, own: YX | None) -> str:
     """Return the level from which `create` reads the network's pixels by default."""
-    pixel = YX(_USUAL_MPP / slide.mpp.y, _USUAL_MPP / slide.mpp.x)
+    if own is None or not is_credible(own):
+        return "depends on --mpp"
+    pixel = YX(_USUAL_MPP / own.y, _USUAL_MPP / own.x)
     return f"level {slide.level_for(pixel)} (for {_USUAL_MPP:.3f} µm per pixel)"
 
 

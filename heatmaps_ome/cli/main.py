@@ -218,7 +218,8 @@ def validate(words: Sequence[str]) -> int:
     problems = [problem for verdict in verdicts for problem in verdict.problems]
     if options.json:
         records = [{"path": str(p.path), "rule": p.rule, "message": p.message} for p in problems]
-        facts = {"valid": not problems, "problems": records}
+        unchecked = [sentence for verdict in verdicts for sentence in verdict.unchecked]
+        facts = {"valid": not problems, "problems": records, "unchecked": unchecked}
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:
         for verdict in verdicts:
@@ -227,11 +228,13 @@ def validate(words: Sequence[str]) -> int:
 
 
 def _verdict_lines(verdict: Verdict) -> str:
-    """Return a line for each problem, or a line that the result is valid."""
-    if not verdict.problems:
+    """Return a line for each problem, or that the result is valid, and for parts not checked."""
+    lines = [one_line(f"{p.path}: {p.message} [{p.rule}]") for p in verdict.problems]
+    if not lines:
         facts = f"({verdict.n_files} files, {verdict.n_rules} rules)"
-        return f"{one_line(verdict.path)}: valid {facts}\n"
-    return "".join(f"{one_line(f'{p.path}: {p.message} [{p.rule}]')}\n" for p in verdict.problems)
+        lines = [f"{one_line(verdict.path)}: valid {facts}"]
+    unchecked = [f"  not checked: {one_line(sentence)}" for sentence in verdict.unchecked]
+    return "".join(f"{line}\n" for line in [*lines, *unchecked])
 
 
 def convert_model(words: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.export import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.ensemble import agreement
+from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.storage.result_folder import RUN, RUNS, VIEWERS
 from heatmaps_ome.viewers.report.page import INDEX
 
@@ -34,6 +35,8 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
             if outcome.regions:
                 lines.append(f"  regions: {outcome.regions['sentence']}")
             lines += [f"  {line}" for line in artefact_sentences(outcome.artefacts, true_class)]
+            blank = bad_tiles_sentence(outcome.bad_tiles)
+            lines += [f"  warning: {blank}"] if blank else []
             lines.append(f"  {outcome.folder}")
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
     if folders:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 WARNED_FROM: Final = 0.2
 """Share of a class's evidence, in the report also of the tissue, above which artefacts are many."""
+MOST_CELLS: Final = 0.5
+"""Share of the tissue above which a slide is warned of, whatever speaks for a class."""
+_FLUORESCENT_BELOW: Final = 80.0
+"""Median brightness of tissue cells, 0..255; stained tissue in bright light has above 100."""
 
 
 def evidence_on_artefacts(heatmaps: HeatmapSet, class_name: str) -> dict[str, dict[str, float]]:
@@ -51,7 +55,9 @@ def artefact_record(heatmaps: HeatmapSet) -> dict[str, Any] | None:
     -------
     dict or None
         ``cells``: kind → share of the tissue cells; ``evidence``: class → kind → share of the
-        evidence for it, None where that is not known; ``measures``: where artefacts begin.
+        evidence for it, None where that is not known; ``excluded``: kind → number of cells that
+        were taken out of the tissue; ``brightness``: median of the tissue cells, 0..255;
+        ``measures``: where artefacts begin.
     """
     if heatmaps.artefacts is None:
         return None
@@ -65,6 +71,8 @@ def artefact_record(heatmaps: HeatmapSet) -> dict[str, Any] | None:
             }
             for name, shares in shares_of.items()
         },
+        "excluded": dict(heatmaps.excluded),
+        "brightness": heatmaps.brightness,
         "measures": dict(MEASURES),
     }
 
@@ -77,6 +85,45 @@ def artefact_sentences(record: Mapping[str, Any], class_name: str) -> list[str]:
     record : mapping
         The slide's `artefact_record`; maybe empty.
     """
+    warnings = [f"warning: {warning}" for warning in cell_warnings(record)]
+    return [*_excluded(record), *_on_artefacts(record, class_name), *warnings]
+
+
+def cell_warnings(record: Mapping[str, Any]) -> list[str]:
+    """Return warnings of a slide whose cells are mostly artefacts, or as dark as no H&E is.
+
+    Parameters
+    ----------
+    record : mapping
+        The slide's `artefact_record`; maybe empty.
+    """
+    warnings = []
+    share = sum(record.get("cells", {}).values())
+    if share > MOST_CELLS:
+        warnings.append(
+            f"{_percent(share)} of the cells look like artefacts, so the slide may not be what the "
+            "model was made for: look at it before you trust any of its maps"
+        )
+    brightness = record.get("brightness")
+    if brightness is not None and brightness < _FLUORESCENT_BELOW:
+        warnings.append(
+            f"the tissue is as dark as fluorescence (median brightness {brightness:.0f} of 255); "
+            "models of H&E slides mean nothing on it"
+        )
+    return warnings
+
+
+def _excluded(record: Mapping[str, Any]) -> list[str]:
+    """Return the sentence about cells that were left out, if any were to be."""
+    counts = record.get("excluded")
+    if not counts:
+        return []
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
+    return [f"artefacts left out of maps and prediction: {kinds} cells"]
+
+
+def _on_artefacts(record: Mapping[str, Any], class_name: str) -> list[str]:
+    """Return sentences about the shares of cells and evidence on artefacts."""
     cells = record.get("cells", {})
     if not cells:
         return []

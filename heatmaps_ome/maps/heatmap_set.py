@@ -70,6 +70,11 @@ class HeatmapSet:
     artefacts : (rows, cols) uint8, or None
         The kind of artefact that a cell lies on, 1 + its index in `artefacts.KINDS`; 0 for none and
         where no tissue is. None in results of earlier versions.
+    excluded : mapping of kind of artefact → number of cells
+        Cells that were taken out of the tissue because they lie on artefacts; empty if none were
+        to be.
+    brightness : float or None
+        Median over the tissue cells of their mean luma, 0..255; None where it is not known.
     members : tuple of Member
         The models whose mean all of this is (see `ensemble`); empty for a single model.
     spread : mapping of kind → array like those of ``maps``
@@ -86,6 +91,8 @@ class HeatmapSet:
     prediction: np.ndarray
     consistency: Consistency | None = None
     artefacts: np.ndarray | None = field(default=None, repr=False)
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    brightness: float | None = None
     members: tuple[Member, ...] = ()
     spread: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.plain_tiles import plain_tiles
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.maps.store import read_values, write_values
-from heatmaps_ome.slides.artefacts import MEASURES, find_artefacts
+from heatmaps_ome.slides.artefacts import KINDS, MEASURES, find_artefacts
+from heatmaps_ome.slides.reader import given_mpp
 from heatmaps_ome.slides.tissue import TissueCells
 from heatmaps_ome.storage.cache import MapsKey, folder_of
 from heatmaps_ome.storage.pieces import ATTEMPTS, WholePiece
 from heatmaps_ome.storage.records import DamagedPieceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    import numpy as np
 
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.features.plain_tiles import PlainTiles
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.slides.bad_tiles import BadTilePolicy
     from heatmaps_ome.slides.reader import ReadFrom, SlideReader
     from heatmaps_ome.slides.working_copy import WorkingCopy
 
@@ -44,8 +46,6 @@ class Recipe:
     extraction : Extraction
     mask_threshold : float
         Brightness in 0..255 from which a cell is background.
-    fallback_mpp : float or None
-        µm per level-0 pixel of a slide that does not state it.
     read_from : "level" or "level0"
         The slide's level that pixels are resampled from.
     overlaps : bool
@@ -53,6 +53,10 @@ class Recipe:
         both would only take the cores from each other.
     consistency_tiles : int
         Plain tiles at most to compare the dense grid with; 0: none.
+    bad_tiles : "fail" or "blank"
+        Whether damaged tiles are errors, or are left white.
+    excluded : tuple of str
+        Kinds of artefacts (`artefacts.KINDS`) whose cells are taken out of the tissue.
     """
 
     extractor: Extractor
@@ -60,27 +64,31 @@ class Recipe:
     pooling: Pooling
     extraction: Extraction
     mask_threshold: float
-    fallback_mpp: float | None
     read_from: ReadFrom
     overlaps: bool
     consistency_tiles: int = 0
+    bad_tiles: BadTilePolicy = "fail"
+    excluded: tuple[str, ...] = ()
 
-    def kept_in(self, fingerprint: str) -> Path:
+    def kept_in(self, fingerprint: str, mpp: float | None) -> Path:
         """Return the folder of the cache that holds the maps of a slide, once they are made.
 
         Parameters
         ----------
         fingerprint : str
             Digest of the slide's content.
+        mpp : float or None
+            µm per level-0 pixel that the user gave for this slide; None: the slide's own.
         """
-        return folder_of(self.extraction.cache, self.maps_key(fingerprint))
+        return folder_of(self.extraction.cache, self.maps_key(fingerprint, mpp))
 
-    def maps_key(self, fingerprint: str) -> MapsKey:
-        """Return the cache key of a slide's maps."""
+    def maps_key(self, fingerprint: str, mpp: float | None) -> MapsKey:
+        """Return the cache key of a slide's maps; see `kept_in`."""
         return MapsKey(
             slide=fingerprint,
-            fallback_mpp=self.fallback_mpp,
+            mpp=mpp,
             read_from=self.read_from,
+            bad_tiles=self.bad_tiles,
             target_mpp=self.extraction.target_mpp,
             extractor=self.extractor.digest,
             model=self.model.cache_digest,
@@ -88,6 +96,7 @@ class Recipe:
             mask_threshold=self.mask_threshold,
             consistency_tiles=self.consistency_tiles,
             artefacts=MEASURES,
+            excluded=tuple(sorted(self.excluded)),
         )
 
 
@@ -120,9 +129,8 @@ def raw_maps(slide: WorkingCopy, recipes: Sequence[Recipe], stage: Stages) -> li
     sets: list[HeatmapSet] = []
     features: _Features | None = None
     for recipe in recipes:
-        piece = WholePiece(
-            recipe.extraction.cache, recipe.maps_key(slide.fingerprint()), slide.name
-        )
+        key = recipe.maps_key(slide.fingerprint(), given_mpp(slide))
+        piece = WholePiece(recipe.extraction.cache, key, slide.name)
         maps = _read_cached(piece)
         if maps is None:
             if features is None:
@@ -147,6 +155,10 @@ class _Features:
     tiles : PlainTiles or None
         Tiles to compare the dense grid with.
     artefacts : (rows, cols) uint8
+    excluded : mapping of kind → number of cells
+        Cells that were taken out of the tissue.
+    brightness : float or None
+        Median over the tissue cells.
     """
 
     grid: Grid
@@ -154,6 +166,8 @@ class _Features:
     store: FeatureStore
     tiles: PlainTiles | None
     artefacts: np.ndarray
+    excluded: Mapping[str, int]
+    brightness: float | None
 
 
 def _computed(
@@ -175,7 +189,11 @@ def _computed(
                 store = extract(slide, recipe.extractor, given.tissue, recipe.extraction, progress)
             given = replace(given, store=store)
         else:
-            return replace(heatmaps, artefacts=given.artefacts), given
+            made = replace(
+                heatmaps, artefacts=given.artefacts, excluded=given.excluded,
+                brightness=given.brightness,
+            )  # fmt: skip
+            return made, given
     raise OutputError(
         f"{given.store.folder} loses features as soon as they are computed; check the disk, or "
         "choose another place with --cache-dir"
@@ -188,24 +206,51 @@ def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
     grid = feature_grid(slide, recipe.extractor, how.target_mpp)
     cells = TissueCells(slide, grid, recipe.mask_threshold)
     tissue: np.ndarray | TissueCells = cells
-    if not recipe.overlaps:
+    # Cells can be taken out only once all of the slide is known.
+    if not recipe.overlaps or recipe.excluded:
         with stage("reading") as progress:
             slide.fill(progress)
         # Tissue is sampled from pixels as wide as the slide.
         with stage("tissue", forget=slide):
             tissue = cells[:]
+    excluded: dict[str, int] = {}
+    artefacts = None
+    if recipe.excluded:
+        artefacts = _artefacts(slide, grid, cells, recipe, stage)
+        tissue, excluded = _without(cells[:], artefacts, recipe.excluded)
     with stage("features") as progress:
         store = extract(slide, recipe.extractor, tissue, how, progress)
+    # Features of a slide that changed while it was read must not get as far as maps.
+    slide.fill()
+    tissue = tissue[:]
     with stage("consistency") as progress:
         tiles = plain_tiles(
-            slide, recipe.extractor, cells[:], how, recipe.consistency_tiles, progress
+            slide, recipe.extractor, tissue, how, recipe.consistency_tiles, progress
         )
+    if artefacts is None:
+        artefacts = _artefacts(slide, grid, cells, recipe, stage)
+    artefacts = np.where(tissue, artefacts, np.uint8(0))
+    brightness = cells.median_brightness(tissue)
+    return _Features(grid, tissue, store, tiles, artefacts, excluded, brightness)
+
+
+def _artefacts(
+    slide: WorkingCopy, grid: Grid, cells: TissueCells, recipe: Recipe, stage: Stages
+) -> np.ndarray:
+    """Return the kind of artefact of each tissue cell: (rows, cols) uint8."""
+    how = recipe.extraction
     with stage("artefacts", forget=slide):
         pixels = network_pixels(slide.shape, slide.mpp, how.target_mpp)
-        artefacts = find_artefacts(
-            slide, grid, pixels, cells[:], recipe.mask_threshold, how.threads
-        )
-    return _Features(grid, cells[:], store, tiles, artefacts)
+        return find_artefacts(slide, grid, pixels, cells[:], recipe.mask_threshold, how.threads)
+
+
+def _without(
+    tissue: np.ndarray, artefacts: np.ndarray, kinds: tuple[str, ...]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Return tissue without its cells on kinds of artefacts, and the number of cells of each."""
+    cells = {kind: artefacts == 1 + KINDS.index(kind) for kind in KINDS if kind in kinds}
+    counts = {kind: int(np.count_nonzero(mask)) for kind, mask in cells.items()}
+    return tissue & ~np.any(list(cells.values()), axis=0), counts
 
 
 def _read_cached(piece: WholePiece) -> HeatmapSet | None:

@@ -235,6 +235,8 @@ def _facts(heatmaps: HeatmapSet, channel_list: Sequence[Channel]) -> dict[str, A
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
         **({"members": records(heatmaps), "several": _SEVERAL} if heatmaps.members else {}),
         "artefacts": heatmaps.artefacts is not None,
+        "excluded": dict(heatmaps.excluded),
+        "brightness": heatmaps.brightness,
     }
 
 
@@ -270,6 +272,8 @@ def _heatmaps(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
         logits=_per_class(facts["logits"], len(classes)),
         prediction=_per_class(facts["prediction"], len(classes)),
         consistency=None if compared is None else Consistency.of_record(compared),
+        excluded={str(kind): int(n) for kind, n in facts.get("excluded", {}).items()},
+        brightness=facts.get("brightness"),
         members=tuple(_member(entry, classes) for entry in facts.get("members", ())),
         spread=maps[True],
     )

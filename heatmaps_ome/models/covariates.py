@@ -92,7 +92,8 @@ class Covariate:
         """The meaning of a missing value, in words."""
         if self.imputed is None:
             return "must be given"
-        return f"if missing, {_in_words(self.imputed)} as in training"
+        kind = "the category " if isinstance(self.imputed, str) and self.imputed else ""
+        return f"if missing, {kind}{_in_words(self.imputed)}, as in training"
 
     def specification(self) -> dict[str, Any]:
         """Return the covariate as JSON values; it leaves out what models of before lack."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.models.covariates import covariate_values, require_known
 from heatmaps_ome.models.patient_values import column_of, merged_values
-from heatmaps_ome.models.refusals import naming
+from heatmaps_ome.models.refusals import Unusable, naming
 from heatmaps_ome.storage.digests import digest_of
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class ModelSet:
         return tuple(by_name.values())
 
     def require_covariates(self, names: Iterable[str]) -> None:
-        """Refuse covariates of the command line that no model takes.
+        """Refuse covariates of the command line that no model takes, or that are given twice.
 
         Raises
         ------
@@ -115,8 +116,11 @@ class ModelSet:
             If there are any.
         """
         known = [covariate.name for covariate in self.covariates]
+        given = [column_of(name, known) or name for name in names]
         with naming(self.paths[0]):
-            require_known(self.covariates, [column_of(name, known) or name for name in names])
+            require_known(self.covariates, given)
+            if twice := [name for name, count in Counter(given).items() if count > 1]:
+                raise Unusable(f"takes the covariate {twice[0]} once; give it in one spelling")
 
     def for_slide(
         self, values: Mapping[str, str], common: Mapping[str, str] | None = None
@@ -176,7 +180,7 @@ class ModelSet:
 
     @property
     def imputation(self) -> str:
-        """The covariates that were missing, as a sentence without its subject; "" if none was."""
+        """The covariates that were missing, in a sentence; "" if none was."""
         imputed = {
             value.name: value.in_words
             for model in reversed(self.models)
@@ -184,7 +188,10 @@ class ModelSet:
             if value.imputed
         }
         names = ", ".join(imputed[c.name] for c in self.covariates if c.name in imputed)
-        return names and f"these covariates are missing and imputed as in training: {names}"
+        return names and (
+            "covariates are missing and imputed as in training, which can change the prediction "
+            f"much: {names}"
+        )
 
     def record(self) -> dict[str, Any]:
         """Return the models' identity, with the covariates of `for_slide`, as plain JSON values."""

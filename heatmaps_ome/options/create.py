@@ -21,6 +21,7 @@ from heatmaps_ome.options.contradictions import (
     unused_formats,
 )
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
+from heatmaps_ome.slides.artefacts import KINDS
 
 FORMATS = tuple(REGISTRY)
 ENCODERS = tuple(extractors.REGISTRY)
@@ -86,14 +87,22 @@ class CreateOptions:
     from_file: Optional[Path] = create_option(
         "inputs", "file with more slides, one path a line", effect="none", type=Path, metavar="FILE"
     )
-    mpp: Optional[float] = create_option(
-        "inputs", "µm per pixel of slides that do not state it",
-        effect="none", between=_MPP, type=float, metavar="UM",
-    )  # fmt: skip
     table: Optional[Path] = create_option(
         "inputs",
         "table with a column slide and, for each slide, its name, mpp, label and covariates",
         "--slides", effect="none", type=Path, metavar="TABLE",
+    )  # fmt: skip
+    mpp: Optional[float] = create_option(
+        "inputs",
+        "µm per pixel of the slides at full resolution, used instead of their own; needed where "
+        "they state none, or none from 0.05 to 20",
+        effect="none", between=_MPP, type=float, metavar="UM",
+    )  # fmt: skip
+    bad_tiles: Literal["fail", "blank"] = create_option(
+        "inputs",
+        "what a damaged tile of a slide does: fail (the slide is not done) or blank (the tile is "
+        "left white, which is no tissue, and recorded)",
+        effect="values", default="fail", type=str, metavar="HOW",
     )  # fmt: skip
     covariate: tuple[tuple[str, str], ...] = create_option(
         "inputs", "value of a tabular input that the model was trained with; may be repeated",
@@ -175,6 +184,11 @@ class CreateOptions:
     mask_threshold: float = create_option(
         "thresholds", "brightness (0-255) from which a cell is background",
         effect="values", between=(0, 256), default=224, type=float, metavar="THRESH",
+    )  # fmt: skip
+    exclude_artefacts: tuple[str, ...] = create_option(
+        "thresholds",
+        f"kinds of artefacts whose cells are left out of maps and prediction: {', '.join(KINDS)}",
+        effect="values", among=KINDS, default=(), type=names, metavar="A,B",
     )  # fmt: skip
     att_upper_threshold: Optional[float] = create_option(
         "thresholds", "upper quantile for attention; 0.99: the top 1 %% become 1 (default: 1.0)",
@@ -323,6 +337,13 @@ class CreateOptions:
             yield "--allow-pickle has no effect: safetensors hold no pickle"
         if self.max_memory is not None and self.block_size is not None:
             yield "--max-memory has no effect beside --block-size, which settles the memory"
+
+
+def _require_known(flag: str, names_: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Refuse names that are not on a list."""
+    unknown = sorted(set(names_) - set(known))
+    if unknown:
+        raise ValueError(f"{flag}: unknown {', '.join(unknown)}; of {', '.join(known)}")
 
 
 def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:

@@ -19,8 +19,9 @@ from heatmaps_ome.maps.kinds import left_out_reasons
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles
 from heatmaps_ome.memory.limits import usable_cores
+from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.run.provenance import versions
-from heatmaps_ome.storage.digests import file_digests, finite, now, write_json
+from heatmaps_ome.storage.digests import file_digests, finite, now, with_digest, write_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def slide_record(
             "shape": list(slide.shape),
             "mpp": list(slide.mpp),
             "mpp_source": slide.mpp_source,
+            "own_mpp": None if slide.own_mpp is None else list(slide.own_mpp),
         },
         "grid": asdict(heatmaps.grid),
         "parts": dict(result.earlier.now),
@@ -138,6 +140,7 @@ def slide_record(
         },
         "regions": None if result.regions is None else result.regions.record(),
         "artefacts": artefact_record(heatmaps),
+        "bad_tiles": slide.bad_tiles.record(),
         "maps_left_out": {
             **left_out_reasons(len(heatmaps.classes)),
             **dict.fromkeys(scaling.lacking(heatmaps), _NO_RANGE),
@@ -160,4 +163,5 @@ def _models_record(heatmaps: HeatmapSet) -> dict[str, Any]:
 
 def complete(folder: Path, record: Mapping[str, Any]) -> None:
     """Add the provenance, with the digests of all files, to a folder of results."""
-    write_json(folder / PROVENANCE, {**record, "files": file_digests(folder)})
+    whole = with_digest(json_ready({**record, "files": file_digests(folder)}))
+    write_json(folder / PROVENANCE, whole)

@@ -40,7 +40,10 @@ class Outcome:
         The slide's `Regions.record`; empty if unknown.
     artefacts : dict
         "cells": kind → share of the tissue on artefacts of the kind, "evidence": class → kind →
-        share of the evidence for the class on them; empty if unknown.
+        share of the evidence for the class on them, "excluded": kind → number of cells left out,
+        "brightness": median of the tissue cells; empty if unknown.
+    bad_tiles : dict
+        The slide's `BadTiles.record`; empty where damaged tiles are errors.
     stages : dict of stage → dict of measure → float
         Time and bytes, as counted by `Stopwatch`.
     """
@@ -56,7 +59,8 @@ class Outcome:
     faithfulness_left_out: str = ""
     members: list[dict[str, Any]] = field(default_factory=list)
     regions: dict[str, Any] = field(default_factory=dict)
-    artefacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    artefacts: dict[str, Any] = field(default_factory=dict)
+    bad_tiles: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def note(self, record: Mapping[str, Any]) -> None:
@@ -76,7 +80,9 @@ class Outcome:
         }
         self.regions = record.get("regions") or {}
         artefacts = record.get("artefacts") or {}
-        self.artefacts = {key: artefacts[key] for key in ("cells", "evidence") if key in artefacts}
+        parts = ("cells", "evidence", "excluded", "brightness")
+        self.artefacts = {key: artefacts[key] for key in parts if key in artefacts}
+        self.bad_tiles = record.get("bad_tiles") or {}
 
     def record(self, places: Iterable[str]) -> dict[str, Any]:
         """Return the outcome as plain JSON values, without the folders of files."""

@@ -11,10 +11,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.scaling import ScalingFit
-from heatmaps_ome.errors import OutputError
+from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.export import VALUES
 from heatmaps_ome.export.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
+from heatmaps_ome.maps.artefact_evidence import artefact_record, cell_warnings
 from heatmaps_ome.maps.ensemble import combined, in_class_order
 from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.maps.store import read_values, write_values
@@ -29,7 +30,9 @@ from heatmaps_ome.run.provenance import extractor_record, versions
 from heatmaps_ome.run.run_record import write_run_record
 from heatmaps_ome.run.settings import settings_of
 from heatmaps_ome.run.stopwatch import Stages
+from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.slides.opening import open_slide
+from heatmaps_ome.slides.reader import require_unchanged
 from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.storage.cache_users import caches_in_use
 from heatmaps_ome.storage.digests import digest_of
@@ -200,8 +203,7 @@ class _Run:
             parts = self._parts(planned, slide, stages)
             folder = planned.folder.start()
             heatmaps = self._stored(planned, parts, scaling, folder)
-            if heatmaps.consistency is not None and heatmaps.consistency.is_wide:
-                logger.warning("%s", heatmaps.consistency.warning(planned.path.name))
+            self._warn(planned, slide, heatmaps)
             with stages("maps"):
                 result = slide_result(
                     slide, heatmaps, scaling, self._plan.look,
@@ -221,6 +223,19 @@ class _Run:
             if folder is not None:
                 remove(folder)
         outcome.note(planned.folder.provenance() or record)
+
+    def _warn(self, planned: PlannedSlide, slide: WorkingCopy, heatmaps: HeatmapSet) -> None:
+        """Log all that makes a slide's maps less than they seem."""
+        name = planned.path.name
+        if slide.bad_tiles.policy == "blank":
+            # Maps from the cache may be older than the copy, which knows the tiles left blank.
+            slide.fill()
+        blank = bad_tiles_sentence(slide.bad_tiles.record())
+        warnings = [blank] if blank else []
+        for warning in [*warnings, *cell_warnings(artefact_record(heatmaps) or {})]:
+            logger.warning("%s: %s", name, warning)
+        if heatmaps.consistency is not None and heatmaps.consistency.is_wide:
+            logger.warning("%s", heatmaps.consistency.warning(name))
 
     def _stored(
         self,
@@ -251,7 +266,12 @@ class _Run:
         """Return a slide with its copy at the network's resolution, created by the first read."""
         recipe = planned.recipes[0]
         how = recipe.extraction
-        slide = open_slide(planned.path, recipe.fallback_mpp, recipe.read_from)
+        slide = open_slide(planned.path, planned.row.mpp, recipe.read_from, recipe.bad_tiles)
+        try:
+            require_unchanged(slide, planned.fingerprint)
+        except HeatmapsError:
+            slide.close()
+            raise
         # Results have the name of their folder.
         slide.name = planned.folder.name
         lattice = network_pixels(slide.shape, slide.mpp, how.target_mpp)

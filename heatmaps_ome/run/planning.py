@@ -11,6 +11,7 @@ from heatmaps_ome.errors import ResultError, SlideError
 from heatmaps_ome.export.manifest import MAPS_FORMAT
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.slides.opening import open_slide
+from heatmaps_ome.slides.paths import name_of
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.names import safe_name
 from heatmaps_ome.storage.result_folder import RESERVED, ResultFolder, record_of
@@ -120,7 +121,7 @@ class Replaced:
 
 def result_names(rows: Sequence[SlideRow]) -> dict[Path, str]:
     """Return the names of the slides' results, by their paths."""
-    return {row.path: safe_name(row.name or row.path.stem, RESERVED) for row in rows}
+    return {row.path: safe_name(row.name or name_of(row.path), RESERVED) for row in rows}
 
 
 def planned_slides(
@@ -175,8 +176,10 @@ def planned_slide(
     SlideError
         If it cannot be opened.
     """
-    slide = open_slide(row.path, recipe.fallback_mpp)
+    slide = open_slide(row.path, row.mpp)
     try:
+        if slide.mpp_warning is not None:
+            logger.warning("%s", slide.mpp_warning)
         target_mpp = recipe.extraction.target_mpp
         if max(slide.mpp) > 2 * target_mpp:
             logger.warning(
@@ -184,8 +187,6 @@ def planned_slide(
                 "enlarged, and its maps mean little", row.path.name, max(slide.mpp), target_mpp,
             )  # fmt: skip
         fingerprint, mpp = slide.fingerprint(), slide.mpp
-    except OSError as error:
-        raise SlideError(f"{row.path} cannot be read ({error}); check the file") from error
     finally:
         slide.close()
     facts = {

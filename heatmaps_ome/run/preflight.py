@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from heatmaps_ome.display.colour import require_colour_map
-from heatmaps_ome.errors import HeatmapsError, OptionError
+from heatmaps_ome.errors import HeatmapsError, ModelError, OptionError
 from heatmaps_ome.export import load_exporters
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features.block_size import block_px
@@ -107,6 +107,8 @@ def prepare(settings: RunSettings) -> Plan:
     output, drawing = settings.output, settings.drawing
     rows = tried(lambda: slide_rows(settings.slides))
     tried(lambda: require_writable(output.folder))
+    if not settings.resources.cache.is_relative_to(output.folder):
+        tried(lambda: require_writable(settings.resources.cache, "--cache-dir"))
     style = drawing.look.style
     for colour_map in (
         style.attention_map, style.score_map, style.contribution_map, style.spread_map,
@@ -147,10 +149,11 @@ def _recipe(settings: RunSettings, model: AttentionMIL, extractor: Extractor) ->
             cache=resources.cache,
         ),
         mask_threshold=making.mask_threshold,
-        fallback_mpp=making.fallback_mpp,
         read_from=making.read_from,
         overlaps=not device.startswith("cpu"),
         consistency_tiles=making.consistency_tiles,
+        bad_tiles=making.bad_tiles,
+        excluded=making.excluded,
     )
 
 
@@ -174,7 +177,8 @@ def _plan(
     replaced = Replaced(output.overwrite, drawing.refit)
     shared = shared_facts(settings.records.effective, recipe.extractor.digest)
 
-    def planned(row: SlideRow, folder: ResultFolder) -> PlannedSlide:
+    def planned(given: SlideRow, folder: ResultFolder) -> PlannedSlide:
+        row = given if given.mpp is not None else replace(given, mpp=settings.making.mpp)
         own = _with_covariates(models, row, settings.models.covariates)
         slide = planned_slide(row, folder, recipe, own, shared)
         if scaling is not None:
@@ -200,7 +204,8 @@ def _plan(
 
 def _needs_network(slide: PlannedSlide, scaling: CohortScaling | None) -> bool:
     """Return whether a slide's results, or its raw maps, are not there yet."""
-    if all(recipe.kept_in(slide.fingerprint).is_dir() for recipe in slide.recipes):
+    mpp = slide.row.mpp
+    if all(recipe.kept_in(slide.fingerprint, mpp).is_dir() for recipe in slide.recipes):
         return False
     return scaling is None or not slide.is_finished(scaling)
 
@@ -291,7 +296,10 @@ def _require_covariates(models: ModelSet, settings: RunSettings) -> None:
 
 def _with_covariates(models: ModelSet, row: SlideRow, common: Mapping[str, str]) -> ModelSet:
     """Return the models with the covariates of a slide's patient."""
-    own = models.for_slide(row.covariates, common)
+    try:
+        own = models.for_slide(row.covariates, common)
+    except ModelError as error:
+        raise ModelError(f"{row.origin or row.path.name}: {error}") from error
     if own.imputation:
         logger.warning("%s: %s", row.path.name, own.imputation)
     return own

@@ -24,6 +24,9 @@ _PACKAGES = (
     "matplotlib", "pillow", "scipy", "shapely", "contourpy",
 )  # fmt: skip
 
+PRIVATE = frozenset({"slides", "covariate", "from_file", "table", "output_path", "cache_dir"})
+"""Options that may name a patient, even by the name of a folder or list, so no record has them."""
+
 
 def effective_options(options: CreateOptions) -> dict[str, Any]:
     """Return the options that change a result, as plain JSON values."""
@@ -36,8 +39,8 @@ def undrawn_options(options: CreateOptions) -> dict[str, Any]:
 
 
 def all_options(options: CreateOptions) -> dict[str, Any]:
-    """Return all options but the slides; paths are cut to names, as they may name a patient."""
-    return _values(options, lambda option: option.name not in ("slides", "covariate"))
+    """Return all options that do not name a patient; paths of models are cut to names."""
+    return _values(options, lambda option: option.name not in PRIVATE)
 
 
 def _values(options: CreateOptions, wanted: Callable[[Field[Any]], bool]) -> dict[str, Any]:

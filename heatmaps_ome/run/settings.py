@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.slides.bad_tiles import BadTilePolicy
     from heatmaps_ome.slides.reader import ReadFrom
 
 
@@ -88,22 +89,28 @@ class Making:
     ----------
     target_mpp : float
         µm per network pixel.
-    fallback_mpp : float or None
-        µm per level-0 pixel of slides that do not state it.
+    mpp : float or None
+        µm per level-0 pixel of the slides, used instead of their own; None: their own.
     read_from : "level" or "level0"
         Level of the slide that is read.
     mask_threshold : float
         Brightness in 0..255 from which a cell is background.
     consistency_tiles : int
         Largest number of tiles for the tile-by-tile prediction; 0: none.
+    bad_tiles : "fail" or "blank"
+        Whether damaged tiles are errors, or are left white.
+    excluded : tuple of str
+        Kinds of artefacts whose cells are no tissue.
     """
 
     target_mpp: float
-    fallback_mpp: float | None
+    mpp: float | None
     read_from: ReadFrom
     pooling: Pooling
     mask_threshold: float
     consistency_tiles: int
+    bad_tiles: BadTilePolicy
+    excluded: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -255,11 +262,13 @@ def settings_of(options: CreateOptions) -> RunSettings:
         ),
         making=Making(
             target_mpp=options.target_mpp,
-            fallback_mpp=options.mpp,
+            mpp=options.mpp,
             read_from=options.read_from,
             pooling=_pooling(options),
             mask_threshold=options.mask_threshold,
             consistency_tiles=options.consistency_tiles,
+            bad_tiles=options.bad_tiles,
+            excluded=tuple(dict.fromkeys(options.exclude_artefacts)),
         ),
         resources=resources,
         drawing=_drawing(options, asked),

@@ -61,13 +61,15 @@ def _named(path: Path, origin: str) -> list[SlideRow]:
 def _listed(file: Path) -> list[SlideRow]:
     """Return the slides of a list, whose lines are words of the command line or comments."""
     rows: list[SlideRow] = []
+    # A pipe of the shell has a number for a name.
+    name = _FLAG if file.name.isdigit() else file.name
     # Absolute paths stay as they are; others start at the current folder, like the reference's, or
     # at the list's.
     folders = [Path(), file.parent]
     for number, readings in enumerate(list_lines(list_bytes(file, _FLAG)), 1):
         texts = [text for reading in readings if (text := _unquoted(reading.strip()))]
         if texts and (not texts[0].startswith("#") or exists(located(texts, folders))):
-            rows += _named(_line_path(texts, folders), f"{file.name}, line {number}")
+            rows += _named(_line_path(texts, folders), f"{name}, line {number}")
     if not rows:
         raise OptionError(f"{file} lists no slides; give one path a line")
     return rows

@@ -26,6 +26,7 @@ SLIDE_COLUMNS: Final = ("slide", "wsi", "path", "filename")
 FACTS: Final = ("name", "mpp", "label")
 RESERVED: Final = ("features", "scores")
 _SEPARATORS: Final = (",", ";", "\t")
+_BLANKS = "".join(_SEPARATORS) + " \r\n"
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _NAME_BYTES = 200
 
@@ -88,20 +89,22 @@ def table_rows(path: Path) -> list[SlideRow]:
 
 def _parsed(text: str, path: Path) -> tuple[str, list[_Line]]:
     """Return the separator and the records, from the header on."""
-    declared = re.match(r"sep=(.)[\r\n]+", text, re.IGNORECASE)
+    if not text.strip(_BLANKS):
+        raise OptionError(f"{path} is empty; give a table with a column slide")
+    declared = re.match(r"sep=([,;\t|])[\r\n]+", text, re.IGNORECASE)
     if declared:
         return declared[1], _require_header(list(_lines(text, declared[1], path))[1:], path)
-    tries = [(mark, list(_lines(text, mark, path))) for mark in _SEPARATORS]
     # The header decides: other cells may hold any of the marks.
-    best, lines = max(tries, key=lambda attempt: _suits(attempt[1]))
-    return best, _require_header(lines, path)
+    best = max(_SEPARATORS, key=lambda mark: _suits(text, mark, path))
+    return best, _require_header(list(_lines(text, best, path)), path)
 
 
-def _suits(lines: list[_Line]) -> tuple[bool, int]:
+def _suits(text: str, separator: str, path: Path) -> tuple[bool, int]:
     """Return a measure for how well a separator suits the header."""
-    if not lines:
+    try:
+        cells = next(_lines(text, separator, path)).cells
+    except (OptionError, StopIteration):
         return False, 0
-    cells = lines[0].cells
     return any(cell.casefold() in SLIDE_COLUMNS for cell in cells), len(cells)
 
 

@@ -107,7 +107,7 @@ def _coloured(
     masks = {kind: np.zeros(grid.shape, bool) for kind in ("pen", "dark", "empty")}
 
     def measured(rows: slice) -> dict[str, np.ndarray]:
-        rgb, inside = cell_samples(slide, grid, rows.start, rows.stop)
+        rgb, inside = cell_samples(slide, grid, rows.start, rows.stop, threshold)
         return _kinds_of(rgb, inside, tissue[rows], threshold)
 
     strips = (

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import os
+from math import isfinite
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.errors import PixelSizeError, SlideError
-from heatmaps_ome.geometry import YX
+import numpy as np
+
+from heatmaps_ome.errors import DamagedTileError, PixelSizeError, SlideError
+from heatmaps_ome.geometry import YX, Window
+from heatmaps_ome.slides.bad_tiles import BadTile
+from heatmaps_ome.slides.paths import name_of, printable
 from heatmaps_ome.slides.resampling import Resampler
+from heatmaps_ome.slides.sizes import (
+    SANE_MPP,
+    absurd_extent,
+    absurd_levels,
+    is_credible,
+    within_slide,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-
-    from heatmaps_ome.geometry import Grid, Window
+    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.slides.bad_tiles import BadTiles
     from heatmaps_ome.slides.reader import ReadFrom
     from heatmaps_ome.slides.slide_file import SlideFacts, SlideFile
-
-SANE_MPP = (0.05, 20.0)
-"""Range of credible pixel sizes, in µm per pixel: design.md section 5."""
 
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
 
@@ -31,48 +39,88 @@ class OpenedSlide:
     Parameters
     ----------
     path : Path
-        The slide's file.
+        The slide's file, or the folder of a DICOM slide.
     file : SlideFile
-        The open file; closed with the slide, or if its pixel size is refused.
-    fallback_mpp : float or None
-        µm per level-0 pixel, used only if the slide itself does not state it.
+        The open file; closed with the slide, or if the slide is refused.
+    mpp : float or None
+        µm per level-0 pixel, used instead of the slide's own; None: the slide's own.
     read_from : "level" or "level0"
         Whether pixels come from the coarsest level that is fine enough, or always from level 0.
+    bad_tiles : BadTiles
+        Whether damaged tiles are errors; else those that were left blank.
 
     Raises
     ------
+    SlideError
+        If the sizes that it states cannot be.
     PixelSizeError
         If no credible pixel size is known.
     """
 
     def __init__(
-        self, path: Path, file: SlideFile, fallback_mpp: float | None, read_from: ReadFrom
+        self,
+        path: Path,
+        file: SlideFile,
+        mpp: float | None,
+        read_from: ReadFrom,
+        bad_tiles: BadTiles,
     ) -> None:
         self.path = path
         self.read_from: ReadFrom = read_from
-        self.name = path.stem
+        self.bad_tiles = bad_tiles
+        self.name = name_of(path)
         self._file, facts = file, file.facts
         try:
-            self.mpp, self.mpp_source = _pixel_size(facts, path, fallback_mpp)
+            absurd = absurd_levels(facts.level_shapes)
+            if absurd is not None:
+                raise SlideError(
+                    f"{printable(path)} {absurd}, which no slide has; the file is damaged: copy it "
+                    "again"
+                )
+            self.mpp, self.mpp_source = _pixel_size(facts, path, mpp)
         except SlideError:
             file.close()
             raise
-        self.format, self.bounds = facts.format, facts.bounds
-        self.shape, self.level_shapes = facts.level_shapes[0], facts.level_shapes
-        l0_pixels = [
+        own = facts.mpp
+        self.own_mpp = own if own is not None and all(map(isfinite, own)) else None
+        self.format, self.shape = facts.format, facts.level_shapes[0]
+        self.level_shapes = facts.level_shapes
+        self.bounds = within_slide(facts.bounds, self.shape)
+        self._l0_pixels = [
             YX(self.shape.rows / rows, self.shape.cols / cols) for rows, cols in facts.level_shapes
         ]
-        self._resampler = Resampler(facts.level_shapes, l0_pixels, file.read_tile)
+        self._resampler = Resampler(facts.level_shapes, self._l0_pixels, self._read_tile)
+
+    @property
+    def mpp_warning(self) -> str | None:
+        """Warning that the user's pixel size is used instead of another that the slide states."""
+        own = self.own_mpp
+        if self.mpp_source == "slide" or own is None or _alike(own, self.mpp):
+            return None
+        return (
+            f"{printable(self.path.name)}: the pixel size of --mpp, {self.mpp.x:g} µm, is used, "
+            f"not the slide's own, {own.x:g} × {own.y:g} µm"
+        )
 
     def fingerprint(self) -> str:
         """Return a sha256 of the sizes and evenly spread samples of the slide's files.
 
         Neither names nor places enter it, so a moved slide keeps its features; reading every
         byte of a slide of gigabytes would cost more than its thumbnail.
+
+        Raises
+        ------
+        SlideError
+            If a file can no longer be read.
         """
         digest = hashlib.sha256()
-        for file in self._file.files():
-            _digest_samples(file, digest)
+        try:
+            for file in self._file.files():
+                _digest_samples(file, digest)
+        except OSError as error:
+            raise SlideError(
+                f"{printable(self.path)} cannot be read ({error.strerror}); check the file"
+            ) from error
         return digest.hexdigest()
 
     def level_folders(self, lattice: Grid) -> list[Path]:
@@ -88,6 +136,36 @@ class OpenedSlide:
             If a tile of the slide is damaged; names the place.
         """
         return self._resampler.read(lattice, window, self.level_for(lattice.l0_cell))
+
+    def _read_tile(self, level: int, tile: Window) -> np.ndarray:
+        """Return the part of a tile that lies on a level; a damaged one white, if that is asked."""
+        try:
+            return self._file.read_tile(level, tile)
+        except DamagedTileError:
+            if self.bad_tiles.policy == "fail":
+                raise
+        inside = tile.common(Window(0, 0, *self.level_shapes[level]))
+        out = np.full((inside.rows, inside.cols, 3), 255, np.uint8)
+        for own in self._own_tiles(level, inside):
+            part = own.common(inside)
+            try:
+                out[part.within(inside).slices] = self._file.read_tile(level, part)
+            except DamagedTileError:
+                l0_first = self._l0_pixels[level].times(YX(own.row, own.col))
+                self.bad_tiles.add([BadTile(level, round(l0_first.y), round(l0_first.x))])
+        return out
+
+    def _own_tiles(self, level: int, window: Window) -> list[Window]:
+        """Return the file's own tiles under a window; the window itself if they are not known."""
+        shapes = self._file.facts.tile_shapes
+        shape = shapes[level] if shapes else None
+        if shape is None:
+            return [window]
+        return [
+            Window(row, col, *shape)
+            for row in range(window.row // shape.rows * shape.rows, window.row_stop, shape.rows)
+            for col in range(window.col // shape.cols * shape.cols, window.col_stop, shape.cols)
+        ]
 
     def level_for(self, l0_pixel: YX) -> int:
         """Return the level that a lattice of such pixels is read from.
@@ -109,21 +187,34 @@ class OpenedSlide:
         self._file.close()
 
 
-def _pixel_size(facts: SlideFacts, path: Path, fallback_mpp: float | None) -> tuple[YX, str]:
+def _alike(one: YX, other: YX) -> bool:
+    """Return whether two pixel sizes differ by at most 1 %."""
+    return all(abs(a - b) <= 0.01 * b for a, b in zip(one, other, strict=True))
+
+
+def _pixel_size(facts: SlideFacts, path: Path, mpp: float | None) -> tuple[YX, str]:
     """Return µm per level-0 pixel and where it was found."""
-    if facts.mpp is not None:
-        mpp, source = facts.mpp, "slide"
-    elif fallback_mpp is not None:
-        mpp, source = YX(fallback_mpp, fallback_mpp), "--mpp"
-    else:
-        raise PixelSizeError(f"{path.name} says nothing of its pixel size{facts.mpp_hint}; "
+    own, name = facts.mpp, printable(path.name)
+    if mpp is not None:
+        size, source = YX(mpp, mpp), "--mpp"
+    elif own is None:
+        raise PixelSizeError(f"{name} says nothing of its pixel size{facts.mpp_hint}; "
                              "give it in µm per pixel with --mpp")  # fmt: skip
-    if not all(SANE_MPP[0] <= value <= SANE_MPP[1] for value in mpp):
+    else:
+        size, source = own, "slide"
+    if not is_credible(size):
         raise PixelSizeError(
-            f"{path.name}: {mpp.x:g} × {mpp.y:g} µm per pixel (from {source}) is outside "
-            f"{SANE_MPP[0]:g}-{SANE_MPP[1]:g}; correct the slide's metadata"
+            f"{name}: {size.x:g} × {size.y:g} µm per pixel (from {source}) cannot be its pixel "
+            f"size, which is within {SANE_MPP[0]:g}-{SANE_MPP[1]:g}{facts.mpp_hint}; give the true "
+            "one in µm per pixel with --mpp"
         )
-    return mpp, source
+    extent = absurd_extent(facts.level_shapes[0], size)
+    if extent is not None:
+        raise PixelSizeError(
+            f"{name}: with {size.x:g} × {size.y:g} µm per pixel (from {source}) the slide would be "
+            f"{extent}; give its true pixel size in µm per pixel with --mpp"
+        )
+    return size, source
 
 
 def _digest_samples(path: Path, digest: hashlib._Hash) -> None:

@@ -6,11 +6,15 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import SlideError
+from heatmaps_ome.slides.bad_tiles import BadTiles
 from heatmaps_ome.slides.opened_slide import OpenedSlide
+from heatmaps_ome.slides.paths import files_of, printable, require_readable
+from heatmaps_ome.slides.refusals import reason_unread
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from heatmaps_ome.slides.bad_tiles import BadTilePolicy
     from heatmaps_ome.slides.reader import ReadFrom
 
 REGISTRY: Final = {
@@ -20,33 +24,37 @@ REGISTRY: Final = {
 
 
 def open_slide(
-    path: Path, fallback_mpp: float | None = None, read_from: ReadFrom = "level"
+    path: Path,
+    mpp: float | None = None,
+    read_from: ReadFrom = "level",
+    bad_tiles: BadTilePolicy = "fail",
 ) -> OpenedSlide:
     """Return an open slide.
 
     Parameters
     ----------
     path : Path
-        The slide's file.
-    fallback_mpp : float or None
-        µm per level-0 pixel, used only if the slide itself does not state it.
+        The slide's file; for DICOM any of its files, or the folder that holds them alone.
+    mpp : float or None
+        µm per level-0 pixel, used instead of the slide's own; None: the slide's own.
     read_from : "level" or "level0"
         Whether pixels come from the coarsest level that is fine enough, or always from level 0.
+    bad_tiles : "fail" or "blank"
+        Whether a damaged tile is an error, or is left white and recorded.
 
     Raises
     ------
     SlideError
-        If there is no such file, its format is unknown, or it is damaged.
+        If there is no such file, its format is unknown, or it is damaged; with the case.
     PixelSizeError
         If no credible pixel size is known.
     """
-    if not path.exists():
-        raise SlideError(f"{path}: there is no such slide; check the path")
+    require_readable(path)
     for row in REGISTRY.values():
         module, kind = row.split(":")
         slide_file = getattr(importlib.import_module(module), kind)
         if slide_file.can_read(path):
-            return OpenedSlide(path, slide_file(path), fallback_mpp, read_from)
-    raise SlideError(
-        f"{path} is in no format that {' or '.join(REGISTRY)} knows; give a whole-slide image"
-    )
+            return OpenedSlide(path, slide_file(path), mpp, read_from, BadTiles(bad_tiles))
+    # A folder, or a file without those that go with it, has a sentence of its own.
+    first = files_of(path)[0]
+    raise SlideError(f"{printable(path)} {reason_unread(first, ' or '.join(REGISTRY))}")

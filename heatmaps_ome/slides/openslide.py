@@ -9,8 +9,13 @@ import numpy as np
 import openslide
 from PIL import Image
 
-from heatmaps_ome.errors import SlideError
+from heatmaps_ome.errors import DamagedTileError, SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.slides.ome_tiff import ome_mpp
+from heatmaps_ome.slides.paths import files_of, printable
+from heatmaps_ome.slides.probing import crashes
+from heatmaps_ome.slides.refusals import channels_reason, reason_not_opened
+from heatmaps_ome.slides.sizes import absurd_levels, absurd_tiff, absurd_tile, is_credible
 from heatmaps_ome.slides.slide_file import SlideFacts
 
 if TYPE_CHECKING:
@@ -18,6 +23,9 @@ if TYPE_CHECKING:
 
 _OPAQUE = (255, 255)
 """Least and greatest alpha of a tile without transparent pixels, as most tiles are."""
+_PLAIN_TIFF = "generic-tiff"
+"""OpenSlide's name of TIFFs of no vendor, the only ones that may be anything."""
+_WHITE = (255, 255, 255)
 
 
 class OpenSlideFile:
@@ -26,36 +34,71 @@ class OpenSlideFile:
     Raises
     ------
     SlideError
-        If OpenSlide cannot open the file.
+        If OpenSlide cannot open the file, or must not.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._files = files_of(path)
         self._lock = threading.Lock()
+        self._refuse_dangerous()
         self._slide = self._open()
-        self._downsamples = self._slide.level_downsamples
-        self._background = _background(self._slide)
-        self.facts = _facts(self._slide)
+        try:
+            self._downsamples = self._slide.level_downsamples
+            self._levels = self._slide.level_dimensions
+            self._background = _background(self._slide)
+            self.facts = _facts(self._slide, self._files[0])
+            self._refuse_unfit()
+        except SlideError:
+            self._slide.close()
+            raise
 
     @staticmethod
     def can_read(path: Path) -> bool:
         """Return whether OpenSlide knows the format, by the file's first bytes."""
-        return openslide.OpenSlide.detect_format(path) is not None
+        try:
+            first = files_of(path)[0]
+        except SlideError:
+            return False
+        return openslide.OpenSlide.detect_format(first) is not None
+
+    def _refuse_dangerous(self) -> None:
+        """Refuse a file that would end the process when opened or read, or fill its memory."""
+        first = self._files[0]
+        reason = absurd_tiff(first) or crashes(first, self._files)
+        if reason is not None:
+            raise SlideError(
+                f"{printable(self._path)} {reason}, which no slide does; the file is damaged: copy "
+                "it again"
+            )
+
+    def _refuse_unfit(self) -> None:
+        """Refuse absurd tiles, and plain TIFFs of separate channels."""
+        facts = self.facts
+        reason = absurd_levels(facts.level_shapes)
+        for tile, level in zip(facts.tile_shapes, facts.level_shapes, strict=True):
+            reason = reason or (None if tile is None else absurd_tile(tile, level))
+        if reason is not None:
+            raise SlideError(
+                f"{printable(self._path)} {reason}; the file is damaged: copy it again"
+            )
+        if facts.format == _PLAIN_TIFF:
+            reason = channels_reason(self._files[0])
+            if reason is not None:
+                raise SlideError(f"{printable(self._path)} {reason}")
 
     def _open(self) -> openslide.OpenSlide:
         try:
-            return openslide.OpenSlide(self._path)
+            return openslide.OpenSlide(self._files[0])
         except openslide.OpenSlideError as error:
-            raise SlideError(
-                f"{self._path} cannot be opened as a slide ({error}); is the copy complete?"
-            ) from error
+            reason = reason_not_opened(self._files[0])
+            if reason is None:
+                reason = f"cannot be opened as a slide ({error}); is the copy complete?"
+            raise SlideError(f"{printable(self._path)} {reason}") from error
 
     def files(self) -> list[Path]:
-        """Return the slide's file and, for formats that keep them apart, its data files."""
-        companion = self._path.with_suffix("")
-        if self._path.suffix.lower() in (".mrxs", ".vms", ".vmu") and companion.is_dir():
-            return [self._path, *sorted(file for file in companion.rglob("*") if file.is_file())]
-        return [self._path]
+        """Return all files of the slide."""
+        return list(self._files)
 
     def read_tile(self, level: int, tile: Window) -> np.ndarray:
         """Return one tile of a level as RGB, transparent pixels on the background colour.
@@ -66,54 +109,114 @@ class OpenSlideFile:
         alike in every window that needs them, and never begin off the slide.
         """
         scale = self._downsamples[level]
-        level_cols, level_rows = self._slide.level_dimensions[level]
+        level_cols, level_rows = self._levels[level]
         size = (min(tile.cols, level_cols - tile.col), min(tile.rows, level_rows - tile.row))
         location = (round(tile.col * scale), round(tile.row * scale))
         with self._lock:
             slide = self._slide
         try:
             region = slide.read_region(location, level, size)
-        except openslide.OpenSlideError as error:
-            self._reopen(slide)
-            raise SlideError(
-                f"{self._path} cannot be read near level-0 pixel (y {location[1]}, "
-                f"x {location[0]}) ({error}); the file is damaged there: copy it again"
-            ) from error
+        except openslide.OpenSlideError:
+            region = self._read_again(slide, location, level, size)
         if region.getchannel("A").getextrema() == _OPAQUE:
             return np.asarray(region.convert("RGB"))
         canvas = Image.new("RGB", size, self._background)
         canvas.paste(region, mask=region.getchannel("A"))
         return np.asarray(canvas)
 
-    def _reopen(self, dead: openslide.OpenSlide) -> None:
-        """Replace a handle: OpenSlide fails every read after the first damaged tile."""
+    def _read_again(
+        self,
+        dead: openslide.OpenSlide,
+        location: tuple[int, int],
+        level: int,
+        size: tuple[int, int],
+    ) -> Image.Image:
+        """Read through a handle of this thread alone.
+
+        OpenSlide fails every read through a handle after the first damaged tile, also those of
+        other threads, whose tiles are sound.
+        """
+        fresh = self._reopened()
+        try:
+            region = fresh.read_region(location, level, size)
+        except openslide.OpenSlideError as error:
+            fresh.close()
+            self._replace(dead, self._reopened())
+            raise DamagedTileError(
+                f"{printable(self._path)} cannot be read near level-0 pixel (y {location[1]}, "
+                f"x {location[0]}) ({error}); the file is damaged there: copy it again, or leave "
+                "such tiles blank with --bad-tiles blank"
+            ) from error
+        self._replace(dead, fresh)
+        return region
+
+    def _reopened(self) -> openslide.OpenSlide:
+        """Return another handle.
+
+        Raises
+        ------
+        SlideError
+            If the file is no longer the same slide.
+        """
+        slide = self._open()
+        if slide.level_dimensions != self._levels:
+            slide.close()
+            raise SlideError(
+                f"{printable(self._path)} was replaced by another slide while it was read; start "
+                "again"
+            )
+        return slide
+
+    def _replace(self, dead: openslide.OpenSlide, fresh: openslide.OpenSlide) -> None:
+        """Put a handle in the place of a dead one, which other threads may still hold."""
         with self._lock:
             if self._slide is dead:
-                self._slide = self._open()
+                self._slide = fresh
+                return
+        fresh.close()
 
     def close(self) -> None:
         """Close the file."""
         self._slide.close()
 
 
-def _facts(slide: openslide.OpenSlide) -> SlideFacts:
-    """Return the facts that OpenSlide finds in a slide."""
+def _facts(slide: openslide.OpenSlide, path: Path) -> SlideFacts:
+    """Return the facts that OpenSlide finds in a slide, and the pixel size of OME-TIFFs."""
     shapes = tuple(Shape(rows, cols) for cols, rows in slide.level_dimensions)
+    vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
     mpp = _pixel_size(slide)
+    if vendor == _PLAIN_TIFF and (mpp is None or not is_credible(mpp)):
+        mpp = ome_mpp(path) or mpp
     return SlideFacts(
-        format=slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"),
+        format=vendor,
         level_shapes=shapes,
         bounds=_bounds(slide, shapes[0]),
         mpp=mpp,
-        mpp_hint=_hint(slide) if mpp is None else "",
+        mpp_hint=_hint(slide) if mpp is None or not is_credible(mpp) else "",
+        tile_shapes=tuple(_tile_shape(slide, level) for level in range(len(shapes))),
     )
 
 
 def _pixel_size(slide: openslide.OpenSlide) -> YX | None:
-    """Return µm per level-0 pixel, or None unless both are stated."""
-    mpp_y = slide.properties.get(openslide.PROPERTY_NAME_MPP_Y)
-    mpp_x = slide.properties.get(openslide.PROPERTY_NAME_MPP_X)
-    return None if mpp_y is None or mpp_x is None else YX(float(mpp_y), float(mpp_x))
+    """Return µm per level-0 pixel, or None unless both are stated as numbers."""
+    try:
+        return YX(
+            float(slide.properties[openslide.PROPERTY_NAME_MPP_Y]),
+            float(slide.properties[openslide.PROPERTY_NAME_MPP_X]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _tile_shape(slide: openslide.OpenSlide, level: int) -> Shape | None:
+    """Return the size of a level's tiles; None where they have no regular size."""
+    try:
+        return Shape(
+            int(slide.properties[f"openslide.level[{level}].tile-height"]),
+            int(slide.properties[f"openslide.level[{level}].tile-width"]),
+        )
+    except (KeyError, ValueError):
+        return None
 
 
 def _hint(slide: openslide.OpenSlide) -> str:
@@ -128,21 +231,21 @@ def _hint(slide: openslide.OpenSlide) -> str:
 
 def _bounds(slide: openslide.OpenSlide, shape: Shape) -> Window:
     """Return the non-empty rectangle (``openslide.bounds-*``), or the whole slide."""
-    values = [
-        slide.properties.get(key)
-        for key in (
-            openslide.PROPERTY_NAME_BOUNDS_Y,
-            openslide.PROPERTY_NAME_BOUNDS_X,
-            openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
-            openslide.PROPERTY_NAME_BOUNDS_WIDTH,
-        )
-    ]
-    known = [int(value) for value in values if value is not None]
-    return Window(*known) if len(known) == len(values) else Window(0, 0, *shape)
+    keys = (
+        openslide.PROPERTY_NAME_BOUNDS_Y, openslide.PROPERTY_NAME_BOUNDS_X,
+        openslide.PROPERTY_NAME_BOUNDS_HEIGHT, openslide.PROPERTY_NAME_BOUNDS_WIDTH,
+    )  # fmt: skip
+    try:
+        return Window(*(int(slide.properties[key]) for key in keys))
+    except (KeyError, ValueError):
+        return Window(0, 0, *shape)
 
 
 def _background(slide: openslide.OpenSlide) -> tuple[int, int, int]:
     """Return the colour behind transparent pixels: the slide's own, else white."""
-    text = slide.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "FFFFFF")
-    red, green, blue = bytes.fromhex(text)
+    text = slide.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "")
+    try:
+        red, green, blue = bytes.fromhex(text)
+    except ValueError:
+        return _WHITE
     return red, green, blue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from heatmaps_ome.errors import SlideError
+from heatmaps_ome.slides.paths import printable
 from heatmaps_ome.storage.cache import Source
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from heatmaps_ome.geometry import YX, Grid, Shape, Window
+    from heatmaps_ome.slides.bad_tiles import BadTiles
 
 
 ReadFrom = Literal["level", "level0"]
@@ -49,12 +52,22 @@ class SlideReader(Protocol):
 
     @property
     def mpp_source(self) -> str:
-        """Where ``mpp`` was found, for the records."""
+        """Where ``mpp`` was found, for the records: "slide" or "--mpp"."""
+        ...
+
+    @property
+    def own_mpp(self) -> YX | None:
+        """µm per level-0 pixel as the slide states it, for the records; maybe wrong."""
         ...
 
     @property
     def read_from(self) -> ReadFrom:
         """Which of its levels `read` resamples."""
+        ...
+
+    @property
+    def bad_tiles(self) -> BadTiles:
+        """Whether damaged tiles are errors; else those that were left blank."""
         ...
 
     def fingerprint(self) -> str:
@@ -93,4 +106,29 @@ class SlideReader(Protocol):
 
 def source_of(slide: SlideReader) -> Source:
     """Return the identity of a slide's pixels, as a part of cache keys."""
-    return Source(slide.fingerprint(), slide.mpp, slide.read_from)
+    return Source(slide.fingerprint(), slide.mpp, slide.read_from, slide.bad_tiles.policy)
+
+
+def given_mpp(slide: SlideReader) -> float | None:
+    """Return the µm per level-0 pixel that the user gave for a slide; None: its own is used."""
+    return slide.mpp.y if slide.mpp_source == "--mpp" else None
+
+
+def require_unchanged(slide: SlideReader, fingerprint: str) -> None:
+    """Refuse to go on with a slide whose file has been replaced or written to.
+
+    Parameters
+    ----------
+    fingerprint : str
+        The fingerprint that it had.
+
+    Raises
+    ------
+    SlideError
+        If it has another one now.
+    """
+    if slide.fingerprint() != fingerprint:
+        raise SlideError(
+            f"{printable(slide.path)} was replaced or written to while it was read; start again "
+            "once it is complete"
+        )

@@ -26,10 +26,13 @@ class SlideFacts:
     bounds : Window
         The non-empty rectangle at level 0; the whole slide if the file states none.
     mpp : YX or None
-        µm per level-0 pixel; None if the file does not state it.
+        µm per level-0 pixel as the file states it, however wrong; None if it does not.
     mpp_hint : str
         Addition to the message that the pixel size is missing: other metadata that helps the user
         to find it, or "".
+    tile_shapes : tuple of Shape or None
+        Sizes of the levels' own tiles, None for unknown ones; empty if none is known. With
+        ``--bad-tiles blank`` a damaged tile is blanked alone where its size is known.
     """
 
     format: str
@@ -37,6 +40,7 @@ class SlideFacts:
     bounds: Window
     mpp: YX | None
     mpp_hint: str = ""
+    tile_shapes: tuple[Shape | None, ...] = ()
 
 
 class SlideFile(Protocol):
@@ -61,7 +65,8 @@ class SlideFile(Protocol):
         Parameters
         ----------
         tile : Window
-            At a multiple of ``resampling.TILE_PX``, in pixels of the level; begins on the level.
+            At a multiple of ``resampling.TILE_PX``, or a part of such a tile, in pixels of the
+            level; begins on the level.
 
         Returns
         -------
@@ -69,8 +74,10 @@ class SlideFile(Protocol):
 
         Raises
         ------
-        SlideError
+        DamagedTileError
             If the file is damaged there.
+        SlideError
+            If it cannot be read at all.
         """
         ...
 

@@ -17,7 +17,7 @@ from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.ome.pyramid import CHUNK, levels_from_strips, n_levels
 from heatmaps_ome.slides.copy_levels import CopyLevels
-from heatmaps_ome.slides.reader import source_of
+from heatmaps_ome.slides.reader import require_unchanged, source_of
 from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.slides.resampling import Resampler
 from heatmaps_ome.storage.cache import PixelsKey
@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from heatmaps_ome.slides.bad_tiles import BadTiles
     from heatmaps_ome.slides.reader import ReadFrom, SlideReader
 
 _Read = TypeVar("_Read")
+_BAD_TILES = "bad-tiles.json"
+"""File with the damaged tiles that were left blank, if they were to be."""
 
 
 class WorkingCopy:
@@ -77,7 +80,7 @@ class WorkingCopy:
         self._healing = threading.Lock()
         self._n_healed = 0
         self._levels = CopyLevels(self._piece, self._shapes)
-        complete = self._levels.is_complete()
+        complete = self._levels.is_complete() and self._knows_bad_tiles()
         self._rows = [shape.rows if complete else 0 for shape in self._shapes]
 
     @property
@@ -114,6 +117,16 @@ class WorkingCopy:
     def mpp_source(self) -> str:
         """Where ``mpp`` was found."""
         return self._slide.mpp_source
+
+    @property
+    def own_mpp(self) -> YX | None:
+        """µm per level-0 pixel as the slide states it."""
+        return self._slide.own_mpp
+
+    @property
+    def bad_tiles(self) -> BadTiles:
+        """Whether damaged tiles are errors; else those that were left blank."""
+        return self._slide.bad_tiles
 
     @property
     def read_from(self) -> ReadFrom:
@@ -161,6 +174,8 @@ class WorkingCopy:
                     progress(min(rows, shape.rows), shape.rows)
         if self._filling is not None:
             self._filling.join()
+            # The slide is checked once more after its last row.
+            self._wait(0, 0)
 
     def read(self, lattice: Grid, window: Window) -> np.ndarray:
         """Return a window of the slide on a lattice; see SlideReader.
@@ -203,11 +218,25 @@ class WorkingCopy:
                 with self._changed:
                     self._rows[level] = row + len(strip)
                     self._changed.notify_all()
+            require_unchanged(self._slide, self._fingerprint)
+            if self.bad_tiles.policy == "blank":
+                self._piece.write(_BAD_TILES, self.bad_tiles.text())
             # The slide itself is hardly read again.
             self._slide.forget()
         # Waiting threads must learn of any error.
         except Exception as error:  # noqa: BLE001
             self._fail(error)
+
+    def _knows_bad_tiles(self) -> bool:
+        """Return whether the tiles that the copy left blank are known, if any are to be."""
+        if self.bad_tiles.policy == "fail":
+            return True
+        try:
+            text = self._piece.read(_BAD_TILES)
+        except DamagedPieceError as damage:
+            self._piece.warn(damage)
+            return False
+        return text is not None and self.bad_tiles.load(text)
 
     def _fail(self, error: Exception) -> None:
         """Record the failure and wake all waiting threads."""

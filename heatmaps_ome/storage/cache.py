@@ -38,11 +38,14 @@ class Source:
         µm per level-0 pixel.
     read_from : str
         "level" or "level0", the levels that are read: see ReadFrom.
+    bad_tiles : str
+        "fail" or "blank": see BadTilePolicy.
     """
 
     fingerprint: str
     mpp: YX
     read_from: str
+    bad_tiles: str = "fail"
 
     def identity(self) -> dict[str, object]:
         """Return the identity as plain JSON values."""
@@ -50,6 +53,8 @@ class Source:
             "slide": self.fingerprint,
             "mpp": list(self.mpp),
             "read_from": self.read_from,
+            # Pixels of a slide that did not fail have no blank tiles: their keys stay.
+            **({} if self.bad_tiles == "fail" else {"bad_tiles": self.bad_tiles}),
         }
 
 
@@ -168,12 +173,14 @@ class MapsKey:
     ----------
     slide : str
         Digest of the slide's content.
-    fallback_mpp : float or None
-        µm per level-0 pixel of a slide that does not state it.
+    mpp : float or None
+        µm per level-0 pixel that the user gave; None: the slide's own.
     extractor, model : str
         Digests of the extractor and the model or models.
     pooling, artefacts : mapping
         Settings of averaging features and of finding artefacts.
+    excluded : tuple of str
+        Kinds of artefacts whose cells are no tissue.
     """
 
     KIND: ClassVar = "maps"
@@ -181,8 +188,9 @@ class MapsKey:
     """Increased when the files change, so that old ones are not used."""
 
     slide: str
-    fallback_mpp: float | None
+    mpp: float | None
     read_from: str
+    bad_tiles: str
     target_mpp: float
     extractor: str
     model: str
@@ -190,6 +198,7 @@ class MapsKey:
     mask_threshold: float
     consistency_tiles: int
     artefacts: Mapping[str, float]
+    excluded: tuple[str, ...]
 
     def identity(self) -> dict[str, object]:
         """Return everything that raw maps depend on, as plain JSON values."""

@@ -23,6 +23,11 @@ def digest_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def with_digest(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of JSON values with the digest of all of them, by which a change shows."""
+    return {**record, "sha256": digest_of(record)}
+
+
 def file_digests(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file below a folder, by its path relative to the folder."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.validate.flat import FLAT, PlacedFlat
-from heatmaps_ome.validate.hashes import RESULT, Result
+from heatmaps_ome.validate.hashes import PROVENANCE, RESULT, Result
 from heatmaps_ome.validate.manifest import LISTED_FILES, MANIFEST, Listed
 from heatmaps_ome.validate.placement import IMAGE_PLACE, LABEL_PLACE, OVERLAY_PLACE, PlacedMap
 from heatmaps_ome.validate.problems import UNREADABLE, Problem, one_line
+from heatmaps_ome.validate.record import RECORD, Recorded
 from heatmaps_ome.validate.source import SOURCE, Sourced
 from heatmaps_ome.validate.stores import (
     Findings,
@@ -75,6 +76,8 @@ def check_folder(folder: Path, slide: Path | None, findings: Findings) -> None:
     findings.hold(result, folder, RESULT)
     parts = _Parts(folder, _record(result))
     _check_zarrs(parts, findings)
+    if parts.record is not None:
+        findings.hold(Recorded(parts.record, parts.values), folder / PROVENANCE, RECORD)
     if parts.values is not None:
         _check_places(parts, parts.values, findings)
     _check_flats(parts, findings)

@@ -9,6 +9,7 @@ import numpy as np
 
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.slides.plain_zarr import inside, read_object
+from heatmaps_ome.validate.forms import Manifest, faults_of, prediction_faults
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def _agrees(listed: Listed) -> Iterator[str]:
     if facts["format"] != _FORMAT:
         yield f"its format is {facts['format']!r}, not {_FORMAT!r}"
         return
+    if any(True for _ in faults_of(facts, Manifest)):
+        return  # Another rule reports that.
+    yield from _predicted(facts)
     yield from _files(facts, listed.path.parent)
     yield from _grouped(facts)
     yield from _fading(facts)
@@ -77,6 +81,23 @@ def _agrees(listed: Listed) -> Iterator[str]:
     for entry in facts["maps"]:
         if entry["name"] in listed.labels:
             yield from _coloured(entry, listed.labels[entry["name"]])
+
+
+def _form(listed: Listed) -> Iterator[str]:
+    """Demand every field, of its type and in its range; the format is another rule's."""
+    facts = read_object(listed.path)
+    if facts.get("format", _FORMAT) == _FORMAT:
+        yield from faults_of(facts, Manifest)
+
+
+def _predicted(facts: dict[str, Any]) -> Iterator[str]:
+    """Demand the model's classes everywhere, and probabilities that sum to 1."""
+    classes = facts["classes"]
+    yield from prediction_faults(facts["prediction"], classes)
+    if list(facts["class_colours"]) != classes:
+        yield f"colours are of {', '.join(facts['class_colours'])}, not of {', '.join(classes)}"
+    if facts["true_class"] not in classes:
+        yield f"the true class {facts['true_class']!r} is none of {', '.join(classes)}"
 
 
 def _files(facts: dict[str, Any], folder: Path) -> Iterator[str]:
@@ -119,6 +140,11 @@ def _fading(facts: dict[str, Any]) -> Iterator[str]:
 def _placed(facts: dict[str, Any], values: Values) -> Iterator[str]:
     """Demand the slide's size, the grid's place and the channels of the raw values."""
     slide, grid = facts["slide"], facts["grid"]
+    if facts["classes"] != values.facts["classes"]:
+        yield f"the classes are {facts['classes']} here, {values.facts['classes']} in the values"
+    predicted = [*facts["prediction"].values()]
+    if predicted != values.facts["prediction"]:
+        yield f"the prediction is {predicted} here, {values.facts['prediction']} in the values"
     mpp = YX(**grid["mpp"])
     if {"rows": slide["rows"], "cols": slide["cols"]} != values.facts["slide_shape"]:
         yield f"the slide has {slide['rows']} × {slide['cols']} pixels here, not in the values"
@@ -165,6 +191,7 @@ def _coloured(entry: dict[str, Any], label: Label) -> Iterator[str]:
 
 
 LISTED_FILES: tuple[Rule[Listed], ...] = (
+    Rule("manifest-form", "maps.json has all fields, in their types and ranges", _form),
     Rule("manifest-agrees", "maps.json agrees with the files, places and colours there", _agrees),
 )
 """Rules for ``maps.json``."""

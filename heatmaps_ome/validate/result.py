@@ -23,6 +23,7 @@ from heatmaps_ome.validate.ngff import COLOURED, DRAWN, SHARED
 from heatmaps_ome.validate.ome_xml import ZARR_XML
 from heatmaps_ome.validate.placement import IMAGE_PLACE, LABEL_PLACE, OVERLAY_PLACE
 from heatmaps_ome.validate.problems import Problem, Rule
+from heatmaps_ome.validate.record import RECORD
 from heatmaps_ome.validate.source import SOURCE
 from heatmaps_ome.validate.stores import (
     OPENED,
@@ -61,7 +62,7 @@ RUN_RULES: tuple[Rule[Path], ...] = (
 RULES: tuple[Rule[Any], ...] = (
     *OPENED, *SHARED, *DRAWN, *COLOURED, *IMAGE_LEVELS, *ZARR_XML, *LISTED, *LABEL_LEVELS, *LABEL,
     *VALUES, *OVERLAY, *VALUE_TIFF, *IMAGE_PLACE, *LABEL_PLACE, *OVERLAY_PLACE, *VALUE_TIFF_PLACE,
-    *FLAT, *LISTED_FILES, *SOURCE, *RESULT, *RUN_RULES,
+    *FLAT, *LISTED_FILES, *SOURCE, *RESULT, *RECORD, *RUN_RULES,
 )  # fmt: skip
 """All rules."""
 
@@ -77,12 +78,15 @@ class Verdict:
     n_files, n_rules : int
         Numbers of its files, and of the different rules that they were checked by.
     problems : tuple of Problem
+    unchecked : tuple of str
+        Sentences that name parts which could not be checked.
     """
 
     path: Path
     n_files: int
     n_rules: int
     problems: tuple[Problem, ...]
+    unchecked: tuple[str, ...] = ()
 
 
 def validate(path: Path, slides: Sequence[Path] = ()) -> Verdict:
@@ -105,6 +109,7 @@ def validate(path: Path, slides: Sequence[Path] = ()) -> Verdict:
         raise ResultError(f"{path}: there is no such result; check the path")
     findings = Findings()
     results = _results_at(path)
+    belonging: dict[Path, Path] = {}
     if results:
         if (path / RUN).is_file():
             findings.hold(path, path, RUN_RULES)
@@ -115,7 +120,26 @@ def validate(path: Path, slides: Sequence[Path] = ()) -> Verdict:
         if slides:
             raise OptionError(f"--slide needs a result or a run, which {path} is not")
         _check_store(path, findings)
-    return Verdict(path, _n_files(path), len(findings.rules), tuple(findings.problems))
+    return Verdict(
+        path, _n_files(path), len(findings.rules), tuple(findings.problems),
+        tuple(_unchecked(path, results, belonging)),
+    )  # fmt: skip
+
+
+def _unchecked(path: Path, results: list[Path], belonging: dict[Path, Path]) -> Iterator[str]:
+    """Yield a sentence for each part that a validation could not check."""
+    if not results:
+        yield "the result that it belongs to was not given, so only this store was checked"
+        return
+    if len(belonging) < len(results):
+        some = "the slide itself was" if results == [path] else "not all slides were"
+        not_given = "not given" if results == [path] else "given"
+        yield f"{some} {not_given} (--slide), so its content and pixels were not compared"
+    if not (path / RUN).is_file():
+        yield f"there is no {RUN}, so the files of the run were not checked"
+    for folder in results:
+        if not any(folder.glob(f"*{VALUES_STORE}")):
+            yield f"{folder.name} has no raw values, so its maps were not compared with them"
 
 
 def _n_files(path: Path) -> int:

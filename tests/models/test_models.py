@@ -28,6 +28,7 @@ from torch import nn
 from heatmaps_ome.errors import ModelError, UnsafeModelError
 from heatmaps_ome.models import describe_model, read_model, read_stored
 from heatmaps_ome.models.converted import write_converted
+from heatmaps_ome.models.safe_pickle.known_globals import suspicious_names
 
 
 @pytest.fixture(params=REAL_EXPORTS)
@@ -405,3 +406,29 @@ def test_describing_imports_no_torch(tmp_path, export):
 def test_the_tests_leave_no_stub_modules_behind():
     assert "marugoto" not in sys.modules
     assert importlib.util.find_spec("marugoto") is None
+
+
+def test_names_of_other_versions_are_ordinary_too(tmp_path, export):
+    """Paths of Python 3.13, and a function that marugoto renamed (e0a576d to 554c43a)."""
+    target = tmp_path / "other.pkl"
+    names = {
+        b"cpathlib\nPosixPath\n": b"cpathlib._local\nPosixPath\n",
+        b"cmarugoto.mil.data\n_splat_concat\n": b"cmarugoto.mil.data\n_splatter_concat\n",
+    }
+
+    def renamed(pickle):
+        for old, new in names.items():
+            pickle = pickle.replace(old, new)
+        return pickle
+
+    altered_copy(export[0], target, renamed)
+    description = describe_model(target)
+    assert description.suspicious_globals == ()
+    assert description.n_private_bags == 4
+    assert_same(read_model(target), export[1])
+    contents = target.read_bytes()
+    assert b"pathlib._local" in contents
+    assert suspicious_names(["marugoto.mil.data._splatter_concat"]) == ()
+    assert suspicious_names(["pathlib._local.WindowsPath", "pathlib._local.x"]) == (
+        "pathlib._local.x",
+    )

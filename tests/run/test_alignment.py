@@ -99,7 +99,7 @@ def run_bounded(folder, patch, bounds=BOUNDS):
     """Run the pipeline on a slide with bounds; OpenSlide cannot be made to write one."""
     rgb = bounded_slide()
 
-    def opened(path, fallback_mpp=None, read_from="level"):
+    def opened(path, mpp=None, read_from="level", bad_tiles="fail"):
         slide = FakeSlide(rgb, BOUNDED.mpp, "bounded")
         slide.bounds = bounds
         return slide

@@ -306,8 +306,9 @@ def test_what_is_not_known_of_artefacts_or_evidence_is_not_said():
         found = evidence_on_artefacts(maps, "MSIH")
         assert all(math.isnan(each["evidence"]) for each in found.values())
         assert all(each["cells"] > 0 for each in found.values())
-        [sentence] = artefact_sentences(json.loads(json.dumps(artefact_record(maps))), "MSIH")
-        assert "evidence" not in sentence
+        sentences = artefact_sentences(json.loads(json.dumps(artefact_record(maps))), "MSIH")
+        assert sentences[0].startswith("artefacts: ")
+        assert not any("evidence" in sentence for sentence in sentences)
 
 
 def test_sentences_name_the_shares_and_warn_of_much_evidence():
@@ -325,6 +326,27 @@ def test_sentences_name_the_shares_and_warn_of_much_evidence():
     assert warning.startswith("warning: more than 20 % of the evidence for b lies on artefacts")
     record["cells"] = dict.fromkeys(KINDS, 0.0)
     assert artefact_sentences(record, "MSIH") == ["artefacts: on none of the cells"]
+
+
+def test_slides_of_artefacts_or_in_the_dark_are_warned_of_whatever_the_evidence():
+    cells = {"pen": 0.1, "dark": 0.35, "blurred": 0.0, "empty": 0.06}
+    evidence_on = {"MSIH": dict.fromkeys(KINDS, 0.0)}
+    record = {"cells": cells, "evidence": evidence_on, "brightness": 140.0}
+    *_, warning = artefact_sentences(record, "MSIH")
+    assert warning.startswith("warning: 51 % of the cells look like artefacts")
+    record["cells"] = {**cells, "dark": 0.3}
+    assert not any("warning" in text for text in artefact_sentences(record, "MSIH"))
+    record["brightness"] = 41.2
+    *_, warning = artefact_sentences(record, "MSIH")
+    assert "as dark as fluorescence (median brightness 41 of 255)" in warning
+
+
+def test_cells_that_were_left_out_are_counted_in_words():
+    record = {"cells": dict.fromkeys(KINDS, 0.0), "evidence": {}, "excluded": {"pen": 1234}}
+    assert artefact_sentences(record, "MSIH") == [
+        "artefacts left out of maps and prediction: pen 1,234 cells",
+        "artefacts: on none of the cells",
+    ]
 
 
 # --- Kept with the values ---------------------------------------------------------------------

@@ -12,13 +12,18 @@ from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
+from heatmaps_ome.slides.bad_tiles import BadTiles
 from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.storage import cache
 from heatmaps_ome.storage.cache import FeaturesKey, PixelsKey, TilesKey, folder_of
 
 FINGERPRINT = "0f" * 32
 SLIDE = SimpleNamespace(
-    fingerprint=lambda: FINGERPRINT, mpp=YX(0.499, 0.5), read_from="level", name="a b"
+    fingerprint=lambda: FINGERPRINT,
+    mpp=YX(0.499, 0.5),
+    read_from="level",
+    name="a b",
+    bad_tiles=BadTiles("fail"),
 )
 PIXELS = SimpleNamespace(l0_cell=YX(2.29, 2.2857142857142856))
 EXTRACTOR = SimpleNamespace(digest="e" * 64)
@@ -33,7 +38,7 @@ def recipe(**changes):
     made = {
         "extractor": EXTRACTOR, "model": SimpleNamespace(digest="d" * 64),
         "pooling": Pooling("mean", 7), "extraction": Extraction(256 / 224, 1280, 4, Path("cache")),
-        "mask_threshold": 224, "fallback_mpp": None, "read_from": "level", "overlaps": False,
+        "mask_threshold": 224, "read_from": "level", "overlaps": False,
         "consistency_tiles": 64, **changes,
     }  # fmt: skip
     return Recipe(**made)
@@ -67,15 +72,18 @@ def test_keys_do_not_change_without_a_new_layout(folder):
     assert folder_of(Path("cache"), KEYS[folder]()) == Path("cache") / folder
 
 
-def test_the_key_of_maps_does_not_change_without_a_new_layout():
-    assert recipe().kept_in(FINGERPRINT) == Path("cache/maps/58723921372b94337d59cf0c66dac2b4")
+def test_the_key_of_maps_is_known():
+    # It changed once: with --mpp before the slide's own, and fills as background.
+    assert recipe().kept_in(FINGERPRINT, None) == Path(
+        "cache/maps/d902e37c0ce1c9992b054d32aa95c9f1"
+    )
 
 
 def test_another_version_makes_maps_and_pictures_anew_but_no_features(monkeypatch):
     def folders():
         cached = {folder_of(Path(), key()).parent.name: folder_of(Path(), key()) for key in
                   KEYS.values()}  # fmt: skip
-        return {**cached, "maps": recipe().kept_in(FINGERPRINT)}
+        return {**cached, "maps": recipe().kept_in(FINGERPRINT, None)}
 
     before = folders()
     monkeypatch.setattr(cache, "__version__", "0.2.0")
@@ -86,7 +94,8 @@ def test_another_version_makes_maps_and_pictures_anew_but_no_features(monkeypatc
 @pytest.mark.parametrize(
     "changes",
     [
-        {"pooling": Pooling("none", 1)}, {"mask_threshold": 200}, {"fallback_mpp": 0.5},
+        {"pooling": Pooling("none", 1)}, {"mask_threshold": 200}, {"excluded": ("pen",)},
+        {"bad_tiles": "blank"},
         {"read_from": "level0"}, {"consistency_tiles": 0},
         {"extractor": SimpleNamespace(digest="f" * 64)},
         {"model": SimpleNamespace(digest="f" * 64)},
@@ -95,9 +104,24 @@ def test_another_version_makes_maps_and_pictures_anew_but_no_features(monkeypatc
     ids=lambda changes: next(iter(changes)),
 )  # fmt: skip
 def test_whatever_changes_maps_changes_their_key(changes):
-    assert recipe(**changes).kept_in(FINGERPRINT) != recipe().kept_in(FINGERPRINT)
+    assert recipe(**changes).kept_in(FINGERPRINT, None) != recipe().kept_in(FINGERPRINT, None)
 
 
 def test_block_size_and_threads_change_no_key_of_maps():
     other = recipe(extraction=Extraction(256 / 224, 512, 1, Path("cache")))
-    assert other.kept_in(FINGERPRINT) == recipe().kept_in(FINGERPRINT)
+    assert other.kept_in(FINGERPRINT, None) == recipe().kept_in(FINGERPRINT, None)
+
+
+def test_runs_with_and_without_the_users_pixel_size_have_maps_of_their_own():
+    folders = {recipe().kept_in(FINGERPRINT, mpp) for mpp in (None, 0.25, 0.5)}
+    assert len(folders) == 3
+
+
+def test_the_order_of_kinds_left_out_changes_no_key():
+    first, other = (recipe(excluded=kinds) for kinds in (("pen", "dark"), ("dark", "pen")))
+    assert first.kept_in(FINGERPRINT, None) == other.kept_in(FINGERPRINT, None)
+
+
+def test_pixels_with_blank_tiles_have_a_key_of_their_own():
+    blank = SimpleNamespace(**{**vars(SLIDE), "bad_tiles": BadTiles("blank")})
+    assert source_of(blank).identity() != source_of(SLIDE).identity()

@@ -22,6 +22,7 @@ from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.storage.digests import file_digests
+from heatmaps_ome.validate.record import record_digest
 
 NAME = "a"
 IMAGE, VALUES = f"{NAME}.ome.zarr", f"{NAME}.values.ome.zarr"
@@ -82,6 +83,7 @@ def rehash(folder):
             for name, digest in file_digests(folder).items()
             if name != "provenance.json"
         }
+        record["sha256"] = record_digest(record)
 
 
 class edited:
@@ -481,6 +483,26 @@ def manifest_agrees(folder):
         said["maps"][0]["range"]["lower"] -= 1
 
 
+def manifest_form(folder):
+    with edited(folder / MANIFEST) as said:
+        del said["maps"][0]["note"]
+
+
+def record_form(folder):
+    with edited(folder / "provenance.json") as record:
+        record["slide"]["mpp"] = [0, 0]
+
+
+def record_agrees(folder):
+    with edited(folder / "provenance.json") as record:
+        record["tissue_cells"] += 1
+
+
+def record_whole(folder):
+    with edited(folder / "provenance.json") as record:
+        record["created"] = "2020-01-01T00:00:00+00:00"
+
+
 def files_complete(folder):
     (folder / PREVIEW).unlink()
 
@@ -518,10 +540,11 @@ BROKEN = {
         tiff_physical_size, tiff_levels_agree, value_tiff_form, value_tiff_levels,
         value_tiff_physical_size, value_tiff_channels, placement_image, placement_labels,
         placement_overlay, placement_value_tiff, flat_named, flat_blend, manifest_agrees,
+        manifest_form, record_form, record_agrees, record_whole,
         files_complete, hashes, slide_same, slide_pixels, run_complete,
     )
 }  # fmt: skip
 """Rule → what breaks it, and no other, in a slide's folder of results."""
 
-UNHASHED = {"files-complete", "hashes"}
+UNHASHED = {"files-complete", "hashes", "record-whole"}
 """Rules that a rehashed result cannot break."""

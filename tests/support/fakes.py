@@ -13,6 +13,7 @@ from heatmaps_ome.export.protocol import SlideResult
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, raster_pixels
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.kinds import KINDS
+from heatmaps_ome.slides.bad_tiles import BadTiles
 
 MPP = YX(0.5, 0.5)
 CELL = YX(32.0, 32.0)
@@ -26,6 +27,8 @@ class FakeSlide:
         self.rgb = rgb
         self.mpp = mpp
         self.mpp_source = "made up"
+        self.own_mpp = mpp
+        self.bad_tiles = BadTiles("fail")
         self.read_from = "level"
         self.name = name
         self.path = Path("nowhere") / f"{name}.svs"

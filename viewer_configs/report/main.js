@@ -18,7 +18,7 @@ function start() {
   document.getElementById("run-facts").replaceChildren(...facts.map((text) => el("span", {}, text)));
   document.getElementById("loading").remove();
   places.cohort.append(cohort.element);
-  document.getElementById("how").append("To view the slides at every zoom: ", el("code", {}, `heatmaps-ome view ${run.name}`), ". Values here are rounded; the exact ones are in each slide's values.ome.zarr.");
+  document.getElementById("how").append("To view the slides at every zoom: ", el("code", {}, "heatmaps-ome view"), " and the folder of this file. Values here are rounded; the exact ones are in each slide's values.ome.zarr.");
   window.addEventListener("hashchange", () => { window.report.ready = route(); });
   window.addEventListener("resize", () => shown?.controls.resized());
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => shown?.controls.resized());

@@ -24,11 +24,11 @@ _NAMES_BY_MODULE = {
     "fastai.torch_core": "trainable_params",
     "fastcore.foundation": "L",
     "functools": "partial",
-    "marugoto.data": "EncodedDataset MapDataset ZipDataset",
+    "marugoto.data": "EncodedDataset MapDataset SKLearnEncoder ZipDataset",
     "marugoto.mil._mil": "BagDataset MILModel",
     "marugoto.mil.data": (
         "BagDataset _attach_add_to_bag_and_zip_with_targ _splat_concat _splatter_concat "
-        "zip_bag_targ"
+        "zip_bag_targ"  # _splatter_concat from e0a576d until 554c43a
     ),
     "marugoto.mil.loss": "WeightedMSELoss mean_squared_error",
     "marugoto.mil.model": "MILModel",
@@ -40,7 +40,8 @@ _NAMES_BY_MODULE = {
     "pandas._libs.arrays": "__pyx_unpickle_NDArrayBacked",
     "pandas.arrays": "StringArray",
     "pathlib": "PosixPath WindowsPath",
-    "pathlib._local": "PosixPath WindowsPath",  # Python 3.13
+    # Python 3.13.
+    "pathlib._local": "PosixPath WindowsPath",
     "random": "Random",
     "sklearn.impute._base": "SimpleImputer",
     "sklearn.metrics._ranking": "roc_auc_score",

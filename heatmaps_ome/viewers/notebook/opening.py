@@ -72,7 +72,7 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> SlideR
     ----------
     path : str or path
     mpp : float, optional
-        µm per level-0 pixel, used only if the slide does not state it.
+        µm per level-0 pixel, used instead of the slide's own.
 
     Raises
     ------

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.maps.artefact_evidence import WARNED_FROM, evidence_on_artefacts
+from heatmaps_ome.maps.artefact_evidence import (
+    WARNED_FROM,
+    artefact_record,
+    cell_warnings,
+    evidence_on_artefacts,
+)
 from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS
 from heatmaps_ome.slides.artefacts import KINDS
@@ -131,6 +136,8 @@ def _artefact_warnings(result: SlideResult) -> Iterator[str]:
     # Unknown evidence is NaN, and no comparison with NaN is true.
     if share > WARNED_FROM or evidence > WARNED_FROM:
         yield f"{share:.0%} of the tissue is on artefacts{'' if evidence != evidence else carries}."
+    for warning in cell_warnings(artefact_record(result.heatmaps) or {}):
+        yield f"{warning[0].upper()}{warning[1:]}."
 
 
 def _consistency(heatmaps: HeatmapSet, class_name: str, no_tissue: str) -> dict[str, Any]:
@@ -241,6 +248,7 @@ def _artefacts(result: SlideResult, no_tissue: str) -> dict[str, Any]:
     return {
         "class": result.true_class,
         "kinds": [{"kind": kind, **shares[kind]} for kind in KINDS if kind in shares],
+        "excluded": dict(result.heatmaps.excluded),
     }
 
 

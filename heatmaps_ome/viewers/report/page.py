@@ -158,13 +158,19 @@ def _write(
         listing.rows.append(row)
     facts = {
         **asdict(run),
-        "name": output.resolve().name,
+        "name": _title(slides),
         "budget_mib": round(BUDGET / 2**20),
         "reduced": listing.reduced,
         "rows": listing.rows,
     }
     file.write(_block("run", text_of(facts)))
     file.write(whole.after)
+
+
+def _title(slides: Sequence[ReportedSlide]) -> str:
+    """Return a title; the folder's own name may name a patient, and reports are shared."""
+    first = slides[0]
+    return (first.folder or first.slide) if len(slides) == 1 else f"{len(slides)} slides"
 
 
 def _slide_block(output: Path, folder: str, limit: int) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,152 @@
+"""Find the files of a DICOM slide: those of a folder that belong to one series.
+
+A slide is a file for each level, label and overview. OpenSlide reads them together, but starts
+from a single file. Only the heads of files are read here.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_PREAMBLE = 128
+_MAGIC = b"DICM"
+_HEAD_BYTES = 2**18
+"""The part of a file that is searched for the series; per-frame data come later."""
+_MOST_FILES = 10_000
+"""Entries of a folder that are looked at."""
+_SLIDE_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
+"""SOP class "VL Whole Slide Microscopy Image Storage" (PS3.4, B.5)."""
+_CLASS, _INSTANCE = (0x0002, 0x0002), (0x0002, 0x0003)
+"""Media Storage SOP Class UID and SOP Instance UID, of the file meta information (PS3.10, 7.1)."""
+_SERIES = (0x0020, 0x000E)
+_LONG_VRS: Final = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR",
+                    b"UT", b"UV")  # fmt: skip
+"""Value representations with a length of 32 bits (PS3.5, 7.1.2)."""
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
+_DEEPEST = 16
+
+
+class Instance(NamedTuple):
+    """Identity of a file of a slide.
+
+    Attributes
+    ----------
+    series : str
+        Series Instance UID, which all files of a slide share.
+    instance : str
+        SOP Instance UID, of this file alone.
+    """
+
+    series: str
+    instance: str
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a regular file begins like DICOM."""
+    with path.open("rb") as file:
+        return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
+
+
+def series_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of the slide that a DICOM file belongs to, in the order of their UIDs.
+
+    Just the file, if it does not state its series.
+    """
+    own = _instance(path)
+    if own is None:
+        return (path,)
+    others = ((_instance(file), file) for file in _dicom_files(path.parent))
+    return _ordered([
+        (one.instance, file) for one, file in others if one is not None and one.series == own.series
+    ]) or (path,)  # fmt: skip
+
+
+def slides_in(folder: Path) -> list[tuple[Path, ...]]:
+    """Return the files of each DICOM slide in a folder, subfolders not counted."""
+    slides: dict[str, list[tuple[str, Path]]] = {}
+    for file in _dicom_files(folder):
+        one = _instance(file)
+        if one is not None:
+            slides.setdefault(one.series, []).append((one.instance, file))
+    return [_ordered(slides[series]) for series in sorted(slides)]
+
+
+def _ordered(instances: list[tuple[str, Path]]) -> tuple[Path, ...]:
+    """Return files in the order of their UIDs, which stay when files are renamed."""
+    return tuple(file for _, file in sorted(instances))
+
+
+def _dicom_files(folder: Path) -> Iterator[Path]:
+    """Yield the DICOM files of a folder."""
+    with os.scandir(folder) as entries:
+        for count, entry in enumerate(entries):
+            if count >= _MOST_FILES:
+                return
+            path = folder / entry.name
+            try:
+                if entry.is_file() and is_dicom(path):
+                    yield path
+            except OSError:
+                # A file that cannot be read is not part of any slide.
+                continue
+
+
+def _instance(path: Path) -> Instance | None:
+    """Return the identity of a slide's file; None if it is none, or its head is damaged."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    uids: dict[tuple[int, int], str] = {}
+    try:
+        for tag, value in _elements(head, _PREAMBLE + len(_MAGIC)):
+            if tag in (_CLASS, _INSTANCE, _SERIES):
+                uids[tag] = value.decode("ascii").rstrip("\0 ")
+            if tag >= _SERIES:
+                break
+    except (struct.error, UnicodeDecodeError):
+        return None
+    if uids.get(_CLASS) != _SLIDE_CLASS or not {_INSTANCE, _SERIES} <= uids.keys():
+        return None
+    return Instance(uids[_SERIES], uids[_INSTANCE])
+
+
+def _elements(head: bytes, start: int) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Yield the tags and values of a data set; struct.error at its end.
+
+    The values have explicit representations in little endian, as all slides do: other encodings
+    hold no compressed frames (PS3.5, A.4).
+    """
+    place = start
+    while True:
+        tag, value, place = _element(head, place)
+        yield tag, value
+
+
+def _element(head: bytes, place: int, depth: int = 0) -> tuple[tuple[int, int], bytes, int]:
+    """Return an element's tag and value, and the place of the next; struct.error at the end."""
+    group, element, vr = struct.unpack_from("<HH2s", head, place)
+    if (group, element) in (_ITEM, _ITEM_END, _SEQUENCE_END):
+        (length,), first = struct.unpack_from("<I", head, place + 4), place + 8
+    elif vr in _LONG_VRS:
+        (length,), first = struct.unpack_from("<I", head, place + 8), place + 12
+    else:
+        (length,), first = struct.unpack_from("<H", head, place + 6), place + 8
+    if length == _UNDEFINED:
+        return (group, element), b"", _skipped(head, first, depth + 1)
+    return (group, element), head[first : first + length], first + length
+
+
+def _skipped(head: bytes, place: int, depth: int) -> int:
+    """Return the place behind a sequence or item of undefined length."""
+    if depth > _DEEPEST:
+        raise struct.error
+    while True:
+        tag, _, place = _element(head, place, depth)
+        if tag in (_ITEM_END, _SEQUENCE_END):
+            return place

@@ -1,0 +1,54 @@
+"""Why a folder is no slide: the sentence names its kind, and the remedy."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SLIDE_ENDINGS: Final = (
+    ".bif", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu",
+)  # fmt: skip
+"""Endings of the names of slides that OpenSlide reads (and of other files, with TIFF's)."""
+_RESULTS: Final = ("provenance.json", "run.json", "scaling.json", "maps.json")
+_ZARR: Final = (".zattrs", ".zgroup", ".zarray", "zarr.json")
+_MOST_ENTRIES = 10_000
+
+
+def folder_reason(folder: Path, n_dicom: int) -> str | None:
+    """Return why a folder is not one slide, as the end of a sentence; None if it is one.
+
+    Parameters
+    ----------
+    n_dicom : int
+        Number of DICOM slides whose files lie in it.
+    """
+    with os.scandir(folder) as entries:
+        names = {entry.name for entry in islice(entries, _MOST_ENTRIES)}
+    others = [name for name in names if name.lower().endswith(SLIDE_ENDINGS) and ".dcm" not in name]
+    if n_dicom == 1 and not others:
+        return None
+    if not names:
+        return "is an empty folder; give a slide's file"
+    if names & set(_ZARR) or folder.name.endswith(".zarr"):
+        return (
+            "is a zarr folder, such as an OME-Zarr image or heatmap, which is not read as a slide; "
+            "give the slide's own file"
+        )
+    if names & set(_RESULTS):
+        return (
+            "is a folder of results of heatmaps-ome, not a slide; give the slide's own file (the "
+            "commands view, info and validate take results)"
+        )
+    if "Slidedat.ini" in names:
+        return f"is the data folder of a MIRAX slide; give {folder.name}.mrxs, which lies beside it"
+    n_slides = n_dicom + len(others)
+    if n_slides:
+        return (
+            f"is a folder with {n_slides} slide{'s' * (n_slides > 1)} in it, not a slide; give "
+            "the slides' files (the folder of a single DICOM slide is taken as this slide)"
+        )
+    return "is a folder without a slide in it; give a slide's file"

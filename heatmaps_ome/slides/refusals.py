@@ -1,0 +1,180 @@
+"""Why no reader reads a file, as it looks from its first bytes: the case, and the remedy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from heatmaps_ome.slides import tiff_head
+from heatmaps_ome.slides.tiff_head import MAGICS, Damaged, TiffHead
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from heatmaps_ome.slides.tiff_head import Directory
+
+_ACCEPTED: Final = (
+    "give a whole-slide image that OpenSlide reads, such as SVS, NDPI, MRXS, DICOM or a tiled TIFF"
+)
+_START_BYTES = 4096
+_MAKE_TILED: Final = (
+    "make it a tiled pyramid with: vips tiffsave {name} slide.tif --tile --pyramid "
+    "--compression jpeg --Q 90"
+)
+_CONVERT: Final = "convert it to a pyramidal OME-TIFF with Bio-Formats' bfconvert or with QuPath"
+_PICTURES: Final = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"BM": "BMP",
+    b"GIF8": "GIF",
+}
+"""Beginnings of pictures without a pyramid."""
+_OTHERS: Final = {
+    b"PK\3\4": ("a ZIP archive", "unpack it and give the slide in it"),
+    b"\x1f\x8b": ("packed with gzip", "unpack it"),
+    b"\x89HDF\r\n\x1a\n": ("an HDF5 file, as features are stored", _ACCEPTED),
+    b"%PDF": ("a PDF document", _ACCEPTED),
+    b"ZISRAWFILE": ("a Zeiss CZI file", _CONVERT),
+    b"\xd0\xcf\x11\xe0": ("an OLE file, such as old Zeiss ZVI or Office documents", _CONVERT),
+    b"version https://git-lfs": (
+        "a pointer of Git LFS, not the slide",
+        "fetch it with: git lfs pull",
+    ),
+    b"<!DOCTYPE html": ("a web page, as failed downloads leave it", "download the slide again"),
+    b"<html": ("a web page, as failed downloads leave it", "download the slide again"),
+}
+"""Beginnings of other files → the kind of file, and the remedy."""
+_FOREIGN: Final = {
+    ".czi": "Zeiss", ".isyntax": "Philips", ".i2syntax": "Philips", ".kfb": "KFBio",
+    ".lif": "Leica", ".nd2": "Nikon", ".oir": "Olympus", ".sdpc": "SQRay", ".tron": "InTelePath",
+    ".vsi": "Olympus", ".ets": "Olympus", ".zvi": "Zeiss",
+}  # fmt: skip
+"""Endings of slides that OpenSlide does not read → their maker."""
+_COMPRESSIONS: Final = {
+    2: "CCITT", 3: "CCITT fax 3", 4: "CCITT fax 4", 32773: "PackBits", 34925: "LZMA",
+    34926: "Zstandard", 50000: "Zstandard", 50001: "WebP",
+}  # fmt: skip
+"""Compressions of TIFF that OpenSlide may not read, but libvips does."""
+_RARE_COMPRESSIONS: Final = {
+    6: "old-style JPEG", 22610: "JPEG XR", 34712: "JPEG 2000", 34887: "LERC",
+    34892: "lossy JPEG of DNG", 34933: "PNG", 34934: "JPEG XR", 50002: "JPEG XL", 52546: "JPEG XL",
+}  # fmt: skip
+"""Compressions of TIFF that neither OpenSlide, in plain TIFFs, nor libvips reads."""
+_GREY: Final = (0, 1)
+"""Photometric interpretations of a single channel: white is zero, black is zero."""
+_REDUCED = 1
+"""Bit of the subfile type of a page that is a smaller version of another."""
+
+
+def reason_unread(path: Path, readers: str) -> str:
+    """Return why a regular file is in no format that can be read, as the end of a sentence.
+
+    Parameters
+    ----------
+    readers : str
+        Names of all readers, for files that look like nothing known.
+    """
+    with path.open("rb") as file:
+        start = file.read(_START_BYTES)
+    if start[:4] in MAGICS:
+        return _tiff_reason(path)
+    for magic, kind in _PICTURES.items():
+        if start.startswith(magic):
+            remedy = _MAKE_TILED.format(name=path.name)
+            return f"is a {kind} picture, not a whole-slide image; {remedy} (and give --mpp)"
+    for magic, (kind, remedy) in _OTHERS.items():
+        if start.lstrip().lower().startswith(magic.lower()):
+            return f"is {kind}; {remedy}"
+    if not any(start):
+        return "begins with nothing but zeros, as unfinished copies do; copy it again"
+    maker = _FOREIGN.get(path.suffix.lower())
+    if maker is not None:
+        return f"is a {maker} slide in a format that OpenSlide does not read; {_CONVERT}"
+    return f"is in no format that {readers} knows; {_ACCEPTED}"
+
+
+def reason_not_opened(path: Path) -> str | None:
+    """Return why OpenSlide failed on a TIFF that it recognised; None if it does not show."""
+    try:
+        with TiffHead(path) as head:
+            return _compression_reason(path, head.directories)
+    except Damaged:
+        return None
+
+
+def channels_reason(path: Path) -> str | None:
+    """Return why a plain TIFF is no RGB image, as the end of a sentence; None if it is one.
+
+    OpenSlide shows the first of several channels in grey, without a word.
+    """
+    try:
+        with TiffHead(path) as head:
+            channels = _n_channels(head.directories)
+    except Damaged:
+        return None
+    if channels < 2:
+        return None
+    remedy = (
+        "give a brightfield slide in RGB"
+        if channels != 3
+        else "if they are red, green and blue, join them with: vips bandjoin "
+        f'"{path.name}[page=0] {path.name}[page=1] {path.name}[page=2]" joined.v && vips copy '
+        'joined.v "slide.tif[tile,pyramid,compression=jpeg]" --interpretation srgb (and give --mpp)'
+    )
+    return (
+        f"holds {channels} separate channels in grey, as fluorescence is stored, not an RGB image; "
+        f"{remedy}"
+    )
+
+
+def _n_channels(directories: list[Directory]) -> int:
+    """Return the number of grey channels of the first image; 0 if it is not grey."""
+    first = directories[0] if directories else None
+    if first is None or first.number(tiff_head.PHOTOMETRIC, 2) not in _GREY:
+        return 0
+    samples = first.number(tiff_head.SAMPLES, 1)
+    size = (tiff_head.WIDTH, tiff_head.LENGTH)
+    alike = [
+        directory
+        for directory in directories
+        if all(directory.number(tag) == first.number(tag) for tag in size)
+        and not directory.number(tiff_head.SUBFILE_TYPE) & _REDUCED
+    ]
+    # A grey image may have an alpha channel.
+    return len(alike) if len(alike) > 1 else samples if samples > 2 else 1
+
+
+def _tiff_reason(path: Path) -> str:
+    """Return why OpenSlide does not recognise a TIFF."""
+    try:
+        with TiffHead(path) as head:
+            directories = head.directories
+            if not directories:
+                return "is a TIFF without an image; copy it again"
+            if tiff_head.TILE_WIDTH not in directories[0]:
+                return (
+                    "is a TIFF in strips, which cannot be read part by part; "
+                    f"{_MAKE_TILED.format(name=path.name)}"
+                )
+            reason = _compression_reason(path, directories)
+    except Damaged as damage:
+        return f"is a TIFF that is cut off or damaged ({damage}); copy it again"
+    return (
+        reason or f"is a TIFF of no kind that is known here; {_MAKE_TILED.format(name=path.name)}"
+    )
+
+
+def _compression_reason(path: Path, directories: list[Directory]) -> str | None:
+    """Return the sentence about a compression that is not read; None if it is not to blame."""
+    vips = _MAKE_TILED.format(name=path.name)
+    remedies = {**dict.fromkeys(_COMPRESSIONS, vips), **dict.fromkeys(_RARE_COMPRESSIONS, _CONVERT)}
+    for directory in directories:
+        number = directory.number(tiff_head.COMPRESSION, 1)
+        if tiff_head.TILE_WIDTH in directory and number in remedies:
+            name = {**_COMPRESSIONS, **_RARE_COMPRESSIONS}[number]
+            return (
+                f"is a TIFF compressed with {name} (number {number}), which OpenSlide does not "
+                f"read in such files; {remedies[number]}"
+            )
+    return None
