@@ -213,6 +213,8 @@ def require_writable(output: Path, option: str = "--output-path") -> None:
     """
     existing = output
     try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            output.lstat()  # whose other errors are names that no folder can have
         while not os.path.lexists(existing) and existing != existing.parent:
             existing = existing.parent
         if not existing.is_dir():
