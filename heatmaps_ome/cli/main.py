@@ -14,6 +14,7 @@ import heatmaps_ome
 from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.cli.guard import guarded, log_to_stderr
 from heatmaps_ome.cli.streams import one_line
+from heatmaps_ome.cli.utf8_mode import use_utf8
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.options import (
     CollectOptions,
@@ -56,6 +57,8 @@ CREATE_DESCRIPTION = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    if argv is None:
+        use_utf8()
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: _run(words))
 

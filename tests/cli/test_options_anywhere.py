@@ -139,6 +139,8 @@ def test_a_mistyped_option_is_named_first_with_the_nearest(capsys, command, flag
         (["demo", "--seed=--"], "--seed needs a value, which -- is not"),
         (["demo", "--zzz"], "--zzz: there is no such option"),
         (["demo", "--output_path", "x"], "did you mean --output-path?"),
+        (["demo", "\u2014overwrite"], "there is no such option; did you mean --overwrite?"),
+        (["demo", "\u2013seed", "3"], "there is no such option; did you mean --seed?"),
     ],
 )
 def test_other_wrong_words_are_named(capsys, words, sentence):
