@@ -23,7 +23,6 @@ PAGES = sorted(
 """Every text of the repository."""
 OPTIONS = {
     "cache": options.CacheOptions,
-    "collect": options.CollectOptions,
     "create": options.CreateOptions,
     "convert-model": options.ConvertOptions,
     "demo": options.DemoOptions,

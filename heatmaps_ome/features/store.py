@@ -42,9 +42,9 @@ class FeatureStore:
     ) -> None:
         self._piece, self.folder = piece, piece.folder
         self._array = _opened(piece, shape, dtype, side)
-        self._written = zarr.open_array(
-            CheckedStore(piece, "absent"), mode="r+", config=WHOLE_CHUNKS
-        )
+        written = zarr.open_array(CheckedStore(piece, "absent"), mode="r+")
+        # zarr 3.1.6 takes no notice of a configuration when it opens an array.
+        self._written = written.with_config(WHOLE_CHUNKS)
         self.chunk_cells: int = self._array.chunks[0]
 
     @property

@@ -130,8 +130,10 @@ class CopyLevels:
                 chunk_key_encoding={"name": "v2", "separator": "/"},
             )
         lenient, strict = (CheckedStore(self._piece, how) for how in ("absent", "refused"))
+        written = zarr.open_array(lenient, path=path, mode="r+", zarr_format=2)
         return (
-            zarr.open_array(lenient, path=path, mode="r+", zarr_format=2, config=WHOLE_CHUNKS),
+            # zarr 3.1.6 takes no notice of a configuration when it opens an array.
+            written.with_config(WHOLE_CHUNKS),
             zarr.open_array(strict, path=path, mode="r", zarr_format=2),
         )
 

@@ -51,7 +51,7 @@ def absurd_tiles(folder):
     """A slide whose tiles are 2 gigapixels wide, for which GLib would abort the process."""
     path = write_slide(folder / "absurd.svs", speckled(300, 400))
     with tifffile.TiffFile(path, mode="r+b") as tiff:
-        tiff.pages[0].tags[TILE_WIDTH].overwrite(0x7FFFFFF0)
+        tiff.pages[0].tags[TILE_WIDTH].overwrite(0x7FFFFFF0, dtype="I")
     return path
 
 
@@ -87,10 +87,6 @@ def missing(folder):
     return folder / "missing.svs"
 
 
-def with_a_nul(folder):
-    return Path("a\0b.svs")
-
-
 def truncated(folder):
     path = write_slide(folder / "truncated.svs", speckled(300, 400))
     path.write_bytes(path.read_bytes()[:3000])
@@ -102,14 +98,20 @@ def garbage(folder):
     return folder / "garbage.tiff"
 
 
+def folder_of_texts(folder):
+    (folder / "texts.svs").mkdir()
+    (folder / "texts.svs" / "a.txt").write_text("no slide")
+    return folder / "texts.svs"
+
+
 def picture(folder):
     tifffile.imwrite(folder / "picture.tif", np.zeros((64, 64, 3), np.uint8), photometric="rgb")
     return folder / "picture.tif"
 
 
 BAD = [
-    absurd_tiles, loop, overlong, fifo, device, empty, text, missing, with_a_nul, truncated,
-    garbage, picture,
+    absurd_tiles, loop, overlong, fifo, device, empty, text, missing, truncated,
+    garbage, picture, folder_of_texts,
 ]  # fmt: skip
 
 

@@ -103,6 +103,20 @@ def test_a_slide_is_read_once(tmp_path):
     assert not np.array_equal(other.read(lattice, everything(lattice)), pixels)
 
 
+def test_black_parts_are_stored_too(tmp_path):
+    rgb = noise_rgb(Shape(1300, 1700))
+    rgb[:, :1400] = 0
+    first = copied(FakeSlide(rgb), tmp_path)
+    lattice = network_pixels(first.shape, first.mpp, MPP)
+    pixels = first.read(lattice, everything(lattice))
+    first.close()
+    slide = FakeSlide(rgb)
+    again = copied(slide, tmp_path)
+    assert np.array_equal(again.read(lattice, everything(lattice)), pixels)
+    assert (again.folder / "0" / "0" / "0" / "0").is_file()
+    assert slide.l0_reads == []
+
+
 class Gated(FakeSlide):
     """Gives its lower half only once it may."""
 
