@@ -63,6 +63,7 @@ def main() -> int:
             "scripts/install, then .venv/bin/python scripts/create_heatmaps.py\n"
         )
         return 1
+    cli.use_utf8()
     return cli.guarded(lambda: cli.create(translated(sys.argv[1:]), "create_heatmaps.py"))
 
 

@@ -14,6 +14,7 @@ import heatmaps_ome
 from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.cli.guard import guarded, log_to_stderr
 from heatmaps_ome.cli.streams import one_line
+from heatmaps_ome.cli.utf8_mode import use_utf8
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.options import (
     CollectOptions,
@@ -56,16 +57,21 @@ CREATE_DESCRIPTION = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    if argv is None:
+        use_utf8()
     words = list(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: _run(words))
 
 
 def _run(words: list[str]) -> int:
     """Run the command that the first word names and return its exit code."""
-    command = words[0] if words else "--help"
+    if not words:
+        sys.stderr.write(USAGE)
+        return 2
+    command = words[0]
     if command in ("-h", "--help"):
         sys.stdout.write(USAGE)
-        return 0 if words else 2
+        return 0
     if command == "--version":
         sys.stdout.write(f"heatmaps-ome {heatmaps_ome.__version__}\n")
         return 0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HELP: Final = ("-h", "--help")
 _NUMBER: Final = re.compile(r"-(\.?[0-9]|inf|nan)", re.IGNORECASE)
+_LONG_DASHES: Final = ("\u2013", "\u2014")
 _LIKE: Final = 0.6
 """Least similarity, of 1, at which an option may be meant by a word; see difflib."""
 _VERY_LIKE: Final = 0.85
@@ -93,11 +94,20 @@ def sort_words(words: Sequence[str], flags: Mapping[str, Flag]) -> SortedWords:
         if word == "--":
             sorter.sorted.rest += remaining
             break
-        if word.startswith("-") and word != "-":
+        if (word.startswith("-") and word != "-") or _dashed(word) in flags:
             sorter.take_option(word, remaining)
         else:
             sorter.take_other(word)
     return sorter.sorted
+
+
+def _dashed(word: str) -> str:
+    """Return a word with two plain dashes for the long one that editors make of them.
+
+    >>> _dashed("—overwrite"), _dashed("a—b")
+    ('--overwrite', 'a—b')
+    """
+    return f"--{word[1:]}" if word.startswith(_LONG_DASHES) else word
 
 
 class _Sorter:
@@ -163,7 +173,8 @@ class _Sorter:
 
 def _no_such_option(word: str, flags: Mapping[str, Flag]) -> str:
     """Return a sentence about an option that does not exist, with those that may be meant."""
-    plain = f"--{word.lstrip('-').replace('_', '-').casefold()}"
+    bare = word.lstrip("".join(("-", *_LONG_DASHES)))
+    plain = f"--{bare.replace('_', '-').casefold()}"
     known = [name for name in flags if name.startswith("--")]
     beginning = [name for name in known if name.startswith(plain)] if len(plain) > 3 else []
     close = beginning[:3] or difflib.get_close_matches(plain, known, 1, _LIKE)

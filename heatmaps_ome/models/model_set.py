@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -219,14 +220,18 @@ def model_files(given: Sequence[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in given:
-        if path.exists() or not set("*?[") & set(str(path)):
+        if os.path.lexists(path) or not set("*?[") & set(str(path)):
             files.append(path)
             continue
-        matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        try:
+            matches = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        except (OSError, ValueError) as error:
+            raise OptionError(f"--model-path: {path} is no pattern ({error})") from error
         if not matches:
             raise OptionError(f"--model-path: no file matches {path}; check the pattern")
         files += matches
-    return list({path.resolve(): path for path in files}.values())
+    # Unlike resolve(), realpath takes links that lead in circles, which reading then refuses.
+    return list({os.path.realpath(path): path for path in files}.values())
 
 
 def _require_alike(first_path: Path, first: AttentionMIL, path: Path, model: AttentionMIL) -> None:

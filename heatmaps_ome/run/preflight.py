@@ -107,6 +107,8 @@ def prepare(settings: RunSettings) -> Plan:
     output, drawing = settings.output, settings.drawing
     rows = tried(lambda: slide_rows(settings.slides))
     tried(lambda: require_writable(output.folder))
+    if not settings.resources.cache.is_relative_to(output.folder):
+        tried(lambda: require_writable(settings.resources.cache, "--cache-dir"))
     style = drawing.look.style
     for colour_map in (
         style.attention_map, style.score_map, style.contribution_map, style.spread_map,

@@ -198,8 +198,13 @@ def _put_back(folder: Path, output: Path) -> None:
             folder.rename(output / name)
 
 
-def require_writable(output: Path) -> None:
-    """Refuse an output folder that cannot be written; nothing is left in it or made.
+def require_writable(output: Path, option: str = "--output-path") -> None:
+    """Refuse a folder that cannot be written or made; nothing is left in it or made.
+
+    Parameters
+    ----------
+    option : str
+        The option that chooses another place.
 
     Raises
     ------
@@ -208,15 +213,17 @@ def require_writable(output: Path) -> None:
     """
     existing = output
     try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            output.lstat()  # whose other errors are names that no folder can have
         while not os.path.lexists(existing) and existing != existing.parent:
             existing = existing.parent
         if not existing.is_dir():
-            raise OutputError(f"{existing} is not a folder; choose another --output-path")
+            raise OutputError(f"{existing} is not a folder; choose another {option}")
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(
-            f"{output} cannot be written to ({error.strerror}); choose another --output-path"
+            f"{output} cannot be written to ({error.strerror}); choose another {option}"
         ) from error

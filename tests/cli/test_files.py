@@ -13,9 +13,10 @@ from model_files import make_parts, write_export
 
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.display.scaling import CohortScaling
-from heatmaps_ome.errors import ExtractorError, ModelError, ScalingError
+from heatmaps_ome.errors import ExtractorError, ModelError, OutputError, ScalingError
 from heatmaps_ome.extractors import retccl
 from heatmaps_ome.models import read_model
+from heatmaps_ome.storage.result_folder import require_writable
 
 ROOT = Path(__file__).parents[2]
 NO_FILES = ["fifo", "folder", "socket", "/dev/zero", "to-fifo", "to-folder", "loop", "missing"]
@@ -139,6 +140,25 @@ def test_json_that_is_no_scaling_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ScalingError, match=r"is no scaling\.json of heatmaps-ome"):
         CohortScaling.load(path)
+
+
+NO_FOLDERS = ["fifo", "socket", "/dev/null", "export.pkl", "export.pkl/x", "loop", "x" * 300]
+
+
+@pytest.mark.parametrize("path", NO_FOLDERS)
+@pytest.mark.parametrize("option", ["--output-path", "--cache-dir"])
+def test_folders_to_write_to_are_folders(world, path, option):
+    before = sorted(world.rglob("*"))
+    with pytest.raises(OutputError, match=option):
+        require_writable(Path(path), option)
+    assert sorted(world.rglob("*")) == before
+
+
+def test_a_cache_that_cannot_be_a_folder_is_refused_before_the_work(world, capsys):
+    words = ["-m", "export.pkl", "-o", "out", "-t", "MSIH", "--extractor", "tiny"]
+    assert cli.main(["create", "a.svs", *words, "--cache-dir", "fifo"]) == 1
+    assert "fifo is not a folder; choose another --cache-dir" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 TAKEN = ["fifo", "folder", "socket", "/dev/null", "to-fifo", "to-folder", "loop"]

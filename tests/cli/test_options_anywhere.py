@@ -9,6 +9,8 @@ from heatmaps_ome.cli import main as cli
 from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.cli.words import Flag, sort_words
 from heatmaps_ome.options import (
+    CacheOptions,
+    CollectOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
@@ -19,6 +21,8 @@ from heatmaps_ome.options import (
 )
 
 COMMANDS = {
+    "cache": CacheOptions,
+    "collect": CollectOptions,
     "convert-model": ConvertOptions,
     "create": CreateOptions,
     "demo": DemoOptions,
@@ -30,6 +34,10 @@ COMMANDS = {
 
 def parsed(options, words):
     return OptionsParser(options, "heatmaps-ome", "").parse_args(words)
+
+
+def test_all_commands_are_tried():
+    assert set(COMMANDS) == set(cli.COMMANDS)
 
 
 PARTS = [["a.svs"], ["-m", "m.pkl"], ["--true-class", "X"], ["-o", "out"], ["--no-pool"], ["b.svs"]]
@@ -131,10 +139,21 @@ def test_a_mistyped_option_is_named_first_with_the_nearest(capsys, command, flag
         (["demo", "--seed=--"], "--seed needs a value, which -- is not"),
         (["demo", "--zzz"], "--zzz: there is no such option"),
         (["demo", "--output_path", "x"], "did you mean --output-path?"),
+        (["demo", "\u2014overwrite"], "there is no such option; did you mean --overwrite?"),
+        (["demo", "\u2013seed", "3"], "there is no such option; did you mean --seed?"),
     ],
 )
 def test_other_wrong_words_are_named(capsys, words, sentence):
     assert sentence in error_of(capsys, words)
+
+
+def test_no_command_at_all_is_a_usage_error(capsys):
+    assert cli.main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == cli.USAGE
+    assert cli.main(["--help"]) == 0
+    assert capsys.readouterr().out == cli.USAGE
 
 
 @pytest.mark.parametrize("words", [["create", "--zzz", "--help"], ["create", "a.svs", "-h"]])

@@ -109,12 +109,26 @@ def test_every_name_can_be_printed_in_every_encoding(tmp_path, encoding, name):
     assert "Traceback" not in text
 
 
+NARROW = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+"""A locale that has ASCII alone."""
+
+
 def test_a_locale_without_utf_8_prints_escapes(tmp_path):
     (tmp_path / "猫.svs").write_text("no slide")
-    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    done = shell(f"{COMMAND} info ./*", tmp_path, **locale)
+    done = shell(f"{COMMAND} info ./*", tmp_path, **NARROW)
     assert done.returncode == 1
-    assert rb": \xe7\x8c\xab.svs is" in done.stderr
+    assert rb": \u732b.svs is" in done.stderr
+
+
+def test_a_locale_without_utf_8_names_any_file(model):
+    done = shell(f"{COMMAND} convert-model export.pkl 猫é.safetensors", model, **NARROW)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"\\u732b\\xe9.safetensors\n"
+    assert (model / "猫é.safetensors").is_file()
+    script = f"{sys.executable} {ROOT / 'scripts' / 'create_heatmaps.py'}"
+    done = shell(f"{script} --猫", model, **NARROW)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"create_heatmaps.py: --\\u732b: there is no such option")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.options import (
+    CacheOptions,
+    CollectOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
@@ -21,6 +23,8 @@ from heatmaps_ome.options import (
 )
 
 COMMANDS = {
+    "cache": (CacheOptions, ["a"]),
+    "collect": (CollectOptions, ["a"]),
     "convert-model": (ConvertOptions, ["a.pkl", "b.safetensors"]),
     "create": (CreateOptions, ["a.svs", "-m", "m.pkl", "-o", "out", "-t", "X"]),
     "demo": (DemoOptions, []),
@@ -36,6 +40,10 @@ FLAGS = [
 ]
 NUMBERS = [(command, entry) for command, entry in FLAGS if entry.metadata["type"] in (int, float)]
 OTHERS = [(command, entry) for command, entry in FLAGS if (command, entry) not in NUMBERS]
+
+
+def test_all_commands_are_tried():
+    assert set(COMMANDS) == set(cli.COMMANDS)
 
 
 def names(pairs):

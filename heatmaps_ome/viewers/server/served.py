@@ -6,7 +6,9 @@ that are not finished, and a QuPath project with the slides' paths. None of that
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,8 +18,6 @@ from heatmaps_ome.slides.plain_zarr import read_object
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.viewers.server.links import Linker
 
 FILES = "files/"
@@ -107,7 +107,7 @@ def served(path: Path) -> Served:
     ResultError
         If there is nothing to serve.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     results = Served(path.parent, path.name) if (path / PROVENANCE).is_file() else Served(path)
     if not path.is_dir() or not results.folders():
         raise ResultError(
