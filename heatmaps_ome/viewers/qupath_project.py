@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.export.cells import qupath_class
+from heatmaps_ome.slides.paths import files_of
 from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewers.files import copy_viewer_files
@@ -179,7 +180,9 @@ def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json:
     """Write a slide's path, prediction and true class into a project; return its entry."""
     images: list[_Json] = project.setdefault("images", [])
     # The name itself may be a link to a file without a suffix: only the folder is resolved.
-    uri = file_uri(slide.path.parent.resolve() / slide.path.name)
+    # QuPath opens a file of a DICOM slide, not its folder.
+    path = files_of(slide.path)[0] if slide.path.is_dir() else slide.path
+    uri = file_uri(path.parent.resolve() / path.name)
     same_place = [entry for entry in images if _place(uri) in map(_place, _uris_of(entry))]
     same_results = [e for e in images if e.get("metadata", {}).get(_RESULTS) == slide.name]
     if not same_place and same_results:
