@@ -12,7 +12,7 @@ from typing import Literal, Optional
 from heatmaps_ome import extractors
 from heatmaps_ome.export import REGISTRY
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
-from heatmaps_ome.slides.artefacts import KINDS
+from heatmaps_ome.slides.artefact_kinds import KINDS
 
 FORMATS = tuple(REGISTRY)
 ENCODERS = tuple(extractors.REGISTRY)
