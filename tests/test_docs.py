@@ -23,6 +23,7 @@ PAGES = sorted(
 """Every text of the repository."""
 OPTIONS = {
     "cache": options.CacheOptions,
+    "collect": options.CollectOptions,
     "create": options.CreateOptions,
     "convert-model": options.ConvertOptions,
     "demo": options.DemoOptions,

@@ -21,7 +21,7 @@ from heatmaps_ome.options.contradictions import (
     unused_formats,
 )
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
-from heatmaps_ome.slides.artefacts import KINDS
+from heatmaps_ome.slides.artefact_kinds import KINDS
 
 FORMATS = tuple(REGISTRY)
 ENCODERS = tuple(extractors.REGISTRY)

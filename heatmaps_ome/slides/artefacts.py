@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from heatmaps_ome.geometry import Shape, Window, tiles_of
+from heatmaps_ome.slides.artefact_kinds import KINDS
 from heatmaps_ome.slides.reading import in_order
 from heatmaps_ome.slides.tissue import LUMA, cell_samples
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.slides.reader import SlideReader
 
-KINDS: Final = ("pen", "dark", "blurred", "empty")
-"""Kind k is number k + 1 in maps of artefacts; 0 is none."""
 KIND_COLOURS: Final = ("#009e73", "#d55e00", "#56b4e9", "#f0e442")
 """The kinds' colours, in their order: those of Okabe and Ito's that stained tissue lacks."""
 _FIRST: Final = ("pen", "dark", "empty", "blurred")

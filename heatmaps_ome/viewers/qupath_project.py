@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.export.cells import qupath_class
+from heatmaps_ome.slides.paths import files_of
 from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.regular_file import read_json
@@ -172,7 +173,9 @@ def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json | None:
     ]
     if slide.path is not None:
         # The name itself may be a link to a file without a suffix: only the folder is resolved.
-        uri = file_uri(slide.path.parent.resolve() / slide.path.name)
+        # QuPath opens a file of a DICOM slide, not its folder.
+        path = files_of(slide.path)[0] if slide.path.is_dir() else slide.path
+        uri = file_uri(path.parent.resolve() / path.name)
         same_place = [entry for entry in images if _place(uri) in map(_place, _uris_of(entry))]
         if not same_place and same_results:
             _move(same_results[0], uri)

@@ -535,16 +535,16 @@ def test_bad_slides_do_not_sink_the_cohort(world):
     assert not any(".partial" in p.name for p in tree(world.path / "out"))
 
 
-def test_mpp_serves_only_the_slides_that_need_it(world):
+def test_mpp_is_that_of_all_slides(world):
     unknown = write_slide(world.path / "unknown.tiff", speckled(300, 300), mpp=None)
     world.run(world.slides[0], unknown, mpp=0.25)
     records = {
         name: json.loads((world.path / "out" / name / "provenance.json").read_text())["slide"]
         for name in ("a", "unknown")
     }
-    assert records["a"]["mpp"] == [0.5, 0.5]
-    assert records["unknown"]["mpp"] == [0.25, 0.25]
-    assert records["unknown"]["mpp_source"] == "--mpp"
+    assert [records[name]["own_mpp"] for name in records] == [[0.5, 0.5], None]
+    for record in records.values():
+        assert (record["mpp"], record["mpp_source"]) == ([0.25, 0.25], "--mpp")
 
 
 def test_a_slide_of_glass_is_done_and_has_no_prediction(world):

@@ -28,6 +28,7 @@ class FakeSlide:
         self.mpp = mpp
         self.mpp_source = "made up"
         self.own_mpp = mpp
+        self.mpp_warning = None
         self.bad_tiles = BadTiles("fail")
         self.read_from = "level"
         self.name = name

@@ -114,7 +114,9 @@ function tilesCard({ tiles: picked }, onchoose) {
 function artefactsCard({ artefacts }) {
   const title = "Artefacts";
   const rows = artefacts.kinds.map(({ kind, cells, evidence }) => ({ cells: [kind, percent(cells, 1), percent(evidence, 1)] }));
-  return card(title, table([["Looks like"], ["Share of tissue", true], [`Share of evidence for ${artefacts.class}`, true]], rows));
+  const excluded = Object.entries(artefacts.excluded ?? {}).map(([kind, cells]) => `${kind} ${count(cells)}`);
+  return card(title, table([["Looks like"], ["Share of tissue", true], [`Share of evidence for ${artefacts.class}`, true]], rows),
+    ...(excluded.length ? [el("p", { class: "soft" }, `Left out of maps and prediction: ${excluded.join(", ")} cells.`)] : []));
 }
 
 /** Return the predictions of the single models. */
