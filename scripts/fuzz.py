@@ -260,7 +260,7 @@ FORMATS = {
     "weights-pth": Format(_weights, _read_weights),
     "scaling": Format(_scaling, _read_scaling),
     "list": Format(_list, _create("--from-file")),
-    "table": Format(_table, _create("--table")),
+    "table": Format(_table, _create("--slides")),
     "values-0.4": Format(_copy("*.values.ome.zarr"), _read_store),
     "values-0.5": Format(_values_0_5, _read_store),
     "image": Format(_image, _validate),
