@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import pickle
+import struct
+import zipfile
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +41,8 @@ _MAX_BYTES: Final = 1 << 30
 """Ten times the published file, which holds a classifier too."""
 _UNREADABLE = (
     pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, LookupError,
-    TypeError, AttributeError, OSError,
+    TypeError, AttributeError, OSError, ArithmeticError, AssertionError, MemoryError, struct.error,
+    zipfile.BadZipFile, NotImplementedError,
 )  # fmt: skip
 """Errors that torch and safetensors raise on files in other formats."""
 
@@ -108,12 +111,31 @@ def _built(weights: Path) -> nn.Module:
     return resnet.eval()
 
 
+def _require_unpacked(weights: Path) -> None:
+    """Check that an archive takes no more memory than its file has bytes; torch packs nothing.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it might, or is damaged.
+    """
+    if not zipfile.is_zipfile(weights):
+        return
+    with zipfile.ZipFile(weights) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("entries are compressed")
+    if sum(entry.file_size for entry in entries) > weights.stat().st_size:
+        raise ValueError("entries are larger than the file")
+
+
 def _read_state(weights: Path) -> dict[str, torch.Tensor]:
     """Return the state dict in a file, without its classifier."""
     try:
         if weights.suffix == ".safetensors":
             state = load_file(weights)
         else:
+            _require_unpacked(weights)
             state = torch.load(weights, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise ExtractorError(

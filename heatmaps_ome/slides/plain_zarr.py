@@ -294,7 +294,7 @@ def _require_size(file: BinaryIO, length: int, compressor: str | None, wanted: i
     """Check that compressed bytes, which begin where a file is, unpack to a size."""
     size = length
     if compressor in ("zlib", "gzip"):
-        size = _unpacked(file.read(length), compressor, wanted)
+        size = unpacked_size(file.read(length), compressor, wanted)
     elif compressor is not None:
         size = _stated(file.read(min(length, 18)), compressor)
     if size != wanted:
@@ -324,7 +324,7 @@ def _stated_by_zstd(head: bytes) -> int:
     return int.from_bytes(field, "little") + (256 if width == 2 else 0)
 
 
-def _unpacked(data: bytes, compressor: str, limit: int) -> int:
+def unpacked_size(data: bytes, compressor: str, limit: int) -> int:
     """Return the unpacked size, up to one byte more than a limit; ValueError if damaged."""
     unpacker = zlib.decompressobj(wbits=31 if compressor == "gzip" else 15)
     try:

@@ -129,7 +129,7 @@ class RecordedRegions(Form):
     cold: RegionSums
     left_out: Count
     least_cells: Count
-    most: Count
+    limit: Count = Field(alias="most")
     why: str
 
 

@@ -10,6 +10,12 @@ import openslide
 import tifffile
 
 from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.slides.plain_zarr import (
+    MOST_CHUNK_BYTES,
+    MOST_EXPANSION,
+    MOST_WHOLE_BYTES,
+    unpacked_size,
+)
 from heatmaps_ome.validate.levels import area_mean, sampled_tiles
 from heatmaps_ome.validate.ome_xml import faults, pixels_of, um_pixel_of
 from heatmaps_ome.validate.problems import Rule
@@ -18,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_READABLE = (1, 8, 32946)
+_DEFLATE = (8, 32946)
+_READABLE = (1, *_DEFLATE)
 """No compression, and Deflate by its two numbers: Avivator fails on LZW, QuPath on the rest."""
 _UM_PER_UNIT = {2: 25400.0, 3: 10000.0}
 """µm in TIFF's inch and centimetre."""
@@ -31,6 +38,31 @@ _CACHED_TILES = 64
 def whole_page(page: tifffile.TiffPage | tifffile.TiffFrame) -> tifffile.TiffPage:
     """Return a page that was read in full."""
     return page if isinstance(page, tifffile.TiffPage) else page.aspage()
+
+
+def require_modest(page: tifffile.TiffPage) -> None:
+    """Check that a page fits the memory, and that no tile unpacks to more than its size.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    handle, item_bytes = page.parent.filehandle, np.dtype(page.dtype or "u1").itemsize
+    whole, tile = (
+        rows * cols * page.samplesperpixel * item_bytes
+        for rows, cols in (
+            (page.imagelength, page.imagewidth), (page.tilelength, page.tilewidth)
+        )
+    )  # fmt: skip
+    if tile > MOST_CHUNK_BYTES or whole > max(MOST_WHOLE_BYTES, MOST_EXPANSION * handle.size):
+        raise ValueError(f"pixels of {page.shape} cannot be in {handle.size} bytes")
+    for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
+        # The best that deflate can do is to make 1032 bytes one.
+        if page.compression in _DEFLATE and length > MOST_CHUNK_BYTES // 1032:
+            handle.seek(offset)
+            if unpacked_size(handle.read(length), "zlib", tile) > tile:
+                raise ValueError("a tile unpacks to more than its size")
 
 
 class Overlay:
@@ -52,6 +84,8 @@ class Overlay:
             self.chained = [whole_page(page) for page in self._file.pages]
             finest = self.chained[0]
             self.pages = [finest, *(whole_page(page) for page in finest.pages or ())]
+            for page in self.pages:
+                require_modest(page)
         except BaseException:
             self._file.close()
             raise

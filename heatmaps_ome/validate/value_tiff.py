@@ -11,7 +11,12 @@ from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.validate.ome_xml import channel_names_of, faults, pixels_of, um_pixel_of
 from heatmaps_ome.validate.placement import cells_along
 from heatmaps_ome.validate.problems import Rule
-from heatmaps_ome.validate.tiff import compression_faults, physical_size_faults, whole_page
+from heatmaps_ome.validate.tiff import (
+    compression_faults,
+    physical_size_faults,
+    require_modest,
+    whole_page,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +40,9 @@ class ValueTiff:
         self._file = tifffile.TiffFile(path)
         try:
             self.channels = [_levels_of(whole_page(page)) for page in self._file.pages]
+            for pages in self.channels:
+                for page in pages:
+                    require_modest(page)
         except BaseException:
             self._file.close()
             raise

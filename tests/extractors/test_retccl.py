@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +161,24 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(ExtractorError, match=r"w\.pth"):
         load_extractor("retccl", tmp_path / "w.pth", "cpu", "float32").prepare()
+
+
+def test_packed_weights_are_refused_unread(tmp_path):
+    """200 MiB of zeros in 200 kB: torch would unpack them all."""
+    torch.save({"conv1.weight": torch.zeros(50 << 20)}, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ExtractorError, match=r"packed\.pth is no plain file"):
+            load_extractor("retccl", tmp_path / "packed.pth", "cpu", "float32").prepare()
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_weights_of_another_network_are_refused(tmp_path, state):

@@ -2,13 +2,17 @@
 
 import json
 import shutil
+import struct
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from broken_results import (
     BROKEN,
@@ -394,7 +398,8 @@ def test_another_slide_is_found_out(good):
 
 def test_the_command_says_valid_and_gives_0(good, capsys):
     assert cli.main(["validate", str(good), str(good / "a" / IMAGE)]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, _, second, only = capsys.readouterr().out.splitlines()
+    assert only.startswith("  not checked: the result that it belongs to was not given")
     assert first.startswith(f"{good}: valid (")
     assert second.startswith(f"{good / 'a' / IMAGE}: valid (")
 
@@ -402,14 +407,18 @@ def test_the_command_says_valid_and_gives_0(good, capsys):
 def test_the_command_tells_problems_and_gives_1(copy, capsys):
     BROKEN["hashes"](copy)
     assert cli.main(["validate", str(copy)]) == 1
-    [line] = capsys.readouterr().out.splitlines()
+    line, *others = capsys.readouterr().out.splitlines()
+    assert len(others) == 2
+    assert all(other.startswith("  not checked: ") for other in others)
     assert line.startswith(f"{copy}: 1 files have changed")
     assert line.endswith("[hashes]")
 
 
 def test_json_is_for_machines(good, copy, capsys):
     assert cli.main(["validate", "--json", str(good)]) == 0
-    assert json.loads(capsys.readouterr().out) == {"valid": True, "problems": []}
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer.pop("unchecked")) == 1
+    assert answer == {"valid": True, "problems": []}
     BROKEN["axes"](copy)
     assert cli.main(["validate", "--json", str(copy)]) == 1
     said = json.loads(capsys.readouterr().out)
@@ -466,3 +475,31 @@ def test_results_of_all_real_slides_are_valid(shared_data, tmp_path):
     )  # fmt: skip
     assert {outcome.status for outcome in create(options, silent)} == {"done"}
     assert validate(tmp_path / "out", slides).problems == ()
+
+
+def test_tiffs_that_would_fill_the_memory_are_not_unpacked(tmp_path):
+    """A tile of one pixel's worth of bytes that unpacks to 200 MiB, and an absurd size."""
+    bomb = zlib.compress(bytes(200 << 20), 9)
+    path = tmp_path / "a.b.ome.tiff"
+    with tifffile.TiffWriter(path) as file:
+        tile = np.zeros((256, 256, 4), np.uint8)
+        file.write(tile, tile=(256, 256), photometric="rgb", extrasamples=["unassalpha"],
+                   compression="zlib", metadata=None)  # fmt: skip
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        tags = file.pages[0].tags
+        places = {name: tags[name].valueoffset for name in ("TileOffsets", "TileByteCounts")}
+        width = tags["ImageWidth"].valueoffset
+    for name, value in (("TileOffsets", len(data)), ("TileByteCounts", len(bomb))):
+        data[places[name] : places[name] + 4] = struct.pack("<I", value)
+    path.write_bytes(bytes(data) + bomb)
+    tracemalloc.start()
+    try:
+        [problem] = validate(path).problems
+        assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    finally:
+        tracemalloc.stop()
+    assert (problem.rule, "unpacks" in problem.message) == ("readable", True)
+    data[width : width + 4] = struct.pack("<I", 1 << 30)
+    path.write_bytes(bytes(data))
+    assert "readable" in rules_of(validate(path))

@@ -12,6 +12,7 @@ import numpy as np
 
 from heatmaps_ome.errors import MissingError, ResultError
 from heatmaps_ome.maps.kinds import ATTENTION, KINDS
+from heatmaps_ome.slides.plain_zarr import require_regular
 from heatmaps_ome.viewers.notebook.manifest import read_manifest
 from heatmaps_ome.viewers.notebook.map_values import MapValues
 from heatmaps_ome.viewers.notebook.markup import block, paragraph, picture, probability, table
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.viewers.notebook.manifest import Manifest
 
+_MOST_PX = 64 << 20
 _PREVIEW_PX = 800
 """Longer side of the picture in a notebook: some 100 kB."""
 
@@ -157,13 +159,16 @@ class SlideResults:
 
         name = self._manifest.names.get((ATTENTION, None))
         path = self.path / "previews" / f"{name}-overlay.png"
-        if name is None or not path.is_file():
+        if name is None or not path.exists():
             return ""
         file = io.BytesIO()
         try:
+            require_regular(path)
             with Image.open(path) as full:
+                if full.width * full.height > _MOST_PX:
+                    return paragraph("The preview is too large.")
                 shrink = math.ceil(max(full.size) / _PREVIEW_PX)
                 full.convert("RGB").reduce(max(1, shrink)).save(file, format="JPEG", quality=85)
-        except (OSError, ValueError):
+        except (OSError, ValueError, Image.DecompressionBombError):
             return paragraph("The preview cannot be read.")
         return picture(file.getvalue(), "jpeg", f"Attention over {self.name}")

@@ -78,8 +78,8 @@ class PatientConnection(H11Protocol):
         self._timer = self.loop.call_later(self._patience_s / 4, self._check)
 
     def _drop_one_of_others(self) -> None:
-        others = [each for each in self.connections if each is not self]
-        waited = [each for each in others if isinstance(each, PatientConnection)]
+        others = [other for other in self.connections if other is not self]
+        waited = [other for other in others if isinstance(other, PatientConnection)]
         longest = max(waited, key=PatientConnection._waited_s, default=None)
         if longest is not None and longest._waited_s() > 0:
             longest.transport.abort()
