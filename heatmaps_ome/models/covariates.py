@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_LABEL_LENGTH = 200
 _LONGEST_LIST = 20
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
 MISSING: Final = frozenset((
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
@@ -59,7 +61,7 @@ class Covariate:
         n_columns = 1 if self.categories is None else len(self.categories)
         if len(self.means) != n_columns or len(self.scales) != n_columns or n_columns == 0:
             raise Unusable("has a covariate whose scaling does not fit its categories")
-        if not all(map(math.isfinite, (*self.means, *self.scales))) or 0.0 in self.scales:
+        if not all(map(is_finite, (*self.means, *self.scales))) or 0.0 in self.scales:
             raise Unusable("has a covariate whose scaling is not made of finite numbers")
         require_labels([self.name], "covariate")
         require_labels(self.categories or (), "covariate category")
@@ -74,7 +76,7 @@ class Covariate:
             return (
                 isinstance(number, int | float)
                 and not isinstance(number, bool)
-                and math.isfinite(number)
+                and is_finite(number)
             )
         return self.imputed in ("", *self.categories)
 
@@ -135,18 +137,27 @@ class Covariate:
         A category is one-hot encoded and standardised, a number is standardised (marugoto's
         ``mil/helpers.py``: OneHotEncoder or nothing, then StandardScaler); the inputs are rounded
         to float32 as in marugoto's ``data.py``.
+
+        Raises
+        ------
+        Unusable
+            The value is too large for the covariate's scaling.
         """
         raw = (
             [float(value)]
             if self.categories is None
             else [float(value == category) for category in self.categories]
         )
-        scaled = zip(raw, self.means, self.scales, strict=True)
-        return tuple(float(np.float32((x - mean) / scale)) for x, mean, scale in scaled)
+        scaled = [
+            (x - mean) / scale for x, mean, scale in zip(raw, self.means, self.scales, strict=True)
+        ]
+        if not all(abs(x) < _MAX_FLOAT32 for x in scaled):
+            raise Unusable(f"has no finite input for {value!r} of the covariate {self.name}")
+        return tuple(map(float, np.float32(scaled)))
 
     def _number(self, value: str) -> float:
         number = float(value) if _DECIMAL.fullmatch(value.strip()) else math.nan
-        if not abs(number) < np.finfo(np.float32).max:
+        if not abs(number) < _MAX_FLOAT32:
             raise Unusable(f"needs a number for the covariate {self.name}, not {value!r}")
         return number
 
@@ -232,6 +243,11 @@ def require_known(covariates: Sequence[Covariate], names: Iterable[str]) -> None
     if unknown := sorted(set(names) - {covariate.name for covariate in covariates}):
         takes = f"only {describe_covariates(covariates)}" if covariates else "none"
         raise Unusable(f"has no covariate {' or '.join(unknown)}; it takes {takes}")
+
+
+def is_finite(number: float) -> bool:
+    """Return whether a number of a file, which may be a whole one of any length, is finite."""
+    return abs(number) <= sys.float_info.max
 
 
 def _in_words(value: float | str) -> str:

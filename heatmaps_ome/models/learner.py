@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.models.covariates import Covariate
+from heatmaps_ome.models.covariates import Covariate, is_finite
 from heatmaps_ome.models.layers import (
     MAX_LAYERS,
     Layer,
@@ -254,7 +254,7 @@ def _imputed(
         raise Unusable("has covariates whose missing values are imputed in a way that is not known")
     numbers = _elements(attribute(imputer, "statistics_"))
     if len(numbers) != len(means) or not all(
-        isinstance(x, int | float) and math.isfinite(x) for x in numbers
+        isinstance(x, int | float) and is_finite(x) for x in numbers
     ):
         raise Unusable("has covariates whose missing values have no stand-in")
     if next(iter(steps)) == "SimpleImputer":
@@ -283,7 +283,9 @@ def _scaling(
 ) -> Iterator[tuple[float, ...]]:
     stored = attribute(scaler, name)
     numbers = [absent] * sum(counts) if stored is None else _elements(stored)
-    if len(numbers) != sum(counts) or not all(isinstance(x, int | float) for x in numbers):
+    if len(numbers) != sum(counts) or not all(
+        isinstance(x, int | float) and is_finite(x) for x in numbers
+    ):
         raise Unusable("has covariates whose scaling does not fit their categories")
     ends = np.cumsum(counts).tolist()
     return (tuple(map(float, numbers[end - n : end])) for n, end in zip(counts, ends, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import io
 import logging
 import os
 import re
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 from heatmaps_ome.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES: Final = 64 << 20
+MAX_BYTES: Final = 16 << 20
+MAX_SLIDES: Final = 100_000
 WINDOWS: Final = "cp1252"
 """The encoding of Excel's plain CSV in western countries."""
 
@@ -59,7 +62,7 @@ def list_bytes(path: Path, flag: str) -> bytes:
     Raises
     ------
     OptionError
-        If it cannot be read, is a folder or a device, holds over 64 MiB, is no text, or if
+        If it cannot be read, is a folder or a device, holds over 16 MiB, is no text, or if
         nobody writes to the pipe.
     """
     try:
@@ -93,18 +96,20 @@ def unicode_text(data: bytes) -> str | None:
         return None
 
 
-def list_lines(data: bytes) -> list[tuple[str, ...]]:
-    """Return the lines of a list, each with the other ways to read it.
+def list_lines(data: bytes) -> Iterator[tuple[str, ...]]:
+    """Yield the lines of a list, each with the other ways to read it.
 
     File names on old shares are not always UTF-8: a line's bytes may be the name itself, or the
     name in the encoding of Windows.
     """
     text = unicode_text(data)
     if text is not None:
-        return [(line,) for line in _LINE_END.split(text)]
-    return [
-        _readings(line) for line in re.split(rb"\r\n|\r|\n", data.removeprefix(codecs.BOM_UTF8))
-    ]
+        yield from ((line.removesuffix("\n"),) for line in io.StringIO(text, newline=None))
+        return
+    # Latin-1 has a character for each byte.
+    text = data.removeprefix(codecs.BOM_UTF8).decode("latin-1")
+    for line in io.StringIO(text, newline=None):
+        yield _readings(line.removesuffix("\n").encode("latin-1"))
 
 
 def table_text(data: bytes, path: Path) -> tuple[str, str]:
@@ -119,12 +124,24 @@ def table_text(data: bytes, path: Path) -> tuple[str, str]:
     if text is None:
         text, encoding = _windows_text(data, path), WINDOWS
     if "\0" in text:
-        line = len(_LINE_END.split(text[: text.index("\0")]))
+        line = 1 + sum(1 for _end in _LINE_END.finditer(text, 0, text.index("\0")))
         raise OptionError(
             f"{path}, line {line}: there is a NUL character, so this is no table in text; save it "
             "as CSV (UTF-8)"
         )
     return text, encoding
+
+
+def require_few(n_slides: int, path: Path) -> None:
+    """Refuse a list of more slides than any run can do; it would only fill the memory.
+
+    Raises
+    ------
+    OptionError
+        If there are over 100,000.
+    """
+    if n_slides > MAX_SLIDES:
+        raise OptionError(f"{path} has over {MAX_SLIDES:,} slides; split it")
 
 
 def _windows_text(data: bytes, path: Path) -> str:

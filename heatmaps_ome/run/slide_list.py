@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import OptionError, SlideError
-from heatmaps_ome.run.list_text import list_bytes, list_lines
+from heatmaps_ome.run.list_text import list_bytes, list_lines, require_few
 from heatmaps_ome.run.slide_paths import exists, located, slides_named
 from heatmaps_ome.run.slide_row import SlideRow, for_people, path_problem
 from heatmaps_ome.run.slide_table import table_rows
@@ -70,6 +70,7 @@ def _listed(file: Path) -> list[SlideRow]:
         texts = [text for reading in readings if (text := _unquoted(reading.strip()))]
         if texts and (not texts[0].startswith("#") or exists(located(texts, folders))):
             rows += _named(_line_path(texts, folders), f"{name}, line {number}")
+            require_few(len(rows), file)
     if not rows:
         raise OptionError(f"{file} lists no slides; give one path a line")
     return rows

@@ -13,7 +13,7 @@ from heatmaps_ome.run.slide_row import for_people, is_probable
 from heatmaps_ome.slides.opening import REGISTRY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 OPENSLIDE_ENDINGS: Final = (
     ".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi",
@@ -79,8 +79,9 @@ def located(readings: Sequence[str], folders: Sequence[Path]) -> Path:
     folders : sequence of Path
         Where relative paths start, the first of them if there is no such file.
     """
+    spellings = _spellings(readings)
     for folder in folders:
-        for text in _spellings(readings):
+        for text in spellings:
             if exists(folder / text):
                 return folder / text
     return folders[0] / readings[0]
@@ -104,14 +105,13 @@ def with_ending(path: Path) -> Path:
     return files[0] if files else path
 
 
-def _spellings(readings: Iterable[str]) -> Iterator[str]:
-    """Yield ways to spell a path: accents as one character or two, folders as Windows has them."""
-    for text in readings:
-        if is_probable(text):
-            for spelling in (text, text.replace("\\", "/")):
-                yield spelling
-                yield unicodedata.normalize("NFC", spelling)
-                yield unicodedata.normalize("NFD", spelling)
+def _spellings(readings: Iterable[str]) -> list[str]:
+    """Return ways to spell a path: accents as one character or two, folders as Windows has them."""
+    texts = [text for text in readings if is_probable(text)]
+    texts = [spelling for text in texts for spelling in (text, text.replace("\\", "/"))]
+    forms = [[text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]
+             for text in texts]  # fmt: skip
+    return list(dict.fromkeys(spelling for form in forms for spelling in form))
 
 
 def _slides_in(folder: Path) -> list[Path]:

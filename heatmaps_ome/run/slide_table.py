@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import OptionError, SlideError
 from heatmaps_ome.models.covariates import MISSING
-from heatmaps_ome.run.list_text import WINDOWS, list_bytes, table_text
+from heatmaps_ome.run.list_text import WINDOWS, list_bytes, require_few, table_text
 from heatmaps_ome.run.slide_paths import is_slide_folder, located, with_ending
 from heatmaps_ome.run.slide_row import SlideRow, for_people, path_problem
 from heatmaps_ome.slides.opened_slide import SANE_MPP
@@ -29,6 +29,7 @@ _SEPARATORS: Final = (",", ";", "\t")
 _BLANKS = "".join(_SEPARATORS) + " \r\n"
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _NAME_BYTES = 200
+_MAX_CELLS = 10_000
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,12 @@ def _lines(text: str, separator: str, path: Path) -> Iterator[_Line]:
     """Yield the records that are not blank."""
     # Strict, or a quote that is never closed swallows all lines after it.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    n_lines = 0
     while True:
         number = reader.line_num + 1
+        require_few(n_lines, path)
         try:
-            cells = tuple(cell.strip() for cell in next(reader))
+            cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
@@ -131,11 +134,23 @@ def _lines(text: str, separator: str, path: Path) -> Iterator[_Line]:
                 raise OptionError(
                     f"{path}, line {number}: a quote is opened there and never closed; close it"
                 ) from error
+            n_lines += 1
             yield _Line(number, (), f"the quotes are not those of a table ({error}); mend them")
             continue
-        # Windows PowerShell writes a line of its own before the header.
-        if any(cells) and not cells[0].startswith("#TYPE "):
-            yield _Line(number, cells)
+        line = _line(number, cells)
+        if line is not None:
+            n_lines += 1
+            yield line
+
+
+def _line(number: int, cells: list[str]) -> _Line | None:
+    """Return a record without the spaces around its cells; None if it is blank."""
+    if len(cells) > _MAX_CELLS:
+        return _Line(number, (), f"the row has {len(cells):,} cells; check the separators")
+    stripped = tuple(cell.strip() for cell in cells)
+    # Windows PowerShell writes a line of its own before the header.
+    is_blank = not any(stripped) or stripped[0].startswith("#TYPE ")
+    return None if is_blank else _Line(number, stripped)
 
 
 def _columns(header: _Line, path: Path) -> dict[str, int]:

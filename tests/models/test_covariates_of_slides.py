@@ -222,6 +222,24 @@ def test_other_ways_to_impute_are_refused(tmp_path, other):
         read_stored(path)
 
 
+@pytest.mark.parametrize(
+    ("step", "attribute", "value"),
+    [
+        (1, "statistics_", [10**400]), (1, "statistics_", [NAN]), (1, "statistics_", ["x"]),
+        (1, "statistics_", None), (1, "missing_values", [1]), (0, "mean_", [10**400]),
+        (0, "scale_", [-(10**400)]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_impossible_encoders_are_refused(tmp_path, step, attribute, value):
+    steps = make_pipeline(StandardScaler(), SimpleImputer()).fit(np.array([[1.0], [2.0]]))
+    setattr(steps.steps[step][1], attribute, value)
+    path = tmp_path / "export.pkl"
+    write_export(path, parts=make_parts(n_inputs=9), covariates=(steps,), labels=([], ["AGE"]))
+    with pytest.raises(ModelError, match=r"export\.pkl (has covariates|stores an array)"):
+        read_stored(path)
+
+
 def test_a_scaler_that_does_not_centre_is_followed(tmp_path):
     numbers = np.array(FOLDS[0][1], dtype=float)
     pipelines = (
@@ -269,7 +287,20 @@ def test_conversions_of_earlier_versions_are_read_and_impute_nothing(tmp_path, f
         model.with_covariates({**full, "AGE": ""})
 
 
-@pytest.mark.parametrize("value", [NAN, "62", True, [1]])
+@pytest.mark.parametrize("scaling", [((10**400,), (1.0,)), ((0.0,), (-(10**400),)), ((NAN,), (1,))])
+def test_a_scaling_that_is_not_finite_is_refused(scaling):
+    with pytest.raises(Unusable, match="not made of finite numbers"):
+        Covariate("AGE", None, *scaling)
+
+
+def test_a_value_without_a_finite_input_is_refused():
+    covariate = Covariate("AGE", None, (0.0,), (1e-300,))
+    assert covariate.columns(0.0) == (0.0,)
+    with pytest.raises(Unusable, match=r"no finite input for 63\.0 of the covariate AGE"):
+        covariate.columns(63.0)
+
+
+@pytest.mark.parametrize("value", [NAN, "62", True, [1], 10**400])
 def test_a_stand_in_that_is_no_number_is_refused(value):
     with pytest.raises(Unusable, match="impossible stand-in"):
         Covariate("AGE", None, (1.0,), (1.0,), imputed=value)

@@ -232,6 +232,21 @@ def test_an_endless_list_is_refused(folder, monkeypatch):
         listed(folder, b"b.svs\n" * 1000)
 
 
+def test_lists_of_too_many_slides_are_refused(folder, monkeypatch):
+    monkeypatch.setattr(list_text, "MAX_SLIDES", 3)
+    assert len(listed(folder, b"b.svs\n\n" * 3)) == 1
+    assert len(tabled(folder, "slide\na\n\nb\n")) == 2
+    for read in (listed, tabled):
+        with pytest.raises(OptionError, match="over 3 slides; split it"):
+            read(folder, b"slide\n" + b"".join(b"%d.svs\n" % number for number in range(9)))
+
+
+def test_a_row_of_too_many_cells_is_not_taken_apart(folder):
+    bad, good = tabled(folder, "slide\nb.svs" + "," * 10_000 + "\na.SVS\n")
+    assert "the row has 10,001 cells; check the separators" in bad.problem
+    assert good.problem == ""
+
+
 def test_a_shells_pipe_is_a_list(folder):
     reading, writing = os.pipe()
     writer = threading.Thread(target=lambda: (os.write(writing, b"cohort/b.svs\n"),
