@@ -153,7 +153,7 @@ class Covariate:
         ]
         if not all(abs(x) < _MAX_FLOAT32 for x in scaled):
             raise Unusable(f"has no finite input for {value!r} of the covariate {self.name}")
-        return tuple(map(float, np.float32(scaled)))
+        return tuple(float(np.float32(x)) for x in scaled)
 
     def _number(self, value: str) -> float:
         number = float(value) if _DECIMAL.fullmatch(value.strip()) else math.nan
