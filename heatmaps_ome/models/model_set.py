@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.models.covariates import covariate_values, require_known
+from heatmaps_ome.models.covariates import covariate_values, describe_covariates, require_known
 from heatmaps_ome.models.patient_values import column_of, merged_values
 from heatmaps_ome.models.refusals import Unusable, naming
 from heatmaps_ome.storage.digests import digest_of
@@ -121,6 +121,24 @@ class ModelSet:
             require_known(self.covariates, given)
             if twice := [name for name, count in Counter(given).items() if count > 1]:
                 raise Unusable(f"takes the covariate {twice[0]} once; give it in one spelling")
+
+    def require_all_covariates(self, values: Mapping[str, str]) -> None:
+        """Refuse a run whose slides all lack a covariate, unless it is given as missing.
+
+        Raises
+        ------
+        ModelError
+            If one is not given, or its value is not allowed.
+        """
+        lacking = [c for c in self.covariates if column_of(c.name, values) is None]
+        if lacking:
+            with naming(self.paths[0]):
+                raise Unusable(
+                    f"needs the covariates {describe_covariates(lacking)}; give them with "
+                    "--covariate NAME=VALUE (NAME=nan for a value that is missing) or in the table "
+                    "of --slides"
+                )
+        self.for_slide({}, values)
 
     def for_slide(
         self, values: Mapping[str, str], common: Mapping[str, str] | None = None

@@ -287,11 +287,14 @@ def _models(settings: RunSettings, tried: _Attempts) -> ModelSet | None:
 
 
 def _require_covariates(models: ModelSet, settings: RunSettings) -> None:
-    """Refuse covariates that no model takes; without a table, demand all that models need."""
+    """Refuse covariates that no model takes; without a table, demand all that models take.
+
+    Training may have imputed missing ones, but a forgotten option is not a missing value.
+    """
     given = settings.models.covariates
     models.require_covariates(given)
     if settings.slides.table is None:
-        models.for_slide({}, given)
+        models.require_all_covariates(given)
 
 
 def _with_covariates(models: ModelSet, row: SlideRow, common: Mapping[str, str]) -> ModelSet:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.slides.paths import slide_identity
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -51,8 +53,8 @@ class SlideRow:
 
     @property
     def identity(self) -> str:
-        """The same for all paths that lead to one file."""
-        return os.path.realpath(self.path) if is_probable(os.fspath(self.path)) else str(self.path)
+        """The same for all paths that lead to one slide."""
+        return slide_identity(self.path) if is_probable(os.fspath(self.path)) else str(self.path)
 
 
 def is_probable(text: str) -> bool:

@@ -54,6 +54,12 @@ def is_dicom(path: Path) -> bool:
         return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
 
 
+def series_of(path: Path) -> str | None:
+    """Return the Series Instance UID of a DICOM file, which all files of a slide share, or None."""
+    own = _instance(path)
+    return None if own is None else own.series
+
+
 def series_files(path: Path) -> tuple[Path, ...]:
     """Return the files of the slide that a DICOM file belongs to, in the order of their UIDs.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from heatmaps_ome.errors import SlideError
-from heatmaps_ome.slides.dicom import is_dicom, series_files, slides_in
+from heatmaps_ome.slides.dicom import is_dicom, series_files, series_of, slides_in
 from heatmaps_ome.slides.folders import folder_reason
 
 _MIRAX: Final = ".mrxs"
@@ -63,15 +63,25 @@ def files_of(path: Path) -> tuple[Path, ...]:
     return (path, *_named_in(path)) if suffix in _HAMAMATSU else (path,)
 
 
-def slide_identity(path: Path) -> frozenset[Path]:
-    """Return the resolved files of the slide at a path: two paths with the same are one slide.
+def slide_identity(path: Path) -> str:
+    """Return a text that all paths of one slide share, and no other path has.
 
-    Raises
-    ------
-    SlideError
-        If there is no readable slide file or folder of one slide.
+    A path without a readable slide has the text of its own place.
     """
-    return frozenset(file.resolve() for file in files_of(path))
+    place = os.path.realpath(path)
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            slides = slides_in(path)
+            first = slides[0][0] if len(slides) == 1 else None
+        else:
+            first = path if stat.S_ISREG(mode) and is_dicom(path) else None
+        series = None if first is None else series_of(first)
+    except (OSError, ValueError):
+        return place
+    return (
+        place if first is None or series is None else f"{os.path.realpath(first.parent)}/{series}"
+    )
 
 
 def require_readable(path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_dicom_folder_and_any_file_of_it_are_one_slide(dicom):
         with closing(open_slide(file)) as slide:
             assert slide.fingerprint() == print_
             assert (pixels_of(slide) == expected).all()
-        assert slide_identity(file) == slide_identity(dicom) == frozenset(files)
+        assert slide_identity(file) == slide_identity(dicom)
         assert files_of(file) == files_of(dicom)
 
 
@@ -172,7 +172,7 @@ def test_a_folder_of_two_dicom_slides_is_refused(dicom):
 def test_a_mirax_slide_has_the_files_of_its_folder(shared_data, tmp_path):
     path = shared_data / "slides" / "mirax-cmu-bounds.mrxs"
     ini = path.with_suffix("") / "Slidedat.ini"
-    assert slide_identity(path) > {ini.resolve(), path.resolve()}
+    assert set(files_of(path)) > {ini, path}
     (tmp_path / "link.mrxs").symlink_to(path)
     (tmp_path / "link").symlink_to(path.with_suffix(""))
     assert slide_identity(tmp_path / "link.mrxs") == slide_identity(path)

@@ -36,7 +36,7 @@ def first_version(monkeypatch):
 
 def recipe(**changes):
     made = {
-        "extractor": EXTRACTOR, "model": SimpleNamespace(digest="d" * 64),
+        "extractor": EXTRACTOR, "model": SimpleNamespace(cache_digest="d" * 64),
         "pooling": Pooling("mean", 7), "extraction": Extraction(256 / 224, 1280, 4, Path("cache")),
         "mask_threshold": 224, "read_from": "level", "overlaps": False,
         "consistency_tiles": 64, **changes,
@@ -75,7 +75,7 @@ def test_keys_do_not_change_without_a_new_layout(folder):
 def test_the_key_of_maps_is_known():
     # It changed once: with --mpp before the slide's own, and fills as background.
     assert recipe().kept_in(FINGERPRINT, None) == Path(
-        "cache/maps/d902e37c0ce1c9992b054d32aa95c9f1"
+        "cache/maps/0a4175176523f99c0b6b4385ea3c4421"
     )
 
 
@@ -98,7 +98,7 @@ def test_another_version_makes_maps_and_pictures_anew_but_no_features(monkeypatc
         {"bad_tiles": "blank"},
         {"read_from": "level0"}, {"consistency_tiles": 0},
         {"extractor": SimpleNamespace(digest="f" * 64)},
-        {"model": SimpleNamespace(digest="f" * 64)},
+        {"model": SimpleNamespace(cache_digest="f" * 64)},
         {"extraction": Extraction(0.5, 1280, 4, Path("cache"))},
     ],
     ids=lambda changes: next(iter(changes)),
