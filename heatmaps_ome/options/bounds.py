@@ -93,5 +93,8 @@ def _choices(entry: Field[Any]) -> tuple[str, ...]:
     """Return the values that an option may have; () if there is no list of them."""
     if get_origin(entry.type) is Literal:
         return get_args(entry.type)
-    listed = entry.metadata.get("among", ())
-    return tuple(listed() if callable(listed) else listed)
+    if "among" not in entry.metadata:
+        return ()
+    listed: Any = entry.metadata["among"]
+    values: Iterable[str] = listed() if callable(listed) else listed
+    return tuple(values)
