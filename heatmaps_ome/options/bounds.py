@@ -1,7 +1,7 @@
 """Bounds of options: by their metadata, each is checked against what it can mean.
 
-``between=(low, high)`` bounds numbers, ``among=function`` returns the values that texts may have; a
-``Literal`` has its values in its type. Texts are never empty.
+``between=(low, high)`` bounds numbers. ``among`` has the values that texts may have, or is a
+function that returns them; a ``Literal`` has its values in its type. Texts are never empty.
 """
 
 import difflib
@@ -93,4 +93,8 @@ def _choices(entry: Field[Any]) -> tuple[str, ...]:
     """Return the values that an option may have; () if there is no list of them."""
     if get_origin(entry.type) is Literal:
         return get_args(entry.type)
-    return tuple(entry.metadata["among"]()) if "among" in entry.metadata else ()
+    if "among" not in entry.metadata:
+        return ()
+    listed: Any = entry.metadata["among"]
+    values: Iterable[str] = listed() if callable(listed) else listed
+    return tuple(values)

@@ -193,7 +193,7 @@ def test_names_are_safe_and_tell_slides_apart(tmp_path, capsys):
     ("words", "reason"),
     [
         (("--max-size", "50"), "'50' is not a size such as 50GB"),
-        (("--max-size", "-1GB"), "expected one argument"),
+        (("--max-size", "-1GB"), "'-1GB' is not a size such as 50GB"),
         (("--max-size", "1e9GB"), "is not a size"),
         (("--max-size", f"{10**30}GB"), "is too large"),
         (("--older-than", "month"), "is not an age such as 30d"),

@@ -97,7 +97,9 @@ CHOICES = [
 
 @pytest.mark.parametrize(("command", "entry"), CHOICES, ids=names(CHOICES))
 def test_a_mistyped_choice_is_answered_with_the_nearest(capsys, command, entry):
-    choices = entry.type.__args__ if "among" not in entry.metadata else entry.metadata["among"]()
+    choices = entry.metadata.get("among", getattr(entry.type, "__args__", ()))
+    choices = choices() if callable(choices) else choices
+    assert choices
     for choice in choices:
         sentence = refusal(capsys, command, entry, f"{choice}x")
         assert f"did you mean {choice}?" in sentence
