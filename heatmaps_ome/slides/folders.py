@@ -49,6 +49,6 @@ def folder_reason(folder: Path, n_dicom: int) -> str | None:
     if n_slides:
         return (
             f"is a folder with {n_slides} slide{'s' * (n_slides > 1)} in it, not a slide; give "
-            "the slides' files (the folder of a single DICOM slide is taken as this slide)"
+            "a slide's file (create also takes folders, for all slides in them)"
         )
     return "is a folder without a slide in it; give a slide's file"
