@@ -345,6 +345,8 @@ def label_classes(folder):
 def values_finite_where_tissue(folder):
     with edited(folder / VALUES / ".zattrs") as said:
         said["heatmaps_ome"]["tissue_cells"] += 1
+    with edited(folder / "provenance.json") as record:
+        record["tissue_cells"] += 1
 
 
 def values_add_up(folder):
@@ -394,6 +396,8 @@ def values_members(folder):
 def placement_values(folder):
     with edited(folder / VALUES / ".zattrs") as said:
         said["heatmaps_ome"]["l0_origin"]["x"] += 1
+    with edited(folder / "provenance.json") as record:
+        record["grid"]["l0_origin"][1] += 1
 
 
 def tiff_ome_xml(folder):
