@@ -96,5 +96,5 @@ def _choices(entry: Field[Any]) -> tuple[str, ...]:
     if "among" not in entry.metadata:
         return ()
     listed: Any = entry.metadata["among"]
-    values: Iterable[str] = listed() if callable(listed) else listed
+    values: Iterable[str] = listed if isinstance(listed, tuple) else listed()
     return tuple(values)
