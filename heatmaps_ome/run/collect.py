@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,8 +128,8 @@ def _slides(output: Path) -> Iterator[_Slide]:
             yield _Slide(
                 entry=outcome.record(()),
                 true_class=str(record["true_class"]),
-                model=record["model"],
-                extractor=record["extractor"],
+                model=_with(record["model"], "digest", "classes"),
+                extractor=_with(record["extractor"], "digest", "name"),
                 scaling=CohortScaling.from_record(record["scaling"]).numbers,
                 created=str(record["created"]),
             )
@@ -138,6 +138,13 @@ def _slides(output: Path) -> Iterator[_Slide]:
                 "%s is left out of the list, the report and the project, as its provenance.json is "
                 "damaged (%s); make its results anew", folder, error,
             )  # fmt: skip
+
+
+def _with(facts: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return facts; KeyError or TypeError if one of them is missing."""
+    for name in names:
+        _ = facts[name]
+    return facts
 
 
 def _failures(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -220,10 +227,8 @@ def _write_viewers(output: Path, slides: list[_Slide]) -> None:
         )
         for slide in slides
     ]
-    try:
+    with _complete_without("the files for viewers"):
         write_viewers(output, listed, list(classes), time.time_ns() // 1_000_000)
-    except HeatmapsError as error:
-        logger.error("%s", error)
 
 
 def _write_report(output: Path, slides: list[_Slide], entries: list[dict[str, Any]]) -> None:
@@ -236,7 +241,9 @@ def _write_report(output: Path, slides: list[_Slide], entries: list[dict[str, An
         and slide.extractor["digest"] == last.extractor["digest"]
     }
     listed = [
-        ReportedSlide(entry["slide"], entry["status"], entry["message"], entry["folder"])
+        ReportedSlide(
+            entry["slide"], entry["status"], entry["message"], entry["folder"], entry.get("label")
+        )
         for entry in entries
         if entry["folder"] is None or entry["name"] in alike
     ]
@@ -251,7 +258,17 @@ def _write_report(output: Path, slides: list[_Slide], entries: list[dict[str, An
         extractor_digest=last.extractor["digest"],
         extractor=last.extractor["name"],
     )
-    try:
+    with _complete_without("the report"):
         write_report(output, listed, facts)
+
+
+@contextmanager
+def _complete_without(files: str) -> Iterator[None]:
+    """Log whatever goes wrong inside: the slides' results are complete without these files."""
+    try:
+        yield
     except HeatmapsError as error:
         logger.error("%s", error)
+    except Exception as error:
+        logger.error("%s cannot be made (%s: %s)", files, type(error).__name__, error)
+        logger.debug("the error in full", exc_info=error)

@@ -28,6 +28,8 @@ class Outcome:
         "done", "unchanged" (the same results existed already) or "failed".
     message : str
         Reason of a failure.
+    label : str or None
+        Ground truth, if the user gave it.
     prediction : dict of class → probability
     consistency : Consistency or None
         Tile-by-tile prediction compared with the map's.
@@ -53,6 +55,7 @@ class Outcome:
     status: Literal["done", "unchanged", "failed"]
     message: str = ""
     folder: Path | None = None
+    label: str | None = None
     prediction: dict[str, float] = field(default_factory=dict)
     consistency: Consistency | None = None
     faithfulness: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class Outcome:
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Take the findings from a provenance; those of early versions lack some."""
+        self.label = record.get("label")
         self.prediction = {
             name: math.nan if value is None else value
             for name, value in record.get("prediction", {}).items()

@@ -3,11 +3,12 @@ import { chooser, el, labelled } from "./dom.js";
 import { counted, decimals, percent } from "./numbers.js";
 import { hashOf } from "./slide.js";
 
-const warned = (row) => row.status === "failed" || Boolean(row.damaged) || (row.warnings ?? []).length > 0;
+const warned = (row) => row.status === "failed" || Boolean(row.damaged) || Boolean(row.message) || (row.warnings ?? []).length > 0;
 
 function columns(run) {
   return [
     { key: "slide", title: "Slide", of: (row) => row.slide.toLowerCase(), cell: (row) => nameCell(row) },
+    { key: "label", title: "Ground truth", about: "As the table of slides has it", of: (row) => row.label ?? null, cell: (row) => row.label ?? "" },
     { key: "predicted", title: "Prediction", of: (row) => row.predicted ?? null, cell: (row) => predictionCell(row, run) },
     { key: "probability", title: `P(${run.true_class})`, about: `Probability of ${run.true_class}, the class drawn hot`, of: (row) => row.probability, cell: (row) => decimals(row.probability, 3) },
     { key: "tissue", title: "Tissue, mm²", of: (row) => row.tissue_mm2, cell: (row) => decimals(row.tissue_mm2, 1) },
@@ -37,7 +38,7 @@ function predictionCell(row, run) {
 }
 
 function warningCell(row) {
-  const texts = row.status === "failed" ? [row.message] : [...(row.damaged ? [row.damaged] : []), ...(row.warnings ?? [])];
+  const texts = row.status === "failed" ? [row.message] : [...(row.damaged ? [row.damaged] : []), ...(row.message ? [row.message] : []), ...(row.warnings ?? [])];
   if (texts.length === 0) return el("span", { class: "soft" }, "none");
   const more = texts.length > 1 ? ` (+ ${texts.length - 1})` : "";
   return el("span", { class: "warned", title: texts.join("\n") }, `⚠ ${texts[0]}${more}`);
@@ -60,7 +61,7 @@ export class Cohort {
   constructor(run) {
     this.run = run;
     this.columns = columns(run).filter((column) => column.key === "status" || column.key === "warnings"
-      || run.rows.some((row) => row.status === "failed" || (column.of(row) !== null && column.of(row) !== undefined)));
+      || run.rows.some((row) => (row.status === "failed" && column.key !== "label") || (column.of(row) !== null && column.of(row) !== undefined)));
     this.filter = { text: "", name: "", only: false };
     this.order = { key: null, down: false };
     this.lines = run.rows.map((row) => ({ row, text: `${row.slide} ${row.message} ${row.predicted ?? ""} ${row.status}`.toLowerCase(), line: this.line(row) }));

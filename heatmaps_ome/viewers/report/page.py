@@ -48,12 +48,15 @@ class ReportedSlide:
         Reason of a failure.
     folder : str or None
         Name of the results' folder in the run's folder.
+    label : str or None
+        Ground truth, if the user gave it.
     """
 
     slide: str
     status: str
     message: str = ""
     folder: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
