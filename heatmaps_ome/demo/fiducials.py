@@ -173,8 +173,12 @@ def _origin(slide: SlideReader) -> dict[str, Any]:
     """Return the origin of the maps for the provenance; there is no network."""
     landmarks = [[landmark.name, *landmark.cell] for landmark in LANDMARKS]
     digest = digest_of({NAME: landmarks})
+    basis = digest_of({NAME: digest, "slide": slide.fingerprint()})
     return {
-        "request": digest_of({NAME: digest, "slide": slide.fingerprint()}),
+        "name": NAME,
+        "request": basis,
+        "basis": basis,
+        "label": None,
         "model": {
             "digest": digest, "classes": list(CLASSES), "target_label": None, "features": 0,
         },

@@ -117,7 +117,6 @@ class CreateOptions:
     extractor: str = create_option(
         "network", f"patch encoder that the model was trained on: {' or '.join(ENCODERS)}",
         effect="values", default="retccl", type=str, metavar="NAME",
-        among=lambda: extractors.REGISTRY,
     )  # fmt: skip
     extractor_weights: Optional[Path] = create_option(
         "network", "the encoder's weights, for retccl the authors' best_ckpt.pth",

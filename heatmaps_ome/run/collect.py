@@ -123,7 +123,7 @@ def _slides(output: Path) -> Iterator[_Slide]:
     """Yield the slides with results."""
     for folder, record in finished_folders(output):
         try:
-            outcome = Outcome(str(record["slide"]["name"]), folder.name, "done", folder=folder)
+            outcome = Outcome(str(record["slide"]["name"]), "done", "", folder, folder.name)
             outcome.note(record)
             yield _Slide(
                 entry=outcome.record(()),

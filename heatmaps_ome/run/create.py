@@ -100,7 +100,12 @@ def create(
             with_bar.close()
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
     # The reasons there are free of paths, which may name a patient.
-    failed = open_results(request.output_path).failed
+    reasons = open_results(request.output_path).failed
+    failed = {
+        outcome.slide: reasons.get(outcome.slide, outcome.message)
+        for outcome in outcomes
+        if outcome.folder is None
+    }
     return Results({folder.name: folder for folder in folders}, failed)
 
 

@@ -6,11 +6,13 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from heatmaps_ome.maps.artefact_evidence import cell_warnings
 from heatmaps_ome.maps.consistency import Consistency
+from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.storage.digests import finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -22,12 +24,12 @@ class Outcome:
     ----------
     slide : str
         Name of the slide's file.
-    name : str
-        Name of its results.
     status : str
         "done", "unchanged" (the same results existed already) or "failed".
     message : str
         Reason of a failure.
+    name : str
+        Name of its results.
     label : str or None
         Ground truth, if the user gave it.
     prediction : dict of class → probability
@@ -51,10 +53,10 @@ class Outcome:
     """
 
     slide: str
-    name: str
     status: Literal["done", "unchanged", "failed"]
     message: str = ""
     folder: Path | None = None
+    name: str = ""
     label: str | None = None
     prediction: dict[str, float] = field(default_factory=dict)
     consistency: Consistency | None = None
@@ -87,6 +89,14 @@ class Outcome:
         parts = ("cells", "evidence", "excluded", "brightness")
         self.artefacts = {key: artefacts[key] for key in parts if key in artefacts}
         self.bad_tiles = record.get("bad_tiles") or {}
+
+    def warnings(self) -> Iterator[str]:
+        """Yield all that makes the slide's maps less than they seem, as sentences."""
+        blank = bad_tiles_sentence(self.bad_tiles)
+        for warning in [*([blank] if blank else []), *cell_warnings(self.artefacts)]:
+            yield f"{self.slide}: {warning}"
+        if self.consistency is not None and self.consistency.is_wide:
+            yield self.consistency.warning(self.slide)
 
     def record(self, places: Iterable[str]) -> dict[str, Any]:
         """Return the outcome as plain JSON values, without the folders of files."""

@@ -15,7 +15,6 @@ from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.export import VALUES
 from heatmaps_ome.export.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
-from heatmaps_ome.maps.artefact_evidence import artefact_record, cell_warnings
 from heatmaps_ome.maps.ensemble import combined, in_class_order
 from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.maps.store import read_values, write_values
@@ -30,7 +29,6 @@ from heatmaps_ome.run.provenance import extractor_record, versions
 from heatmaps_ome.run.run_record import write_run_record
 from heatmaps_ome.run.settings import settings_of
 from heatmaps_ome.run.stopwatch import Stages
-from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged
 from heatmaps_ome.slides.working_copy import WorkingCopy
@@ -86,7 +84,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     plan = prepare(settings)
     names = result_names(plan.rows)
     outcomes = {
-        path: Outcome(path.name, names[path], "failed", reason)
+        path: Outcome(path.name, "failed", reason, name=names[path])
         for path, reason in plan.refused.items()
     }
     for reason in plan.refused.values():
@@ -94,7 +92,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     run = _Run(settings, plan, progress)
     for slide in plan.slides:
         outcomes[slide.path] = Outcome(
-            slide.path.name, slide.folder.name, "done", folder=slide.folder.path
+            slide.path.name, "done", folder=slide.folder.path, name=slide.folder.name
         )
     ready = list(plan.slides)
     scaling = plan.scaling
@@ -185,6 +183,8 @@ class _Run:
             else:
                 outcome.status = "unchanged"
                 outcome.note(earlier)
+            for warning in outcome.warnings():
+                logger.warning("%s", warning)
 
         return deliver
 
@@ -203,7 +203,9 @@ class _Run:
             parts = self._parts(planned, slide, stages)
             folder = planned.folder.start()
             heatmaps = self._stored(planned, parts, scaling, folder)
-            self._warn(planned, slide, heatmaps)
+            if slide.bad_tiles.policy == "blank":
+                # Maps from the cache may be older than the copy, which knows the tiles left blank.
+                slide.fill()
             with stages("maps"):
                 result = slide_result(
                     slide, heatmaps, scaling, self._plan.look,
@@ -223,19 +225,6 @@ class _Run:
             if folder is not None:
                 remove(folder)
         outcome.note(planned.folder.provenance() or record)
-
-    def _warn(self, planned: PlannedSlide, slide: WorkingCopy, heatmaps: HeatmapSet) -> None:
-        """Log all that makes a slide's maps less than they seem."""
-        name = planned.path.name
-        if slide.bad_tiles.policy == "blank":
-            # Maps from the cache may be older than the copy, which knows the tiles left blank.
-            slide.fill()
-        blank = bad_tiles_sentence(slide.bad_tiles.record())
-        warnings = [blank] if blank else []
-        for warning in [*warnings, *cell_warnings(artefact_record(heatmaps) or {})]:
-            logger.warning("%s: %s", name, warning)
-        if heatmaps.consistency is not None and heatmaps.consistency.is_wide:
-            logger.warning("%s", heatmaps.consistency.warning(name))
 
     def _stored(
         self,

@@ -58,6 +58,7 @@ class RecordedSlide(Form):
     shape: Lengths
     mpp: Mpps
     mpp_source: Text
+    own_mpp: Places | None
 
 
 class RecordedGrid(Form):
@@ -138,7 +139,24 @@ class RecordedArtefacts(Form):
 
     cells: dict[str, Share]
     evidence: dict[str, dict[str, Number | None]]
+    excluded: dict[str, Count]
+    brightness: Number | None
     measures: dict[str, Number]
+
+
+class BlankTile(Form):
+    """The place of a damaged tile that was left blank."""
+
+    level: Count
+    l0_row: Number
+    l0_col: Number
+
+
+class BlankTiles(Form):
+    """The damaged tiles that were left blank."""
+
+    count: Count
+    first: list[BlankTile]
 
 
 class RecordedScaling(Form):
@@ -203,9 +221,13 @@ class Record(Form):
     faithfulness: Faithfulness
     regions: RecordedRegions | None
     artefacts: RecordedArtefacts | None
+    bad_tiles: BlankTiles | None
     maps_left_out: dict[str, Text]
     scaling: RecordedScaling
+    name: Text
     request: Digest
+    basis: Digest
+    label: Text | None
     model: RecordedModel
     extractor: RecordedExtractor
     pooling: Pooling

@@ -63,6 +63,7 @@ class World:
             "extractor": "mean-colour",
             "block_size": 256,
             "overwrite": True,
+            "refit": True,
         }
         [outcome] = create(CreateOptions(**(given | changed)), silent)
         assert outcome.status == "done", outcome.message

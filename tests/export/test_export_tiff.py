@@ -174,7 +174,7 @@ def test_names_with_odd_characters_are_escaped(tmp_path):
     with tifffile.TiffFile(path) as file:
         assert file.series[0].kind == "ome"
         name = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Name"]
-    assert name == 'Schnitt 切片 & Co: Score of <MSI-H/"high"> &  µ'
+    assert name == 'Schnitt 切片 & Co: Score of <MSI-H/"high"> & ␁µ'
 
 
 def test_xml_has_no_character_references_which_bio_formats_would_blank():

@@ -271,9 +271,10 @@ class SeeThroughSlide:
 
 
 def test_transparent_tissue_is_the_references_and_glass_is_ours(tmp_path, monkeypatch):
+    path = write_slide(tmp_path / "a.svs", np.zeros((640, 800, 3), np.uint8))
     monkeypatch.setattr(openslide, "OpenSlide", SeeThroughSlide)
     assert_transparent_is_tissue_only_to_the_reference(
-        SeeThroughSlide(), open_slide(tmp_path), lambda col: col > 5
+        SeeThroughSlide(), open_slide(path), lambda col: col > 5
     )
 
 

@@ -142,7 +142,7 @@ def test_create_returns_the_slides_of_this_run_alone(world, run):
         scaling=world / "out" / "scaling.json",
     )  # fmt: skip
     assert list(again) == ["c"]
-    assert list(heatmaps_ome.open(world / "out")) == ["c", "a"]
+    assert list(heatmaps_ome.open(world / "out")) == ["a", "c"]
 
 
 def test_a_slide_without_tissue_has_maps_of_nothing(world):
@@ -188,7 +188,7 @@ print(json.dumps([list(results), sorted(set(os.environ) - set(before))]))
     [
         ({"att_cmapp": "magma"}, "create has no option 'att_cmapp'; did you mean att_cmap"),
         ({"model_path": "m.pkl"}, "no option 'model_path'; did you mean model"),
-        ({"zzzz": 1}, "no option 'zzzz'; it has from_file, mpp"),
+        ({"zzzz": 1}, "no option 'zzzz'; it has from_file, table, mpp"),
         ({"verbose": True}, "no option 'verbose'"),
         ({"att_alpha": 2}, "--att-alpha is 2; give a value from 0 to 1"),
         ({"att_alpha": "0.5"}, "att_alpha is '0.5'; give a number"),

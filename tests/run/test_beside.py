@@ -83,6 +83,22 @@ def test_collect_rebuilds_all_that_runs_share(cohort, tmp_path):
         collect(tmp_path / "nothing")
 
 
+def test_the_report_has_the_slides_of_the_newest_models_alone(cohort, tmp_path):
+    out = tmp_path / "out"
+    work(run_options(cohort, ["s0", "s1"], output_path=str(out)))
+    path = out / "s0" / "provenance.json"
+    record = json.loads(path.read_text())
+    record["model"]["digest"], record["created"] = "x" * 64, "2020-01-01T00:00:00+00:00"
+    path.write_text(json.dumps(record))
+    counted = collect(out)
+    assert (counted.done, counted.failed) == (2, 0)
+    assert [name for name, *_ in content(out)["rows"]] == ["s1.svs"]
+    # One damaged record takes nothing from the others.
+    path.write_text(json.dumps({**record, "model": {}}))
+    collect(out)
+    assert content(out)["list"] == [("s1.svs", "done", "s1")]
+
+
 def test_folders_of_dead_processes_are_removed_and_those_of_live_ones_stay(cohort, tmp_path):
     out = tmp_path / "out"
     work(run_options(cohort, ["s0"], output_path=str(out)))

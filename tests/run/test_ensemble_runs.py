@@ -238,13 +238,13 @@ def test_other_colours_read_the_models_maps_from_the_cache(here):
 def test_maps_that_the_cache_loses_between_the_halves_are_made_again(here, monkeypatch):
     from heatmaps_ome.run import pipeline
 
-    kept = pipeline._Run.shared_scaling
+    kept = pipeline._Run.fitted
 
     def losing(self):
         shutil.rmtree("cache")
         return kept(self)
 
-    monkeypatch.setattr(pipeline._Run, "shared_scaling", losing)
+    monkeypatch.setattr(pipeline._Run, "fitted", losing)
     assert run().status == "done"
     monkeypatch.undo()
     monkeypatch.setitem(extractors.REGISTRY, "mean-colour", "fake_extractors:load_mean_colour")
@@ -255,7 +255,7 @@ def test_maps_that_the_cache_loses_between_the_halves_are_made_again(here, monke
 
 def test_results_of_other_models_are_not_taken_for_these(here):
     run()
-    with pytest.raises(PreflightError, match="another cohort"):
+    with pytest.raises(PreflightError, match="fitted with another model"):
         run("fold-0.pkl", "fold-2.pkl")
     run("fold-0.pkl", "fold-2.pkl", overwrite=True)
 

@@ -69,7 +69,7 @@ def test_a_pixel_size_out_of_range_is_asked_for(run, tmp_path):
     assert [outcome.status for outcome in outcomes] == ["done", "failed"]
     assert "352 × 352 µm per pixel (from slide)" in outcomes[1].message
     outcomes, *_ = run(*slides, mpp=0.5, overwrite=True)
-    assert [outcome.status for outcome in outcomes] == ["done", "done"]
+    assert [outcome.status for outcome in outcomes] == ["unchanged", "done"]
 
 
 def test_damaged_tiles_are_blank_counted_and_recorded(run, tmp_path):
@@ -114,7 +114,7 @@ def test_artefacts_are_left_out_counted_and_recorded(run, tmp_path):
 
 
 def test_kinds_of_artefacts_that_do_not_exist_are_refused_with_the_list():
-    with pytest.raises(ValueError, match="--exclude-artefacts: unknown fold; of pen, dark, blurr"):
+    with pytest.raises(ValueError, match="--exclude-artefacts: unknown 'fold'; it takes pen, dark"):
         CreateOptions(
             slides=(), model_path=(), output_path=None, true_class="a", exclude_artefacts=("fold",)
         )

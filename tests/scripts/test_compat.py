@@ -123,6 +123,6 @@ def test_other_programs_are_not_known(tmp_path, capsys):
     words = ["-m", "m.pkl", "-o", "out", "-t", "A", "a.svs", "--compat", "nonsense"]
     with pytest.raises(SystemExit):
         OptionsParser(CreateOptions, "create", "").parse_args(words)
-    assert "choose from" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="give reference"):
+    assert "it takes reference" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="it takes reference"):
         CreateOptions(model_path=tmp_path, output_path=tmp_path, true_class="A", compat="nonsense")

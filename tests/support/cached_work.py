@@ -65,7 +65,7 @@ class CachedWork:
         """Return how maps are made."""
         return Recipe(
             extractor=MeanColourTiles(), model=self.model, pooling=Pooling(),
-            extraction=Extraction(MPP, 128, 1, cache), mask_threshold=224, fallback_mpp=None,
+            extraction=Extraction(MPP, 128, 1, cache), mask_threshold=224,
             read_from="level", overlaps=False, consistency_tiles=5,
         )  # fmt: skip
 

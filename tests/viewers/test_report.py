@@ -328,20 +328,6 @@ def test_a_part_of_an_earlier_version_is_named_as_such(full, tmp_path):
     assert 'id="slide-0"' not in text
 
 
-def test_slides_of_earlier_runs_stay_if_the_same_models_made_them(tmp_path):
-    for name in ("old", "other", "failing"):
-        write_slide_folder(tmp_path, made_result(made_maps(name, Shape(8, 9))))
-    record = json.loads((tmp_path / "other" / "provenance.json").read_text())
-    record["model"]["digest"] = "x" * 64
-    (tmp_path / "other" / "provenance.json").write_text(json.dumps(record))
-    new = write_slide_folder(tmp_path, made_result(made_maps("new", Shape(8, 9))))
-    slides = [new, ReportedSlide("failing.svs", "failed", "no")]
-    text = write_report(tmp_path, slides, run_facts()).read_text(encoding="utf-8")
-    assert [(row["slide"], row["status"]) for row in data(text, "run")["rows"]] == [
-        ("new.svs", "done"), ("failing.svs", "failed"), ("old.svs", "earlier"),
-    ]  # fmt: skip
-
-
 def test_a_full_disk_leaves_the_page_that_was_there(full, tmp_path, monkeypatch):
     slides = [write_slide_folder(tmp_path, full)]
     write_report(tmp_path, slides, run_facts())

@@ -31,8 +31,8 @@ def open(path: str | os.PathLike[str]) -> Results:
     Returns
     -------
     Results
-        Slide name → results, in the order of the run; slides of earlier runs in the same folder
-        come after them. For a slide's folder, of this slide alone.
+        Slide name → results, in the order of the last run if it had all slides of the folder, else
+        by name. For a slide's folder, of this slide alone.
 
     Raises
     ------
