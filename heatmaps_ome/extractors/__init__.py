@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,11 @@ def load_extractor(name: str, weights: Path | None, device: str, precision: str)
         If there is no such extractor, or its weights are missing or do not fit.
     """
     if name not in REGISTRY:
-        raise ExtractorError(f"there is no extractor {name!r}; choose from {', '.join(REGISTRY)}")
+        close = difflib.get_close_matches(name.casefold(), REGISTRY, 1)
+        hint = f"did you mean {close[0]}? It takes" if close else "choose from"
+        raise ExtractorError(
+            f"--extractor: there is no extractor {name!r}; {hint} {', '.join(REGISTRY)}"
+        )
     # torch takes seconds to import, and reading the registry does not need it.
     from heatmaps_ome.extractors.precision import resolved
 

@@ -203,12 +203,10 @@ print(json.dumps([list(results), sorted(set(os.environ) - set(before))]))
         ({"extractor_weights": 3}, "extractor_weights is 3; give a path"),
         ({"extractor_weights": ""}, "extractor_weights is ''; give a path"),
         ({"cache_dir": ""}, "cache_dir is ''; give a path"),
-        ({"extractor": "retcll"}, "--extractor: unknown 'retcll'; did you mean retccl?"),
         ({"threads": 10**5000}, "--threads is beyond 1e+18; give a value from 1 to 256"),
         ({"mpp": float("nan")}, "--mpp is nan; give a value from 0.05 to 20"),
         ({"scaling": "s.json", "score_threshold": 0.95}, "--score-threshold contradicts --scaling"),
         ({"flat_mpp": 1.0, "no_flattened": True}, "--flat-mpp contradicts --no-flattened"),
-        ({"block_size": 256, "max_memory": 4.0}, "--max-memory contradicts --block-size"),
     ],
 )
 def test_options_that_are_none_are_refused_in_a_sentence(tmp_path, options, said):
