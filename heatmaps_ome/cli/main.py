@@ -152,8 +152,9 @@ def collect(words: Sequence[str]) -> int:
     from heatmaps_ome.run.collect import collect as collected
 
     slides = collected(options.path)
+    done = "1 slide" if slides.done == 1 else f"{slides.done} slides"
     failed = f", {slides.failed} failed" if slides.failed else ""
-    sys.stdout.write(f"{options.path}: {slides.done} slides with results{failed}\n")
+    sys.stdout.write(f"{options.path}: {done} with results{failed}\n")
     return 0
 
 

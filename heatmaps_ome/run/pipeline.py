@@ -82,9 +82,9 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     """
     settings = settings_of(options)
     plan = prepare(settings)
-    names = result_names(plan.rows)
+    names, labels = result_names(plan.rows), {row.path: row.label for row in plan.rows}
     outcomes = {
-        path: Outcome(path.name, "failed", reason, name=names[path])
+        path: Outcome(path.name, "failed", reason, name=names[path], label=labels[path])
         for path, reason in plan.refused.items()
     }
     for reason in plan.refused.values():
@@ -92,7 +92,7 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     run = _Run(settings, plan, progress)
     for slide in plan.slides:
         outcomes[slide.path] = Outcome(
-            slide.path.name, "done", folder=slide.folder.path, name=slide.folder.name
+            slide.path.name, "done", "", slide.folder.path, slide.folder.name, slide.row.label
         )
     ready = list(plan.slides)
     scaling = plan.scaling

@@ -121,7 +121,15 @@ class Replaced:
 
 def result_names(rows: Sequence[SlideRow]) -> dict[Path, str]:
     """Return the names of the slides' results, by their paths."""
-    return {row.path: safe_name(row.name or name_of(row.path), RESERVED) for row in rows}
+    return {row.path: safe_name(row.name or _own_name(row.path), RESERVED) for row in rows}
+
+
+def _own_name(path: Path) -> str:
+    """Return a slide's name; a path that cannot be a file's has one as well."""
+    try:
+        return name_of(path)
+    except (OSError, ValueError):
+        return path.stem
 
 
 def planned_slides(
@@ -148,7 +156,9 @@ def planned_slides(
                 )
             planned.append(plan(row, ResultFolder(output, name)))
         except Exception as error:
-            refused[row.path] = reason_of(error, row.path)
+            reason = reason_of(error, row.path)
+            named = not row.origin or reason.startswith(row.origin)
+            refused[row.path] = reason if named else f"{row.origin}: {reason}"
             logger.debug("the error in full", exc_info=error)
     return tuple(planned), refused
 

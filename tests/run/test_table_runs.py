@@ -167,3 +167,13 @@ def test_names_of_the_table_name_the_results(world):
     (row,) = world.run("slide,name,AGE,SEX\na.svs,patient 1,63,male\n")
     assert row.status == "done"
     assert (world.path / "out" / "patient 1" / "provenance.json").is_file()
+
+
+def test_a_slide_that_fails_is_named_by_its_line_and_keeps_its_label(world):
+    good, bad = world.run("slide,label,AGE,SEX\na.svs,MSIH,63,male\nnone.svs,nonMSIH,41,male\n")
+    assert (good.status, bad.status) == ("done", "failed")
+    assert bad.message.startswith("cohort.csv, line 3: ")
+    run = json.loads((world.path / "out" / "run.json").read_text())
+    labels = {slide["slide"]: slide["label"] for slide in run["slides"]}
+    assert labels == {"a.svs": "MSIH", "none.svs": "nonMSIH"}
+    assert world.record("a")["label"] == "MSIH"

@@ -24,7 +24,9 @@ function columns(run) {
 const NUMBERS = new Set(["probability", "tissue", "gap", "aupc", "random", "artefacts"]);
 
 function nameCell(row) {
-  return el("a", { href: hashOf(row) }, row.slide);
+  const stem = row.slide.replace(/\.[^.]*$/, "");
+  const name = row.folder && row.folder !== stem && row.folder !== row.slide ? row.folder : null;
+  return [el("a", { href: hashOf(row) }, row.slide), name ? el("span", { class: "soft" }, ` ${name}`) : ""];
 }
 
 function predictionCell(row, run) {
@@ -64,7 +66,7 @@ export class Cohort {
       || run.rows.some((row) => (row.status === "failed" && column.key !== "label") || (column.of(row) !== null && column.of(row) !== undefined)));
     this.filter = { text: "", name: "", only: false };
     this.order = { key: null, down: false };
-    this.lines = run.rows.map((row) => ({ row, text: `${row.slide} ${row.message} ${row.predicted ?? ""} ${row.status}`.toLowerCase(), line: this.line(row) }));
+    this.lines = run.rows.map((row) => ({ row, text: `${row.slide} ${row.folder ?? ""} ${row.label ?? ""} ${row.message} ${row.predicted ?? ""} ${row.status}`.toLowerCase(), line: this.line(row) }));
     this.body = el("tbody", {}, this.lines.map((entry) => entry.line));
     this.shown = el("p", { id: "shown", role: "status" });
     this.element = el("div", {}, this.summary(), this.tools(), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of slides" }, el("table", { id: "slides" }, this.head(), this.body)));
