@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.cli.streams import one_line
+from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.export import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
-from heatmaps_ome.storage.result_folder import RUN, RUNS, VIEWERS
+from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
 from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
@@ -50,11 +51,25 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
         ]
     lines += [
         "",
+        *_colour_scale(output),
         f"List of all slides: {output / RUN}; records of each run (outcomes, options, versions): "
         f"{output / RUNS}",
     ]
     # Names of slides and classes cannot begin a line of their own.
     return "\n".join(map(one_line, lines)) + "\n"
+
+
+def _colour_scale(output: Path) -> Iterator[str]:
+    """Yield the line on the scaling that all slides of the folder share."""
+    from heatmaps_ome.display.scaling import CohortScaling
+
+    path = output / SCALING
+    try:
+        slides = CohortScaling.load(path).slides
+    except ScalingError:
+        return
+    fitted = "1 slide" if slides == 1 else f"{slides} slides"
+    yield f"Colour scale of all slides: {path}, fitted to {fitted} (--refit fits a new one)"
 
 
 def _ways(output: Path, folders: Sequence[Path]) -> Iterator[str]:

@@ -6,21 +6,19 @@ fitted once and kept; a new one is fitted only when the user asks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.errors import HeatmapsError, OutputError, ScalingError
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.lock import locked
-from heatmaps_ome.storage.result_folder import RUN_LOCK, finished_folders
+from heatmaps_ome.storage.result_folder import RUN_LOCK, SCALING, finished_folders
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from heatmaps_ome.run.settings import Drawing, Output
-
-SCALING: Final = "scaling.json"
 
 
 def own_scaling(output: Path) -> CohortScaling | None:

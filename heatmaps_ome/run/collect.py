@@ -17,7 +17,7 @@ from heatmaps_ome import __version__
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.errors import HeatmapsError, ResultError, ScalingError
-from heatmaps_ome.run.applied_scaling import SCALING, own_scaling
+from heatmaps_ome.run.applied_scaling import own_scaling
 from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.run.run_record import RUN_FORMAT, run_records
@@ -27,6 +27,7 @@ from heatmaps_ome.storage.lock import locked
 from heatmaps_ome.storage.result_folder import (
     RUN,
     RUN_LOCK,
+    SCALING,
     finished_folders,
     remove_leftovers,
 )

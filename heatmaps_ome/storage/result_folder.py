@@ -33,9 +33,11 @@ RUNS: Final = "runs"
 """Folder of an output folder with the records of its runs."""
 RUN: Final = "run.json"
 """The list of all slides in an output folder."""
+SCALING: Final = "scaling.json"
+"""The scaling that all slides in an output folder share."""
 RUN_LOCK: Final = ".run.lock"
 """Held while files that all runs in an output folder share are replaced."""
-RESERVED: Final = frozenset({VIEWERS, RUNS, RUN, "scaling.json", "index.html"})
+RESERVED: Final = frozenset({VIEWERS, RUNS, RUN, SCALING, "index.html"})
 """Names in an output folder that no slide's results may have, in small letters."""
 
 _OLD: Final = "old"
