@@ -257,7 +257,9 @@ class GrowingPiece(Piece):
                 self._put(name, data)
                 self._journals.finish(name, data)
             except OSError as error:
-                if attempt == ATTEMPTS - 1 or not self._cleared(name):
+                # What was missing may be there again: another thread makes it anew as well.
+                again = self._cleared(name) or isinstance(error, FileNotFoundError)
+                if attempt == ATTEMPTS - 1 or not again:
                     raise self.error(error) from error
             else:
                 return
