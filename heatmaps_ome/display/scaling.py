@@ -187,15 +187,25 @@ class CohortScaling:
         ScalingError
             If either differs.
         """
+        misfit = self.misfit(model_digest, extractor_digest)
+        if misfit is not None:
+            raise ScalingError(f"{path} {misfit}; leave out --scaling or use that one")
+
+    def misfit(self, model_digest: str, extractor_digest: str) -> str | None:
+        """Return why maps of a model and an extractor cannot be scaled so, else None.
+
+        It is the end of a sentence that begins with the scaling's file.
+        """
         for what, own, other in (
             ("model", self.model_digest, model_digest),
             ("extractor", self.extractor_digest, extractor_digest),
         ):
             if own != other:
-                raise ScalingError(
-                    f"{path} was fitted with another {what} ({own[:12]}, not {other[:12]}), whose "
-                    "values have another scale; leave out --scaling or use that one"
+                return (
+                    f"was fitted with another {what} ({own[:12]}, not {other[:12]}), whose values "
+                    "have another scale"
                 )
+        return None
 
 
 _MAX_BYTES = 8 << 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.display.scaling import CohortScaling
-from heatmaps_ome.errors import HeatmapsError, OutputError, ScalingError
+from heatmaps_ome.errors import OutputError, ScalingError
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.lock import locked
 from heatmaps_ome.storage.result_folder import RUN_LOCK, SCALING, finished_folders
@@ -38,10 +38,10 @@ def own_scaling(output: Path) -> CohortScaling | None:
         damaged = None
     except ScalingError as error:
         damaged = error
-    return recorded_scaling(output, damaged)
+    return _recorded_scaling(output, damaged)
 
 
-def recorded_scaling(output: Path, damaged: ScalingError | None = None) -> CohortScaling | None:
+def _recorded_scaling(output: Path, damaged: ScalingError | None) -> CohortScaling | None:
     """Return the scaling that the newest results in an output folder record, or None.
 
     Raises
@@ -101,16 +101,12 @@ def _require_own(
     extractor_digest: str,
 ) -> None:
     """Refuse to apply an output folder's scaling to what it does not fit."""
-    for name, there, here in (
-        ("model", own.model_digest, model_digest),
-        ("extractor", own.extractor_digest, extractor_digest),
-    ):
-        if there != here:
-            raise OutputError(
-                f"{path} was fitted with another {name} ({there[:12]}, not {here[:12]}), whose "
-                "values have another scale; add --overwrite to replace the results, or choose "
-                "another --output-path"
-            )
+    misfit = own.misfit(model_digest, extractor_digest)
+    if misfit is not None:
+        raise OutputError(
+            f"{path} {misfit}; add --overwrite to replace the results, or choose another "
+            "--output-path"
+        )
     if any(getattr(own.quantiles, name) != value for name, value in asked.items()):
         raise OutputError(
             f"{path} was fitted to other quantiles than the options ask for; add --refit to fit a "
@@ -182,18 +178,24 @@ def publish(
             if own is not None:
                 _require_own(own, path, asked, scaling.model_digest, scaling.extractor_digest)
                 scaling = own
-            if not _is_stored(scaling, path):
-                scaling.save(path)
+            store(scaling, output)
     except OSError as error:
-        if isinstance(error, HeatmapsError):
-            raise
         raise disk_error(path, error) from error
     return scaling
 
 
-def _is_stored(scaling: CohortScaling, path: Path) -> bool:
-    """Return whether a file holds just this scaling."""
+def store(scaling: CohortScaling, output: Path) -> None:
+    """Write the scaling of an output folder, unless its file holds just this one; under the lock.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    path = output / SCALING
     try:
-        return path.exists() and CohortScaling.load(path) == scaling
+        is_stored = CohortScaling.load(path) == scaling
     except ScalingError:
-        return False
+        is_stored = False
+    if not is_stored:
+        scaling.save(path)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome import __version__
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.display.scaling import CohortScaling
-from heatmaps_ome.errors import HeatmapsError, ResultError, ScalingError
-from heatmaps_ome.run.applied_scaling import own_scaling
+from heatmaps_ome.errors import HeatmapsError, ResultError
+from heatmaps_ome.run.applied_scaling import own_scaling, store
 from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.run.run_record import RUN_FORMAT, run_records
@@ -88,8 +88,6 @@ def collect(output: Path) -> Collected:
             remove_leftovers(output)
             return _collected(output)
     except OSError as error:
-        if isinstance(error, HeatmapsError):
-            raise
         raise disk_error(output / RUN, error) from error
 
 
@@ -204,10 +202,7 @@ def _restore_scaling(output: Path, slides: list[_Slide]) -> None:
         scaling = own_scaling(output)
     if scaling is None:
         return
-    try:
-        CohortScaling.load(output / SCALING)
-    except ScalingError:
-        scaling.save(output / SCALING)
+    store(scaling, output)
     others = [slide.entry["name"] for slide in slides if slide.scaling != scaling.numbers]
     if others:
         logger.warning(

@@ -68,6 +68,10 @@ class Outcome:
     bad_tiles: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
+    def fail(self, reason: str) -> None:
+        """Note that the slide failed, and why."""
+        self.status, self.message, self.folder = "failed", reason, None
+
     def note(self, record: Mapping[str, Any]) -> None:
         """Take the findings from a provenance; those of early versions lack some."""
         self.label = record.get("label")

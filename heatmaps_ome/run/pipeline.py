@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.scaling import ScalingFit
@@ -23,7 +24,6 @@ from heatmaps_ome.run.collect import collect
 from heatmaps_ome.run.delivery import complete, slide_record, slide_result, write_formats
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.run.outcome import Outcome
-from heatmaps_ome.run.planning import result_names
 from heatmaps_ome.run.preflight import prepare
 from heatmaps_ome.run.provenance import extractor_record, versions
 from heatmaps_ome.run.run_record import write_run_record
@@ -82,18 +82,16 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     """
     settings = settings_of(options)
     plan = prepare(settings)
-    names, labels = result_names(plan.rows), {row.path: row.label for row in plan.rows}
     outcomes = {
-        path: Outcome(path.name, "failed", reason, name=names[path], label=labels[path])
-        for path, reason in plan.refused.items()
+        row.path: Outcome(row.path.name, "done", name=plan.names[row.path], label=row.label)
+        for row in plan.rows
     }
-    for reason in plan.refused.values():
+    for path, reason in plan.refused.items():
+        outcomes[path].fail(reason)
         logger.error("%s", reason)
-    run = _Run(settings, plan, progress)
     for slide in plan.slides:
-        outcomes[slide.path] = Outcome(
-            slide.path.name, "done", "", slide.folder.path, slide.folder.name, slide.row.label
-        )
+        outcomes[slide.path].folder = slide.folder.path
+    run = _Run(settings, plan, progress)
     ready = list(plan.slides)
     scaling = plan.scaling
     if scaling is None:
@@ -104,8 +102,8 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
             scaling, settings.output.folder, settings.drawing.asked,
             replace=settings.output.overwrite or settings.drawing.refit,
         )  # fmt: skip
+        deliver = partial(run.deliver, scaling)
         for slide in ready:
-            deliver = run.delivery(scaling)
             run.survives(deliver, slide, outcomes[slide.path])
     given = [outcomes[row.path] for row in plan.rows]
     _record(settings, plan, given)
@@ -148,8 +146,7 @@ class _Run:
         try:
             work(slide, outcome)
         except Exception as error:
-            outcome.status, outcome.folder = "failed", None
-            outcome.message = reason_of(error, slide.path, self._settings.output.folder)
+            outcome.fail(reason_of(error, slide.path, self._settings.output.folder))
             logger.error("%s", outcome.message)
             logger.debug("the error in full", exc_info=error)
             return False
@@ -171,22 +168,18 @@ class _Run:
         plan = self._plan
         return self._fit.fit(cohort, plan.models.digest, plan.recipe.extractor.digest)
 
-    def delivery(self, scaling: CohortScaling) -> Callable[[PlannedSlide, Outcome], None]:
-        """Return the work that writes a slide's files with a scaling."""
-
-        def deliver(planned: PlannedSlide, outcome: Outcome) -> None:
-            # Another run may have finished the slide since the plan was made.
-            earlier = planned.earlier(scaling, self._plan.replaced)
-            note_place(self._settings.output.folder, planned.folder.name, planned.path)
-            if earlier is None or earlier.get("request") != planned.request(scaling):
-                self._deliver(planned, scaling, earlier, outcome)
-            else:
-                outcome.status = "unchanged"
-                outcome.note(earlier)
-            for warning in outcome.warnings():
-                logger.warning("%s", warning)
-
-        return deliver
+    def deliver(self, scaling: CohortScaling, planned: PlannedSlide, outcome: Outcome) -> None:
+        """Write a slide's files with a scaling, unless they are there."""
+        # Another run may have finished the slide since the plan was made.
+        earlier = planned.earlier(scaling, self._plan.replaced)
+        note_place(self._settings.output.folder, planned.folder.name, planned.path)
+        if earlier is None or earlier.get("request") != planned.request(scaling):
+            self._deliver(planned, scaling, earlier, outcome)
+        else:
+            outcome.status = "unchanged"
+            outcome.note(earlier)
+        for warning in outcome.warnings():
+            logger.warning("%s", warning)
 
     def _deliver(
         self,
@@ -224,7 +217,7 @@ class _Run:
             slide.close()
             if folder is not None:
                 remove(folder)
-        outcome.note(planned.folder.provenance() or record)
+        outcome.note(record)
 
     def _stored(
         self,

@@ -18,7 +18,7 @@ from heatmaps_ome.storage.result_folder import RESERVED, ResultFolder, record_of
 from heatmaps_ome.viewers.report.part import PART_FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
@@ -133,13 +133,20 @@ def _own_name(path: Path) -> str:
 
 
 def planned_slides(
-    rows: Sequence[SlideRow], output: Path, plan: Callable[[SlideRow, ResultFolder], PlannedSlide]
+    rows: Sequence[SlideRow],
+    names: Mapping[Path, str],
+    output: Path,
+    plan: Callable[[SlideRow, ResultFolder], PlannedSlide],
 ) -> tuple[tuple[PlannedSlide, ...], dict[Path, str]]:
     """Return the plans of the slides that can be done, and why others cannot, by their paths.
 
     Whatever a slide raises refuses this slide alone.
+
+    Parameters
+    ----------
+    names : mapping of slide path → name
+        From `result_names`.
     """
-    names = result_names(rows)
     # On many disks, names that differ only by case are the same folder.
     taken = Counter(name.casefold() for name in names.values())
     planned, refused = [], {}

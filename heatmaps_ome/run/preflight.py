@@ -77,6 +77,8 @@ class Plan:
         Earlier results that may be replaced.
     rows : tuple of SlideRow
         All slides, in the order given; the list is read once, as it may come from a pipe.
+    names : dict of slide path → name
+        Names of the slides' results.
     slides : tuple of PlannedSlide
         The slides that can be opened.
     refused : dict of slide path → reason
@@ -90,6 +92,7 @@ class Plan:
     scaling: CohortScaling | None
     replaced: Replaced
     rows: tuple[SlideRow, ...]
+    names: dict[Path, str]
     slides: tuple[PlannedSlide, ...]
     refused: dict[Path, str]
 
@@ -169,9 +172,10 @@ def _plan(
     """Return the plan of a run that can be done; this opens each of its slides."""
     output, drawing = settings.output, settings.drawing
     remove_leftovers(output.folder)
+    names = result_names(rows)
     if output.overwrite or drawing.refit or drawing.scaling is not None:
         try:
-            require_all_slides(output.folder, set(result_names(rows).values()), scaling)
+            require_all_slides(output.folder, set(names.values()), scaling)
         except HeatmapsError as error:
             raise PreflightError([error]) from error
     replaced = Replaced(output.overwrite, drawing.refit)
@@ -185,7 +189,7 @@ def _plan(
             slide.earlier(scaling, replaced)
         return slide
 
-    slides, refused = planned_slides(rows, output.folder, planned)
+    slides, refused = planned_slides(rows, names, output.folder, planned)
     plan = Plan(
         recipe=recipe,
         models=models,
@@ -194,6 +198,7 @@ def _plan(
         scaling=scaling,
         replaced=replaced,
         rows=tuple(rows),
+        names=names,
         slides=slides,
         refused=refused,
     )

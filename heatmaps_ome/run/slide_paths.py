@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import SlideError
 from heatmaps_ome.run.slide_row import for_people, is_probable
+from heatmaps_ome.slides.folders import SLIDE_ENDINGS
 from heatmaps_ome.slides.opening import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-OPENSLIDE_ENDINGS: Final = (
-    ".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".czi",
-)  # fmt: skip
+_DICOM, _MIRAX_INDEX = ".dcm", "slidedat.ini"
+OPENSLIDE_ENDINGS: Final = (*(one for one in SLIDE_ENDINGS if one != _DICOM), ".czi")
 """Endings of files that OpenSlide opens (https://openslide.org/formats/); a DICOM slide is a
 folder."""
-
-_DICOM, _MIRAX_INDEX = ".dcm", "slidedat.ini"
 _WILDCARDS = set("*?[")
 
 

@@ -9,15 +9,14 @@ import atexit
 import os
 import re
 import threading
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from heatmaps_ome.storage.owners import Owner, owner_of_this_process
+from heatmaps_ome.storage.owners import owner_of_this_process
+from heatmaps_ome.storage.private import FOREIGN_S, age_s, has_ended, own_name
 from heatmaps_ome.storage.removal import remove
 
 if TYPE_CHECKING:
@@ -29,14 +28,11 @@ _PARTIAL: Final = re.compile(r"(?:\..+\.)?(?P<owner>[A-Za-z0-9-]+_\d+_\d+)\.\d+\
 _EARLIER: Final = re.compile(r"\.[0-9a-f]{32}\.(?P<pid>\d+)\.partial")
 """Name of a partial folder in version 0.1.0, which had no host."""
 _HOUR_S: Final = 3600
-FOREIGN_S: Final = 7 * 24 * _HOUR_S
-"""Age from which a partial folder of another machine counts as left over, in s."""
 _TAG: Final = "CACHEDIR.TAG"
 _TAG_TEXT: Final = """Signature: 8a477f597d28d172789f06886806bc55
 # This folder is a cache of heatmaps-ome, which can be deleted: https://bford.info/cachedir/
 """
 
-_numbers = count()
 _lock = threading.Lock()
 
 
@@ -63,8 +59,7 @@ _n_runs = 0
 
 def partial_name(name: str = "") -> str:
     """Return a new name for a partial file or folder of this process, below its final name."""
-    own = f"{owner_of_this_process().label}.{next(_numbers)}.partial"
-    return f".{name}.{own}" if name else own
+    return f".{name}.{own_name()}" if name else own_name()
 
 
 def use(cache: Path, piece: Path) -> None:
@@ -129,7 +124,7 @@ def pieces_in_use(cache: Path) -> set[str]:
     """Return the pieces, as ``kind/key``, that a process uses which is not known to have ended."""
     used: set[str] = set()
     for file in _entries(_users(cache)):
-        if not _is_left_over(file, file.name, foreign_s=FOREIGN_S):
+        if not has_ended(file.name, file, FOREIGN_S):
             with suppress(OSError):
                 used.update(file.read_text(encoding="utf-8", errors="replace").split("\n"))
     return used - {""}
@@ -157,7 +152,7 @@ def leftovers(folder: Path, foreign_s: float | None = None) -> list[Path]:
 def sweep(cache: Path, foreign_s: float | None = None) -> None:
     """Remove what processes left that have ended; see `leftovers`."""
     for file in _entries(_users(cache)):
-        if _is_left_over(file, file.name, foreign_s):
+        if has_ended(file.name, file, foreign_s):
             with suppress(OSError):
                 file.unlink()
     for kind in _entries(cache):
@@ -191,24 +186,7 @@ def _is_partial_left_over(path: Path, foreign_s: float | None) -> bool:
     """Return whether a path is the partial file or folder of a process that has ended."""
     match = _PARTIAL.fullmatch(path.name)
     if match is not None:
-        return _is_left_over(path, match["owner"], foreign_s)
+        return has_ended(match["owner"], path, foreign_s)
     match = _EARLIER.fullmatch(path.name)
     # Another machine may have a process with this number.
-    return match is not None and not psutil.pid_exists(int(match["pid"])) and _age_s(path) > _HOUR_S
-
-
-def _is_left_over(path: Path, label: str, foreign_s: float | None) -> bool:
-    """Return whether the process with a label has ended; see `leftovers`."""
-    try:
-        alive = Owner.from_label(label).is_alive()
-    except ValueError:
-        return False
-    return alive is False or (alive is None and foreign_s is not None and _age_s(path) > foreign_s)
-
-
-def _age_s(path: Path) -> float:
-    """Return the time since a path was changed, in s; 0 if that is unknown."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:
-        return 0.0
+    return match is not None and not psutil.pid_exists(int(match["pid"])) and age_s(path) > _HOUR_S

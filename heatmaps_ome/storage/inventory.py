@@ -16,7 +16,6 @@ from heatmaps_ome.storage.cache import (
     TilesKey,
 )
 from heatmaps_ome.storage.cache_users import (
-    FOREIGN_S,
     is_marked,
     leftovers,
     partial_name,
@@ -24,6 +23,7 @@ from heatmaps_ome.storage.cache_users import (
     sweep,
 )
 from heatmaps_ome.storage.pieces import JOURNALS, PARTIAL
+from heatmaps_ome.storage.private import FOREIGN_S
 from heatmaps_ome.storage.records import RECORD, DamagedPieceError, PieceRecord
 from heatmaps_ome.storage.removal import remove
 

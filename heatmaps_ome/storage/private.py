@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import shutil
 import time
 from contextlib import contextmanager, suppress
@@ -17,20 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-logger = logging.getLogger(__name__)
-
 PARTIAL: Final = "partial"
 """Last suffix of whatever is being written."""
 _NAME_BYTES: Final = 80
-_FORGOTTEN_S: Final = 7 * 24 * 3600
-"""Age from which another machine's files count as left over, in seconds."""
+FOREIGN_S: Final = 7 * 24 * 3600
+"""Age from which another machine's files count as left over, in s."""
 _numbers = itertools.count()
 
 
 def private_path(path: Path, suffix: str = PARTIAL) -> Path:
     """Return a hidden path beside a path, for this process and this call alone."""
-    owner, name = owner_of_this_process().label, shortened(path.name, _NAME_BYTES)
-    return path.with_name(f".{name}.{owner}.{next(_numbers)}.{suffix}")
+    return path.with_name(f".{shortened(path.name, _NAME_BYTES)}.{own_name(suffix)}")
+
+
+def own_name(suffix: str = PARTIAL) -> str:
+    """Return a new name of this process, which no other process and no other call has."""
+    return f"{owner_of_this_process().label}.{next(_numbers)}.{suffix}"
 
 
 @contextmanager
@@ -71,8 +72,27 @@ def remove(path: Path) -> None:
 def _is_left_over(path: Path) -> bool:
     """Return whether a private file or folder belongs to a process that has ended."""
     parts = path.name.split(".")
+    return len(parts) > 2 and has_ended(parts[-3], path, FOREIGN_S)
+
+
+def has_ended(label: str, path: Path, foreign_s: float | None) -> bool:
+    """Return whether the process with a label, to which a path belongs, has ended.
+
+    Parameters
+    ----------
+    foreign_s : float or None
+        Age of the path in s from which another machine's process counts as ended; None: never.
+    """
     try:
-        alive = Owner.from_label(parts[-3]).is_alive()
-        return time.time() - path.lstat().st_mtime > _FORGOTTEN_S if alive is None else not alive
-    except (ValueError, IndexError, OSError):
+        alive = Owner.from_label(label).is_alive()
+    except ValueError:
         return False
+    return alive is False or (alive is None and foreign_s is not None and age_s(path) > foreign_s)
+
+
+def age_s(path: Path) -> float:
+    """Return the time since a path was changed, in s; 0 if that is unknown."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except OSError:
+        return 0.0
