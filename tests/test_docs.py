@@ -7,8 +7,8 @@ from pathlib import Path
 
 import options_table
 import pytest
+from command_options import OPTIONS
 
-from heatmaps_ome import options
 from heatmaps_ome.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
@@ -21,16 +21,6 @@ PAGES = sorted(
     if "node_modules" not in path.parts
 )
 """Every text of the repository."""
-OPTIONS = {
-    "cache": options.CacheOptions,
-    "collect": options.CollectOptions,
-    "create": options.CreateOptions,
-    "convert-model": options.ConvertOptions,
-    "demo": options.DemoOptions,
-    "info": options.InfoOptions,
-    "validate": options.ValidateOptions,
-    "view": options.ViewOptions,
-}
 MOST_BYTES_OF_README = 10_240
 
 

@@ -4,13 +4,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from command_options import OPTIONS
 
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.cli.words import Flag, sort_words
 from heatmaps_ome.options import (
-    CacheOptions,
-    CollectOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
@@ -20,24 +19,13 @@ from heatmaps_ome.options import (
     flags_of,
 )
 
-COMMANDS = {
-    "cache": CacheOptions,
-    "collect": CollectOptions,
-    "convert-model": ConvertOptions,
-    "create": CreateOptions,
-    "demo": DemoOptions,
-    "info": InfoOptions,
-    "validate": ValidateOptions,
-    "view": ViewOptions,
-}
-
 
 def parsed(options, words):
     return OptionsParser(options, "heatmaps-ome", "").parse_args(words)
 
 
 def test_all_commands_are_tried():
-    assert set(COMMANDS) == set(cli.COMMANDS)
+    assert set(OPTIONS) == set(cli.COMMANDS)
 
 
 PARTS = [["a.svs"], ["-m", "m.pkl"], ["--true-class", "X"], ["-o", "out"], ["--no-pool"], ["b.svs"]]
@@ -108,7 +96,7 @@ def misspelt(flag):
     ("command", "flag"),
     [
         (command, flag)
-        for command, options in COMMANDS.items()
+        for command, options in OPTIONS.items()
         for flag in flags_of(options)
         if len(flag) > 5
     ],
@@ -163,7 +151,7 @@ def test_help_is_given_wherever_it_is_asked_for(capsys, words):
 
 
 def test_every_option_is_sorted_as_it_is_given():
-    for options in COMMANDS.values():
+    for options in OPTIONS.values():
         for entry in fields(options):
             for flag in entry.metadata.get("args", [f"--{entry.name.replace('_', '-')}"]):
                 if flag.startswith("-"):

@@ -8,30 +8,27 @@ from pathlib import Path
 from typing import Literal, get_origin
 
 import pytest
+from command_options import OPTIONS
 
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.options import (
-    CacheOptions,
-    CollectOptions,
-    ConvertOptions,
     CreateOptions,
-    DemoOptions,
-    InfoOptions,
-    ValidateOptions,
     ViewOptions,
     flag_of,
 )
 
-COMMANDS = {
-    "cache": (CacheOptions, ["a"]),
-    "collect": (CollectOptions, ["a"]),
-    "convert-model": (ConvertOptions, ["a.pkl", "b.safetensors"]),
-    "create": (CreateOptions, ["a.svs", "-m", "m.pkl", "-o", "out", "-t", "X"]),
-    "demo": (DemoOptions, []),
-    "info": (InfoOptions, ["a"]),
-    "validate": (ValidateOptions, ["a"]),
-    "view": (ViewOptions, ["a"]),
+WORDS = {
+    "cache": ["a"],
+    "collect": ["a"],
+    "convert-model": ["a.pkl", "b.safetensors"],
+    "create": ["a.svs", "-m", "m.pkl", "-o", "out", "-t", "X"],
+    "demo": [],
+    "info": ["a"],
+    "validate": ["a"],
+    "view": ["a"],
 }
+"""Command → the words that it needs."""
+COMMANDS = {command: (options, WORDS[command]) for command, options in OPTIONS.items()}
 FLAGS = [
     (command, entry)
     for command, (options, _) in COMMANDS.items()

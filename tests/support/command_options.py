@@ -1,0 +1,24 @@
+"""The options of each command, for tests that try all of them."""
+
+from heatmaps_ome.options import (
+    CacheOptions,
+    CollectOptions,
+    ConvertOptions,
+    CreateOptions,
+    DemoOptions,
+    InfoOptions,
+    ValidateOptions,
+    ViewOptions,
+)
+
+OPTIONS = {
+    "cache": CacheOptions,
+    "collect": CollectOptions,
+    "convert-model": ConvertOptions,
+    "create": CreateOptions,
+    "demo": DemoOptions,
+    "info": InfoOptions,
+    "validate": ValidateOptions,
+    "view": ViewOptions,
+}
+"""Command → the class of its options; tests of each list demand that it is complete."""
