@@ -26,6 +26,10 @@ class Unusable(Exception):
     """
 
 
+class Lacking(Unusable):
+    """A fact that results depend on and that the file lacks; the text names the option for it."""
+
+
 class Unsafe(Unusable):
     """Part of a file that the safe reader refuses to interpret, though fastai might."""
 

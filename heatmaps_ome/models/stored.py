@@ -126,7 +126,8 @@ def require_outputs(n_outputs: int | None, classes: Sequence[str]) -> None:
     """
     if n_outputs == 1:
         raise Unusable(
-            "has a single output (a regression or survival model?); only classifiers are supported"
+            f"names {len(classes)} classes, but has a single output, as classifiers of marugoto "
+            "have not"
         )
     if n_outputs != len(classes):
         raise Unusable(f"names {len(classes)} classes, but its head has {n_outputs} outputs")
