@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.models.checkpoint import (
@@ -51,47 +50,23 @@ def read_file(path: Path, facts: ModelFacts) -> ModelFile:
     if is_safetensors(start):
         checkpoint = read_checkpoint(path)
         with naming(path):
-            return _in_checkpoint(checkpoint, facts, path)
+            return _in_checkpoint(checkpoint, facts)
     with naming(path):
         return _in_torch_file(read_torch_file(path), facts, path)
-
-
-def trial_facts(path: Path, facts: ModelFacts) -> ModelFacts:
-    """Return facts with which a file that lacks some can be read to describe its layers.
-
-    They are not the model's: no result may be computed with them.
-
-    Raises
-    ------
-    ModelError
-        As `read_file`.
-    """
-    family = facts.family
-    checkpoint = read_checkpoint(path)
-    if family is None and len(fitting := fitting_dialects(checkpoint)) > 1:
-        family = fitting[0]
-    return replace(
-        facts,
-        family=family,
-        task=facts.task or "classification",
-        head=facts.head or "0",
-        gate=0.0 if facts.gate is None else facts.gate,
-        temperature=1.0 if facts.temperature is None else facts.temperature,
-    )
 
 
 def _in_torch_file(file: TorchFile, facts: ModelFacts, path: Path) -> ModelFile:
     learner = file.pickle.root
     if isinstance(learner, Node) and is_learner(learner):
-        checkpoint = None if is_attention_mil(learner) else checkpoint_of(file)
+        checkpoint = None if is_attention_mil(learner) else checkpoint_of(file, path)
         if checkpoint is None or not fitting_dialects(checkpoint):
             if facts.family not in (None, "marugoto"):
                 raise Unusable(f"is an export of marugoto, not of --family {facts.family}")
             return export_in(file, learner, facts)
-    return _in_checkpoint(checkpoint_of(file), facts, path)
+    return _in_checkpoint(checkpoint_of(file, path), facts)
 
 
-def _in_checkpoint(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> ModelFile:
-    dialect = REGISTRY[dialect_of(checkpoint, facts, path)]
-    model = dialect.functions.model_of(checkpoint, facts, path)
+def _in_checkpoint(checkpoint: Checkpoint, facts: ModelFacts) -> ModelFile:
+    dialect = REGISTRY[dialect_of(checkpoint, facts)]
+    model = dialect.functions.read(checkpoint, facts)
     return ModelFile(model, checkpoint.suspicious_globals, checkpoint.n_private, kind=dialect.title)

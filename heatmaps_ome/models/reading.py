@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from heatmaps_ome.errors import ModelError, UnsafeModelError
-from heatmaps_ome.models.checkpoint_family import trial_facts
 from heatmaps_ome.models.covariates import covariate_values, require_known
 from heatmaps_ome.models.families import family_of
 from heatmaps_ome.models.model_facts import NO_FACTS
@@ -184,14 +183,7 @@ def describe_model(path: str | os.PathLike[str], facts: ModelFacts = NO_FACTS) -
         The file is no such model.
     """
     path = Path(path)
-    lacking = ""
-    try:
-        file = _read_file(path, facts)
-    except ModelError as error:
-        if not isinstance(error.__cause__, Lacking):
-            raise
-        lacking = str(error.__cause__)
-        file = _read_file(path, trial_facts(path, facts))
+    file, lacking = _read_with_trials(path, facts)
     model = file.model
     parts = {
         part: tuple(map(str, getattr(model, part))) if isinstance(model, StoredModel) else ()
@@ -210,6 +202,24 @@ def describe_model(path: str | os.PathLike[str], facts: ModelFacts = NO_FACTS) -
         sha256=_sha256(path),
         lacking=lacking,
     )
+
+
+def _read_with_trials(path: Path, facts: ModelFacts) -> tuple[ModelFile, str]:
+    """Return a file's content, and the fact that is lacking, for which trial values stand."""
+    lacking, kind = "", ""
+    while True:
+        try:
+            file = _read_file(path, facts)
+        except ModelError as error:
+            reason = error.__cause__
+            trial = reason.trial if isinstance(reason, Lacking) else {}
+            if not trial or {name: getattr(facts, name) for name in trial} == trial:
+                raise
+            lacking = lacking or str(reason)
+            kind = kind or ("checkpoint of more than one family" if "family" in trial else "")
+            facts = replace(facts, **trial)
+        else:
+            return replace(file, kind=kind or file.kind), lacking
 
 
 def target_of(model: StoredModel | StoredNetwork) -> Target:

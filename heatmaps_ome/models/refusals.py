@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ModelError, UnsafeModelError
 
@@ -27,7 +27,18 @@ class Unusable(Exception):
 
 
 class Lacking(Unusable):
-    """A fact that results depend on and that the file lacks; the text names the option for it."""
+    """A fact that results depend on and that the file lacks; the text names the option for it.
+
+    Attributes
+    ----------
+    trial : dict of str → value
+        Fields of ModelFacts with which the file can be read to describe its layers; they are not
+        the model's, and no result may be computed with them.
+    """
+
+    def __init__(self, text: str, **trial: Any) -> None:
+        super().__init__(text)
+        self.trial = trial
 
 
 class Unsafe(Unusable):

@@ -28,6 +28,11 @@ REGISTRY: Final[dict[str, Dialect]] = {
         needs="with --attention-gate and --temperature, which are 0 and 1 unless the training set "
         "them, or with its mil_params.json beside",
     ),
+    "millab-transformers": Dialect(
+        "MIL-Lab transformer", "heatmaps_ome.models.dialects.millab_transformers"
+    ),
+    "stamp": Dialect("STAMP", "heatmaps_ome.models.dialects.stamp"),
+    "stamp-v1": Dialect("STAMP 1 or marugoto ViT", "heatmaps_ome.models.dialects.stamp_v1"),
     "torchmil-abmil": Dialect("torchmil ABMIL", "heatmaps_ome.models.dialects.torchmil_abmil"),
     "torchmil-dsmil": Dialect("torchmil DSMIL", "heatmaps_ome.models.dialects.torchmil_dsmil"),
     "trident": Dialect("TRIDENT ABMIL", "heatmaps_ome.models.dialects.trident"),

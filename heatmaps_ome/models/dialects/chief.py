@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.models.checkpoint import Checkpoint
 from heatmaps_ome.models.dialects.chain import chain
 from heatmaps_ome.models.dialects.clam import (
     CHIEF_WIDTHS,
@@ -21,9 +21,7 @@ from heatmaps_ome.models.layers import Layer, make_layer
 from heatmaps_ome.models.refusals import Lacking, Unusable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from heatmaps_ome.models.dialects.dialect import Shapes
+    from heatmaps_ome.models.checkpoint import Checkpoint
     from heatmaps_ome.models.model_facts import ModelFacts
     from heatmaps_ome.models.stored import StoredModel
     from heatmaps_ome.models.target import Target
@@ -32,9 +30,9 @@ _ORGANS = "organ_embedding"
 _EXTRAS = rf"|{_ORGANS}|(att_head\.fc[12]|text_to_vision\.0)\.(weight|bias)"
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are CHIEF's; see DialectModule."""
-    shapes = with_new_keys(shapes)
+    shapes = with_new_keys(checkpoint.shapes)
     required = ["attention_net.0.weight", "classifiers.weight"]
     if _ORGANS in shapes:
         return keys_are(shapes, NETWORK + _EXTRAS, [*required, "text_to_vision.0.weight"])
@@ -44,15 +42,14 @@ def claims(shapes: Shapes) -> bool:
     )
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredModel:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel:
     """Return a CHIEF model; see DialectModule.
 
     The pretrained model adds the embedding of an organ to the pooled one, and so a constant to
     its logits: W ReLU(T o + t). The survival model's risk is the second of its outputs
     (Downstream/Survival/eval_utils.py).
     """
-    del path
-    checkpoint = Checkpoint(with_new_keys(checkpoint.tensors))
+    checkpoint = replace(checkpoint, tensors=with_new_keys(checkpoint.tensors))
     encoder = linear(checkpoint, "attention_net.0")
     head = linear(checkpoint, "classifiers")
     if _ORGANS in checkpoint.tensors:
@@ -81,7 +78,8 @@ def _with_organ(checkpoint: Checkpoint, head: Layer, organ: str | None) -> Layer
     if organ is None:
         raise Lacking(
             "predicts with the embedding of an organ, which is not in the file; give its number, "
-            f"{numbers[0]} to {numbers[-1]}, with --head"
+            f"{numbers[0]} to {numbers[-1]}, with --head",
+            head=numbers[0],
         )
     if organ not in numbers or embeddings.ndim != 2:
         raise Unusable(f"has no organ {organ}; --head takes {numbers[0]} to {numbers[-1]}")

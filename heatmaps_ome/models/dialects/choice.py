@@ -10,13 +10,11 @@ from heatmaps_ome.models.dialects.sidecars import sidecar_of
 from heatmaps_ome.models.refusals import Lacking, Unusable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.models.checkpoint import Checkpoint
     from heatmaps_ome.models.model_facts import ModelFacts
 
 
-def dialect_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> str:
+def dialect_of(checkpoint: Checkpoint, facts: ModelFacts) -> str:
     """Return the name of the only dialect that a checkpoint is of.
 
     Raises
@@ -36,17 +34,19 @@ def dialect_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> str:
             f"{', '.join(REGISTRY)}, and a network of your own can be given with --model-code"
         )
     if len(fitting) > 1:
-        fitting = _settled(fitting, facts, path)
+        fitting = _settled(fitting, facts, checkpoint)
     if len(fitting) > 1:
         ways = [f"--family {name} {REGISTRY[name].needs}".strip() for name in fitting]
-        raise Lacking(f"has the keys and shapes of more than one family; give {' or '.join(ways)}")
+        raise Lacking(
+            f"has the keys and shapes of more than one family; give {' or '.join(ways)}",
+            family=fitting[0],
+        )
     return fitting[0]
 
 
 def fitting_dialects(checkpoint: Checkpoint) -> list[str]:
-    """Return the names of the dialects that claim a checkpoint."""
-    shapes = checkpoint.shapes
-    return [name for name, dialect in REGISTRY.items() if dialect.functions.claims(shapes)]
+    """Return the names of the dialects that recognise a checkpoint."""
+    return [name for name, row in REGISTRY.items() if row.functions.recognises(checkpoint)]
 
 
 def _chosen(family: str, fitting: list[str], checkpoint: Checkpoint) -> str:
@@ -58,13 +58,16 @@ def _chosen(family: str, fitting: list[str], checkpoint: Checkpoint) -> str:
     return family
 
 
-def _settled(fitting: list[str], facts: ModelFacts, path: Path) -> list[str]:
+def _settled(fitting: list[str], facts: ModelFacts, checkpoint: Checkpoint) -> list[str]:
     """Return those for which a file beside or a fact speaks; if for none, all that are possible."""
     sure = [
         name
         for name in fitting
         if any(getattr(facts, fact) is not None for fact in REGISTRY[name].facts)
-        or (REGISTRY[name].sidecar and sidecar_of(path, REGISTRY[name].sidecar) is not None)
+        or (
+            REGISTRY[name].sidecar
+            and sidecar_of(checkpoint.path, REGISTRY[name].sidecar) is not None
+        )
     ]
     if sure:
         return sure

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.models.checkpoint import Checkpoint
 from heatmaps_ome.models.dialects.chain import chain
 from heatmaps_ome.models.dialects.parts import (
     RELU,
@@ -23,8 +23,8 @@ from heatmaps_ome.models.stored_network import StoredNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from heatmaps_ome.models.checkpoint import Checkpoint
     from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.layers import Layer
     from heatmaps_ome.models.model_facts import ModelFacts
@@ -42,19 +42,18 @@ _OLD = "attention_net.module."
 """The prefix that training on several GPUs gave before version 2 of the code."""
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are CLAM's; see DialectModule."""
-    shapes = with_new_keys(shapes)
+    shapes = with_new_keys(checkpoint.shapes)
     if not keys_are(shapes, NETWORK, ["attention_net.0.weight"]):
         return False
     has_instances = any(key.startswith("instance_classifiers.") for key in shapes)
     return _has_classifiers(shapes) and (has_instances or widths(shapes) not in CHIEF_WIDTHS)
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredModel | StoredNetwork:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel | StoredNetwork:
     """Return a CLAM model; see DialectModule."""
-    del path
-    checkpoint = Checkpoint(with_new_keys(checkpoint.tensors))
+    checkpoint = replace(checkpoint, tensors=with_new_keys(checkpoint.tensors))
     attention = attention_layers(checkpoint)
     branches = names_of(checkpoint.shapes, r"classifiers\.(\d+)")
     if branches:

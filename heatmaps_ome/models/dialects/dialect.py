@@ -10,7 +10,6 @@ from heatmaps_ome.models.target import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from heatmaps_ome.models.checkpoint import Checkpoint
     from heatmaps_ome.models.model_facts import ModelFacts
@@ -25,20 +24,13 @@ class DialectModule(Protocol):
     """The module of a dialect; it does not import torch."""
 
     @staticmethod
-    def claims(shapes: Shapes) -> bool:
+    def recognises(checkpoint: Checkpoint) -> bool:
         """Return whether keys and shapes are those of this dialect."""
         ...
 
     @staticmethod
-    def model_of(
-        checkpoint: Checkpoint, facts: ModelFacts, path: Path
-    ) -> StoredModel | StoredNetwork:
-        """Return the model in a checkpoint whose keys and shapes are claimed.
-
-        Parameters
-        ----------
-        path : Path
-            The file, beside which others may describe it.
+    def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel | StoredNetwork:
+        """Return the model in a checkpoint of this dialect.
 
         Raises
         ------

@@ -11,12 +11,9 @@ from heatmaps_ome.models.refusals import Unusable
 from heatmaps_ome.models.stored_network import StoredNetwork
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
 
     from heatmaps_ome.models.checkpoint import Checkpoint
-    from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.layers import Layer
     from heatmaps_ome.models.model_facts import ModelFacts
     from heatmaps_ome.models.target import Target
@@ -27,15 +24,15 @@ _KEYS = (
 )
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are DSMIL's; see DialectModule."""
+    shapes = checkpoint.shapes
     kernel = shapes.get("b_classifier.fcc.weight", ())
     return len(kernel) == 3 and keys_are(shapes, _KEYS, ["b_classifier.fcc.weight"])
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredNetwork:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
     """Return a DSMIL model, which is trained to say yes or no for each output."""
-    del path
     shapes = checkpoint.shapes
     n_outputs = shapes["b_classifier.fcc.weight"][0]
     name = "i_classifier.fc.0" if "i_classifier.fc.0.weight" in shapes else "i_classifier.fc"

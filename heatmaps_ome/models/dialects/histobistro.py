@@ -10,10 +10,7 @@ from heatmaps_ome.models.dialects.parts import FLATTEN, RELU, keys_are, linear, 
 from heatmaps_ome.models.dialects.targets import target_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.models.checkpoint import Checkpoint
-    from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.model_facts import ModelFacts
     from heatmaps_ome.models.stored import StoredModel
 
@@ -21,15 +18,14 @@ _PREFIX = "model."
 _KEYS = r"model\.(encoder\.0|attention\.[02]|head\.2)\.(weight|bias)|criterion\.(weight|pos_weight)"
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are those of HistoBistro; see DialectModule."""
     required = ("encoder.0.weight", "attention.0.weight", "attention.2.weight", "head.2.weight")
-    return keys_are(shapes, _KEYS, [f"{_PREFIX}{key}" for key in required])
+    return keys_are(checkpoint.shapes, _KEYS, [f"{_PREFIX}{key}" for key in required])
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredModel:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel:
     """Return an AttentionMIL; see DialectModule."""
-    del path
     checkpoint = checkpoint.under(_PREFIX)
     head = linear(checkpoint, "head.2")
     return chain(

@@ -18,8 +18,6 @@ from heatmaps_ome.models.dialects.parts import (
 from heatmaps_ome.models.dialects.targets import target_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.models.checkpoint import Checkpoint
     from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.layers import Layer
@@ -36,14 +34,14 @@ _HINT = (
 )
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are those of one of marugoto's heads; see DialectModule."""
+    shapes = checkpoint.shapes
     return has_norm(shapes) or _plain_head(shapes) is not None
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredModel:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel:
     """Return a marugoto model; see DialectModule."""
-    del path
     normed = has_norm(checkpoint.shapes)
     last = linear(checkpoint, "head.3" if normed else _plain_head(checkpoint.shapes) or "")
     norms = (batch_norm(checkpoint, "head.1"),) if normed else ()

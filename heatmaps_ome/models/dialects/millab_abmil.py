@@ -20,10 +20,7 @@ from heatmaps_ome.models.dialects.targets import target_for
 from heatmaps_ome.models.refusals import Unusable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.models.checkpoint import Checkpoint
-    from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.model_facts import ModelFacts
     from heatmaps_ome.models.stored import StoredModel
 
@@ -36,14 +33,14 @@ _KEYS = (
 )
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are those of MIL-Lab's ABMIL; see DialectModule."""
-    shapes = without_prefix(shapes, PREFIX)
+    shapes = without_prefix(checkpoint.shapes, PREFIX)
     has_attention = any(key.startswith("global_attn.") for key in shapes)
     return has_attention and keys_are(shapes, _KEYS, ["patch_embed.0.weight"])
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredModel:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel:
     """Return an ABMIL; see DialectModule."""
     if "patch_embed.0.weight" not in checkpoint.tensors:
         checkpoint = checkpoint.under(PREFIX)
@@ -65,14 +62,14 @@ def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredMod
         rectified(checkpoint, names_of(shapes, r"patch_embed\.(\d+)")),
         attention,
         (head,),
-        target_for(n_outputs, facts, names=class_names(path, n_outputs)),
+        target_for(n_outputs, facts, names=class_names(checkpoint, n_outputs)),
         "MIL-Lab ABMIL",
     )
 
 
-def class_names(path: Path, n_outputs: int) -> tuple[str, ...]:
+def class_names(checkpoint: Checkpoint, n_outputs: int) -> tuple[str, ...]:
     """Return the classes' names in the hub's ``config.json`` beside a file; () without any."""
-    labels = read_sidecar(path, "config.json").get("id2label")
+    labels = read_sidecar(checkpoint.path, "config.json").get("id2label")
     if not isinstance(labels, dict) or len(labels) != n_outputs:
         return ()
     names = tuple(str(labels.get(str(number))) for number in range(n_outputs))

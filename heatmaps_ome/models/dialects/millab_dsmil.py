@@ -11,10 +11,7 @@ from heatmaps_ome.models.dialects.targets import target_for
 from heatmaps_ome.models.layers import make_layer
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.models.checkpoint import Checkpoint
-    from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.model_facts import ModelFacts
     from heatmaps_ome.models.stored_network import StoredNetwork
 
@@ -24,13 +21,13 @@ _KEYS = (
 )
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are those of MIL-Lab's DSMIL; see DialectModule."""
     required = ["patch_embed.0.weight", "i_classifier.inst_classifier.weight", "classifier.weight"]
-    return keys_are(without_prefix(shapes, PREFIX), _KEYS, required)
+    return keys_are(without_prefix(checkpoint.shapes, PREFIX), _KEYS, required)
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredNetwork:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
     """Return a DSMIL model; its b_classifier.fcc has no part in the prediction."""
     if "patch_embed.0.weight" not in checkpoint.tensors:
         checkpoint = checkpoint.under(PREFIX)
@@ -48,5 +45,5 @@ def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredNet
             "instance": linear(checkpoint, "i_classifier.inst_classifier"),
         },
         bag,
-        target_for(n_outputs, facts, names=class_names(path, n_outputs)),
+        target_for(n_outputs, facts, names=class_names(checkpoint, n_outputs)),
     )

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 _MAX_BYTES: Final = 4 << 20
 
 
-def sidecar_of(path: Path, name: str) -> Path | None:
+def sidecar_of(path: Path | None, name: str) -> Path | None:
     """Return the file of a name beside a checkpoint, or one folder up; None if there is none."""
+    if path is None:
+        return None
     places = (path.parent / name, path.absolute().parent.parent / name)
     return next((place for place in places if place.is_file()), None)
 
 
-def read_sidecar(path: Path, name: str) -> dict[str, Any]:
+def read_sidecar(path: Path | None, name: str) -> dict[str, Any]:
     """Return the JSON object in a file beside a checkpoint, or one folder up; {} without one.
 
     Raises

@@ -13,10 +13,7 @@ from heatmaps_ome.models.refusals import Lacking, Unusable
 from heatmaps_ome.models.stored_network import StoredNetwork
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.models.checkpoint import Checkpoint
-    from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.layers import Layer
     from heatmaps_ome.models.model_facts import ModelFacts
     from heatmaps_ome.models.stored import StoredModel
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
 PARAMS = "mil_params.json"
 _USUAL = {"attention_gate": 0.0, "temperature": 1.0}
 """The defaults of the constructor: those of a file of parameters that has no others."""
+_TRIAL = {"gate": 0.0, "temperature": 1.0}
 _LOSSES: dict[str, Task] = {
     "cross_entropy": "classification",
     "mse": "regression",
@@ -33,14 +31,14 @@ _LOSSES: dict[str, Task] = {
 }
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are slideflow's, which are marugoto's; see DialectModule."""
-    return has_norm(shapes)
+    return has_norm(checkpoint.shapes)
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredModel | StoredNetwork:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel | StoredNetwork:
     """Return an attention MIL model; see DialectModule."""
-    params = _params(path)
+    params = _params(checkpoint)
     gate = _setting("attention_gate", "--attention-gate", params, facts.gate)
     temperature = _setting("temperature", "--temperature", params, facts.temperature)
     if not 0 <= gate < 1 or not 0 < temperature < float("inf"):
@@ -61,9 +59,9 @@ def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredMod
     )
 
 
-def _params(path: Path) -> dict[str, Any]:
+def _params(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the parameters beside a model, or one folder up; {} without any."""
-    content = read_sidecar(path, PARAMS)
+    content = read_sidecar(checkpoint.path, PARAMS)
     params = content.get("params") or {}
     if not isinstance(params, dict):
         raise Unusable(f"has a {PARAMS} beside it without parameters")
@@ -79,7 +77,8 @@ def _setting(name: str, option: str, content: dict[str, Any], given: float | Non
         if given is None:
             raise Lacking(
                 f"does not hold slideflow's {name}; give --attention-gate and --temperature, or "
-                f"put its {PARAMS} beside it"
+                f"put its {PARAMS} beside it",
+                **_TRIAL,
             )
         return given
     params = content.get("params") or {}

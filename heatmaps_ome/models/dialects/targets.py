@@ -47,7 +47,8 @@ def target_for(
     if task is None:
         raise Lacking(
             "has a single output, which may be a class, a value or a risk; give --task "
-            f"classification, regression or survival{hint}"
+            f"classification, regression or survival{hint}",
+            task="classification",
         )
     if names and facts.class_names and names != facts.class_names:
         raise Unusable(f"names its outputs itself, {', '.join(names)}; leave out --class-names")

@@ -11,8 +11,6 @@ from heatmaps_ome.models.layers import make_layer
 from heatmaps_ome.models.refusals import Unusable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.models.checkpoint import Checkpoint
     from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.model_facts import ModelFacts
@@ -21,14 +19,13 @@ if TYPE_CHECKING:
 _KEYS = r"(pool\.(fc1|fc2|fc_gated)|classifier)(\.module)?\.(weight|bias)|feat_ext\..*"
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are those of torchmil's ABMIL; see DialectModule."""
-    return keys_are(shapes, _KEYS, ["pool.fc2.weight"])
+    return keys_are(checkpoint.shapes, _KEYS, ["pool.fc2.weight"])
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredModel:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel:
     """Return an ABMIL with the usual tanh; one output is yes or no, as its training has it."""
-    del path
     require_no_extractor(checkpoint.shapes)
     first = _name(checkpoint, "pool.fc1")
     last = linear(checkpoint, "pool.fc2")

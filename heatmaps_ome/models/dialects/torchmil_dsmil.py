@@ -10,24 +10,20 @@ from heatmaps_ome.models.dialects.targets import target_for
 from heatmaps_ome.models.dialects.torchmil_abmil import require_no_extractor
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.models.checkpoint import Checkpoint
-    from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.model_facts import ModelFacts
     from heatmaps_ome.models.stored_network import StoredNetwork
 
 _KEYS = r"(q_nn(\.[02])?|v_nn\.1|inst_classifier|bag_classifier)\.(weight|bias)|feat_ext\..*"
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are those of torchmil's DSMIL; see DialectModule."""
-    return keys_are(shapes, _KEYS, ["inst_classifier.weight", "bag_classifier.weight"])
+    return keys_are(checkpoint.shapes, _KEYS, ["inst_classifier.weight", "bag_classifier.weight"])
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredNetwork:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
     """Return a DSMIL model of one output, yes or no."""
-    del path
     require_no_extractor(checkpoint.shapes)
     return dsmil_network(
         "torchmil-dsmil",

@@ -16,10 +16,7 @@ from heatmaps_ome.models.dialects.parts import (
 from heatmaps_ome.models.dialects.targets import target_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from heatmaps_ome.models.checkpoint import Checkpoint
-    from heatmaps_ome.models.dialects.dialect import Shapes
     from heatmaps_ome.models.model_facts import ModelFacts
     from heatmaps_ome.models.stored import StoredModel
 
@@ -31,14 +28,14 @@ _TRUNK = ("linear_layers.0.0.weight", "attention.0.weight", "attention.2.weight"
 _HEADS = ("classifier", "linear_head")
 
 
-def claims(shapes: Shapes) -> bool:
+def recognises(checkpoint: Checkpoint) -> bool:
     """Return whether keys and shapes are xMIL's; see DialectModule."""
+    shapes = checkpoint.shapes
     return keys_are(shapes, _KEYS, _TRUNK) and any(f"{h}.weight" in shapes for h in _HEADS)
 
 
-def model_of(checkpoint: Checkpoint, facts: ModelFacts, path: Path) -> StoredModel:
+def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel:
     """Return an attention MIL model; see DialectModule."""
-    del path
     shapes = checkpoint.shapes
     head = linear(checkpoint, next(name for name in _HEADS if f"{name}.weight" in shapes))
     return chain(
