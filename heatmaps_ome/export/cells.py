@@ -1,4 +1,7 @@
-"""Writes ``<slide>.cells.csv`` and, for few cells, ``.cells.geojson``: tissue cells as rectangles.
+"""Writes ``<slide>.cells.csv`` and, for few cells, ``.cells.geojson``: each cell as a rectangle.
+
+Of a dense grid these are the tissue cells; of maps of tiles, the tiles themselves, at their places
+and with their own values.
 
 Places are level-0 pixels from the slide's outer top left corner, whatever part of the slide a
 viewer shows. A cell that reaches over the slide's edge is cut there.
@@ -54,16 +57,17 @@ class CellsExporter:
 
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
         """Write the cells into a folder and return the paths of the files."""
-        are_few = result.heatmaps.tissue_cells <= MOST_IN_GEOJSON
+        units = result.heatmaps.units
+        are_few = units.tissue_cells <= MOST_IN_GEOJSON
         names = [
             f"{result.slide.name}{ending}"
             for ending in (CSV_ENDING, *([GEOJSON_ENDING] if are_few else []))
         ]
         paths = [folder / name for name in names]
         if not result.earlier.take(SLIDE, folder, *names):
-            _write_csv(result.heatmaps, paths[0])
+            _write_csv(units, paths[0])
             if are_few:
-                _write_geojson(result.heatmaps, paths[1])
+                _write_geojson(units, paths[1])
         return paths
 
 
@@ -169,21 +173,34 @@ def _features(
 def _chunks(heatmaps: HeatmapSet) -> Iterator[_Cells]:
     """Yield the tissue cells, row by row, some at a time."""
     planes = [values.reshape(-1) for _, values in _measured(heatmaps)]
+    rectangles = _tile_places(heatmaps) if heatmaps.places is not None else _cell_places(heatmaps)
+    on_slide = (rectangles[2] > 0) & (rectangles[3] > 0)
+    tissue = np.flatnonzero(heatmaps.tissue.reshape(-1)[: len(on_slide)] & on_slide)
+    for first in range(0, len(tissue), _CHUNK_CELLS):
+        cells = tissue[first : first + _CHUNK_CELLS]
+        x, y, width, height = (side[cells].astype(str).tolist() for side in rectangles)
+        values = [_texts(plane[cells]) for plane in planes]
+        places = (x, y, width, height)
+        yield _Cells(places, _predicted(heatmaps, cells), values, _artefacts(heatmaps, cells))
+
+
+def _cell_places(heatmaps: HeatmapSet) -> tuple[np.ndarray, ...]:
+    """Return x, y, width and height of all cells of a grid, (n,) float64 views or copies."""
     (tops, heights), (lefts, widths) = (
         _sides(edges, limit)
         for edges, limit in zip(heatmaps.grid.l0_edges(), heatmaps.slide_shape, strict=True)
     )
-    tissue = np.flatnonzero(heatmaps.tissue & (heights > 0)[:, None] & (widths > 0))
-    lefts, tops, widths, heights = (side.astype(str) for side in (lefts, tops, widths, heights))
-    for first in range(0, len(tissue), _CHUNK_CELLS):
-        cells = tissue[first : first + _CHUNK_CELLS]
-        rows, cols = np.divmod(cells, heatmaps.grid.shape.cols)
-        places = tuple(
-            side[index].tolist()
-            for side, index in ((lefts, cols), (tops, rows), (widths, cols), (heights, rows))
-        )
-        values = [_texts(plane[cells]) for plane in planes]
-        yield _Cells(places, _predicted(heatmaps, cells), values, _artefacts(heatmaps, cells))
+    shape = heatmaps.grid.shape
+    across = [np.broadcast_to(side, shape).reshape(-1) for side in (lefts, widths)]
+    down = [np.broadcast_to(side[:, None], shape).reshape(-1) for side in (tops, heights)]
+    return across[0], down[0], across[1], down[1]
+
+
+def _tile_places(table: HeatmapSet) -> tuple[np.ndarray, ...]:
+    """Return x, y, width and height of all tiles of a table, clipped to the slide."""
+    rows, cols = table.slide_shape
+    x0, y0, x1, y1 = np.round(np.clip(table.places, 0, [cols, rows, cols, rows]), 4).T
+    return x0, y0, np.round(x1 - x0, 4), np.round(y1 - y0, 4)
 
 
 def _measured(heatmaps: HeatmapSet) -> list[tuple[str, np.ndarray]]:
@@ -210,7 +227,12 @@ def _sides(l0_edges: np.ndarray, l0_limit: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _predicted(heatmaps: HeatmapSet, cells: np.ndarray) -> list[int]:
-    """Return the class with the highest score of each cell, -1 where scores are not known."""
+    """Return the class with the highest score of each cell, -1 where scores are not known.
+
+    Only where a cell has exactly one class: of several labels, or of one, none is the class.
+    """
+    if heatmaps.scores is None or heatmaps.target.link != "softmax":
+        return [-1] * len(cells)
     scores = heatmaps.scores.reshape(len(heatmaps.classes), -1)[:, cells]
     known = np.isfinite(scores).all(axis=0)
     return np.where(known, np.nan_to_num(scores).argmax(axis=0), -1).tolist()

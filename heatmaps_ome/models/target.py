@@ -13,10 +13,12 @@ from heatmaps_ome.models.refusals import Unusable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Task = Literal["classification", "multilabel", "regression", "survival"]
+Task = Literal["classification", "multilabel", "regression", "survival", "none"]
 """classification: one class of several, or yes and no where there is one output; multilabel: yes
-and no for each output; regression: a value; survival: a risk."""
-TASKS: Final[tuple[Task, ...]] = get_args(Task)
+and no for each output; regression: a value; survival: a risk; none: maps were given, and no model
+predicted anything."""
+TASKS: Final[tuple[Task, ...]] = tuple(task for task in get_args(Task) if task != "none")
+"""The tasks of models."""
 Link = Literal["softmax", "sigmoid", "identity"]
 MOST_OUTPUTS: Final = 1000
 
@@ -53,7 +55,8 @@ class Target:
     numbered: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.outputs) <= MOST_OUTPUTS:
+        least = 0 if self.task == "none" else 1
+        if not least <= len(self.outputs) <= MOST_OUTPUTS:
             raise Unusable(
                 f"has {len(self.outputs)} outputs where 1 to {MOST_OUTPUTS} are expected"
             )
@@ -131,7 +134,7 @@ class Target:
     def of_record(cls, record: Mapping[str, Any]) -> Target:
         """Return the target of a `record`; KeyError, TypeError or Unusable if it is none."""
         task, link = record["task"], record["link"]
-        if task not in TASKS or link not in get_args(Link):
+        if task not in get_args(Task) or link not in get_args(Link):
             raise Unusable("is damaged: its description of the target is not one")
         return cls(
             task=task,
