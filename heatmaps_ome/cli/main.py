@@ -21,6 +21,7 @@ from heatmaps_ome.options import (
     ConvertOptions,
     CreateOptions,
     DemoOptions,
+    ExportOptions,
     InfoOptions,
     ValidateOptions,
     ViewOptions,
@@ -38,6 +39,7 @@ Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 
 commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
+  export         scores of tiles, from any tool, in, the same out without a model
   demo           the same on a synthetic slide, made by the command
   collect        bring a folder's report, list and QuPath project up to date with its slides
   view           show results in the browser, and serve them to other web viewers
@@ -98,7 +100,20 @@ def create(words: Sequence[str], prog: str = "heatmaps-ome create") -> int:
     return run_create(options)
 
 
-def run_create(options: CreateOptions) -> int:
+def export(words: Sequence[str]) -> int:
+    """Run ``export``."""
+    parser = OptionsParser(
+        ExportOptions,
+        "heatmaps-ome export",
+        "Show scores of a slide's tiles, whatever tool gave them, in QuPath, napari and web "
+        "viewers: no model is needed. Places, units and sizes come from the file where it states "
+        "them; what it lacks is asked for.",
+    )
+    log_to_stderr(verbose=False)
+    return run_create(parser.parse_args(words))
+
+
+def run_create(options: CreateOptions | ExportOptions) -> int:
     """Make heatmaps and print where they are."""
     log_to_stderr(verbose=options.verbose)
     from heatmaps_ome.memory import starting
@@ -114,7 +129,7 @@ def run_create(options: CreateOptions) -> int:
         outcomes, unrecorded = error.outcomes, error
     finally:
         display.close()
-    sys.stdout.write(summary.of_run(outcomes, options.output_path, options.true_class))
+    sys.stdout.write(summary.of_run(outcomes, options.output_path))
     if unrecorded is not None:
         raise unrecorded
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
@@ -273,6 +288,7 @@ def cache(words: Sequence[str]) -> int:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "create": create,
+    "export": export,
     "demo": demo,
     "collect": collect,
     "view": view,

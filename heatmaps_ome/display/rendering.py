@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from heatmaps_ome.maps.kinds import KINDS, MapKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from heatmaps_ome.maps.faithfulness import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 
@@ -131,6 +132,32 @@ def reference_score_range(cohort: Range, n_classes: int) -> Range:
     """
     chance, reach = 1 / n_classes, (cohort.upper - cohort.lower) / 2
     return Range(chance - 2 * reach * chance, chance + 2 * reach * (1 - chance))
+
+
+LITTLE_TO_LOSE: Final = 0.05
+"""Below this probability of a class, its fall cannot show whether a map is faithful."""
+
+
+def with_notes(
+    maps: Sequence[DisplayMap], faithfulness: Sequence[Faithfulness], heatmaps: HeatmapSet
+) -> tuple[DisplayMap, ...]:
+    """Return maps with a note on those that do not beat a random order: they explain nothing."""
+    probable = heatmaps.predicted if heatmaps.target.has_classes else {}
+    beaten = {
+        (kind, curves.class_name)
+        for curves in faithfulness
+        if probable.get(curves.class_name, 1.0) >= LITTLE_TO_LOSE
+        for kind in curves.beaten_by_chance
+    }
+    return tuple(
+        replace(drawn, note="; ".join(filter(None, [drawn.note, _BEATEN])))
+        if (drawn.kind, drawn.class_name) in beaten
+        else drawn
+        for drawn in maps
+    )
+
+
+_BEATEN = "does not beat a random order of the tiles, so it explains nothing of this prediction"
 
 
 class _Drawing:

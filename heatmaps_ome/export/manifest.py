@@ -48,7 +48,6 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
     measurements = {channel.key: channel.measurement for channel in channel_list}
     fading = attention_range(result.maps)
     fades_with = fading and {"channel": places[ChannelKey(ATTENTION)], **fading}
-    prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
 
     def there(ending: str) -> str | None:
         return f"{name}{ending}" if (folder / f"{name}{ending}").exists() else None
@@ -59,7 +58,8 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "classes": list(heatmaps.classes),
         "class_colours": class_colours(heatmaps.classes),
         "true_class": result.true_class,
-        "prediction": prediction,
+        "prediction": heatmaps.predicted,
+        "target": heatmaps.target.record(),
         "grid": grid_facts(heatmaps.grid),
         **{file.key: there(file.ending) for file in result_files() if file.key is not None},
         "maps": [

@@ -137,8 +137,7 @@ def thumbnail_lattice(slide: SlideReader, longest_side_px: int) -> Grid:
 def _caption(drawn: DisplayMap, result: SlideResult) -> Caption:
     """Return the words around the pictures of a map."""
     maps = result.heatmaps
-    prediction = dict(zip(maps.classes, maps.prediction.tolist(), strict=True))
-    text = prediction_text(prediction, prediction_sd(maps), len(maps.members))
+    text = prediction_text(maps.predicted, prediction_sd(maps), len(maps.members))
     return Caption(result.slide.name, drawn.title, text, drawn.note)
 
 

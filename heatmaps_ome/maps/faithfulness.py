@@ -78,6 +78,13 @@ class Faithfulness:
         )
 
 
+def explaining_kind(curves: Faithfulness) -> str:
+    """Return the kind of map that explains a prediction: contributions, else leave-one-out."""
+    return next(
+        kind for kind in ("contribution", "leave-one-out", *curves.aupc) if kind in curves.aupc
+    )
+
+
 def flipping_curve(
     order: np.ndarray,
     heatmaps: HeatmapSet,

@@ -130,6 +130,13 @@ class HeatmapSet:
         return self.aim or Target("classification", self.classes, "softmax")
 
     @property
+    def predicted(self) -> dict[str, float]:
+        """The slide's prediction by output; empty where maps were given, not predicted."""
+        if self.target.task == "none":
+            return {}
+        return dict(zip(self.classes, self.prediction.tolist(), strict=True))
+
+    @property
     def units(self) -> HeatmapSet:
         """The set of what was computed: the table of tiles of a raster of these, else itself."""
         return self.tiles or self

@@ -98,6 +98,11 @@ class Target:
         return self.task in ("classification", "multilabel")
 
     @property
+    def can_fall(self) -> bool:
+        """Whether a prediction can fall at all: the softmax of one class is always 1."""
+        return self.link != "softmax" or len(self.outputs) > 1
+
+    @property
     def quantity(self) -> str:
         """The predicted quantity of an output, with a place for its name."""
         if self.has_classes:
