@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.export.protocol import Exporter
-    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.features.bag import TileScores
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.run.planning import PlannedSlide
     from heatmaps_ome.run.preflight import Plan

@@ -118,21 +118,8 @@ def prepare(settings: RunSettings) -> Plan:
     ):  # fmt: skip
         tried(lambda name=colour_map: require_colour_map(name))
     exporters = tried(lambda: load_exporters(output.formats, output.files))
-    maker = look = scaling = None
-    if settings.tiles.scores is not None:
-        maker, look = _scores_maker(settings), drawing.look
-    else:
-        models = _models(settings, tried)
-        if models is not None:
-            look = tried(lambda: _look(drawing, models))
-        if models is not None and look is not None:
-            tiled = settings.tiles.features is not None or any(row.features for row in rows or ())
-            make = _bag_maker if tiled else _dense_maker
-            maker = tried(lambda: make(settings, models, look))
-            if rows is not None:
-                tried(lambda: _require_one_file_each(settings.tiles.features, rows, "--features"))
-    if settings.tiles.scores is not None and rows is not None:
-        tried(lambda: _require_one_file_each(settings.tiles.scores.path, rows, "SCORES"))
+    maker, look = _maker(settings, rows or [], tried)
+    scaling = None
     if maker is not None:
         scaling = tried(
             lambda: scaling_to_apply(drawing, output, maker.model_digest, maker.extractor_digest)
@@ -145,6 +132,32 @@ def prepare(settings: RunSettings) -> Plan:
     return _plan(settings, rows, maker, look, exporters, scaling)
 
 
+def _maker(
+    settings: RunSettings, rows: Sequence[SlideRow], tried: _Attempts
+) -> tuple[Maker | None, Look | None]:
+    """Return the maker of raw maps, and how maps are drawn; None for what cannot be had."""
+    tiles, look = settings.tiles, settings.drawing.look
+    if tiles.scores is not None:
+        tried(lambda: _require_one_file_each(tiles.scores and tiles.scores.path, rows, "SCORES"))
+        return _scores_maker(settings), look
+    models = _models(settings, tried)
+    tiled = tiles.features is not None or any(row.features for row in rows)
+    if not tiled:
+        # Problems of the extractor are reported beside those of the models.
+        extractor = tried(lambda: _extractor(settings.encoder))
+    if models is None:
+        return None, None
+    look = tried(lambda: _look(settings.drawing, models))
+    if look is None:
+        return None, None
+    if tiled:
+        tried(lambda: _require_one_file_each(tiles.features, rows, "--features"))
+        return tried(lambda: _bag_maker(settings, models, look)), look
+    if extractor is None:
+        return None, look
+    return tried(lambda: _dense_maker(settings, models, extractor)), look
+
+
 def _reading(settings: RunSettings) -> Reading:
     """Return how slides are read."""
     making, resources = settings.making, settings.resources
@@ -153,9 +166,8 @@ def _reading(settings: RunSettings) -> Reading:
     )
 
 
-def _dense_maker(settings: RunSettings, models: ModelSet, look: Look) -> DenseMaker:
+def _dense_maker(settings: RunSettings, models: ModelSet, extractor: Extractor) -> DenseMaker:
     """Return the maker of maps of a dense grid."""
-    extractor = _extractor(settings.encoder)
     _require_match(models, extractor)
     for path, model in zip(models.paths, models.models, strict=True):
         if not isinstance(model, AttentionMIL) or not model.target.link == "softmax":

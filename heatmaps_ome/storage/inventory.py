@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.storage.cache import (
-    FeaturesKey,
     BagKey,
+    FeaturesKey,
     MapsKey,
     PicturesKey,
     PixelsKey,
