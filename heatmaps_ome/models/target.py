@@ -33,7 +33,8 @@ class Target:
     outputs : tuple of str
         Name of each output: the classes, or the one value or risk.
     link : "softmax", "sigmoid" or "identity"
-        Makes predictions of logits, over all outputs or one by one.
+        Makes predictions of logits, over all outputs or one by one. Values that were scaled to
+        [0, 1] for the training may have the sigmoid, too.
     label : str or None
         The column of the clinical table that the model was trained to predict.
     unit : str
@@ -63,7 +64,9 @@ class Target:
         require_labels(self.outputs, "class name")
         if self.label is not None:
             require_labels([self.label], "target label")
-        if (self.link == "identity") == self.has_classes:
+        if self.link not in (
+            ("softmax", "sigmoid") if self.has_classes else ("identity", "sigmoid")
+        ):
             raise Unusable(f"has a {self.task} target with the link {self.link}")
 
     @classmethod
