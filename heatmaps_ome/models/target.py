@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -41,11 +42,14 @@ class Target:
         Of a value or risk; "" where it is not known.
     numbered : bool
         Whether the outputs are called by their numbers, as nobody has named them.
+    middle : float or None
+        Of values or risks: the median that the training's own slides have; None where it is not
+        known.
 
     Raises
     ------
     Unusable
-        If names or link do not fit the task.
+        If names, link or middle do not fit the task.
     """
 
     task: Task
@@ -54,6 +58,7 @@ class Target:
     label: str | None = None
     unit: str = ""
     numbered: bool = False
+    middle: float | None = None
 
     def __post_init__(self) -> None:
         least = 0 if self.task == "none" else 1
@@ -68,6 +73,8 @@ class Target:
             ("softmax", "sigmoid") if self.has_classes else ("identity", "sigmoid")
         ):
             raise Unusable(f"has a {self.task} target with the link {self.link}")
+        if self.middle is not None and (self.has_classes or not math.isfinite(self.middle)):
+            raise Unusable(f"has a {self.task} target with the middle {self.middle}")
 
     @classmethod
     def of_task(
@@ -136,13 +143,16 @@ class Target:
             "label": self.label,
             "unit": self.unit,
             "numbered": self.numbered,
+            "middle": self.middle,
         }
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Target:
         """Return the target of a `record`; KeyError, TypeError or Unusable if it is none."""
         task, link = record["task"], record["link"]
-        if task not in get_args(Task) or link not in get_args(Link):
+        middle = record.get("middle")
+        is_number = middle is None or type(middle) in (int, float)
+        if task not in get_args(Task) or link not in get_args(Link) or not is_number:
             raise Unusable("is damaged: its description of the target is not one")
         return cls(
             task=task,
@@ -151,6 +161,7 @@ class Target:
             label=None if record.get("label") is None else str(record["label"]),
             unit=str(record.get("unit", "")),
             numbered=record.get("numbered") is True,
+            middle=None if middle is None else float(middle),
         )
 
 
