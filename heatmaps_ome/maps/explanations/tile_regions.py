@@ -42,7 +42,7 @@ class TileRegions:
         return np.split(order, np.cumsum(np.bincount(self.of_tile))[:-1])
 
 
-def tile_regions(l0_places: np.ndarray, most: int) -> TileRegions:
+def tile_regions(l0_places: np.ndarray, limit: int) -> TileRegions:
     """Return the finest partition into squares of k × k neighbours with few enough regions.
 
     Tiles are sorted by their centres into squares of k times the distance of neighbours. On one
@@ -53,11 +53,11 @@ def tile_regions(l0_places: np.ndarray, most: int) -> TileRegions:
     ----------
     l0_places : (n, 4) float64
         x0, y0, x1, y1 in level-0 pixels.
-    most : int
+    limit : int
         Largest number of regions; if there are no more tiles, each is a region of its own.
     """
     n_tiles = len(l0_places)
-    if n_tiles <= most:
+    if n_tiles <= limit:
         return TileRegions(np.arange(n_tiles), 1)
     l0_centres = (l0_places[:, :2] + l0_places[:, 2:]) / 2
     # Rounded, so that lattices in µm, which are off by fractions of a pixel, have whole steps.
@@ -66,7 +66,7 @@ def tile_regions(l0_places: np.ndarray, most: int) -> TileRegions:
     while True:
         columns, rows = (steps // side).T
         _, of_tile = np.unique(rows * (columns.max() + 1) + columns, return_inverse=True)
-        if of_tile.max() < most:
+        if of_tile.max() < limit:
             return TileRegions(of_tile.ravel(), side)
         side += max(1, side // 8)
 
