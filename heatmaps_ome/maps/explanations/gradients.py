@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from heatmaps_ome.maps.explanations.forwards import Forwards
 
@@ -104,26 +104,23 @@ def _shares(
     for done, (node, weight) in enumerate(zip(nodes, weights, strict=True), start=1):
         # Nodes lie in −1 .. 1 and the weights sum to 2.
         point = torch.lerp(baseline, features, (float(node) + 1) / 2)
-        total += weight / 2 * gradient_shares(forwards, point, features, baseline, um_places)
+        for index, gradient in enumerate(gradients(forwards, point, um_places)):
+            # Without another array of the features' size.
+            shares = torch.einsum("nd,nd->n", gradient, features) - torch.mv(gradient, baseline)
+            total[index] += weight / 2 * shares.double().numpy()
         progress(done, steps)
     return total
 
 
-def gradient_shares(
-    forwards: Forwards,
-    point: torch.Tensor,
-    features: torch.Tensor,
-    baseline: torch.Tensor,
-    um_places: torch.Tensor,
-) -> np.ndarray:
-    """Return (xᵢ − b) · ∂logit/∂xᵢ at a point of the path for all outputs: (C, n) float64."""
+def gradients(
+    forwards: Forwards, point: torch.Tensor, um_places: torch.Tensor
+) -> Iterator[torch.Tensor]:
+    """Yield the gradient of each of the slide's logits with respect to a bag's features, (n, d)."""
     forwards.count += 1
-    point.requires_grad_(True)
-    logits = forwards.model.logits(point, um_places)
-    shares = []
+    point = point.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = forwards.model.logits(point, um_places)
     for index in range(len(logits)):
-        last = index == len(logits) - 1
-        [gradient] = torch.autograd.grad(logits[index], point, retain_graph=not last)
-        # Without a third array of the features' size.
-        shares.append(torch.einsum("nd,nd->n", gradient, features) - torch.mv(gradient, baseline))
-    return torch.stack(shares).double().numpy()
+        again = index < len(logits) - 1
+        [gradient] = torch.autograd.grad(logits[index], point, retain_graph=again)
+        yield gradient

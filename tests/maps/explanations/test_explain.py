@@ -54,7 +54,7 @@ def test_without_a_tile_is_the_models_own_answer(kind, dtype):
 
 @pytest.mark.parametrize("kind", [Pool, PerOutput, MeanPool, Critical])
 def test_contributions_sum_to_the_logits(kind):
-    found = explain(kind(), random_bag(300))
+    found = explain(kind(), random_bag(60))
     np.testing.assert_allclose(found.contributions.sum(1), found.logits, rtol=1e-5, atol=1e-5)
     assert found.contributions.std() > 0
 
@@ -93,15 +93,15 @@ def test_nothing_remains_without_the_only_tile(kind):
 
 
 def test_regions_of_neighbours_keep_the_number_of_passes_small():
-    model = Interacting(target=TWO)
-    bag = random_bag(800)
+    model = Interacting(target=TWO, knows_single_tiles=False)
+    bag = random_bag(600)
     found = explain(model, bag)
     assert found.regions == 2
-    assert model.bags - 800 == found.forwards <= 513
+    assert model.bags == found.forwards <= 151
     lattice = (bag.l0_places[:, :2] // 256).astype(int) // 2
     tiles = np.flatnonzero((lattice == lattice[437]).all(1))
     assert len(tiles) == 4
-    expected = logits_of(model, bag, np.delete(np.arange(800), tiles))
+    expected = logits_of(model, bag, np.delete(np.arange(600), tiles))
     np.testing.assert_allclose(found.without[:, tiles], np.tile(expected[:, None], 4), atol=3e-6)
     lost = softmax(found.logits) - softmax(expected)
     np.testing.assert_allclose(found.fall[:, tiles].sum(1), lost, atol=1e-6)
