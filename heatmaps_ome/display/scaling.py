@@ -275,6 +275,7 @@ class ScalingFit:
         self._classes: tuple[str, ...] = ()
         self._names: dict[str, tuple[str, ...]] = {}
         self._chance = 0.5
+        self._given_middle: float | None = None
         self._middles: list[np.ndarray] = []
         self._slides = self._n_cells = 0
 
@@ -282,6 +283,7 @@ class ScalingFit:
         """Add a slide's tissue cells."""
         self._classes, self._names = heatmaps.classes, dict(heatmaps.names)
         self._chance = heatmaps.chance
+        self._given_middle = heatmaps.target.middle
         self._middles.append(heatmaps.prediction)
         self._slides += 1
         self._n_cells += heatmaps.tissue_cells
@@ -335,7 +337,9 @@ class ScalingFit:
         return Range(0.0, around.upper) if kind.scale == "from zero" else around
 
     def _middle(self, index: int) -> float:
-        """Return the median of the slides' predictions of an output, 0 where there is none."""
+        """Return the middle of the training or, if unknown, the slides' median prediction."""
+        if self._given_middle is not None:
+            return self._given_middle
         predictions = np.array([prediction[index] for prediction in self._middles])
         known = predictions[np.isfinite(predictions)]
         return float(np.median(known)) if len(known) else 0.0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.maps import formulas
 from heatmaps_ome.maps.explanations.explain import explain
-from heatmaps_ome.maps.explanations.flipping import flipping
+from heatmaps_ome.maps.explanations.flipping import flippings
 from heatmaps_ome.maps.kinds import (
     ATTENTION,
     CLASS_ATTENTION,
@@ -26,7 +26,7 @@ from heatmaps_ome.storage.cache import BagKey
 from heatmaps_ome.storage.pieces import WholePiece
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from heatmaps_ome.features.bag import Bag
@@ -79,7 +79,7 @@ def bag_maps(
             explanation = explain(recipe.model, bag, recipe.explain, progress)
         maps = _maps(recipe.model, explanation)
         with stage("faithfulness") as progress:
-            curves = _curves(recipe, bag, maps, progress)
+            curves = _curves(recipe, bag, maps, explanation, progress)
         table = _table(slide, bag, recipe.model, explanation, maps, curves)
         piece.write(lambda folder, made=table: write_table(made, folder / TILES))
     # A slide keeps its maps when its file is renamed, or its pixel size is given otherwise.
@@ -116,20 +116,23 @@ def _maps(model: MilModel, explanation: Explanation) -> dict[str, np.ndarray]:
 
 
 def _curves(
-    recipe: BagRecipe, bag: Bag, maps: Mapping[str, np.ndarray], progress: Any
+    recipe: BagRecipe,
+    bag: Bag,
+    maps: Mapping[str, np.ndarray],
+    explanation: Explanation,
+    progress: Callable[[int, int], None],
 ) -> tuple[Faithfulness, ...]:
     """Return how faithful the maps of the drawn classes are."""
+    if bag.count < 2:
+        return ()
     outputs = recipe.model.target.outputs
     # Evidence is what moves a class's probability where classes are compared.
     ordered = [kind for kind in maps if kind != EVIDENCE]
-    curves = []
-    for place, name in enumerate(recipe.classes):
-        index = outputs.index(name)
-        own = {kind: values[index] if values.ndim > 1 else values
-               for kind in ordered for values in (maps[kind],)}  # fmt: skip
-        curves.append(flipping(recipe.model, bag, index, own))
-        progress(place + 1, len(recipe.classes))
-    return tuple(curves)
+    by_output = {
+        index: {k: maps[k][index] if maps[k].ndim > 1 else maps[k] for k in ordered}
+        for index in (outputs.index(name) for name in recipe.classes)
+    }
+    return flippings(recipe.model, bag, by_output, explanation, progress)
 
 
 def _table(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RANDOM_ORDERS = 10
 """Orders that the random baseline is the mean of."""
 _SEED = 0
+_LEAST_GAIN = 1e-9
 _STORED_POINTS = 101
 """Points of a curve that are stored and drawn: one per hundredth of the cells."""
 
@@ -36,20 +37,23 @@ class Faithfulness:
     Attributes
     ----------
     class_name : str
-        The class whose probability is followed.
+        The class whose probability is followed, or the value or risk that is.
     removed : (m,) float64, in [0, 1]
         Shares of the cells that may be removed, all but one; m is at most 101.
-    curves : mapping of map → (m,) float64, in [0, 1]
-        Probability of the class at these shares; the maps are contribution, attention, score and
-        random, the mean of ``RANDOM_ORDERS`` orders.
-    aupc : mapping of map → float, in [0, 1]
+    curves : mapping of map → (m,) float64
+        Probability of the class at these shares, in [0, 1], or the value or risk in its unit; the
+        maps are contribution, attention, score, …, and random, the mean of some random orders.
+    aupc : mapping of map → float
         Area under each map's curve, of all its points.
+    random_orders : int
+        The number of random orders.
     """
 
     class_name: str
     removed: np.ndarray
     curves: Mapping[str, np.ndarray]
     aupc: Mapping[str, float]
+    random_orders: int = RANDOM_ORDERS
 
     def record(self) -> dict[str, Any]:
         """Return all of it but the class as plain JSON values, with six digits."""
@@ -175,7 +179,7 @@ def faithfulness_of(
             "score": own[1],
             "random": random[place],
         }
-        results.append(_faithfulness(class_names[place], curves))
+        results.append(of_whole_curves(class_names[place], curves))
     return tuple(results)
 
 
@@ -201,8 +205,8 @@ def _computed_curves(
     return tuple(results)
 
 
-def _faithfulness(class_name: str, curves: Mapping[str, np.ndarray]) -> Faithfulness:
-    """Return the faithfulness of a class, with its (n,) curves at few points."""
+def of_whole_curves(class_name: str, curves: Mapping[str, np.ndarray]) -> Faithfulness:
+    """Return the faithfulness of maps whose (n,) curves have all cells, and keep few points."""
     n_cells = len(curves["random"])
     points = np.unique(np.rint(np.linspace(0, n_cells - 1, _STORED_POINTS)).astype(int))
     return Faithfulness(

@@ -107,6 +107,7 @@ class CreateOptions:
     task: Optional[str] = model_fact("task", effect="none")
     family: Optional[str] = model_fact("family", effect="none")
     head: Optional[str] = model_fact("head", effect="none")
+    heads: Optional[int] = model_fact("heads", effect="none")
     attention_gate: Optional[float] = model_fact("attention_gate", effect="none")
     temperature: Optional[float] = model_fact("temperature", effect="none")
     model_code: Optional[str] = create_option(

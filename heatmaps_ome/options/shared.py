@@ -28,6 +28,10 @@ _MODEL: Final[dict[str, dict[str, Any]]] = {
         "help_": "target to explain of a model that predicts several",
         "type": str, "metavar": "NAME",
     },
+    "heads": {
+        "help_": "attention heads of the transformer, where its file does not state them",
+        "between": (1, 1024), "type": int, "metavar": "N",
+    },
     "attention_gate": {
         "help_": "slideflow's attention_gate, where no mil_params.json lies beside the model",
         "between": (0, 1), "type": float, "metavar": "SHARE",

@@ -125,7 +125,7 @@ def prepare(settings: RunSettings) -> Plan:
             lambda: scaling_to_apply(drawing, output, maker.model_digest, maker.extractor_digest)
         )
         tried(lambda: _require_leave_one_out(drawing, maker, scaling))
-    if tried.problems or rows is None or maker is None or look is None or exporters is None:
+    if not (rows and maker and look and exporters) or tried.problems:
         raise PreflightError(tried.problems)
     if isinstance(maker, DenseMaker):
         warn_of_idle_options(settings, maker.models, _usable(settings.encoder.device))

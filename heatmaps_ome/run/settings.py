@@ -379,6 +379,7 @@ def model_facts(options: CreateOptions) -> ModelFacts:
         task=options.task,
         family=options.family,
         head=options.head,
+        heads=options.heads,
         gate=options.attention_gate,
         temperature=options.temperature,
         code=options.model_code,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from heatmaps_ome.errors import FeaturesError, OptionError
 from heatmaps_ome.features.files import (
     check_on_slide,
+    facts_of,
     find_tiles_of,
     read_bag,
     read_scores,
     tissue_share,
 )
-from heatmaps_ome.features.slide_facts import facts_of
 from heatmaps_ome.maps.bag_maps import BagRecipe, bag_maps
 from heatmaps_ome.maps.tile_maps import given_maps
 from heatmaps_ome.run.maker import with_covariates
