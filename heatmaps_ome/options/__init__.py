@@ -12,6 +12,7 @@ from heatmaps_ome.options.commands import (
 )
 from heatmaps_ome.options.contradictions import with_usual_values
 from heatmaps_ome.options.create import COMPAT, DEVICES, FORMATS, CreateOptions
+from heatmaps_ome.options.extract import ExtractOptions
 from heatmaps_ome.options.fields import GROUPS, assignment, flag_of, flags_of, names, path
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ConvertOptions",
     "CreateOptions",
     "DemoOptions",
+    "ExtractOptions",
     "InfoOptions",
     "ValidateOptions",
     "ViewOptions",

@@ -23,6 +23,7 @@ WORDS = {
     "convert-model": ["a.pkl", "b.safetensors"],
     "create": ["a.svs", "-m", "m.pkl", "-o", "out", "-t", "X"],
     "demo": [],
+    "extract": ["a.svs", "-o", "out"],
     "info": ["a"],
     "validate": ["a"],
     "view": ["a"],
