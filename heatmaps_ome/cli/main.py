@@ -22,6 +22,7 @@ from heatmaps_ome.options import (
     CreateOptions,
     DemoOptions,
     ExportOptions,
+    ExtractOptions,
     InfoOptions,
     ValidateOptions,
     ViewOptions,
@@ -40,6 +41,7 @@ Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
   export         scores of tiles, from any tool, in, the same out without a model
+  extract        slides in, features of their tiles out, for TRIDENT, CLAM and MIL-Lab
   demo           the same on a synthetic slide, made by the command
   collect        bring a folder's report, list and QuPath project up to date with its slides
   view           show results in the browser, and serve them to other web viewers
@@ -54,6 +56,12 @@ heatmaps-ome COMMAND --help lists the options of a command.
 CREATE_DESCRIPTION = (
     "Create heatmaps for MIL models: attention, class scores and contributions, aligned to the "
     "slide, for QuPath, napari and web viewers."
+)
+
+EXTRACT_DESCRIPTION = (
+    "Write the features of each slide's tissue tiles to SLIDE.h5 in TRIDENT's layout (features, "
+    "and coords in level-0 pixels), to train MIL models on with TRIDENT, CLAM or MIL-Lab. A "
+    "stopped run goes on where it stopped."
 )
 
 
@@ -132,6 +140,26 @@ def run_create(options: CreateOptions | ExportOptions) -> int:
     sys.stdout.write(summary.of_run(outcomes, options.output_path))
     if unrecorded is not None:
         raise unrecorded
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def extract(words: Sequence[str]) -> int:
+    """Run ``extract``."""
+    parser = OptionsParser(ExtractOptions, "heatmaps-ome extract", EXTRACT_DESCRIPTION)
+    log_to_stderr(verbose=False)
+    options = parser.parse_args(words)
+    log_to_stderr(verbose=options.verbose)
+    from heatmaps_ome.memory import starting
+
+    with starting():
+        from heatmaps_ome.cli import extract_summary
+        from heatmaps_ome.run import extraction, progress
+    display = progress.for_stream(sys.stderr)
+    try:
+        outcomes = extraction.extract(options, display)
+    finally:
+        display.close()
+    sys.stdout.write(extract_summary.of_extraction(outcomes, options))
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
@@ -289,6 +317,7 @@ def cache(words: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "create": create,
     "export": export,
+    "extract": extract,
     "demo": demo,
     "collect": collect,
     "view": view,

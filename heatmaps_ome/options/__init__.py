@@ -13,6 +13,7 @@ from heatmaps_ome.options.commands import (
 from heatmaps_ome.options.contradictions import with_usual_values
 from heatmaps_ome.options.create import COMPAT, DEVICES, FORMATS, CreateOptions
 from heatmaps_ome.options.export import ExportOptions
+from heatmaps_ome.options.extract import ExtractOptions
 from heatmaps_ome.options.fields import GROUPS, assignment, flag_of, flags_of, names, path
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "CreateOptions",
     "DemoOptions",
     "ExportOptions",
+    "ExtractOptions",
     "InfoOptions",
     "ValidateOptions",
     "ViewOptions",

@@ -84,14 +84,14 @@ class CreateOptions:
         "-t", "--true-class", effect="drawn", type=str,
     )  # fmt: skip
     features: Optional[Path] = create_option(
-        "tiles",
+        "given",
         "features of the slide's tiles that STAMP, CLAM, TRIDENT, LazySlide, slideflow or extract "
         "made, which the model reads instead of the slide: a file, or a folder with one for each "
         "slide; also a column of the table",
         effect="none", type=Path, metavar="FILE",
     )  # fmt: skip
     explain: Literal["auto", "contributions", "drop-one", "ig", "single"] = create_option(
-        "tiles",
+        "given",
         "explanation of a prediction from --features: auto (exact contributions where the model "
         "has them, else drop-one), contributions, drop-one (predictions without each tile), ig "
         "(integrated gradients) or single (each tile alone)",

@@ -57,7 +57,7 @@ class ExportOptions:
         "-t", "--true-class", effect="drawn", type=str, metavar="NAME",
     )  # fmt: skip
     map: tuple[str, ...] = create_option(
-        "tiles",
+        "given",
         "a map to make, its column where that is called otherwise, and its kind where the file "
         "does not state it: attention, probability, contribution or value; may be repeated "
         "(default: all columns)",

@@ -79,7 +79,7 @@ def model_fact(name: str, group: str = "inputs", **metadata: Any) -> Any:
 
 def tile_fact(name: str, **metadata: Any) -> Any:
     """Return the field of a fact about tiles that their file may lack."""
-    return option("tiles", **{**_TILES[name], **metadata})
+    return option("given", **{**_TILES[name], **metadata})
 
 
 def same_as(options: type, name: str) -> Any:

@@ -129,8 +129,13 @@ def _paths(name: str, paths: AnyPath | Iterable[AnyPath]) -> tuple[Path, ...]:
     return tuple(_path(name, one) for one in several)
 
 
-def _option(name: str, value: Any) -> Any:
+def _option(name: str, value: Any, options: type = CreateOptions) -> Any:
     """Return an option's value as its field has it.
+
+    Parameters
+    ----------
+    options : type
+        The command's options.
 
     Raises
     ------
@@ -139,13 +144,14 @@ def _option(name: str, value: Any) -> Any:
     """
     known = {
         field.name: field
-        for field in fields(CreateOptions)
+        for field in fields(options)
         if field.name not in (*_POSITIONAL, *_OF_THE_COMMAND_LINE)
     }
     if name not in known:
+        command = options.__name__.removesuffix("Options").lower()
         close = difflib.get_close_matches(name, ["model", "output", "progress", *known], 3, 0.5)
         hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known)}"
-        raise OptionError(f"create has no option {name!r}; {hint}")
+        raise OptionError(f"{command} has no option {name!r}; {hint}")
     field = known[name]
     if value is None and field.default is None:
         return None

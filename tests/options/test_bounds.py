@@ -24,6 +24,7 @@ WORDS = {
     "create": ["a.svs", "-m", "m.pkl", "-o", "out", "-t", "X"],
     "demo": [],
     "export": ["a.csv", "--slide", "a.svs", "-o", "out"],
+    "extract": ["a.svs", "-o", "out"],
     "info": ["a"],
     "validate": ["a"],
     "view": ["a"],
