@@ -188,13 +188,13 @@ class Regions:
 
 def find_regions(
     heatmaps: HeatmapSet, class_name: str, hot_share: float = SHARE, cold_share: float = SHARE
-) -> Regions | None:
+) -> Regions:
     """Return the regions of the evidence for a class, and of that against it.
 
     The hot cells are the fewest that carry ``hot_share`` of the evidence for the class, so those
     whose evidence is at least some threshold. The cold cells likewise carry ``cold_share`` of the
     evidence against it. Where evidence does not exist, cells are hot whose score is at least
-    half-way from chance to 1, and cold whose score is at most half of chance. None without either.
+    half-way from chance to 1, and cold whose score is at most half of chance. No region without either.
     """
     why = undefined_reason(heatmaps)
     values, chosen = evidence(heatmaps, class_name), (hot_share, cold_share)
@@ -204,7 +204,7 @@ def find_regions(
         known = values[heatmaps.tissue & np.isfinite(values)].astype(np.float64)
         limits = _threshold(known, hot_share), -_threshold(-known, cold_share)
     elif scores is None:
-        return None
+        return _none(class_name)
     else:
         values, chosen = scores, (math.nan, math.nan)
         quantity, chance = f"score of {class_name}", heatmaps.chance
@@ -226,6 +226,14 @@ def find_regions(
         cold_share=chosen[1],
         why=why,
     )
+
+
+def _none(class_name: str) -> Regions:
+    """Return no regions, for a slide whose maps do not speak for anything or against it."""
+    return Regions(
+        class_name=class_name, hot_from=math.nan, cold_to=math.nan, quantity="evidence",
+        regions=(), left_out=0, why=f"no map tells what speaks for {class_name}, or against it",
+    )  # fmt: skip
 
 
 def _threshold(values: np.ndarray, share: float) -> float:

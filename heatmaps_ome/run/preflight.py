@@ -300,7 +300,9 @@ def _look_at_scores(drawing: Drawing, slides: Sequence[PlannedSlide]) -> Look:
     PreflightError
         If none has the name that is to be drawn hot.
     """
-    names = [name for slide in slides[:1] for name in slide.source.record()["tiles"]["maps"]]
+    kinds = {n: k for s in slides[:1] for n, k in s.source.record()["tiles"]["maps"].items()}
+    # A map of a class is hot where it speaks for it; attention speaks for nothing.
+    names = sorted(kinds, key=lambda name: kinds[name] == "attention")
     wanted = drawing.look.true_class
     if wanted and names and wanted not in names:
         raise PreflightError(

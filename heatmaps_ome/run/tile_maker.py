@@ -23,7 +23,7 @@ from heatmaps_ome.storage.cache import folder_of
 from heatmaps_ome.storage.digests import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from heatmaps_ome.features.bag import Bag, Tiles, TileScores
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_SCORES_DIGEST: Final = digest_of({"scores": "of tiles"})
 LEAST_TISSUE: Final = 0.6
 """Share of tiles on tissue below which they may be another slide's."""
 
@@ -115,7 +116,7 @@ class BagSource:
         """See `Source`."""
         return {
             "model": self.models.record(),
-            "extractor": None,
+            "extractor": _extractor_record(self.tiles["encoder"], self.recipe.model.n_features),
             "pooling": None,
             "tiles": dict(self.tiles),
         }
@@ -135,6 +136,22 @@ class BagSource:
             bag = read_bag(self.path, self.slide, self.facts)
         _require_same(bag, self.tiles["digest"], self.path)
         return [bag_maps(slide, fingerprint, bag, recipe, stages) for recipe in self._recipes]
+
+
+def _features_digest(n_features: int) -> str:
+    """Return the digest that stands for the unknown extractor of given features."""
+    return digest_of({"features of tiles": n_features})
+
+
+def _extractor_record(encoder: str, n_features: int) -> dict[str, Any]:
+    """Return the facts on the extractor of given features; "" as its name where it is unknown."""
+    return {"name": encoder, "digest": _features_digest(n_features), "channels": n_features}
+
+
+def _scores_record(digest: str, maps: Iterable[str]) -> dict[str, Any]:
+    """Return what stands for model and extractor where maps were given."""
+    model = {"digest": digest, "classes": list(maps), "target_label": None, "features": 0}
+    return {"model": model, "extractor": {"name": "", "digest": _SCORES_DIGEST, "channels": 0}}
 
 
 def _require_same(tiles: Tiles, digest: str, path: Path) -> None:
@@ -181,7 +198,7 @@ class BagMaker:
     @property
     def extractor_digest(self) -> str:
         """Digest of the kind of features: all that models of one set take are alike."""
-        return digest_of({"features of tiles": self.models.first.n_features})
+        return _features_digest(self.models.first.n_features)
 
     def source(self, row: SlideRow, slide: OpenedSlide) -> BagSource:
         """See `Maker`."""
@@ -210,7 +227,8 @@ class BagMaker:
 
     def record(self) -> dict[str, Any]:
         """See `Maker`."""
-        return {"model": self.models.record(), "extractor": None}
+        extractor = _extractor_record("", self.models.first.n_features)
+        return {"model": self.models.record(), "extractor": extractor}
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,11 +243,14 @@ class ScoresSource:
         The record of the tiles, as they were when the run was planned.
     where : Path
         The file, for messages.
+    digest : str
+        The maker's, which stands for the model.
     """
 
     read: Callable[[], TileScores]
     tiles: Mapping[str, Any]
     where: Path
+    digest: str
 
     @property
     def digests(self) -> list[str]:
@@ -243,7 +264,8 @@ class ScoresSource:
 
     def record(self) -> dict[str, Any]:
         """See `Source`."""
-        return {"model": None, "extractor": None, "pooling": None, "tiles": dict(self.tiles)}
+        names = [name for name, kind in self.tiles["maps"].items() if kind != "attention"]
+        return {**_scores_record(self.digest, names), "pooling": None, "tiles": dict(self.tiles)}
 
     def is_made(self, fingerprint: str) -> bool:
         """See `Source`: reading is all that there is to do."""
@@ -286,7 +308,7 @@ class ScoresMaker:
     @property
     def extractor_digest(self) -> str:
         """The same for all given scores."""
-        return digest_of({"scores": "of tiles"})
+        return _SCORES_DIGEST
 
     def source(self, row: SlideRow, slide: OpenedSlide) -> ScoresSource:
         """See `Maker`."""
@@ -300,7 +322,8 @@ class ScoresMaker:
         self._require_alike(scores, path)
         _checked(scores, slide)
         kinds = {given.name: given.kind for given in scores.maps}
-        return ScoresSource(read, {**tile_record(scores), "maps": kinds}, path)
+        record = {**tile_record(scores), "maps": kinds}
+        return ScoresSource(read, record, path, self.model_digest)
 
     def _require_alike(self, scores: TileScores, path: Path) -> None:
         """Refuse maps of other names or kinds than the first slide's: they share colours."""
@@ -319,4 +342,4 @@ class ScoresMaker:
 
     def record(self) -> dict[str, Any]:
         """See `Maker`."""
-        return {"model": None, "extractor": None}
+        return _scores_record(self.model_digest, ())
