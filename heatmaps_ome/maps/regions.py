@@ -194,7 +194,8 @@ def find_regions(
     The hot cells are the fewest that carry ``hot_share`` of the evidence for the class, so those
     whose evidence is at least some threshold. The cold cells likewise carry ``cold_share`` of the
     evidence against it. Where evidence does not exist, cells are hot whose score is at least
-    half-way from chance to 1, and cold whose score is at most half of chance. No region without either.
+    half-way from chance to 1, and cold whose score is at most half of chance. There is no region
+    without either.
     """
     why = undefined_reason(heatmaps)
     values, chosen = evidence(heatmaps, class_name), (hot_share, cold_share)

@@ -77,7 +77,7 @@ def shortened(text: str, size_px: float, width: float) -> str:
 def prediction_text(
     prediction: Mapping[str, float], sd: Mapping[str, float] | None = None, n_models: int = 1
 ) -> str:
-    """Return all class probabilities as one text that breaks only between classes.
+    """Return all predictions as one text that breaks only between them; "" if there are none.
 
     Parameters
     ----------
@@ -87,6 +87,8 @@ def prediction_text(
     >>> prediction_text({"MSIH": 0.8342, "nonMSIH": 0.1658}).replace(chr(160), " ")
     'Prediction: MSIH 0.834 · nonMSIH 0.166'
     """
+    if not prediction:
+        return ""
     if any(math.isnan(p) for p in prediction.values()):
         return "No prediction: no tissue was found"
     texts = (

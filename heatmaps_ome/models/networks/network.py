@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import nn
 
 from heatmaps_ome.models.refusals import Unusable
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Callable
 
     from heatmaps_ome.models.protocol import Additivity
 
@@ -78,10 +79,13 @@ def require_sizes(*, layers: tuple[int, ...] = (), widths: tuple[int, ...] = ())
             raise Unusable("has a number of layers, heads or features that no such model can have")
 
 
-def in_row_blocks(layer: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-    """Apply a layer that treats rows one by one, (bags, n, d), without much memory for large n."""
-    import torch
+def row_blocks(rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Split rows, (bags, n, d), into blocks that need little memory for what is made of them."""
+    return rows.split(max(1, _ROWS_AT_ONCE // len(rows)), dim=1)
 
-    if rows.shape[1] <= _ROWS_AT_ONCE:
-        return layer(rows)
-    return torch.cat([layer(block) for block in rows.split(_ROWS_AT_ONCE, dim=1)], dim=1)
+
+def in_row_blocks(
+    function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor
+) -> torch.Tensor:
+    """Apply a function that treats rows one by one, (bags, n, d), block by block."""
+    return torch.cat([function(block) for block in row_blocks(rows)], dim=1)
