@@ -156,7 +156,7 @@ def writing(
         If it cannot be written.
     """
     try:
-        with replacing(path) as partial, h5py.File(partial, "x") as file:
+        with replacing(path) as partial, h5py.File(partial, "x", locking="best-effort") as file:
             features = file.create_dataset("features", (table.count, extractor.channels), dtype)
             coords = file.create_dataset("coords", (table.count, 2), np.int64)
             coords.attrs.update(table.attributes())
@@ -185,7 +185,7 @@ def written_tiles(path: Path) -> tuple[str, int, int] | None:
     try:
         if not path.is_file():
             return None
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             coords = file["coords"]
             if not isinstance(coords, h5py.Dataset):
                 return None

@@ -52,33 +52,33 @@ class ExtractOptions:
     mpp: Optional[float] = _as_in_create("mpp")
     bad_tiles: Literal["fail", "blank"] = _as_in_create("bad_tiles")
     tile_um: Optional[float] = option(
-        "tiles",
+        "tiling",
         "side of a tile in µm; with --tile-px it settles the µm per network pixel (default: "
         "--tile-px at --target-mpp, which is 256)",
         type=float, metavar="UM", between=(1, 100_000),
     )  # fmt: skip
     tile_px: Optional[int] = option(
-        "tiles",
+        "tiling",
         "side of a tile in network pixels, a multiple of 32 (default: 224, or --tile-um at "
         "--target-mpp)",
         type=int, metavar="PX", between=(32, 4096),
     )  # fmt: skip
     target_mpp: Optional[float] = _as_in_create(
-        "target_mpp", group="tiles", default=None,
+        "target_mpp", group="tiling", default=None,
         help="µm per network pixel (default: --tile-um / --tile-px, or 256/224)",
     )  # fmt: skip
     overlap: Optional[int] = option(
-        "tiles", "network pixels that neighbouring tiles share (default: 0)",
+        "tiling", "network pixels that neighbouring tiles share (default: 0)",
         type=int, metavar="PX", between=(0, 4095),
         contradicts={"stride_um": "which settles the overlap too"},
     )  # fmt: skip
     stride_um: Optional[float] = option(
-        "tiles",
+        "tiling",
         "distance from one tile to the next in µm, which may leave gaps (default: side by side)",
         type=float, metavar="UM", between=(1, 100_000),
     )  # fmt: skip
     mask_threshold: float = _as_in_create(
-        "mask_threshold", group="tiles",
+        "mask_threshold", group="tiling",
         help="brightness (0-255) from which a cell of 32 network pixels is background; tiles of "
         "which at least half is tissue are taken",
     )  # fmt: skip
