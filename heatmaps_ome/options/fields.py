@@ -7,7 +7,7 @@ from typing import Any, Literal
 GROUPS = {
     "inputs": "slides, models and results",
     "given": "features or scores of tiles that were made elsewhere, and their places",
-    "tiles": "size, places and choice of tiles",
+    "tiling": "size, places and choice of tiles",
     "network": "how features are made and pooled",
     "thresholds": "thresholds for scaling attention and scores",
     "colours": "colour maps (matplotlib's) and opacities",
