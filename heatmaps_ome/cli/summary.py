@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import ScalingError
-from heatmaps_ome.export import result_files
+from heatmaps_ome.exporters import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence

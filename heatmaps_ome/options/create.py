@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Optional
 
 from heatmaps_ome import extractors
-from heatmaps_ome.export import REGISTRY
+from heatmaps_ome.exporters import REGISTRY
 from heatmaps_ome.options.bounds import nearest, quoted, require_sound
 from heatmaps_ome.options.contradictions import (
     given,

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.rendering import display_maps, with_notes
-from heatmaps_ome.export.earlier import PreviousResults
-from heatmaps_ome.export.manifest import MANIFEST, manifest
-from heatmaps_ome.export.protocol import SlideResult
+from heatmaps_ome.exporters.earlier import PreviousResults
+from heatmaps_ome.exporters.manifest import MANIFEST, manifest
+from heatmaps_ome.exporters.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.maps.artefact_evidence import artefact_record
 from heatmaps_ome.maps.ensemble import prediction_sd, records
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
-    from heatmaps_ome.export.protocol import Exporter
+    from heatmaps_ome.exporters.protocol import Exporter
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.run.settings import Look
     from heatmaps_ome.run.stopwatch import Stages

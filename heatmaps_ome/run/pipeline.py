@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.scaling import ScalingFit
 from heatmaps_ome.errors import HeatmapsError, OutputError
-from heatmaps_ome.export import VALUES
-from heatmaps_ome.export.earlier import PreviousResults
+from heatmaps_ome.exporters import VALUES
+from heatmaps_ome.exporters.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order
 from heatmaps_ome.maps.store import read_values, write_values
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
-    from heatmaps_ome.export.protocol import Exporter
+    from heatmaps_ome.exporters.protocol import Exporter
     from heatmaps_ome.features.bag import TileScores
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.options import CreateOptions

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ResultError, SlideError
-from heatmaps_ome.export.manifest import MAPS_FORMAT
+from heatmaps_ome.exporters.manifest import MAPS_FORMAT
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.paths import name_of

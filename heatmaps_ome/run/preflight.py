@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from heatmaps_ome.display.colour import require_colour_map
 from heatmaps_ome.errors import HeatmapsError, OptionError
-from heatmaps_ome.export import load_exporters
+from heatmaps_ome.exporters import load_exporters
 from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features.block_size import block_px
 from heatmaps_ome.features.dense import Extraction
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
-    from heatmaps_ome.export.protocol import Exporter
+    from heatmaps_ome.exporters.protocol import Exporter
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.run.maker import Maker
     from heatmaps_ome.run.settings import Drawing, Encoder, Look, RunSettings

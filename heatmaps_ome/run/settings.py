@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.features.tile_facts import NO_FACTS as NO_TILE_FACTS
 from heatmaps_ome.features.tile_facts import TileFacts

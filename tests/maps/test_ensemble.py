@@ -9,7 +9,7 @@ from fakes import covering_grid, heatmap_set
 from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, ScalingFit
 from heatmaps_ome.errors import ScalingError
-from heatmaps_ome.export.figures.captions import prediction_text
+from heatmaps_ome.exporters.figures.captions import prediction_text
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.maps.channels import channels, stacked
 from heatmaps_ome.maps.ensemble import (

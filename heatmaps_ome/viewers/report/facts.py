@@ -22,7 +22,7 @@ from heatmaps_ome.slides.artefacts import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.maps.regions import Region
 

@@ -8,7 +8,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from heatmaps_ome.display.rasterise import BurntMap
-from heatmaps_ome.export.figures.captions import (
+from heatmaps_ome.exporters.figures.captions import (
     drawable,
     number,
     prediction_text,
@@ -17,9 +17,9 @@ from heatmaps_ome.export.figures.captions import (
     width_px,
     wrapped,
 )
-from heatmaps_ome.export.figures.curves import curves_figure, drawn_curves
-from heatmaps_ome.export.figures.framed import Caption, framed
-from heatmaps_ome.export.png import PngExporter, thumbnail_lattice
+from heatmaps_ome.exporters.figures.curves import curves_figure, drawn_curves
+from heatmaps_ome.exporters.figures.framed import Caption, framed
+from heatmaps_ome.exporters.png import PngExporter, thumbnail_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
 from heatmaps_ome.maps.faithfulness import Faithfulness
 

@@ -12,8 +12,8 @@ from viewer_results import CLASSES, write_results
 
 from heatmaps_ome import export
 from heatmaps_ome.cli import summary
-from heatmaps_ome.export import REGISTRY, Format, ResultFile, endings_of, result_files
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters import REGISTRY, Format, ResultFile, endings_of, result_files
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.options import FORMATS, CreateOptions
 from heatmaps_ome.run.outcome import Outcome

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.rasterise import BurntMap
-from heatmaps_ome.export.manifest import slide_facts
+from heatmaps_ome.exporters.manifest import slide_facts
 from heatmaps_ome.ome.ngff import multiscales, rgb_omero
 from heatmaps_ome.ome.ngff_store import create_group, create_rgb_levels
 from heatmaps_ome.ome.pyramid import CHUNK, LevelStream, n_levels, write_rgb
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from heatmaps_ome.display.display_map import DisplayMap
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.ome.ngff_store import Ngff
 

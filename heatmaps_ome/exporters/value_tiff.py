@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.display.rasterise import lazy_raster
-from heatmaps_ome.export import endings_of
-from heatmaps_ome.export.earlier import SLIDE
+from heatmaps_ome.exporters import endings_of
+from heatmaps_ome.exporters.earlier import SLIDE
 from heatmaps_ome.geometry import Grid, raster_pixels
 from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
@@ -23,7 +23,7 @@ from heatmaps_ome.ome.tiff_pyramid import padded_shape, save_pyramid
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
 
 _, ENDING = endings_of("ome-tiff")
 

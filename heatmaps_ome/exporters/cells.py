@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.export import endings_of
-from heatmaps_ome.export.earlier import SLIDE
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters import endings_of
+from heatmaps_ome.exporters.earlier import SLIDE
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.slides.artefacts import KINDS
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 ARTEFACT: Final = "artefact"

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.export import endings_of
-from heatmaps_ome.export.cells import plain_field, qupath_class
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters import endings_of
+from heatmaps_ome.exporters.cells import plain_field, qupath_class
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.maps.regions import find_regions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.geometry import YX
     from heatmaps_ome.maps.regions import Kind, Region, Regions
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.display import patchwork
 from heatmaps_ome.display.display_map import pictured
 from heatmaps_ome.display.rasterise import coloured_cells, lazy_raster
-from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.value_tiff import write_value_tiff
+from heatmaps_ome.exporters.protocol import Settings
+from heatmaps_ome.exporters.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import anchored_pixels
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.ome.tiff_chain import chain_sub_ifds
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.display_map import DisplayMap
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
 
 _PIXELS_PER_CELL = 8
@@ -84,7 +84,7 @@ class TiffExporter:
         text = ome_xml(facts, planes=True)
         if min(drawn.grid.l0_cell.over(lattice.l0_cell)) > _FEW_PIXELS:
             # Here, as importing tifffile takes a sixth of a second.
-            from heatmaps_ome.export.overlay_tiff import write_picture
+            from heatmaps_ome.exporters.overlay_tiff import write_picture
 
             picture = patchwork.drawn(coloured_cells(drawn), drawn.grid, lattice, shape)
             write_picture(picture, path, text, lattice.um_cell)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.display.colour import hex_colours
-from heatmaps_ome.export.figures.captions import (
+from heatmaps_ome.exporters.figures.captions import (
     drawable,
     font,
     number,
@@ -19,7 +19,7 @@ from heatmaps_ome.export.figures.captions import (
     width_px,
     wrapped,
 )
-from heatmaps_ome.export.figures.legend import SWATCH, Entry, legend
+from heatmaps_ome.exporters.figures.legend import SWATCH, Entry, legend
 from heatmaps_ome.geometry import Shape, Window
 
 if TYPE_CHECKING:

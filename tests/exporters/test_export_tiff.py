@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from heatmaps_ome.display.rasterise import coloured_cells, sampled_strips
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.tiff import TiffExporter, overlay_lattice
+from heatmaps_ome.exporters.protocol import Settings
+from heatmaps_ome.exporters.tiff import TiffExporter, overlay_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
 from heatmaps_ome.ome.ome_xml import OmeImage, ome_xml
 from heatmaps_ome.ome.tiff_chain import chain_sub_ifds

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.export import endings_of
-from heatmaps_ome.export.cells import plain_field
-from heatmaps_ome.export.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
-from heatmaps_ome.export.png import save_png
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters import endings_of
+from heatmaps_ome.exporters.cells import plain_field
+from heatmaps_ome.exporters.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
+from heatmaps_ome.exporters.png import save_png
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import in_order
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.maps.top_tiles import PickedTile
     from heatmaps_ome.slides.reader import SlideReader
 

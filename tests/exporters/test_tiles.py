@@ -12,12 +12,12 @@ from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
 from PIL import Image
 from slide_files import speckled, write_slide
 
-from heatmaps_ome.export.figures.captions import scale_bar
-from heatmaps_ome.export.figures.pages import Page
-from heatmaps_ome.export.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
-from heatmaps_ome.export.manifest import manifest
-from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.tiles import LONGEST_PX, TilesExporter, picture_name, tile_pixels
+from heatmaps_ome.exporters.figures.captions import scale_bar
+from heatmaps_ome.exporters.figures.pages import Page
+from heatmaps_ome.exporters.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
+from heatmaps_ome.exporters.manifest import manifest
+from heatmaps_ome.exporters.protocol import Settings
+from heatmaps_ome.exporters.tiles import LONGEST_PX, TilesExporter, picture_name, tile_pixels
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
 from heatmaps_ome.maps.evidence import evidence
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile, picked_tiles

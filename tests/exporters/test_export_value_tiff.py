@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from heatmaps_ome.display import rasterise
 from heatmaps_ome.display.rasterise import lazy_raster
-from heatmaps_ome.export.value_tiff import write_value_tiff
+from heatmaps_ome.exporters.value_tiff import write_value_tiff
 from heatmaps_ome.geometry import YX, Grid, Shape, raster_pixels, sample
 from heatmaps_ome.maps.channels import channels, stacked
 from heatmaps_ome.ome.tiff_pyramid import TILE

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.display.display_map import pictured
 from heatmaps_ome.display.label_metadata import image_label
 from heatmaps_ome.display.rasterise import sampled_strips
-from heatmaps_ome.export.flat import FlatPicture, flat_level
-from heatmaps_ome.export.manifest import slide_facts
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters.flat import FlatPicture, flat_level
+from heatmaps_ome.exporters.manifest import slide_facts
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.ome.ngff import multiscales, rgb_omero
 from heatmaps_ome.ome.ngff_store import (
     LABEL_CHUNK,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import zarr
 
     from heatmaps_ome.display.display_map import DisplayMap
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.ome.ngff_store import Ngff
 

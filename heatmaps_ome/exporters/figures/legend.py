@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.export.figures.captions import drawable, shortened, width_px
+from heatmaps_ome.exporters.figures.captions import drawable, shortened, width_px
 
 if TYPE_CHECKING:
     from heatmaps_ome.display.display_map import DisplayMap

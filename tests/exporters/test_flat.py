@@ -15,12 +15,12 @@ from ome_zarr_models.v05.image import Image as ImageV05
 from PIL import Image
 
 from heatmaps_ome.display.rasterise import BurntMap
-from heatmaps_ome.export import flat as flat_module
-from heatmaps_ome.export import ome_zarr as ome_zarr_module
-from heatmaps_ome.export.flat import flat_level
-from heatmaps_ome.export.ome_zarr import OmeZarrExporter
-from heatmaps_ome.export.png import PngExporter
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters import flat as flat_module
+from heatmaps_ome.exporters import ome_zarr as ome_zarr_module
+from heatmaps_ome.exporters.flat import flat_level
+from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
+from heatmaps_ome.exporters.png import PngExporter
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 
 NGFF = ("0.4", "0.5")

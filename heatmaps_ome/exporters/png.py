@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
-from heatmaps_ome.export.earlier import SLIDE
-from heatmaps_ome.export.figures.captions import prediction_text
-from heatmaps_ome.export.figures.curves import drawn_curves
-from heatmaps_ome.export.figures.framed import DPI, Caption, framed
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters.earlier import SLIDE
+from heatmaps_ome.exporters.figures.captions import prediction_text
+from heatmaps_ome.exporters.figures.curves import drawn_curves
+from heatmaps_ome.exporters.figures.framed import DPI, Caption, framed
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import prediction_sd
 from heatmaps_ome.maps.heatmap_set import class_keys
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.display_map import DisplayMap
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.maps.faithfulness import Faithfulness
     from heatmaps_ome.slides.reader import SlideReader

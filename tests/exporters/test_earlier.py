@@ -9,7 +9,7 @@ from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
-from heatmaps_ome.export.earlier import SLIDE, PreviousResults
+from heatmaps_ome.exporters.earlier import SLIDE, PreviousResults
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.progress import silent

@@ -15,7 +15,7 @@ from heatmaps_ome.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from heatmaps_ome.export.protocol import Exporter, Settings
+    from heatmaps_ome.exporters.protocol import Exporter, Settings
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Format:
 
 REGISTRY: Final = {
     "ome-zarr": Format(
-        "heatmaps_ome.export.ome_zarr:OmeZarrExporter",
+        "heatmaps_ome.exporters.ome_zarr:OmeZarrExporter",
         (
             ResultFile(
                 ".ome.zarr",
@@ -66,7 +66,7 @@ REGISTRY: Final = {
         ),
     ),
     "ome-tiff": Format(
-        "heatmaps_ome.export.tiff:TiffExporter",
+        "heatmaps_ome.exporters.tiff:TiffExporter",
         (
             ResultFile(
                 ".ome.tiff", "QuPath, ASAP, OMERO (a transparent overlay in the slide's µm)"
@@ -79,10 +79,10 @@ REGISTRY: Final = {
         ),
     ),
     "png": Format(
-        "heatmaps_ome.export.png:PngExporter", (ResultFile(".png", "any picture viewer"),)
+        "heatmaps_ome.exporters.png:PngExporter", (ResultFile(".png", "any picture viewer"),)
     ),
     "cells": Format(
-        "heatmaps_ome.export.cells:CellsExporter",
+        "heatmaps_ome.exporters.cells:CellsExporter",
         (
             ResultFile(
                 ".cells.csv",
@@ -95,7 +95,7 @@ REGISTRY: Final = {
         ),
     ),
     "regions": Format(
-        "heatmaps_ome.export.regions:RegionsExporter",
+        "heatmaps_ome.exporters.regions:RegionsExporter",
         (
             ResultFile(".regions.csv", "a spreadsheet, Python, R (one row a region)", "regions"),
             ResultFile(
@@ -106,7 +106,7 @@ REGISTRY: Final = {
         ),
     ),
     "tiles": Format(
-        "heatmaps_ome.export.tiles:TilesExporter",
+        "heatmaps_ome.exporters.tiles:TilesExporter",
         (
             ResultFile(
                 ".tiles.csv",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from heatmaps_ome.export.earlier import PreviousResults
+from heatmaps_ome.exporters.earlier import PreviousResults
 
 if TYPE_CHECKING:
     from pathlib import Path

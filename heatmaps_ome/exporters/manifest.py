@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours, hex_colours
-from heatmaps_ome.export import VALUES, result_files
+from heatmaps_ome.exporters import VALUES, result_files
 from heatmaps_ome.maps.channels import ChannelKey, channels
 from heatmaps_ome.maps.kinds import ARTEFACTS, ATTENTION, KINDS, MARGIN, SCORE, WINNER
 from heatmaps_ome.ome.ngff import json_ready
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.display_map import DisplayMap
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
 
 MANIFEST = "maps.json"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.export.figures.captions import number
-from heatmaps_ome.export.figures.pages import Page
+from heatmaps_ome.exporters.figures.captions import number
+from heatmaps_ome.exporters.figures.pages import Page
 from heatmaps_ome.geometry import YX, Shape
 
 if TYPE_CHECKING:

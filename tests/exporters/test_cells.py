@@ -11,9 +11,9 @@ import pytest
 from fakes import FakeSlide, covering_grid, heatmap_set, slide_result
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.export.cells import CellsExporter, plain_field
-from heatmaps_ome.export.manifest import manifest
-from heatmaps_ome.export.regions import RegionsExporter
+from heatmaps_ome.exporters.cells import CellsExporter, plain_field
+from heatmaps_ome.exporters.manifest import manifest
+from heatmaps_ome.exporters.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape
 
 HOSTILE = (

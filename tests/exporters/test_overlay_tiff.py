@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from heatmaps_ome.display.patchwork import Patchwork, drawn
 from heatmaps_ome.display.rasterise import coloured_cells
 from heatmaps_ome.errors import OutputError
-from heatmaps_ome.export import tiff
-from heatmaps_ome.export.overlay_tiff import write_picture
-from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.tiff import TiffExporter, overlay_lattice
+from heatmaps_ome.exporters import tiff
+from heatmaps_ome.exporters.overlay_tiff import write_picture
+from heatmaps_ome.exporters.protocol import Settings
+from heatmaps_ome.exporters.tiff import TiffExporter, overlay_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, anchored_pixels, sample
 from heatmaps_ome.ome.tiff_pyramid import TILE, padded_shape
 from heatmaps_ome.options import CreateOptions
@@ -162,7 +162,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from heatmaps_ome.display.patchwork import Patchwork
-from heatmaps_ome.export.overlay_tiff import write_picture
+from heatmaps_ome.exporters.overlay_tiff import write_picture
 from heatmaps_ome.geometry import YX
 patches = np.random.default_rng(0).integers(1, 256, (64, 64, 4), np.uint8)
 each_fills_a_tile = np.repeat(np.arange(64), 256)
