@@ -104,8 +104,6 @@ class ExportOptions:
         lower, upper = (in_effect(self, f"att_{end}_threshold") for end in ("lower", "upper"))
         if lower is not None and lower >= upper:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
-        if self.scores is None and self.table is None:
-            raise ValueError("SCORES is missing; name the file, or a table of --slides with them")
 
     def notes(self) -> Iterator[str]:
         """Yield a sentence for each option that has no effect beside the others."""

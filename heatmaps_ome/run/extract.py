@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.errors import OptionError
 from heatmaps_ome.options import ExtractOptions
-from heatmaps_ome.run.create import _option, _path, _paths
-from heatmaps_ome.run.progress import for_stream, silent
+from heatmaps_ome.run.keywords import asked, one_path, paths_of, reporting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from heatmaps_ome.run.create import AnyPath
+    from heatmaps_ome.run.keywords import AnyPath
     from heatmaps_ome.run.progress import Progress
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,24 +66,14 @@ def extract(
     HeatmapsError
         If the run as a whole cannot be done; nothing has been written then.
     """
-    values = {name: _option(name, value, ExtractOptions) for name, value in options.items()}
-    try:
-        request = ExtractOptions(
-            slides=_paths("slides", slides), output_path=_path("output", output), **values
-        )
-    except ValueError as error:
-        raise OptionError(str(error)) from error
-    for note in request.notes():
-        logger.warning("%s", note)
+    request = asked(
+        ExtractOptions, options,
+        slides=paths_of("slides", slides), output_path=one_path("output", output),
+    )  # fmt: skip
     from heatmaps_ome.run import extraction
 
-    with_bar = for_stream(sys.stderr) if progress is True else None
-    report = with_bar or (progress if callable(progress) else silent)
-    try:
+    with reporting(progress) as report:
         outcomes = extraction.extract(request, report)
-    finally:
-        if with_bar is not None:
-            with_bar.close()
     return FeatureFiles(
         {outcome.name: outcome.file for outcome in outcomes if outcome.file is not None},
         {outcome.slide: outcome.message for outcome in outcomes if outcome.file is None},

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.exporters.protocol import Exporter
     from heatmaps_ome.features.bag import TileScores
+    from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.run.planning import PlannedSlide
@@ -74,7 +75,7 @@ class UnrecordedError(OutputError):
 def create(
     options: CreateOptions | ExportOptions,
     progress: Progress,
-    scores: TileScores | None = None,
+    scores: Callable[[SlideFacts], TileScores] | None = None,
 ) -> list[Outcome]:
     """Make the heatmaps of all slides and return their outcomes, in the order given.
 
@@ -82,8 +83,8 @@ def create(
     ----------
     options : CreateOptions or ExportOptions
         For maps that a model gives, or that were given.
-    scores : TileScores, optional
-        For ``export``: the scores of the only slide, instead of those in a file.
+    scores : callable, optional
+        For ``export``: returns the scores of the only slide, instead of those in a file.
 
     Raises
     ------

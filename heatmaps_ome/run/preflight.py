@@ -138,7 +138,9 @@ def _maker(
     """Return the maker of raw maps, and how maps are drawn; None for what cannot be had."""
     tiles, look = settings.tiles, settings.drawing.look
     if tiles.scores is not None:
-        tried(lambda: _require_one_file_each(tiles.scores and tiles.scores.path, rows, "SCORES"))
+        scores = tiles.scores
+        tried(lambda: _require_scores(settings, rows))
+        tried(lambda: _require_one_file_each(scores.path, rows, "SCORES"))
         return _scores_maker(settings), look
     models = _models(settings, tried)
     tiled = tiles.features is not None or any(row.features for row in rows)
@@ -211,6 +213,17 @@ def _scores_maker(settings: RunSettings) -> ScoresMaker:
         settings.tiles.facts,
         _reading(settings),
         None if scores is None else scores.in_memory,
+    )
+
+
+def _require_scores(settings: RunSettings, rows: Sequence[SlideRow]) -> None:
+    """Refuse an export without scores."""
+    scores = settings.tiles.scores
+    if scores is None or scores.path or scores.in_memory or any(row.scores for row in rows):
+        return
+    raise OptionError(
+        "SCORES is missing; name the file of scores, a folder with one for each slide, or a table "
+        "of --slides with a column scores"
     )
 
 

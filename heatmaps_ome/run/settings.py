@@ -23,10 +23,11 @@ from heatmaps_ome.options import CreateOptions, with_usual_values
 from heatmaps_ome.run.provenance import all_options, effective_options, undrawn_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from heatmaps_ome.features.bag import TileScores
+    from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.maps.explanations.explanation import Explain
     from heatmaps_ome.options import ExportOptions
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
@@ -82,12 +83,12 @@ class GivenScores:
     ----------
     path : Path or None
         A file, or a folder with one for each slide; None: the table has them.
-    in_memory : TileScores or None
-        The scores of the only slide, instead of a file.
+    in_memory : callable or None
+        Returns the scores of the only slide, instead of a file.
     """
 
     path: Path | None
-    in_memory: TileScores | None = None
+    in_memory: Callable[[SlideFacts], TileScores] | None = None
 
 
 @dataclass(frozen=True)
@@ -335,13 +336,15 @@ def settings_of(options: CreateOptions) -> RunSettings:
     )
 
 
-def settings_of_export(options: ExportOptions, in_memory: TileScores | None = None) -> RunSettings:
+def settings_of_export(
+    options: ExportOptions, in_memory: Callable[[SlideFacts], TileScores] | None = None
+) -> RunSettings:
     """Return the settings of each stage from the options of ``export``.
 
     Parameters
     ----------
-    in_memory : TileScores, optional
-        The scores, instead of a file's.
+    in_memory : callable, optional
+        Returns the scores of the only slide, instead of a file's.
     """
     shared = {entry.name for entry in fields(CreateOptions)} & {
         entry.name for entry in fields(options)

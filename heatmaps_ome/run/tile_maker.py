@@ -289,21 +289,20 @@ class ScoresMaker:
         A file, or a folder with one for each slide; None: the table has them.
     facts : TileFacts
     reading : Reading
-    in_memory : TileScores or None
-        Scores of the only slide, instead of a file.
+    in_memory : callable or None
+        Returns the scores of the only slide, instead of a file.
     """
 
     scores: Path | None
     facts: TileFacts
     reading: Reading
-    in_memory: TileScores | None = None
+    in_memory: Callable[[SlideFacts], TileScores] | None = None
     _kinds: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     @property
     def model_digest(self) -> str:
         """Digest of the maps that were asked for."""
-        given = () if self.in_memory is None else [m.name for m in self.in_memory.maps]
-        return digest_of({"scores": list(self.facts.maps or given)})
+        return digest_of({"scores": list(self.facts.maps)})
 
     @property
     def extractor_digest(self) -> str:
@@ -312,12 +311,12 @@ class ScoresMaker:
 
     def source(self, row: SlideRow, slide: OpenedSlide) -> ScoresSource:
         """See `Maker`."""
-        in_memory = self.in_memory
-        if in_memory is not None:
-            path, read = row.path, lambda: in_memory
+        facts = facts_of(slide)
+        if self.in_memory is not None:
+            path, read = row.path, partial(self.in_memory, slide=facts)
         else:
             path = _file_of(row.scores or self.scores, row, "scores")
-            read = partial(read_scores, path, facts_of(slide), self.facts)
+            read = partial(read_scores, path, facts, self.facts)
         scores = read()
         self._require_alike(scores, path)
         _checked(scores, slide)
