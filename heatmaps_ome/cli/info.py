@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
 from heatmaps_ome.models.families import family_of
-from heatmaps_ome.models.model_facts import NO_FACTS
+from heatmaps_ome.models.model_facts import NO_FACTS, ModelFacts
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.sizes import is_credible
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.models import ModelDescription
-    from heatmaps_ome.models.model_facts import ModelFacts
+    from heatmaps_ome.models.target import Task
+    from heatmaps_ome.options import ConvertOptions, InfoOptions
     from heatmaps_ome.slides.opened_slide import OpenedSlide
 
 _ANY_MPP = 0.25
@@ -42,6 +43,19 @@ def describe(path: Path, facts: ModelFacts = NO_FACTS) -> str:
         model = describe_model(path, facts)
         return _lines(f"{path}: {model.kind}", _model_facts(model))
     return _lines(f"{path}: slide", _slide_facts(path))
+
+
+def facts_of(options: InfoOptions | ConvertOptions) -> ModelFacts:
+    """Return the facts about models among a command's options."""
+    return ModelFacts(
+        class_names=options.class_names,
+        task=cast("Task | None", options.task),
+        family=options.family,
+        head=options.head,
+        heads=options.heads,
+        gate=options.attention_gate,
+        temperature=options.temperature,
+    )
 
 
 def _require_file(path: Path) -> None:
@@ -114,6 +128,8 @@ def _model_facts(model: ModelDescription) -> dict[str, object]:
         **_layer_facts(model),
         "sha256": model.sha256,
     }
+    for note in model.notes:
+        facts["note"] = note
     if model.lacking:
         facts["lacks"] = f"it {model.lacking}"
     for covariate in model.covariates:

@@ -237,12 +237,12 @@ def info(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    from heatmaps_ome.cli.info import describe
+    from heatmaps_ome.cli.info import describe, facts_of
 
     failed = False
     for path in options.paths:
         try:
-            sys.stdout.write(describe(path) + "\n")
+            sys.stdout.write(describe(path, facts_of(options)) + "\n")
         except HeatmapsError as error:
             sys.stderr.write(f"heatmaps-ome: {one_line(error)}\n")
             failed = True
@@ -289,16 +289,18 @@ def convert_model(words: Sequence[str]) -> int:
     parser = OptionsParser(
         ConvertOptions,
         "heatmaps-ome convert-model",
-        "Turn an export.pkl into safetensors: it cannot run code, and holds nothing of the "
-        "training set's patients.",
+        "Turn an export.pkl, or a checkpoint of another system, into safetensors: it cannot run "
+        "code, and holds nothing of the training set's patients.",
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
+    from heatmaps_ome.cli.info import facts_of
     from heatmaps_ome.models.conversion import convert_model as convert
 
     convert(
         options.source,
         options.target,
+        facts_of(options),
         allow_pickle=options.allow_pickle,
         overwrite=options.overwrite,
     )

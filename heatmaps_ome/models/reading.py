@@ -61,6 +61,8 @@ class ModelDescription:
         Digest of the file, in hex.
     lacking : str
         The option that a run would ask for, in a sentence without its subject; "" for none.
+    notes : tuple of str
+        Sentences on all that was taken for granted.
     """
 
     kind: str
@@ -76,6 +78,7 @@ class ModelDescription:
     n_private_bags: int
     sha256: str
     lacking: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -145,6 +148,8 @@ def _read(path: Path, facts: ModelFacts, *, allow_pickle: bool) -> MilModel:
         if not allow_pickle:
             raise
         return _read_trusting(path)
+    for note in stored.notes:
+        logger.warning("%s: %s", path, note)
     if isinstance(stored, StoredModel):
         from heatmaps_ome.models.attention_mil import from_stored
 
@@ -201,6 +206,7 @@ def describe_model(path: str | os.PathLike[str], facts: ModelFacts = NO_FACTS) -
         n_private_bags=file.n_private_bags,
         sha256=_sha256(path),
         lacking=lacking,
+        notes=model.notes,
     )
 
 

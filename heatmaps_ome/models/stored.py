@@ -44,6 +44,8 @@ class StoredModel:
         each class.
     family : str
         For people; results do not depend on it.
+    notes : tuple of str
+        Sentences on all that was taken for granted.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class StoredModel:
     covariates: tuple[Covariate, ...] = field(default=())
     target: Target | None = None
     family: str = MARUGOTO
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if max(len(getattr(self, part)) for part in PARTS) > MAX_LAYERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.models.dialects.chain import chain
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from heatmaps_ome.models.stored import StoredModel
 
 _KEYS = r"(pool\.(fc1|fc2|fc_gated)|classifier)(\.module)?\.(weight|bias)|feat_ext\..*"
+
+
+_NOTE = "its attention is taken to have a tanh, torchmil's default, as the file has no word on it"
 
 
 def recognises(checkpoint: Checkpoint) -> bool:
@@ -35,7 +39,9 @@ def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel:
         attention = (linear(checkpoint, first), TANH, last)
     head = linear(checkpoint, _name(checkpoint, "classifier"))
     target = target_for(sizes_of(head)[1], facts)
-    return chain((make_layer("Identity", {}, {}),), attention, (head,), target, "torchmil ABMIL")
+    encoder = (make_layer("Identity", {}, {}),)
+    stored = chain(encoder, attention, (head,), target, "torchmil ABMIL")
+    return replace(stored, notes=(_NOTE,))
 
 
 def require_no_extractor(shapes: Shapes) -> None:
