@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.features.bag import GIVEN_KINDS
-from heatmaps_ome.features.files.arrays import scores_of_arrays
+from heatmaps_ome.features.files.in_memory import scores_of_arrays
 from heatmaps_ome.options import ExportOptions
 from heatmaps_ome.run.keywords import asked, one_path, reporting
 from heatmaps_ome.run.settings import tile_facts

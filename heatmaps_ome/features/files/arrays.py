@@ -1,91 +1,118 @@
-"""Scores of tiles that a program has in memory, checked as those of a file are."""
+"""Reads NumPy's files, npy and npz, of plain numbers: never pickles, nor more than a file holds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+import struct
+import zipfile
+import zlib
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.errors import FeaturesError
-from heatmaps_ome.features.bag import TileScores
-from heatmaps_ome.features.files.coordinates import Coordinates
-from heatmaps_ome.features.files.given_maps import maps_of
-from heatmaps_ome.features.files.numbers import digest_of_arrays
-from heatmaps_ome.features.files.placing import placed
-from heatmaps_ome.features.files.refusals import Unfit
-from heatmaps_ome.features.tile_facts import NO_FACTS
+from heatmaps_ome.features.files.numbers import filled_from
+from heatmaps_ome.features.files.refusals import Unfit, quoted
+from heatmaps_ome.storage.regular_file import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
-    from heatmaps_ome.features.slide_facts import SlideFacts
-    from heatmaps_ome.features.tile_facts import TileFacts
+_MOST_BYTES: Final = 32 << 30
+_MOST_PACKED_BYTES: Final = 256 << 20
+_MOST_EXPANSION: Final = 1100
+"""More than deflate can compress: an entry that claims more is no array."""
+_MOST_ENTRIES: Final = 256
+_MOST_DIRECTORY: Final = 1 << 20
+_MOST_HEADER: Final = 10_000
 
 
-def scores_of_arrays(
-    places: Any, maps: Mapping[str, Any], slide: SlideFacts, facts: TileFacts = NO_FACTS
-) -> TileScores:
-    """Return the scores of a slide's tiles.
-
-    Parameters
-    ----------
-    places : (n, 4) or (n, 2) numbers
-        x0, y0, x1, y1 of each tile; or x and y, with the tiles' size in ``facts``. Level-0 pixels,
-        unless ``facts`` has another unit.
-    maps : mapping of name → (n,) numbers
-        NaN where a tile has no value.
-    facts : TileFacts
-        Its ``maps`` has the kinds, as ``NAME:kind``.
+def read_npy(path: Path) -> np.ndarray:
+    """Return the array in an npy file.
 
     Raises
     ------
-    FeaturesError
-        If the arrays do not fit together, or the tiles do not lie on the slide.
+    Unfit
+        If it holds objects, or is damaged.
+    OSError
+        If it cannot be read.
     """
+    with open_regular(path) as file:
+        n_bytes = file.seek(0, 2)
+        file.seek(0)
+        return _array(file, n_bytes, path.name)
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of plain numbers in an npz file, by name.
+
+    Raises
+    ------
+    Unfit
+        If one is damaged or unpacks to too much, or there are none.
+    OSError
+        If it cannot be read.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    reason: Unfit | None = None
+    with open_regular(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for entry in _entries(archive):
+                    name = entry.filename.removesuffix(".npy")
+                    with archive.open(entry) as packed:
+                        try:
+                            arrays[name] = _array(packed, entry.file_size, name)
+                        except _Objects as error:
+                            reason = error
+        except (
+            zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError,
+            NotImplementedError, RuntimeError, ValueError,
+        ) as error:  # fmt: skip
+            raise Unfit(f"is damaged ({error}); copy or write it again") from error
+    if not arrays:
+        raise reason or Unfit("holds no arrays; write it again")
+    return arrays
+
+
+class _Objects(Unfit):
+    """An array of Python objects, beside which others may be read."""
+
+
+def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    entries = archive.infolist()
+    if len(entries) > _MOST_ENTRIES:
+        raise Unfit(f"holds {len(entries)} arrays, more than {_MOST_ENTRIES}")
+    for entry in entries:
+        limit = max(_MOST_PACKED_BYTES, _MOST_EXPANSION * entry.compress_size)
+        if entry.file_size > min(limit, _MOST_BYTES) or entry.flag_bits & 1:
+            raise Unfit(f"holds an entry {quoted(entry.filename)} that unpacks to too much")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise Unfit("holds two arrays of one name; write it again")
+    return [entry for entry in entries if entry.filename.endswith(".npy")]
+
+
+def _array(file: Any, n_bytes: int, name: str) -> np.ndarray:
+    """Return the array whose header comes next, after a look at its type and size."""
     try:
-        place = placed(_coordinates(np.asarray(places), facts), facts, slide)
-        columns = {str(name): _column(name, values, place) for name, values in maps.items()}
-        given, notes = maps_of(columns, facts)
-    except (Unfit, TypeError, ValueError) as reason:
-        raise FeaturesError(f"what is given for {slide.name} {reason}") from reason
-    return TileScores(
-        l0_places=place.l0_places,
-        system="arrays of Python",
-        notes=(*place.notes, *notes),
-        digest=digest_of_arrays(place.l0_places, *(one.values for one in given)),
-        maps=given,
-    )
-
-
-def _coordinates(places: np.ndarray, facts: TileFacts) -> Coordinates:
-    """Return places as the coordinates of a file are."""
-    if places.ndim != 2 or places.shape[1] not in (2, 4) or places.dtype.kind not in "iuf":
-        raise Unfit(
-            f"has places of {places.dtype} {places.shape}; give x0, y0, x1, y1 of each tile, or x "
-            "and y with tile_size"
+        version = np.lib.format.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise Unfit(f"is of the npy version {version}, which is not read")
+        header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
         )
-    corners = places.astype(np.float64)
-    sides = corners[:, 2:] - corners[:, :2] if places.shape[1] == 4 else None
-    if sides is not None and not (sides > 0).all():
-        raise Unfit("has tiles whose x1 or y1 is not beyond x0 and y0; give x0, y0, x1, y1")
-    return Coordinates(
-        xy=corners[:, :2],
-        system="arrays of Python",
-        unit=facts.unit or "px",
-        sides=sides,
-        origin="top-left" if sides is not None else facts.origin or "top-left",
-    )
-
-
-def _column(name: object, values: Any, place: Any) -> np.ndarray:
-    """Return one map's values."""
-    column = np.asarray(values)
-    count = len(place.l0_places)
-    if column.shape == (count, 1):
-        column = column[:, 0]
-    if column.shape != (count,) or column.dtype.kind not in "iufb":
+        shape, fortran, dtype = header(file, max_header_size=_MOST_HEADER)
+    except (ValueError, SyntaxError, RecursionError, EOFError, struct.error) as error:
+        raise Unfit(f"has a damaged header in {quoted(name)}; copy or write it again") from error
+    if dtype.kind not in "iufb" or dtype.itemsize > 8:
+        raise _Objects(f"holds no plain numbers in {quoted(name)} but {quoted(dtype)}")
+    size = math.prod(shape) * dtype.itemsize
+    if len(shape) > 4 or min((*shape, 0)) < 0 or file.tell() + size != n_bytes:
         raise Unfit(
-            f"has {column.dtype} {column.shape} for {name!s}; give a number for each of the "
-            f"{count} tiles"
+            f"is cut short or damaged: {quoted(name)} has {n_bytes} bytes, not the {size} of "
+            f"{shape}; copy it again"
         )
-    return column.astype(np.float64)
+    values = filled_from(file, np.empty(math.prod(shape), dtype))
+    native = values.astype(dtype.newbyteorder("="), copy=False)
+    return native.reshape(shape, order="F" if fortran else "C")

@@ -22,6 +22,7 @@ from heatmaps_ome.features.files.hdf5 import (
 )
 from heatmaps_ome.features.files.placing import require_coordinates
 from heatmaps_ome.features.files.refusals import Unfit, listed
+from heatmaps_ome.features.files.same_slide import require_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +112,7 @@ def _trident(xy: np.ndarray, stored: h5py.Dataset, slide: SlideFacts) -> Coordin
     width = number_attribute(stored, "level0_width")
     height = number_attribute(stored, "level0_height")
     if width is not None and height is not None:
-        _require_size(width, height, 0.5, slide)
+        require_size(width, height, 0.5, slide)
     return Coordinates(
         xy,
         system="TRIDENT",
@@ -139,18 +140,8 @@ def _clam(xy: np.ndarray, stored: h5py.Dataset, slide: SlideFacts) -> Coordinate
     if isinstance(dimensions, np.ndarray) and dimensions.shape == (2,) and downsample is not None:
         width, height = (float(n) * step for n, step in zip(dimensions, downsample, strict=True))
         # A level's size is rounded to whole pixels of the level.
-        _require_size(width, height, 2 * max(downsample) if max(downsample) > 1 else 0.5, slide)
+        require_size(width, height, 2 * max(downsample) if max(downsample) > 1 else 0.5, slide)
     return Coordinates(
         xy, system="CLAM", unit="px", sides=sides, origin="top-left", stride_is_side=True,
         notes=notes,
     )  # fmt: skip
-
-
-def _require_size(width: float, height: float, within: float, slide: SlideFacts) -> None:
-    """Refuse tiles of a slide of another size."""
-    rows, cols = slide.shape
-    if abs(width - cols) > within or abs(height - rows) > within:
-        raise Unfit(
-            f"is of a slide of {width:.0f} × {height:.0f} px, and {slide.name} has {cols} × {rows} "
-            "px; give the file of this very slide"
-        )

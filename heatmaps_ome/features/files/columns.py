@@ -14,6 +14,7 @@ from heatmaps_ome.features.files.refusals import Unfit, listed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.features.tile_facts import Origin
 
 
@@ -28,11 +29,14 @@ class Columns:
     numbers : mapping
         Name → (n,) float64, of the columns of numbers; NaN where one is missing.
     n_rows : int
+    slides : (n,) array of texts or None
+        The slide of each row, where a column names it.
     """
 
     names: tuple[str, ...]
     numbers: Mapping[str, np.ndarray] = field(repr=False)
     n_rows: int
+    slides: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,47 @@ _UNITS: Final = {
     "micrometres": "um", "px": "px", "pixel": "px", "pixels": "px", "level0": "px", "l0": "px",
     "lvl0": "px", "level_0": "px",
 }  # fmt: skip
+_SLIDES: Final = frozenset({
+    "slide", "slide_id", "slide_name", "slide_path", "wsi", "wsi_id", "wsi_name", "image",
+    "filename", "file_name",
+})  # fmt: skip
 _IDENTIFIERS: Final = re.compile(
     r"|unnamed_?\d*|index|idx|id|tile_?id|tile_?index|tile|patch_?id|cell_?id|slide_?id|slide|name"
     r"|level|patch_level|overlap|mpp|magnification|tissue_?id|object_?id"
 )
+
+
+def names_slides(name: str) -> bool:
+    """Return whether a column is one that names the slide of each row."""
+    return _plain(name) in _SLIDES
+
+
+def rows_of(columns: Columns, slide: SlideFacts) -> Columns:
+    """Return the rows of one slide, of a table that may have those of several.
+
+    Raises
+    ------
+    Unfit
+        If it has several slides, and none of this name.
+    """
+    if columns.slides is None:
+        return columns
+    names = np.unique(columns.slides)
+    if len(names) <= 1:
+        return columns
+    own = [name for name in names.tolist() if slide.name in (name, _stem(name))]
+    if not own:
+        raise Unfit(
+            f"has rows of {len(names)} slides, and none is {slide.name}: {listed(names.tolist())}"
+        )
+    rows = np.isin(columns.slides, own)
+    numbers = {name: values[rows] for name, values in columns.numbers.items()}
+    return Columns(columns.names, numbers, int(rows.sum()), columns.slides[rows])
+
+
+def _stem(name: str) -> str:
+    """Return the name of a slide in a path of Linux or Windows."""
+    return re.split(r"[/\\]", name)[-1].rpartition(".")[0]
 
 
 def coordinates_in(columns: Columns) -> tuple[Coordinates, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -77,3 +77,20 @@ def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
     step = max(1, _BLOCK_BYTES // row_bytes)
     for start in range(0, len(values), step):
         yield values[start : start + step]
+
+
+def filled_from(file: Any, values: np.ndarray) -> np.ndarray:
+    """Return a flat array, filled with the bytes of an open file.
+
+    Raises
+    ------
+    Unfit
+        If the file ends too early.
+    """
+    buffer, done = values.view(np.uint8).data, 0
+    while done < len(buffer):
+        count = file.readinto(buffer[done : done + _BLOCK_BYTES])
+        if not count:
+            raise Unfit("is cut short; copy it again")
+        done += count
+    return values

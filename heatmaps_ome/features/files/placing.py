@@ -58,7 +58,7 @@ def placed(coordinates: Coordinates, facts: TileFacts, slide: SlideFacts) -> Pla
     """
     require_coordinates(coordinates.xy)
     given = _with_facts(coordinates, facts)
-    if given.counted:
+    if given.counted or (given.unit is None and stride_of(given.xy) == 1):
         given = _uncounted(given, facts)
     given = settled_unit(given, slide)
     given = _with_sides(given)

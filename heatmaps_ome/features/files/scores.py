@@ -6,20 +6,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.features.bag import TileScores
-from heatmaps_ome.features.files.columns import coordinates_in, score_columns
+from heatmaps_ome.features.files.annotated import annotated, annotated_zarr
+from heatmaps_ome.features.files.arrays import read_npy, read_npz
+from heatmaps_ome.features.files.columns import Columns, coordinates_in, rows_of, score_columns
 from heatmaps_ome.features.files.containers import container_of
 from heatmaps_ome.features.files.coordinate_files import (
-    combined,
-    coordinates_from,
-    described,
+    COORDINATES,
+    array_coordinates,
+    coordinates_of_rows,
     h5_coordinates,
 )
+from heatmaps_ome.features.files.feature_tables import FEATURES
+from heatmaps_ome.features.files.geojson import read_geojson
 from heatmaps_ome.features.files.given_maps import maps_of
+from heatmaps_ome.features.files.h5_stores import H5Store, is_annotated
 from heatmaps_ome.features.files.hdf5 import dataset, names_in, numeric_names, opened, read
 from heatmaps_ome.features.files.numbers import digest_of_arrays
+from heatmaps_ome.features.files.parquet import parquet_coordinates, read_parquet
 from heatmaps_ome.features.files.placing import placed
-from heatmaps_ome.features.files.refusals import Unfit, naming, quoted
+from heatmaps_ome.features.files.refusals import Unfit, listed, naming, quoted
 from heatmaps_ome.features.files.text_tables import read_text_table
+from heatmaps_ome.features.files.torch_tensors import read_tensors
+from heatmaps_ome.features.files.zarr_stores import opened_store
 from heatmaps_ome.features.tile_facts import NO_FACTS
 
 if TYPE_CHECKING:
@@ -29,11 +37,12 @@ if TYPE_CHECKING:
     import h5py
     import numpy as np
 
+    from heatmaps_ome.features.files.annotated import Annotated
+    from heatmaps_ome.features.files.containers import Container
     from heatmaps_ome.features.files.coordinates import Coordinates
     from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.features.tile_facts import TileFacts
 
-_FEATURES = frozenset({"feats", "features", "patch_embeddings", "embeddings"})
 _MOST_COLUMNS = 32
 """Columns of a dataset of scores; one with more is taken for features, unless it is named."""
 
@@ -75,7 +84,7 @@ def read_scores(path: Path, slide: SlideFacts, facts: TileFacts = NO_FACTS) -> T
     """
     with naming(path):
         table = _table(path, slide, facts)
-        coordinates = _coordinates(table, path, slide, facts)
+        coordinates = coordinates_of_rows(table.coordinates, path, table.n_rows, slide, facts)
         maps, notes = maps_of(table.columns, facts)
         place = placed(coordinates, facts, slide)
     return TileScores(
@@ -91,29 +100,70 @@ def _table(path: Path, slide: SlideFacts, facts: TileFacts) -> ScoreTable:
     container = container_of(path)
     if container == "h5":
         with opened(path) as file:
+            if is_annotated(file):
+                return _annotated_table(annotated(H5Store(file), "", facts))
             return _h5_table(file, slide, facts)
+    if container == "zarr":
+        with opened_store(path) as store:
+            return _annotated_table(annotated_zarr(store, slide, facts))
+    if container == "geojson":
+        coordinates, columns, n_rows = read_geojson(path)
+        return ScoreTable(columns, coordinates, n_rows)
     if container == "table":
-        columns = read_text_table(path)
-        if facts.coords is not None:
-            return ScoreTable(score_columns(columns, ()), None, columns.n_rows)
-        coordinates, used = coordinates_in(columns)
-        return ScoreTable(score_columns(columns, used), coordinates, columns.n_rows)
-    raise Unfit("holds no scores that can be read")
+        return _columns_table(rows_of(read_text_table(path), slide), facts)
+    if container == "parquet":
+        table = read_parquet(path)
+        if table.boxes is None:
+            return _columns_table(rows_of(table.columns, slide), facts)
+        coordinates, columns = parquet_coordinates(table, slide)
+        return ScoreTable(columns, coordinates, len(coordinates.xy))
+    return _arrays_table(path, container, facts)
 
 
-def _coordinates(table: ScoreTable, path: Path, slide: SlideFacts, facts: TileFacts) -> Coordinates:
-    """Return the coordinates of a table's rows."""
+def _columns_table(columns: Columns, facts: TileFacts) -> ScoreTable:
     if facts.coords is not None:
-        given = coordinates_from(facts.coords, slide, facts)
-        return combined(table.coordinates, given, facts.coords, table.n_rows)
-    if table.coordinates is None:
-        raise Unfit("holds no coordinates of its tiles; give them with --coords")
-    if len(table.coordinates.xy) != table.n_rows:
+        return ScoreTable(score_columns(columns, ()), None, columns.n_rows)
+    coordinates, used = coordinates_in(columns)
+    return ScoreTable(score_columns(columns, used), coordinates, columns.n_rows)
+
+
+def _annotated_table(table: Annotated) -> ScoreTable:
+    columns = Columns(tuple(table.columns), table.columns, table.n_rows)
+    return ScoreTable(score_columns(columns, ()), table.coordinates, table.n_rows)
+
+
+def _arrays_table(path: Path, container: Container, facts: TileFacts) -> ScoreTable:
+    """Return the scores in NumPy's and torch's files."""
+    if container == "npy":
+        arrays = {"scores": read_npy(path)}
+    else:
+        arrays = read_npz(path) if container == "npz" else read_tensors(path)
+    arrays = {name or "scores": values for name, values in arrays.items()}
+    stored = next((arrays[name] for name in COORDINATES if name in arrays), None)
+    coordinates = None if stored is None else array_coordinates(stored)
+    n_tiles = None if coordinates is None else len(coordinates.xy)
+    if facts.dataset is not None and facts.dataset not in arrays:
+        raise Unfit(f"has no array {quoted(facts.dataset)}; it has {listed(arrays)}")
+    columns: dict[str, np.ndarray] = {}
+    for name, values in arrays.items():
+        wanted = name == facts.dataset if facts.dataset else _may_be_scores(
+            name, values.shape, n_tiles
+        )  # fmt: skip
+        if wanted:
+            columns |= _split(name, values, n_tiles)
+    _require_columns(columns, listed(arrays))
+    return ScoreTable(columns, coordinates, len(next(iter(columns.values()))))
+
+
+def _require_columns(columns: dict[str, np.ndarray], names: str) -> None:
+    """Refuse a file without scores, or with scores of different numbers of tiles."""
+    if not columns:
         raise Unfit(
-            f"has {table.n_rows} rows of scores and {len(table.coordinates.xy)} coordinates; write "
-            "it again"
+            f"has no dataset with a score for each of its tiles; it has {names}: name one with "
+            "--dataset"
         )
-    return described(table.coordinates, path, slide, facts)
+    if len({len(values) for values in columns.values()}) > 1:
+        raise Unfit(f"has scores of different numbers of tiles: {names}; name one with --dataset")
 
 
 def _h5_table(file: h5py.File, slide: SlideFacts, facts: TileFacts) -> ScoreTable:
@@ -132,17 +182,13 @@ def _h5_table(file: h5py.File, slide: SlideFacts, facts: TileFacts) -> ScoreTabl
             stored = dataset(file, name)
             if stored is not None and _may_be_scores(name, stored.shape, n_tiles):
                 columns |= _split(name, read(stored), n_tiles)
-    if not columns:
-        raise Unfit(
-            f"has no dataset with a score for each of its tiles; it has {names_in(file)}: name one "
-            "with --dataset"
-        )
+    _require_columns(columns, names_in(file))
     return ScoreTable(columns, coordinates, len(next(iter(columns.values()))))
 
 
 def _may_be_scores(name: str, shape: tuple[int, ...], n_tiles: int | None) -> bool:
     """Return whether a dataset has a few numbers for each tile."""
-    if name == "coords" or name.rpartition("/")[2] in _FEATURES or not 1 <= len(shape) <= 2:
+    if name in COORDINATES or name.rpartition("/")[2] in FEATURES or not 1 <= len(shape) <= 2:
         return False
     if n_tiles is None:
         return len(shape) == 1 or shape[1] <= _MOST_COLUMNS

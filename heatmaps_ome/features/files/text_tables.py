@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
-from heatmaps_ome.features.files.columns import Columns
+from heatmaps_ome.features.files.columns import Columns, names_slides
 from heatmaps_ome.features.files.placing import MOST_TILES
 from heatmaps_ome.features.files.refusals import Unfit, listed
 from heatmaps_ome.storage.regular_file import open_regular
@@ -78,15 +78,16 @@ def _columns(text: io.TextIOWrapper) -> Columns:
     [names] = csv.reader([header], delimiter=delimiter)
     names = [name.strip() for name in names]
     _require_header(names)
+    slide_place = next((place for place, name in enumerate(names) if names_slides(name)), None)
     parts: list[list[np.ndarray] | None] = [[] for _ in names]
-    rows = csv.reader(lines, delimiter=delimiter)
+    slides: list[np.ndarray] = []
     n_rows = 0
-    while block := [row for row in islice(rows, _ROWS_AT_ONCE) if any(row)]:
-        _require_lengths(block, len(names), n_rows)
+    for block in _row_blocks(lines, delimiter, len(names)):
         n_rows += len(block)
-        if n_rows > MOST_TILES:
-            raise Unfit(f"has more than {MOST_TILES} rows")
-        for place, texts in enumerate(zip(*block, strict=True)):
+        columns = list(zip(*block, strict=True))
+        if slide_place is not None:
+            slides.append(np.array(columns[slide_place]))
+        for place, texts in enumerate(columns):
             column = parts[place]
             values = None if column is None else _numbers(texts, delimiter == ";")
             if column is None or values is None:
@@ -98,7 +99,21 @@ def _columns(text: io.TextIOWrapper) -> Columns:
         for name, column in zip(names, parts, strict=True)
         if column is not None
     }
-    return Columns(tuple(names), numbers, n_rows)
+    return Columns(tuple(names), numbers, n_rows, np.concatenate(slides) if slides else None)
+
+
+def _row_blocks(lines: Iterator[str], delimiter: str, length: int) -> Iterator[list[list[str]]]:
+    """Yield blocks of a table's rows, without empty ones, all of the header's length."""
+    rows = csv.reader(lines, delimiter=delimiter)
+    n_rows = 0
+    while read := list(islice(rows, _ROWS_AT_ONCE)):
+        block = [row for row in read if any(row)]
+        _require_lengths(block, length, n_rows)
+        n_rows += len(block)
+        if n_rows > MOST_TILES:
+            raise Unfit(f"has more than {MOST_TILES} rows")
+        if block:
+            yield block
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:

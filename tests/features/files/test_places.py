@@ -29,6 +29,7 @@ FILES = (
     "trident-CMU-1-Small-Region-10x_112px_0px_overlap.h5",
     "trident-CMU-1-Small-Region-20x_256px_0px_overlap.h5",
     "trident-CMU-1-Small-Region-20x_256px_192px_overlap.h5",
+    "lazyslide-0.13-CMU-1-Small-Region-112px_1mpp.zarr.zip",
 )
 
 
