@@ -124,13 +124,15 @@ def read_file(path: Path) -> ModelFile:
 def _stored(model: AttentionMIL, path: Path) -> StoredModel:
     from heatmaps_ome.models.learner import layers_of
 
-    parts = {"encoder": model.encoder, "attention": model.attention, "head": model.head}
+    parts = {"encoder": model.encoder, "attention": model.attention_net, "head": model.head}
     try:
         return StoredModel(
             **{part: layers_of(module, torch_to_array) for part, module in parts.items()},
             classes=model.classes,
             target_label=model.target_label,
             covariates=model.covariates,
+            target=model.own_target,
+            family=model.family,
         )
     except Unusable as reason:
         raise ModelError(f"{path} is not written, as the model {reason}") from reason

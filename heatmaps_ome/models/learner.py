@@ -48,6 +48,11 @@ def class_name(thing: Any) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
+def is_learner(root: Any) -> bool:
+    """Return whether a file's outermost object is a fastai Learner."""
+    return class_name(root) == "fastai.learner.Learner"
+
+
 def require_learner(root: Any) -> None:
     """Check that a file's outermost object is a fastai Learner.
 
@@ -56,7 +61,7 @@ def require_learner(root: Any) -> None:
     Unusable
         The object is of another class.
     """
-    if class_name(root) != "fastai.learner.Learner":
+    if not is_learner(root):
         raise Unusable(f"holds a {class_name(root)}, not the fastai Learner of an export.pkl")
 
 

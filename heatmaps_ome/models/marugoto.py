@@ -17,7 +17,7 @@ from heatmaps_ome.models.learner import (
 from heatmaps_ome.models.refusals import Unsafe, Unusable, naming
 from heatmaps_ome.models.safe_pickle.inert_values import Node, TensorRef
 from heatmaps_ome.models.safe_pickle.known_globals import suspicious_names
-from heatmaps_ome.models.safe_pickle.torch_archive import TorchArchive, open_torch_archive
+from heatmaps_ome.models.safe_pickle.torch_archive import TorchArchive, read_torch_archive
 from heatmaps_ome.models.stored import StoredModel
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def read_file(path: Path) -> ModelFile:
     """
     with naming(path):
         _require_archive(path)
-    with naming(path), open_torch_archive(path) as archive:
+    with naming(path):
+        archive = read_torch_archive(path)
         learner = archive.pickle.root
         if not isinstance(learner, Node):
             raise Unusable("holds no fastai Learner, which an export.pkl is")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -31,18 +32,22 @@ class Target:
     outputs : tuple of str
         Name of each output: the classes, or the one value or risk.
     link : "softmax", "sigmoid" or "identity"
-        Makes predictions of logits, over all outputs or one by one.
+        Makes predictions of logits, over all outputs or one by one. Values that were scaled to
+        [0, 1] for the training may have the sigmoid, too.
     label : str or None
         The column of the clinical table that the model was trained to predict.
     unit : str
         Of a value or risk; "" where it is not known.
     numbered : bool
         Whether the outputs are called by their numbers, as nobody has named them.
+    middle : float or None
+        Of values or risks: the median that the training's own slides have; None where it is not
+        known.
 
     Raises
     ------
     Unusable
-        If names or link do not fit the task.
+        If names, link or middle do not fit the task.
     """
 
     task: Task
@@ -51,6 +56,7 @@ class Target:
     label: str | None = None
     unit: str = ""
     numbered: bool = False
+    middle: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.outputs) <= MOST_OUTPUTS:
@@ -60,8 +66,12 @@ class Target:
         require_labels(self.outputs, "class name")
         if self.label is not None:
             require_labels([self.label], "target label")
-        if (self.link == "identity") == self.has_classes:
+        if self.link not in (
+            ("softmax", "sigmoid") if self.has_classes else ("identity", "sigmoid")
+        ):
             raise Unusable(f"has a {self.task} target with the link {self.link}")
+        if self.middle is not None and (self.has_classes or not math.isfinite(self.middle)):
+            raise Unusable(f"has a {self.task} target with the middle {self.middle}")
 
     @classmethod
     def of_task(
@@ -125,13 +135,16 @@ class Target:
             "label": self.label,
             "unit": self.unit,
             "numbered": self.numbered,
+            "middle": self.middle,
         }
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Target:
         """Return the target of a `record`; KeyError, TypeError or Unusable if it is none."""
         task, link = record["task"], record["link"]
-        if task not in TASKS or link not in get_args(Link):
+        middle = record.get("middle")
+        is_number = middle is None or type(middle) in (int, float)
+        if task not in TASKS or link not in get_args(Link) or not is_number:
             raise Unusable("is damaged: its description of the target is not one")
         return cls(
             task=task,
@@ -140,6 +153,7 @@ class Target:
             label=None if record.get("label") is None else str(record["label"]),
             unit=str(record.get("unit", "")),
             numbered=record.get("numbered") is True,
+            middle=None if middle is None else float(middle),
         )
 
 
