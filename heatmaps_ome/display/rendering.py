@@ -208,8 +208,9 @@ class _Drawing:
         names = heatmaps.names_of(kind.key)
         index = 0 if class_name is None else names.index(class_name)
         words = self._words(class_name)
-        alpha = style.alpha(kind)
-        # Nothing fades with an attention that the model does not have.
+        # Nothing fades with an attention that the model does not have; then no map may hide the
+        # tissue.
+        alpha = style.score_alpha if self._fades(kind) else style.attention_alpha
         shown = np.nan_to_num(self._fading) if self._fades(kind) else ~np.isnan(values)
         return DisplayMap(
             name=map_name(kind.key, names, index),

@@ -94,7 +94,13 @@ class PngExporter:
                 yield _Page(name, filled, photograph=name == overlay)
         for name, faithfulness in _curves(result).items():
             if name in wanted:
-                yield _Page(name, drawn_curves(faithfulness, result.slide.name), photograph=False)
+                yield _Page(name, _drawn_curves(faithfulness, result), photograph=False)
+
+
+def _drawn_curves(faithfulness: Faithfulness, result: SlideResult) -> np.ndarray:
+    """Return the picture of the curves of a class, or other output."""
+    maps = result.heatmaps
+    return drawn_curves(faithfulness, result.slide.name, maps.target, maps.unit_name)
 
 
 def _parts(result: SlideResult) -> dict[str, str]:

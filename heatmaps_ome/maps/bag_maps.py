@@ -22,6 +22,7 @@ from heatmaps_ome.maps.kinds import (
 )
 from heatmaps_ome.maps.tile_maps import table_of
 from heatmaps_ome.maps.tile_store import TILES, read_table, write_table
+from heatmaps_ome.models.model_set import cache_digest
 from heatmaps_ome.storage.cache import BagKey
 from heatmaps_ome.storage.pieces import WholePiece
 
@@ -59,7 +60,7 @@ class BagRecipe:
 
     def key(self, fingerprint: str, bag: str) -> BagKey:
         """Return the key of a slide's maps in the cache."""
-        return BagKey(fingerprint, bag, self.model.digest, self.explain, self.classes)
+        return BagKey(fingerprint, bag, cache_digest(self.model), self.explain, self.classes)
 
 
 def bag_maps(

@@ -172,10 +172,21 @@ def _faithfulness(result: SlideResult) -> dict[str, Any]:
         return _left_out(reason)
     return {
         "random_orders": RANDOM_ORDERS,
+        "unit": result.heatmaps.unit_name,
+        "ends": _ends(result),
         "classes": [
             {"class": curves.class_name, **curves.record()} for curves in result.faithfulness
         ],
     }  # fmt: skip
+
+
+def _ends(result: SlideResult) -> list[float]:
+    """Return the ends of the axis of curves: 0 and 1 for probabilities."""
+    if result.heatmaps.target.has_classes:
+        return [0.0, 1.0]
+    values = [curve for one in result.faithfulness for curve in one.curves.values()]
+    low, high = (float(f([f(curve) for curve in values])) for f in (np.min, np.max))
+    return [low, high if high > low else low + 1.0]
 
 
 def _regions(result: SlideResult, no_tissue: str) -> dict[str, Any]:

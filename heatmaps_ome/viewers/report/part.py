@@ -78,6 +78,7 @@ class ReportExporter:
             "classes": list(heatmaps.classes),
             "true_class": result.true_class,
             "prediction": heatmaps.prediction,
+            "target": heatmaps.target.record(),
             "logits": heatmaps.logits,
             "grid": grid_facts(heatmaps.grid),
             "tissue_cells": heatmaps.tissue_cells,
