@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from heatmaps_ome.geometry import YX, Shape
+    from heatmaps_ome.geometry import YX, Shape, Window
     from heatmaps_ome.slides.opened_slide import OpenedSlide
 
 
@@ -27,6 +27,8 @@ class SlideFacts:
     own_mpp : YX or None
         µm per level-0 pixel as the slide states it: the one that other programs took. None where
         it states none.
+    bounds : Window or None
+        The non-empty rectangle at level 0, where QuPath's coordinates begin; None: the whole slide.
     """
 
     name: str
@@ -34,6 +36,7 @@ class SlideFacts:
     mpp: YX
     downsamples: tuple[float, ...] = (1.0,)
     own_mpp: YX | None = None
+    bounds: Window | None = None
 
 
 def facts_of(slide: OpenedSlide) -> SlideFacts:
@@ -43,4 +46,4 @@ def facts_of(slide: OpenedSlide) -> SlideFacts:
     """
     rows, cols = slide.shape
     downsamples = tuple((rows / level.rows + cols / level.cols) / 2 for level in slide.level_shapes)
-    return SlideFacts(slide.name, slide.shape, slide.mpp, downsamples, slide.own_mpp)
+    return SlideFacts(slide.name, slide.shape, slide.mpp, downsamples, slide.own_mpp, slide.bounds)

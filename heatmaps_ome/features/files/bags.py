@@ -10,7 +10,11 @@ import numpy as np
 from heatmaps_ome.features.bag import Bag
 from heatmaps_ome.features.files.coordinate_files import coordinates_of_rows
 from heatmaps_ome.features.files.feature_tables import feature_table
-from heatmaps_ome.features.files.numbers import digest_of_arrays, plain_features
+from heatmaps_ome.features.files.numbers import (
+    digest_of_arrays,
+    plain_features,
+    rows_of_features,
+)
 from heatmaps_ome.features.files.placing import placed
 from heatmaps_ome.features.files.refusals import naming
 from heatmaps_ome.features.tile_facts import NO_FACTS
@@ -41,9 +45,7 @@ def read_bag(path: Path, slide: SlideFacts, facts: TileFacts = NO_FACTS) -> Bag:
     """
     with naming(path):
         table = feature_table(path, slide, facts)
-        values = (
-            table.values[0] if table.values.ndim == 3 and len(table.values) == 1 else table.values
-        )
+        values = rows_of_features(table.values)
         coordinates = coordinates_of_rows(table.coordinates, path, len(values), slide, facts)
         place = placed(_chosen(coordinates, table.keep), facts, slide)
         features = plain_features(values)

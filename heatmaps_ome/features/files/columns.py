@@ -198,7 +198,13 @@ def _points(
         origin = "top-left"  # x, y, width, height are a rectangle's, from its corner
     xy = np.stack([_numbers(columns, name) for name in own], axis=1)
     return Coordinates(
-        xy, system="a table", unit=unit, sides=sides, origin=origin, counted=pair.counted
+        xy,
+        system="a table",
+        unit=unit,
+        sides=sides,
+        origin=origin,
+        may_be_qupaths=pair.x == "centroid_x",
+        counted=pair.counted,
     ), tuple(used)
 
 

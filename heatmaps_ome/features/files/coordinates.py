@@ -34,6 +34,8 @@ class Coordinates:
         Whether the system's tiles may be taken to lie edge to edge, if nothing states their side.
     may_be_transposed : bool
         Whether the system is known to have written (y, x) at times.
+    may_be_qupaths : bool
+        Whether they may begin at the slide's bounds, as QuPath's, and not at its first pixel.
     counted : bool
         Whether the coordinates count tiles, so that a stride is needed.
     notes : tuple of str
@@ -48,5 +50,6 @@ class Coordinates:
     um_per_px: YX | None = None
     stride_is_side: bool = False
     may_be_transposed: bool = False
+    may_be_qupaths: bool = False
     counted: bool = False
     notes: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from heatmaps_ome.features.files.coordinate_files import (
 )
 from heatmaps_ome.features.files.h5_stores import H5Store, is_annotated
 from heatmaps_ome.features.files.hdf5 import dataset, names_in, opened, read, text_attribute
-from heatmaps_ome.features.files.refusals import Unfit, listed, quoted
+from heatmaps_ome.features.files.refusals import NO_TILES, Unfit, listed, quoted
 from heatmaps_ome.features.files.torch_tensors import read_tensors
 from heatmaps_ome.features.files.zarr_stores import opened_store
 
@@ -107,6 +107,8 @@ def _features_dataset(file: h5py.File, facts: TileFacts) -> h5py.Dataset:
         stored = dataset(file, name)
         if stored is None:
             continue
+        if stored.size == 0:
+            raise Unfit(NO_TILES)
         if stored.ndim < 2 or (stored.ndim == 2 and "coords" not in file and len(stored) == 1):
             raise Unfit(
                 f"holds one vector of {stored.shape[-1:]} features, a whole slide's: maps need a "

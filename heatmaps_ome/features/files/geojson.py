@@ -90,7 +90,8 @@ def read_geojson(path: Path) -> tuple[Coordinates, dict[str, np.ndarray], int]:
         notes.append(f"{n_left_out} features without an area are left out")
     return Coordinates(
         boxes[:, :2], system="GeoJSON", unit="px", sides=boxes[:, 2:] - boxes[:, :2],
-        origin="top-left", notes=tuple(notes),
+        origin="top-left", may_be_qupaths=True,
+        notes=tuple(notes),
     ), columns, len(tiles)  # fmt: skip
 
 

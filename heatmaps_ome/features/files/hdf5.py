@@ -58,8 +58,18 @@ def opened(path: Path) -> Iterator[h5py.File]:
         If there is no such file, or it is a folder, a pipe or a device.
     """
     require_regular(path)
-    with _hdf5_errors(), h5py.File(path, "r", locking=False) as file:
+    with _hdf5_errors(), _file(path) as file:
         yield file
+
+
+def _file(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        # This very process has it open with a lock, as in a notebook.
+        if "locking flag values" not in str(error):
+            raise
+        return h5py.File(path, "r")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.features.files.refusals import Unfit
+from heatmaps_ome.features.files.refusals import NO_TILES, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,16 +16,18 @@ _BLOCK_BYTES: Final = 32 << 20
 MOST_FEATURES: Final = 65_536
 
 
-def plain_features(values: np.ndarray) -> np.ndarray:
-    """Return features as a bag has them: float16 and float32 as they are, others as float32.
+def rows_of_features(values: np.ndarray) -> np.ndarray:
+    """Return features as a row for each tile: as they are, but for a batch of one bag.
 
     Raises
     ------
     Unfit
-        If they are not a row of numbers a tile, or not finite.
+        If they are of another shape, or no numbers.
     """
-    if values.ndim == 3 and values.shape[0] == 1:  # (1, n, d), a batch of one bag
+    if values.ndim == 3 and values.shape[0] == 1:  # (1, n, d)
         values = values[0]
+    if values.size == 0 and values.ndim <= 2:
+        raise Unfit(NO_TILES)
     if values.ndim == 1:
         raise Unfit(
             f"holds one vector of {len(values)} features, a whole slide's: maps need a row of "
@@ -33,8 +35,19 @@ def plain_features(values: np.ndarray) -> np.ndarray:
         )
     if values.ndim != 2 or values.dtype.kind not in "iufb":
         raise Unfit(f"has features of the shape {values.shape}; a row for each tile is needed")
-    if not 1 <= values.shape[1] <= MOST_FEATURES:
-        raise Unfit(f"has {values.shape[1]} features for each tile")
+    if values.shape[1] > MOST_FEATURES:
+        raise Unfit(f"has {values.shape[1]} features for each tile, more than {MOST_FEATURES}")
+    return values
+
+
+def plain_features(values: np.ndarray) -> np.ndarray:
+    """Return features as a bag has them: float16 and float32 as they are, others as float32.
+
+    Raises
+    ------
+    Unfit
+        If they are not finite.
+    """
     if values.dtype not in (np.float16, np.float32):
         with np.errstate(over="ignore"):  # infinities are refused below
             values = values.astype(np.float32)

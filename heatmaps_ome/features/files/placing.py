@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from heatmaps_ome.features.files.refusals import Unfit
+from heatmaps_ome.features.files.qupath_frame import in_level0_frame
+from heatmaps_ome.features.files.refusals import NO_TILES, Unfit
 from heatmaps_ome.features.files.units import settled_unit, unit_px
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def placed(coordinates: Coordinates, facts: TileFacts, slide: SlideFacts) -> Pla
     given = settled_unit(given, slide)
     given = _with_sides(given)
     l0_places = _rectangles(given, slide)
+    if given.may_be_qupaths:
+        l0_places, note = in_level0_frame(l0_places, slide)
+        given = replace(given, notes=(*given.notes, *note))
     outside = beyond(l0_places, slide)
     if given.may_be_transposed and outside.any():
         turned = replace(given, xy=np.ascontiguousarray(given.xy[:, ::-1]))
@@ -88,7 +92,7 @@ def require_coordinates(xy: np.ndarray) -> None:
     if xy.ndim != 2 or xy.shape[1] != 2:
         raise Unfit(f"has coordinates of the shape {xy.shape}; a row of x and y a tile is needed")
     if len(xy) == 0:
-        raise Unfit("holds 0 tiles; leave this slide out, or cut its tiles again")
+        raise Unfit(NO_TILES)
     if len(xy) > MOST_TILES:
         raise Unfit(f"has {len(xy)} tiles, more than {MOST_TILES}")
     odd = np.asarray(~np.isfinite(xy)).any(axis=1)

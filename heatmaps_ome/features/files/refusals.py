@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.errors import FeaturesError
 from heatmaps_ome.slides.paths import printable
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+NO_TILES: Final = "holds 0 tiles; leave this slide out, or cut its tiles again"
 _LONGEST_QUOTE, _LONGEST_LIST = 60, 12
 
 

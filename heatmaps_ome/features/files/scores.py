@@ -24,7 +24,7 @@ from heatmaps_ome.features.files.hdf5 import dataset, names_in, numeric_names, o
 from heatmaps_ome.features.files.numbers import digest_of_arrays
 from heatmaps_ome.features.files.parquet import parquet_coordinates, read_parquet
 from heatmaps_ome.features.files.placing import placed
-from heatmaps_ome.features.files.refusals import Unfit, listed, naming, quoted
+from heatmaps_ome.features.files.refusals import NO_TILES, Unfit, listed, naming, quoted
 from heatmaps_ome.features.files.text_tables import read_text_table
 from heatmaps_ome.features.files.torch_tensors import read_tensors
 from heatmaps_ome.features.files.zarr_stores import opened_store
@@ -121,6 +121,8 @@ def _table(path: Path, slide: SlideFacts, facts: TileFacts) -> ScoreTable:
 
 
 def _columns_table(columns: Columns, facts: TileFacts) -> ScoreTable:
+    if columns.n_rows == 0:
+        raise Unfit(NO_TILES)
     if facts.coords is not None:
         return ScoreTable(score_columns(columns, ()), None, columns.n_rows)
     coordinates, used = coordinates_in(columns)
