@@ -74,6 +74,16 @@ class NetworkModel:
         """Return shares that sum to `logits`, (n, C), or None; see MilModel."""
         return self.network.contributions(features, um_places)
 
+    def logits_of_bags(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
+        """Return the logits of bags of the same size, (bags, n, …) to (bags, C)."""
+        return self.network(features, um_places)
+
+    def logits_without_each(
+        self, features: torch.Tensor, um_places: torch.Tensor
+    ) -> torch.Tensor | None:
+        """Return the slide's logits without each tile, (n, C), or None; see Network."""
+        return self.network.logits_without_each(features, um_places)
+
 
 def from_stored_network(stored: StoredNetwork) -> NetworkModel:
     """Return the model of stored values, on the CPU.

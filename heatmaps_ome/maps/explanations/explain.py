@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.maps.explanations.drop_one import (
-    describe_regions,
-    logits_without,
-    regions_to_drop,
-)
+from heatmaps_ome.maps.explanations.drop_one import drop_one
 from heatmaps_ome.maps.explanations.explanation import Explain, Explanation
 from heatmaps_ome.maps.explanations.forwards import Forwards
 from heatmaps_ome.maps.explanations.gradients import integrated_gradients
@@ -109,21 +105,19 @@ def _by_forwards(forwards: Forwards, progress: Progress) -> Explanation:
     logits, attention = forwards.logits(), forwards.attention()
     contributions = None if model.additivity == "none" else forwards.contributions()
     tile_logits = forwards.tile_logits(lambda *_: None) if model.knows_single_tiles else None
-    regions = regions_to_drop(forwards)
-    without = logits_without(forwards, regions, progress)
-    method, notes = describe_regions(regions)
+    dropped = drop_one(forwards, progress)
     return Explanation(
         logits=logits,
         prediction=model.target.predictions(logits),
-        method=method if contributions is None else f"exact contributions; {method}",
+        method="exact contributions; " * (contributions is not None) + dropped.method,
         attention=attention,
         tile_logits=tile_logits,
         contributions=contributions,
-        without=without,
-        fall=_fall(forwards, logits, without, regions.sizes),
-        regions=regions.side,
+        without=dropped.without,
+        fall=_fall(forwards, logits, dropped.without, dropped.regions.sizes),
+        regions=dropped.regions.side,
         forwards=forwards.count,
-        notes=notes,
+        notes=dropped.notes,
     )
 
 

@@ -178,17 +178,14 @@ def _curves(
     progress: Callable[[int, int], None],
 ) -> list[np.ndarray]:
     """Return the (C, points) predictions of each order, without that many of its first tiles."""
-    predictions = forwards.model.target.predictions
-    whole, steps = forwards.logits(), len(orders) * (len(points) - 1)
-    curves = []
-    for number, order in enumerate(orders):
-        logits = [whole]
-        for done, removed in enumerate(points[1:], start=1):
-            # The model sees the remaining tiles in the order of the bag.
-            logits.append(forwards.logits(np.sort(order[removed:])))
-            progress(number * (len(points) - 1) + done, steps)
-        curves.append(predictions(np.stack(logits, axis=1)))
-    return curves
+    logits = np.empty((len(points), len(forwards.model.target.outputs), len(orders)))
+    logits[0] = forwards.logits()[:, None]
+    for done, removed in enumerate(points[1:], start=1):
+        # The model sees the remaining tiles in the order of the bag.
+        logits[done] = forwards.logits_of([np.sort(order[removed:]) for order in orders])
+        progress(done, len(points) - 1)
+    by_order = forwards.model.target.predictions(logits.transpose(1, 2, 0))
+    return [by_order[:, number] for number in range(len(orders))]
 
 
 def _area(curve: np.ndarray, removed: np.ndarray) -> float:

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from heatmaps_ome.features.bag import Bag
     from heatmaps_ome.models.protocol import MilModel
 
 ROWS_AT_ONCE = 4096
-"""Tiles that are converted, or scored one by one, at once."""
+"""Tiles that are converted, scored one by one, or read in bags of the same size, at once."""
+
+
+@runtime_checkable
+class ReadsBags(Protocol):
+    """A model that also reads several bags of the same size at once, which is faster."""
+
+    def logits_of_bags(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
+        """Return the logits of bags, (bags, C), from (bags, n, d) and (bags, n, 2)."""
+        ...
+
+
+@runtime_checkable
+class LeavesOneOut(Protocol):
+    """A model that also knows its logits without each tile by a shorter way than a pass."""
+
+    def logits_without_each(
+        self, features: torch.Tensor, um_places: torch.Tensor
+    ) -> torch.Tensor | None:
+        """Return (n, C) logits, NaN where only a pass gives them; None without such a way."""
+        ...
 
 
 class Forwards:
@@ -64,6 +84,40 @@ class Forwards:
         self.count += 1
         with torch.inference_mode():
             return self.model.logits(*self.tensors(chosen)).double().numpy()
+
+    def logits_of(self, bags: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the logits of several bags of the same number of tiles, (C, bags) float64.
+
+        Together in as little memory as the whole bag needs, or ``ROWS_AT_ONCE`` tiles.
+        """
+        model, n_rows = self.model, len(bags[0])
+        n_bags = max(1, ROWS_AT_ONCE // n_rows) if isinstance(model, ReadsBags) else 1
+        parts = []
+        for start in range(0, len(bags), n_bags):
+            part = bags[start : start + n_bags]
+            if len(part) == 1 or not isinstance(model, ReadsBags):
+                parts.append(self.logits(part[0])[None])
+                continue
+            self.count += len(part)
+            features, um_places = self.tensors(np.concatenate(part))
+            with torch.inference_mode():
+                shape = (len(part), n_rows)
+                logits = model.logits_of_bags(
+                    features.unflatten(0, shape), um_places.unflatten(0, shape)
+                )
+            parts.append(logits.double().numpy())
+        return np.concatenate(parts).T
+
+    def without_each(self) -> np.ndarray | None:
+        """Return the (C, n) float64 logits without each tile, NaN where only a pass gives them.
+
+        None if the model has no such shorter way.
+        """
+        if not isinstance(self.model, LeavesOneOut):
+            return None
+        with torch.inference_mode():
+            logits = self.model.logits_without_each(*self.tensors())
+        return None if logits is None else logits.T.double().numpy().copy()
 
     def attention(self) -> np.ndarray | None:
         """Return the attention, (n,) or (C, n) float32; None if the model has none."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.maps.explanations.forwards import Forwards
 
-FIRST_STEPS: Final = 16
+FIRST_STEPS: Final = 8
 MOST_STEPS: Final = 256
 TOLERANCE: Final = 0.005
 """Residual at which the number of steps suffices: half of the one per cent that is promised."""

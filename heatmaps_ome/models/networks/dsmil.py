@@ -17,6 +17,8 @@ from heatmaps_ome.models.networks.network import (
 if TYPE_CHECKING:
     from heatmaps_ome.models.protocol import Additivity
 
+_FLOATS_AT_ONCE = 1 << 24
+
 
 class Dsmil(Network):
     """Dual-stream MIL (Li et al. 2021, arXiv:2011.08939).
@@ -101,6 +103,29 @@ class Dsmil(Network):
             return shares
         critical = instances[0].argmax(dim=0, keepdim=True)  # (1, C)
         return shares.scatter_add(0, critical, instances[0].gather(0, critical)) / 2
+
+    def logits_without_each(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
+        """Return the logits without each tile, (n, C); see Network.
+
+        The other weights sum to 1 again: (B_c - A_ic vᵢ) / (1 - A_ic). NaN for critical instances,
+        and where a tile has most of a weight, so that the difference would lose digits.
+        """
+        del um_places
+        embeddings = self._embed(features[None])
+        instances, weights = self._streams(embeddings)
+        pooled = self._pooled(embeddings, weights)  # (1, C, E)
+        largest = instances[0].amax(dim=0)  # (C,)
+        n_rows = max(1, _FLOATS_AT_ONCE // pooled.numel())
+        parts = []
+        for block, own in zip(embeddings[0].split(n_rows), weights[0].split(n_rows), strict=True):
+            share = own[..., None]  # (rows, C, 1)
+            others = (pooled - share * self._values(block)[:, None]) / (1 - share)  # (rows, C, E)
+            bag = self.bag(self.norm(others))[..., 0]  # (rows, C)
+            logits = (largest + bag) / 2 if self.averaged else bag
+            parts.append(logits.masked_fill((own > 0.5).any(dim=1, keepdim=True), float("nan")))
+        result = torch.cat(parts)
+        result[instances[0].argmax(dim=0)] = float("nan")
+        return result
 
     def _folded_kernel(self, pooled: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the convolution's kernel, (C, C, E), and offsets, (C, C), for values v.

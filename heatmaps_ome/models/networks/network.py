@@ -65,6 +65,16 @@ class Network(nn.Module):
         del features, um_places
         return None
 
+    def logits_without_each(
+        self, features: torch.Tensor, um_places: torch.Tensor
+    ) -> torch.Tensor | None:
+        """Return one bag's logits without each tile, (n, C), where that is cheaper than a pass.
+
+        NaN for tiles without which the bag must be read anew; None where there is no such way.
+        """
+        del features, um_places
+        return None
+
 
 def require_sizes(*, layers: tuple[int, ...] = (), widths: tuple[int, ...] = ()) -> None:
     """Check numbers of layers or heads, and of features, before anything is built from them.

@@ -63,8 +63,51 @@ class QuantileGate(Network):
         weights, logits = self._tiles(features[None])
         return weights[0, :, None] * logits[0]
 
+    def logits_without_each(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
+        """Return the logits without each tile, (n, C); see Network.
+
+        The gate moves with each tile that is taken out. NaN where a tile has most of the weight,
+        so that the difference would lose digits, and where no other tile is above the gate.
+        """
+        del um_places
+        raw, logits = self._raw_tiles(features[None])
+        attention = raw[0]  # (n,)
+        ascending, order = attention.sort()
+        powers = ((attention - ascending[-1]) / self.temperature).double().exp()[:, None]
+        terms = powers * torch.cat([torch.ones_like(powers), logits[0].double()], dim=1)
+        # Sums over the tiles from each place of the order to its end.
+        sums = terms[order].flip(0).cumsum(dim=0).flip(0)  # (n, 1 + C)
+        first = torch.searchsorted(ascending, self._gates_without_each(ascending), right=True)
+        ranks = order.argsort()
+        first = first[ranks]  # (n,), in the order of the tiles
+        whole = sums[first.clamp(max=len(sums) - 1)]
+        above = (ranks >= first)[:, None]
+        others = whole - terms * above
+        lost = (others[:, :1] < 0.5 * whole[:, :1]) | (first == len(sums))[:, None]
+        means = others[:, 1:] / others[:, :1]
+        return means.masked_fill(lost, float("nan")).float()
+
+    def _gates_without_each(self, ascending: torch.Tensor) -> torch.Tensor:
+        """Return the quantile of attention without each place of the ascending (n,) values."""
+        n_others = len(ascending) - 1
+        if self.gate == 0 or n_others < 2:
+            return ascending.new_full(ascending.shape, float("-inf"))
+        # As torch.quantile computes it, in the same precision.
+        position = torch.tensor(self.gate, dtype=ascending.dtype) * (n_others - 1)
+        places = torch.arange(n_others + 1)
+        below, above = (
+            ascending[place + (places <= place).long()]
+            for place in (int(position.floor()), int(position.ceil()))
+        )
+        return torch.lerp(below, above, position - position.floor())
+
     def _tiles(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return weights, (bags, n), and logits, (bags, n, C), of the tiles of bags."""
+        attention, logits = self._raw_tiles(features)
+        return self._weights(attention), logits
+
+    def _raw_tiles(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return attention before the gate, (bags, n), and logits, (bags, n, C)."""
         parts = []
         for block in row_blocks(features):
             embeddings = self.encoder(block).relu()  # (bags, rows, E)
@@ -72,7 +115,7 @@ class QuantileGate(Network):
             normalised = self.norm(embeddings.flatten(0, 1)).unflatten(0, block.shape[:2])
             parts.append((attention, self.head(normalised)))
         attention, logits = zip(*parts, strict=True)
-        return self._weights(torch.cat(attention, dim=1)), torch.cat(logits, dim=1)
+        return torch.cat(attention, dim=1), torch.cat(logits, dim=1)
 
     def _weights(self, attention: torch.Tensor) -> torch.Tensor:
         if self.gate > 0 and attention.shape[1] > 1:

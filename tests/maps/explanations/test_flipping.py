@@ -117,7 +117,7 @@ def test_passes_are_bounded_and_shared_maps_are_followed_once():
         progress=lambda *step: steps.append(step),
     )  # fmt: skip
     assert model.bags == 1 + 11 * 29
-    assert steps[-1] == (11 * 29, 11 * 29)
+    assert steps[-1] == (29, 29)
     assert [result.class_name for result in results] == ["A", "C"]
 
 
