@@ -112,10 +112,6 @@ class TileLattice:
         """Distance from one tile to the next in level-0 pixels."""
         return self.pixels.l0_cell.times(self.size.stride_px)
 
-    def reaches_beyond(self, tile: Window) -> bool:
-        """Return whether a part of a tile is not on the slide."""
-        return tile.row_stop > self.pixels.shape.rows or tile.col_stop > self.pixels.shape.cols
-
     def on(self, tissue: np.ndarray) -> TissueTiles:
         """Return the tiles on tissue, in blocks.
 
@@ -148,29 +144,35 @@ class TissueTiles:
     def __init__(self, lattice: TileLattice, tissue: np.ndarray) -> None:
         self._lattice = lattice
         self._sums = np.pad(tissue.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        half, some = 0, 0
-        for rows in lattice.bands():
-            for cols in lattice.groups():
-                shares = self._shares(rows, cols)
-                half += int(np.count_nonzero(_is_half(shares)))
-                some += int(np.count_nonzero(shares > _NOISE))
-        self._need_half = half > 0
-        self.count = half or some
+        self._need_half = True
+        self._need_half = any(chosen.any() for _, _, chosen in self._chosen())
+        self.count = 0
         """Number of tiles."""
+        self.n_beyond = 0
+        """Number of tiles that reach beyond the slide."""
+        last_row, last_col = (n - lattice.size.side_px for n in lattice.pixels.shape)
+        for rows, cols, chosen in self._chosen():
+            self.count += int(np.count_nonzero(chosen))
+            beyond = chosen & ((rows > last_row)[:, None] | (cols > last_col))
+            self.n_beyond += int(np.count_nonzero(beyond))
 
     def __iter__(self) -> Iterator[TileBlock]:
         """Yield the blocks, from top to bottom in bands, and from left to right in each."""
+        side = self._lattice.size.side_px
+        for rows, cols, chosen in self._chosen():
+            tiles = [
+                Window(int(rows[row]), int(cols[col]), side, side)
+                for row, col in np.argwhere(chosen)
+            ]
+            if tiles:
+                yield TileBlock(self._around(tiles), tuple(tiles))
+
+    def _chosen(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield the first rows and columns of a block's tiles, and which of these count."""
         for rows in self._lattice.bands():
             for cols in self._lattice.groups():
                 shares = self._shares(rows, cols)
-                chosen = _is_half(shares) if self._need_half else shares > _NOISE
-                places = np.argwhere(chosen)
-                if len(places):
-                    side = self._lattice.size.side_px
-                    tiles = [
-                        Window(int(rows[row]), int(cols[col]), side, side) for row, col in places
-                    ]
-                    yield TileBlock(self._around(tiles), tuple(tiles))
+                yield rows, cols, shares >= (0.5 - _NOISE if self._need_half else _NOISE)
 
     def _around(self, tiles: list[Window]) -> Window:
         """Return the smallest window around tiles, without what lies beyond the slide."""
@@ -210,11 +212,6 @@ def _groups(starts: np.ndarray, side_px: int) -> list[np.ndarray]:
         groups.append(starts[first:stop])
         first = stop
     return groups
-
-
-def _is_half(shares: np.ndarray) -> np.ndarray:
-    """Return whether at least half of tiles is tissue."""
-    return shares >= 0.5 - _NOISE
 
 
 def _interpolated(sums: np.ndarray, places: np.ndarray) -> np.ndarray:

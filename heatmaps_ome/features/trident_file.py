@@ -8,14 +8,16 @@ and the request that a later run knows the file by.
 
 from __future__ import annotations
 
+import errno
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import h5py
 import numpy as np
 
+from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.features.store import kept
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.storage.disk import disk_error
@@ -52,6 +54,8 @@ class TileTable:
     lattice : TileLattice
     count : int
         Number of tiles.
+    n_beyond : int
+        Tiles that reach beyond the slide.
     request : str
         Digest of everything that determines the file's content.
     """
@@ -60,6 +64,7 @@ class TileTable:
     slide_shape: Shape
     lattice: TileLattice
     count: int
+    n_beyond: int
     request: str
 
     def places(self, tiles: Sequence[Window]) -> np.ndarray:
@@ -89,20 +94,30 @@ class TileTable:
             f"{_OWN}stride_level0_xy": [l0_stride.x, l0_stride.y],
             f"{_OWN}side_um": size.um_side,
             f"{_OWN}mpp_xy": [mpp.x, mpp.y],
+            f"{_OWN}tiles_beyond_slide": self.n_beyond,
+            _REQUEST: self.request,
         }
 
 
 class TridentFile:
-    """A file that is being written, from the first tile to the last."""
+    """A file that is being written, from the first tile to the last.
 
-    def __init__(self, path: Path, file: h5py.File, table: TileTable, dtype: np.dtype) -> None:
-        self._path, self._file, self._table, self._dtype = path, file, table, dtype
-        self._done = self._beyond = 0
+    HDF5 makes the file with room for all tiles, whose numbers lie in one piece each; these are
+    written as bytes at their place, so that a full disk is an ordinary error. HDF5 would try to
+    write once more, and fail, whenever it closes any part of the file.
 
-    @property
-    def n_beyond(self) -> int:
-        """Tiles so far that reach beyond the slide."""
-        return self._beyond
+    Parameters
+    ----------
+    file : BinaryIO
+    offsets : tuple of int
+        First bytes of the features and of the coordinates.
+    """
+
+    def __init__(
+        self, file: BinaryIO, offsets: tuple[int, int], table: TileTable, dtype: np.dtype
+    ) -> None:
+        self._file, self._offsets, self._table, self._dtype = file, offsets, table, dtype
+        self._done = 0
 
     def add(self, tiles: Sequence[Window], features: np.ndarray) -> int:
         """Write the next tiles, and return the number of tiles so far.
@@ -115,22 +130,22 @@ class TridentFile:
         ------
         ExtractorError
             If a feature is no number, or too large for the file's type.
-        OutputError
+        OSError
             If the file cannot be written.
+        ValueError
+            If there are more tiles than the table has.
         """
-        rounded, places = kept(features, self._dtype), self._table.places(tiles)
-        rows = slice(self._done, self._done + len(tiles))
-        try:
-            self._file["features"][rows] = rounded  # pyright: ignore[reportIndexIssue]
-            self._file["coords"][rows] = places  # pyright: ignore[reportIndexIssue]
-        except OSError as error:
-            raise disk_error(self._path, error) from error
+        if self._done + len(tiles) > self._table.count:
+            raise ValueError(f"there are more than {self._table.count} tiles")
+        rows = (kept(features, self._dtype), self._table.places(tiles))
+        for first, values in zip(self._offsets, rows, strict=True):
+            self._file.seek(first + self._done * values[:1].nbytes)
+            self._file.write(np.ascontiguousarray(values).tobytes())
         self._done += len(tiles)
-        self._beyond += sum(map(self._table.lattice.reaches_beyond, tiles))
         return self._done
 
     def finish(self) -> None:
-        """Write that all tiles are there.
+        """Refuse a file in which tiles lack.
 
         Raises
         ------
@@ -139,9 +154,7 @@ class TridentFile:
         """
         if self._done != self._table.count:
             raise ValueError(f"{self._done} of {self._table.count} tiles have features")
-        coords = self._file["coords"]
-        coords.attrs[f"{_OWN}tiles_beyond_slide"] = self._beyond
-        coords.attrs[_REQUEST] = self._table.request
+        self._file.flush()
 
 
 @contextmanager
@@ -150,28 +163,61 @@ def writing(
 ) -> Iterator[TridentFile]:
     """Yield a file to add tiles to, which is put in its place as a whole in the end.
 
+    Parameters
+    ----------
+    dtype : np.dtype
+        float32 or float16.
+
     Raises
     ------
     OutputError
         If it cannot be written.
     """
+    stored = dtype.newbyteorder("<")
     try:
-        with replacing(path) as partial, h5py.File(partial, "x", locking="best-effort") as file:
-            features = file.create_dataset("features", (table.count, extractor.channels), dtype)
-            coords = file.create_dataset("coords", (table.count, 2), np.int64)
-            coords.attrs.update(table.attributes())
-            features.attrs.update({
-                "encoder": extractor.name,
-                "name": table.name,
-                f"{_OWN}extractor": extractor.digest,
-                f"{_OWN}weights_sha256": extractor.weights_digest,
-                f"{_OWN}precision": extractor.precision,
-            })  # fmt: skip
-            written = TridentFile(path, file, table, dtype)
-            yield written
-            written.finish()
-    except FileExistsError as error:
+        with replacing(path) as partial:
+            try:
+                offsets = _begin(partial, table, extractor, stored)
+            except RuntimeError as error:  # HDF5's, for some of a disk's faults
+                raise OSError(errno.EIO, "HDF5 cannot make it") from error
+            with partial.open("r+b") as file:
+                written = TridentFile(file, offsets, table, stored)
+                yield written
+                written.finish()
+    except HeatmapsError:
+        raise
+    except OSError as error:
         raise disk_error(path, error) from error
+
+
+def _begin(path: Path, table: TileTable, extractor: Extractor, dtype: np.dtype) -> tuple[int, int]:
+    """Make a file with its attributes and room for its numbers; return their first bytes."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_layout(h5py.h5d.CONTIGUOUS)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    with h5py.File(path, "x", locking="best-effort") as file:
+        features, coords = (
+            h5py.Dataset(
+                h5py.h5d.create(
+                    file.id, name, h5py.h5t.py_create(kind), h5py.h5s.create_simple(shape), layout
+                )
+            )
+            for name, kind, shape in (
+                (b"features", dtype, (table.count, extractor.channels)),
+                (b"coords", np.dtype("<i8"), (table.count, 2)),
+            )
+        )
+        coords.attrs.update(table.attributes())
+        features.attrs.update({
+            "encoder": extractor.name,
+            "name": table.name,
+            f"{_OWN}extractor": extractor.digest,
+            f"{_OWN}weights_sha256": extractor.weights_digest,
+            f"{_OWN}precision": extractor.precision,
+        })  # fmt: skip
+        # Without any tile there is no room, and nothing to write.
+        return features.id.get_offset() or 0, coords.id.get_offset() or 0
 
 
 def written_tiles(path: Path) -> tuple[str, int, int] | None:

@@ -251,7 +251,7 @@ def _write(job: _Job, slide: OpenedSlide, path: Path, request: str, progress: Pr
     progress(slide.name, "tissue", 1, 1)
     if not chosen.count:
         logger.warning("%s: no tissue is there, so its file has no tiles", slide.path.name)
-    table = TileTable(slide.name, slide.shape, lattice, chosen.count, request)
+    table = TileTable(slide.name, slide.shape, lattice, chosen.count, chosen.n_beyond, request)
     dtype = np.dtype(job.options.feature_type)
     progress(slide.name, "features", 0, chosen.count)
     with writing(path, table, job.extractor, dtype) as file:

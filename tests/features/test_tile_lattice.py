@@ -43,6 +43,8 @@ def test_a_tile_counts_by_its_pixels(rows, cols, side, stride, seed, density):
     on_tissue = tiles.on(tissue)
     assert on_tissue.count == len(half or some)
     assert sorted(chosen(on_tissue)) == sorted(half or some)
+    beyond = [row + side > rows or col + side > cols for row, col in half or some]
+    assert on_tissue.n_beyond == sum(beyond)
 
 
 def test_tiles_side_by_side_are_those_of_the_training():
@@ -69,9 +71,10 @@ def test_blocks_are_small_and_hold_their_tiles():
 def test_a_slide_smaller_than_a_tile_has_one(side):
     tiles = lattice(40, 30, side, side)
     tissue = np.ones(tiles.cells.shape, bool)
-    [block] = list(tiles.on(tissue))
+    on_tissue = tiles.on(tissue)
+    [block] = list(on_tissue)
     assert block.window[2:] == (40, 30)
-    assert tiles.reaches_beyond(block.tiles[0])
+    assert on_tissue.n_beyond == 1
 
 
 def test_no_tissue_gives_no_tiles():

@@ -1,5 +1,6 @@
 """`heatmaps-ome extract`: whole runs, read back with h5py and OpenSlide alone."""
 
+import errno
 import shutil
 
 import h5py
@@ -13,6 +14,7 @@ import heatmaps_ome
 from heatmaps_ome import extractors
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.errors import OptionError
+from heatmaps_ome.features.trident_file import TridentFile
 from heatmaps_ome.options import ExtractOptions
 from heatmaps_ome.storage.private import private_path
 
@@ -208,6 +210,16 @@ def test_a_file_is_whole_or_absent(world, monkeypatch, capsys):
     monkeypatch.setattr(MeanColourTiles, "tiles", broken)
     assert world.run() == 1
     assert "a.svs: RuntimeError: the device is gone" in capsys.readouterr().err
+    assert list(world.out.iterdir()) == []
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(world, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(TridentFile, "finish", full)
+    assert world.run() == 1
+    assert f"{world.out / 'a.h5'} cannot be written: no space is left" in capsys.readouterr().err
     assert list(world.out.iterdir()) == []
 
 
