@@ -26,7 +26,7 @@ from heatmaps_ome.slides.artefact_kinds import KINDS
 
 FORMATS = tuple(REGISTRY)
 ENCODERS = tuple(extractors.REGISTRY)
-COMPAT = ("reference",)
+COMPAT = ("reference", "stamp", "clam")
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
@@ -280,8 +280,9 @@ class CreateOptions:
     )  # fmt: skip
     compat: Optional[str] = create_option(
         "colours",
-        "draw maps like an earlier program, to compare with its figures: reference "
-        "(create_heatmaps.py's squares and score colours); raw values do not change",
+        "draw maps like another program, to compare with its figures: reference "
+        "(create_heatmaps.py's squares and score colours); with --features also stamp or clam, "
+        "whose own picture is added to the maps; raw values do not change",
         effect="values", among=lambda: COMPAT, type=str, metavar="PROGRAM",
     )  # fmt: skip
     classes: Optional[tuple[str, ...]] = create_option(

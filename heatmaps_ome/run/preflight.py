@@ -171,6 +171,10 @@ def _reading(settings: RunSettings) -> Reading:
 def _dense_maker(settings: RunSettings, models: ModelSet, extractor: Extractor) -> DenseMaker:
     """Return the maker of maps of a dense grid."""
     _require_match(models, extractor)
+    if settings.tiles.compat is not None:
+        raise OptionError(
+            f"--compat {settings.tiles.compat} draws the tiles of --features, which are not given"
+        )
     for path, model in zip(models.paths, models.models, strict=True):
         if not isinstance(model, AttentionMIL) or not model.target.link == "softmax":
             raise OptionError(
@@ -198,6 +202,7 @@ def _bag_maker(settings: RunSettings, models: ModelSet, look: Look) -> BagMaker:
         features=tiles.features,
         facts=tiles.facts,
         explain=tiles.explain,
+        compat=tiles.compat,
         classes=look.classes,
         reading=_reading(settings),
     )

@@ -15,6 +15,7 @@ from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.features.tile_facts import NO_FACTS as NO_TILE_FACTS
 from heatmaps_ome.features.tile_facts import TileFacts
+from heatmaps_ome.maps.explanations.compat import COMPAT
 from heatmaps_ome.maps.regions import SHARE
 from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.models.model_facts import NO_FACTS as NO_MODEL_FACTS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.features.bag import TileScores
     from heatmaps_ome.features.slide_facts import SlideFacts
+    from heatmaps_ome.maps.explanations.compat import Compat
     from heatmaps_ome.maps.explanations.explanation import Explain
     from heatmaps_ome.options import ExportOptions
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
@@ -105,12 +107,15 @@ class GivenTiles:
         Facts on coordinates that the files may lack.
     explain : Explain
         How predictions from features are explained.
+    compat : Compat or None
+        The program whose own picture of these tiles is added.
     """
 
     features: Path | None = None
     scores: GivenScores | None = None
     facts: TileFacts = NO_TILE_FACTS
     explain: Explain = "auto"
+    compat: Compat | None = None
 
 
 @dataclass(frozen=True)
@@ -309,7 +314,10 @@ def settings_of(options: CreateOptions) -> RunSettings:
             model_facts(options),
         ),
         tiles=GivenTiles(
-            features=options.features, facts=tile_facts(options), explain=options.explain
+            features=options.features,
+            facts=tile_facts(options),
+            explain=options.explain,
+            compat=next((name for name in COMPAT if name == options.compat), None),
         ),
         encoder=Encoder(
             name=options.extractor,
