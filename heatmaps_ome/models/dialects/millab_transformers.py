@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _PREFIXES = ("", "model.")
 _HEADS = 8
-"""Of the only configuration that MIL-Lab has of its transformer."""
+"""In the only configuration that MIL-Lab has of its transformer."""
 _NOTE = (
     f"the file lacks the number of attention heads: {_HEADS} are taken, as in MIL-Lab's only "
     "configuration of its transformer; give another with --heads"

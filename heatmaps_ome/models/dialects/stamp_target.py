@@ -22,7 +22,7 @@ def stamp_target(hyper_parameters: Mapping[str, Any], facts: ModelFacts, n_outpu
     Raises
     ------
     Lacking
-        If neither file nor user tells the task of a single output.
+        If neither the file nor the user gives the task of a single output.
     Unusable
         If facts, file and outputs do not fit.
     """
