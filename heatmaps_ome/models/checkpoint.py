@@ -198,9 +198,13 @@ def _state_dict(root: Any) -> dict[str, TensorRef]:
         }
         if tensors:
             return tensors
+    if isinstance(root, Node):
+        raise Unusable(
+            f"holds a {root.qualname}, not the fastai Learner of an export.pkl, and no network"
+        )
     raise Unusable(
-        "holds no state dict of a network, neither as a whole nor under "
-        f"{', '.join(_WRAPPERS[:-1])} or {_WRAPPERS[-1]}"
+        "holds no fastai Learner, as an export.pkl does, and no state dict of a network, neither "
+        f"as a whole nor under {', '.join(_WRAPPERS[:-1])} or {_WRAPPERS[-1]}"
     )
 
 

@@ -7,12 +7,14 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.models.covariates import covariate_values, describe_covariates, require_known
 from heatmaps_ome.models.patient_values import column_of, merged_values
 from heatmaps_ome.models.refusals import Unusable, naming
+from heatmaps_ome.models.stored import MARUGOTO
+from heatmaps_ome.models.target import classes_target
 from heatmaps_ome.storage.digests import digest_of
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.models.covariates import Covariate, CovariateValue
+    from heatmaps_ome.models.protocol import MilModel
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +35,15 @@ class ModelSet:
     ----------
     paths : tuple of Path
         Paths of the models' files.
-    models : tuple of AttentionMIL
+    models : tuple of MilModel
         All different, with the same target, classes and number of features.
     """
 
     paths: tuple[Path, ...]
-    models: tuple[AttentionMIL, ...]
+    models: tuple[MilModel, ...]
 
     @classmethod
-    def of(cls, models: Sequence[tuple[Path, AttentionMIL]]) -> ModelSet:
+    def of(cls, models: Sequence[tuple[Path, MilModel]]) -> ModelSet:
         """Return models with their paths as a set; duplicates count once, with a warning.
 
         Raises
@@ -48,7 +51,7 @@ class ModelSet:
         OptionError
             If they cannot be averaged.
         """
-        unique: dict[str, tuple[Path, AttentionMIL]] = {}
+        unique: dict[str, tuple[Path, MilModel]] = {}
         for path, model in models:
             if model.digest in unique:
                 logger.warning(
@@ -61,19 +64,19 @@ class ModelSet:
         return cls(*zip(*unique.values(), strict=True))
 
     @property
-    def first(self) -> AttentionMIL:
+    def first(self) -> MilModel:
         """The first model, whose order of classes all results have."""
         return self.models[0]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes, in the order of the first model."""
-        return self.first.classes
+        """The classes, or the value or risk, in the order of the first model."""
+        return self.first.target.outputs
 
     @property
     def is_additive(self) -> bool:
         """Whether every model has contributions."""
-        return all(model.is_additive for model in self.models)
+        return all(model.additivity != "none" for model in self.models)
 
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
@@ -89,7 +92,7 @@ class ModelSet:
     @property
     def cache_digests(self) -> list[str]:
         """The models' digests with the covariates of `for_slide`, in the order of `models`."""
-        return [model.cache_digest for model in self.models]
+        return [getattr(model, "cache_digest", model.digest) for model in self.models]
 
     @property
     def digest(self) -> str:
@@ -103,7 +106,7 @@ class ModelSet:
         """The covariates that any of the models takes, as the first that takes it describes it."""
         by_name: dict[str, Covariate] = {}
         for model in self.models:
-            for covariate in model.covariates:
+            for covariate in _covariates(model):
                 by_name.setdefault(covariate.name, covariate)
         return tuple(by_name.values())
 
@@ -162,16 +165,20 @@ class ModelSet:
         seen = self._categories()
         models = []
         for path, model in zip(self.paths, self.models, strict=True):
-            own = {c.name: merged[c.name] for c in model.covariates if c.name in merged}
+            if not (covariates := _covariates(model)):
+                models.append(model)
+                continue
+            own = {c.name: merged[c.name] for c in covariates if c.name in merged}
             with naming(path):
-                models.append(model.with_values(covariate_values(model.covariates, own, seen)))
+                encoded = covariate_values(covariates, own, seen)
+                models.append(cast("AttentionMIL", model).with_values(encoded))
         return replace(self, models=tuple(models))
 
     def _categories(self) -> dict[str, set[str]]:
         """Return the categories of each covariate that any of the models saw in its training."""
         seen: dict[str, set[str]] = {}
         for model in self.models:
-            for covariate in model.covariates:
+            for covariate in _covariates(model):
                 seen.setdefault(covariate.name, set()).update(covariate.categories or ())
         return seen
 
@@ -184,7 +191,7 @@ class ModelSet:
         """
         by_name: dict[str, list[CovariateValue]] = {}
         for model in self.models:
-            for value in model.covariate_values:
+            for value in _covariate_values(model):
                 by_name.setdefault(value.name, []).append(value)
         return {
             name: {
@@ -202,7 +209,7 @@ class ModelSet:
         imputed = {
             value.name: value.in_words
             for model in reversed(self.models)
-            for value in model.covariate_values
+            for value in _covariate_values(model)
             if value.imputed
         }
         names = ", ".join(imputed[c.name] for c in self.covariates if c.name in imputed)
@@ -216,9 +223,14 @@ class ModelSet:
         record: dict[str, Any] = {
             "digest": self.digest,
             "classes": list(self.classes),
-            "target_label": self.first.target_label,
+            "target_label": self.first.target.label,
             "features": self.first.n_features,
         }
+        # Records of marugoto's classifiers stay as they always were.
+        if self.first.family != MARUGOTO:
+            record["family"] = self.first.family
+        if not _has_usual_target(self.first):
+            record["target"] = self.first.target.record()
         if self.covariates_used:
             record["covariates"] = self.covariates_used
         if len(self.models) > 1:
@@ -252,7 +264,22 @@ def model_files(given: Sequence[Path]) -> list[Path]:
     return list({os.path.realpath(path): path for path in files}.values())
 
 
-def _require_alike(first_path: Path, first: AttentionMIL, path: Path, model: AttentionMIL) -> None:
+def _covariates(model: MilModel) -> tuple[Covariate, ...]:
+    """Return the covariates of a model; only attention MIL can have any."""
+    return getattr(model, "covariates", ())
+
+
+def _covariate_values(model: MilModel) -> tuple[CovariateValue, ...]:
+    return getattr(model, "covariate_values", ())
+
+
+def _has_usual_target(model: MilModel) -> bool:
+    """Return whether a model's outputs are classes with names, as marugoto's are."""
+    target = model.target
+    return len(target.outputs) > 1 and target == classes_target(target.outputs, target.label)
+
+
+def _require_alike(first_path: Path, first: MilModel, path: Path, model: MilModel) -> None:
     """Refuse a model whose outputs mean something else than an earlier model's.
 
     Raises
@@ -260,11 +287,14 @@ def _require_alike(first_path: Path, first: AttentionMIL, path: Path, model: Att
     OptionError
         If they differ; names the difference.
     """
-    targets = {first.target_label, model.target_label} - {None}
+    target, wanted_target = model.target, first.target
+    labels = {target.label, wanted_target.label} - {None}
     for what, own, wanted, differs in (
-        ("the target", model.target_label, first.target_label, len(targets) > 1),
-        ("the classes", ", ".join(model.classes), ", ".join(first.classes),
-         set(model.classes) != set(first.classes)),
+        ("the task", target.task, wanted_target.task, target.task != wanted_target.task),
+        ("the target", target.label, wanted_target.label, len(labels) > 1),
+        ("the classes", ", ".join(target.outputs), ", ".join(wanted_target.outputs),
+         set(target.outputs) != set(wanted_target.outputs)),
+        ("predictions by", target.link, wanted_target.link, target.link != wanted_target.link),
         ("features per tile", model.n_features, first.n_features,
          model.n_features != first.n_features),
     ):  # fmt: skip
