@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.models.learner import class_names, is_learner, target_label
+from heatmaps_ome.models.learner import class_names, count_bags, is_learner, target_label
 from heatmaps_ome.models.refusals import Unsafe, Unusable, naming
 from heatmaps_ome.models.safe_pickle.inert_values import Node, TensorRef
 from heatmaps_ome.models.safe_pickle.known_globals import suspicious_names
@@ -176,9 +176,16 @@ def checkpoint_of(file: TorchFile, path: Path | None = None) -> Checkpoint:
         _without_prefix(sources),
         _hyper_parameters(plain),
         suspicious_globals=suspicious_names(file.pickle.names),
-        n_private=sum(len(plain[k]) for k in _PRIVATE_LISTS if isinstance(plain.get(k), list)),
+        n_private=_count_private(root, plain),
         path=path,
     )
+
+
+def _count_private(root: Any, plain: dict[Any, Any]) -> int:
+    """Return the number of patients, or of bags in an export of fastai, that a file names."""
+    if isinstance(root, Node):
+        return count_bags(root)
+    return sum(len(plain[name]) for name in _PRIVATE_LISTS if isinstance(plain.get(name), list))
 
 
 def keys_in_words(keys: Iterable[str]) -> str:
