@@ -25,6 +25,7 @@ _NAMES_BY_MODULE = {
     "fastcore.foundation": "L",
     "functools": "partial",
     "marugoto.data": "EncodedDataset MapDataset SKLearnEncoder ZipDataset",
+    "marugoto.mil.ViT": "Transformer ViT",
     "marugoto.mil._mil": "BagDataset MILModel",
     "marugoto.mil.data": (
         "BagDataset _attach_add_to_bag_and_zip_with_targ _splat_concat _splatter_concat "
@@ -32,6 +33,7 @@ _NAMES_BY_MODULE = {
     ),
     "marugoto.mil.loss": "WeightedMSELoss mean_squared_error",
     "marugoto.mil.model": "MILModel",
+    "marugoto.mil.transformer": "Attention FeedForward PreNorm",
     "numpy": "dtype float64 ndarray",
     "numpy._core.multiarray": "_reconstruct scalar",
     "numpy.core.multiarray": "_reconstruct scalar",
@@ -48,6 +50,13 @@ _NAMES_BY_MODULE = {
     "sklearn.pipeline": "Pipeline",
     "sklearn.preprocessing._data": "StandardScaler",
     "sklearn.preprocessing._encoders": "OneHotEncoder",
+    "stamp.modeling.marugoto.transformer.TransMIL": "Attention FeedForward TransMIL Transformer",
+    "stamp.modeling.marugoto.transformer.ViT": "Transformer ViT",
+    "stamp.modeling.marugoto.transformer.data": (
+        "BagDataset EncodedDataset MapDataset ZipDataset _attach_add_to_bag_and_zip_with_targ "
+        "_splat_concat zip_bag_targ"
+    ),
+    "stamp.modeling.marugoto.transformer.transformer": "Attention FeedForward PreNorm",
     "stamp.modeling.models.barspoon": "EncDecTransformer",
     "stamp.modeling.models.mlp": "Linear MLP",
     "stamp.modeling.models.trans_mil": "TransMIL",
@@ -57,12 +66,12 @@ _NAMES_BY_MODULE = {
         "device"
     ),
     "torch._utils": "_rebuild_parameter _rebuild_tensor_v2",
-    "torch.nn.modules.activation": "GELU ReLU Sigmoid Softmax Tanh",
+    "torch.nn.modules.activation": "GELU MultiheadAttention ReLU Sigmoid Softmax Tanh",
     "torch.nn.modules.batchnorm": "BatchNorm1d",
     "torch.nn.modules.container": "ModuleList Sequential",
     "torch.nn.modules.dropout": "Dropout",
     "torch.nn.modules.flatten": "Flatten",
-    "torch.nn.modules.linear": "Identity Linear",
+    "torch.nn.modules.linear": "Identity Linear NonDynamicallyQuantizableLinear",
     "torch.nn.modules.loss": "CrossEntropyLoss MSELoss",
     "torch.nn.modules.normalization": "LayerNorm",
     "torch.optim.adamw": "AdamW",

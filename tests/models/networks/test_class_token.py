@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from heatmaps_ome.models.checkpoint import read_checkpoint
 from heatmaps_ome.models.dialects import millab_transformers, stamp, stamp_v1
 from heatmaps_ome.models.model_facts import NO_FACTS
 from heatmaps_ome.models.networks import distances, network
@@ -153,3 +154,14 @@ def test_a_model_on_another_device_is_a_copy(tmp_path):
     copy = model.to("cpu")
     assert copy.digest == model.digest
     assert copy.network is not model.network
+
+
+def test_mil_labs_heads_come_from_its_configuration_or_are_noted(tmp_path):
+    path = files.write_plain(tmp_path / "a.bin", files.mil_lab_transformer())
+    stored = millab_transformers.read(read_checkpoint(path), NO_FACTS)
+    assert stored.arguments["n_heads"] == 8
+    assert "8 are taken" in stored.notes[0]
+    (tmp_path / "config.json").write_text('{"num_heads": 4}')
+    stored = millab_transformers.read(read_checkpoint(path), NO_FACTS)
+    assert stored.arguments["n_heads"] == 4
+    assert not stored.notes
