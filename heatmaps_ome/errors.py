@@ -9,6 +9,7 @@
     │   └── DamagedTileError                 a tile of a slide cannot be read
     ├── ModelError           (ValueError)    a model file is not of the expected kind
     │   └── UnsafeModelError                 a model file holds objects the safe reader refuses
+    ├── FeaturesError        (ValueError)    a file of tiles (features, scores) is not usable
     ├── ExtractorError       (ValueError)    an extractor or its weights do not fit
     ├── ScalingError         (ValueError)    a scaling file is not usable for this run
     ├── ResultError          (ValueError)    a result on disk is not what it should be
@@ -43,6 +44,10 @@ class ModelError(HeatmapsError, ValueError):
 
 class UnsafeModelError(ModelError):
     """A model file holds objects that the safe reader refuses to interpret."""
+
+
+class FeaturesError(HeatmapsError, ValueError):
+    """A file of tiles, with features or scores, is not usable for its slide."""
 
 
 class ExtractorError(HeatmapsError, ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,6 +80,8 @@ class Checkpoint:
         Names in its pickle that no ordinary checkpoint asks for.
     n_private : int
         Patients that the file names.
+    path : Path or None
+        The file, beside which others may describe it; no result depends on it.
     """
 
     tensors: Mapping[str, CheckpointTensor] = field(repr=False)
@@ -87,6 +89,7 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     suspicious_globals: tuple[str, ...] = ()
     n_private: int = 0
+    path: Path | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.tensors) <= MOST_TENSORS:
@@ -106,9 +109,7 @@ class Checkpoint:
             for key, tensor in self.tensors.items()
             if key.startswith(prefix)
         }
-        return Checkpoint(
-            tensors, self.hyper_parameters, self.notes, self.suspicious_globals, self.n_private
-        )
+        return replace(self, tensors=tensors)
 
     def values(self, key: str) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Return a tensor's values, float32; `Unusable` if there is none, or no numbers."""
@@ -132,10 +133,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
             start = file.read(_START_BYTES)
         if is_safetensors(start):
             tensors, _metadata = read_safetensors(path)
-            return Checkpoint(_without_prefix(
-                {key: CheckpointTensor(t.shape, t.read) for key, t in tensors.items()}
-            ))  # fmt: skip
-        return checkpoint_of(read_torch_file(path))
+            sources = {key: CheckpointTensor(t.shape, t.read) for key, t in tensors.items()}
+            return Checkpoint(_without_prefix(sources), path=path)
+        return checkpoint_of(read_torch_file(path), path)
 
 
 def read_torch_file(path: Path) -> TorchFile:
@@ -157,7 +157,7 @@ def read_torch_file(path: Path) -> TorchFile:
     raise Unsafe("is a bare pickle, and neither a zip archive nor another file of torch.save")
 
 
-def checkpoint_of(file: TorchFile) -> Checkpoint:
+def checkpoint_of(file: TorchFile, path: Path | None = None) -> Checkpoint:
     """Return the checkpoint in a torch file.
 
     Raises
@@ -177,6 +177,7 @@ def checkpoint_of(file: TorchFile) -> Checkpoint:
         _hyper_parameters(plain),
         suspicious_globals=suspicious_names(file.pickle.names),
         n_private=sum(len(plain[k]) for k in _PRIVATE_LISTS if isinstance(plain.get(k), list)),
+        path=path,
     )
 
 
@@ -197,9 +198,13 @@ def _state_dict(root: Any) -> dict[str, TensorRef]:
         }
         if tensors:
             return tensors
+    if isinstance(root, Node):
+        raise Unusable(
+            f"holds a {root.qualname}, not the fastai Learner of an export.pkl, and no network"
+        )
     raise Unusable(
-        "holds no state dict of a network, neither as a whole nor under "
-        f"{', '.join(_WRAPPERS[:-1])} or {_WRAPPERS[-1]}"
+        "holds no fastai Learner, as an export.pkl does, and no state dict of a network, neither "
+        f"as a whole nor under {', '.join(_WRAPPERS[:-1])} or {_WRAPPERS[-1]}"
     )
 
 

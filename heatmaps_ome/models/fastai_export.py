@@ -127,7 +127,14 @@ def _digest(
         layers = {name: layers_of(part, torch_to_array) for name, part in parts.items()}
     except Unsafe:
         return _digest_of_custom_modules(parts, [classes, label, covariates])
-    return StoredModel(**layers, classes=classes, target_label=label, covariates=covariates).digest
+    return StoredModel(
+        encoder=layers["encoder"],
+        attention=layers["attention"],
+        head=layers["head"],
+        classes=classes,
+        target_label=label,
+        covariates=covariates,
+    ).digest
 
 
 def _digest_of_custom_modules(parts: dict[str, nn.Module], labels: list[Any]) -> str:

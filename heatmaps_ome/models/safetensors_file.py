@@ -44,6 +44,17 @@ def is_safetensors(start: bytes) -> bool:
     return start[8:].startswith(b"{")
 
 
+def has_metadata(path: Path, key: str) -> bool:
+    """Return whether the header of a file has a text under a key; False if it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return key in (file.metadata() or {})
+    except SafetensorError:
+        return False
+
+
 def read_safetensors(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     """Return the tensors of a file by key, and the texts of its header.
 

@@ -44,6 +44,8 @@ class StoredModel:
         each class.
     family : str
         For people; results do not depend on it.
+    notes : tuple of str
+        Sentences on all that was taken for granted.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class StoredModel:
     covariates: tuple[Covariate, ...] = field(default=())
     target: Target | None = None
     family: str = MARUGOTO
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if max(len(getattr(self, part)) for part in PARTS) > MAX_LAYERS:
@@ -126,7 +129,8 @@ def require_outputs(n_outputs: int | None, classes: Sequence[str]) -> None:
     """
     if n_outputs == 1:
         raise Unusable(
-            "has a single output (a regression or survival model?); only classifiers are supported"
+            f"names {len(classes)} classes, but has a single output, as classifiers of marugoto "
+            "have not"
         )
     if n_outputs != len(classes):
         raise Unusable(f"names {len(classes)} classes, but its head has {n_outputs} outputs")

@@ -14,10 +14,12 @@ from heatmaps_ome.models.refusals import Unusable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Task = Literal["classification", "multilabel", "regression", "survival"]
+Task = Literal["classification", "multilabel", "regression", "survival", "none"]
 """classification: one class of several, or yes and no where there is one output; multilabel: yes
-and no for each output; regression: a value; survival: a risk."""
-TASKS: Final[tuple[Task, ...]] = get_args(Task)
+and no for each output; regression: a value; survival: a risk; none: maps were given, and no model
+predicted anything."""
+TASKS: Final[tuple[Task, ...]] = tuple(task for task in get_args(Task) if task != "none")
+"""The tasks of models."""
 Link = Literal["softmax", "sigmoid", "identity"]
 MOST_OUTPUTS: Final = 1000
 
@@ -59,7 +61,8 @@ class Target:
     middle: float | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.outputs) <= MOST_OUTPUTS:
+        least = 0 if self.task == "none" else 1
+        if not least <= len(self.outputs) <= MOST_OUTPUTS:
             raise Unusable(
                 f"has {len(self.outputs)} outputs where 1 to {MOST_OUTPUTS} are expected"
             )
@@ -105,6 +108,11 @@ class Target:
         return self.task in ("classification", "multilabel")
 
     @property
+    def can_fall(self) -> bool:
+        """Whether a prediction can fall at all: the softmax of one class is always 1."""
+        return self.link != "softmax" or len(self.outputs) > 1
+
+    @property
     def quantity(self) -> str:
         """The predicted quantity of an output, with a place for its name."""
         if self.has_classes:
@@ -144,7 +152,7 @@ class Target:
         task, link = record["task"], record["link"]
         middle = record.get("middle")
         is_number = middle is None or type(middle) in (int, float)
-        if task not in TASKS or link not in get_args(Link) or not is_number:
+        if task not in get_args(Task) or link not in get_args(Link) or not is_number:
             raise Unusable("is damaged: its description of the target is not one")
         return cls(
             task=task,

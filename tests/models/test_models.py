@@ -164,9 +164,9 @@ def test_classes_are_read_from_a_pandas_array(tmp_path):
 @pytest.mark.parametrize(
     ("classes", "n_out", "message"),
     [
-        (None, 1, "stores no class names .* only classifiers"),
-        (None, 2, "stores no class names"),
-        (("a", "b"), 1, "single output .* only classifiers"),
+        (None, 1, "single output, .* give --task classification, regression or survival"),
+        (None, 2, "stores no class names; give them with --class-names"),
+        (("a", "b"), 1, "names 2 classes, but has a single output"),
         (("a", "b", "c"), 2, "names 3 classes, but its head has 2 outputs"),
         (("a",), 1, "names 1 classes"),
         (("a", "a"), 2, "same class name twice"),

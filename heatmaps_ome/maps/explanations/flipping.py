@@ -31,7 +31,6 @@ LEAST_ORDERS: Final = 3
 MOST_TILES: Final = 2**21
 """Tiles that all passes for a slide's curves read together."""
 _SEED = 0
-_LEAST_GAIN = 1e-9
 
 
 def flipping(
@@ -86,10 +85,8 @@ def flippings(
 
 def beats_random(result: Faithfulness) -> dict[str, bool]:
     """Return for each map whether the prediction falls faster than in random order."""
-    chance = result.aupc[RANDOM]
-    # Equal curves, as of a constant prediction, differ in their last digits.
-    bound = chance - _LEAST_GAIN * max(1.0, abs(chance))
-    return {name: area < bound for name, area in result.aupc.items() if name != RANDOM}
+    beaten = result.beaten_by_chance
+    return {name: name not in beaten for name in result.aupc if name != RANDOM}
 
 
 def hottest_first(values: np.ndarray) -> np.ndarray:

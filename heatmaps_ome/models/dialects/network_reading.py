@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.models.checkpoint import keys_in_words
-from heatmaps_ome.models.refusals import Unusable
+from heatmaps_ome.models.refusals import Lacking, Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -163,9 +163,10 @@ def heads_from(facts_heads: int | None, stored: Any, width: int, name: str) -> i
         If neither is known, they differ, or one does not divide the width.
     """
     if stored is None and facts_heads is None:
-        raise Unusable(
+        raise Lacking(
             f"lacks the number of its attention heads ({name}), on which results depend; "
-            "give it with --heads"
+            "give it with --heads",
+            heads=1,
         )
     if stored is not None and facts_heads is not None and stored != facts_heads:
         raise Unusable(f"has {stored} attention heads, and --heads is {facts_heads}; leave it out")

@@ -15,7 +15,7 @@ from heatmaps_ome.models.dialects.network_reading import (
     shape_of,
 )
 from heatmaps_ome.models.dialects.stamp_target import class_target
-from heatmaps_ome.models.refusals import Unusable
+from heatmaps_ome.models.refusals import Lacking, Unusable
 from heatmaps_ome.models.stored_network import StoredNetwork
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _chosen(labels: dict[str, str], head: str | None) -> tuple[str, str]:
             return key, label
     names = ", ".join(labels.values())
     problem = "predicts several targets" if head is None else f"has no target {head}"
-    raise Unusable(f"{problem}; choose one of {names} with --head")
+    raise Lacking(f"{problem}; choose one of {names} with --head", head=next(iter(labels.values())))
 
 
 def _uses_places(checkpoint: Checkpoint) -> bool:

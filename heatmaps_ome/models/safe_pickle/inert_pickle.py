@@ -91,7 +91,7 @@ class _Machine:
             if count > MAX_INSTRUCTIONS:
                 raise Unusable(f"holds a pickle of over {MAX_INSTRUCTIONS} instructions")
             if opcode.name == "STOP":
-                return InertPickle(self.stack.pop(), frozenset(self.names), position + 1)
+                return InertPickle(self.stack.pop(), frozenset(self.names), (position or 0) + 1)
             handler = _HANDLERS.get(opcode.name)
             if handler is None:
                 raise Unsafe(
