@@ -13,13 +13,14 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, linear, pad, relu, scaled_dot_product_attention
 
-from heatmaps_ome.models.networks.network import Network, in_row_blocks, require_sizes
+from heatmaps_ome.models.networks.network import Network, in_row_blocks, require_sizes, row_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _KERNEL = 33
 _INVERSE_STEPS = 6
+_CHANNELS_AT_ONCE = 64
 _FLOATS_AT_ONCE = 1 << 24
 
 
@@ -67,18 +68,20 @@ class TransMil(Network):
         """Return the logits of bags, (bags, C); see Network."""
         del um_places
         tokens = self.positions(self._after_first_block(features))
-        for block in self.blocks[1:]:
-            tokens = block(tokens)
+        last = len(self.blocks) - 1
+        for index in range(1, len(self.blocks)):
+            tokens = self.blocks[index](tokens, 1 if index == last else tokens.shape[1])
         return self.head(self.norm(tokens[:, 0]))
 
     def _after_first_block(self, features: torch.Tensor) -> torch.Tensor:
         tiles = in_row_blocks(self._embed, features)
         n_tiles = tiles.shape[1]
         side = math.isqrt(n_tiles - 1) + 1
+        class_tokens = self.class_token.expand(len(tiles), 1, -1)
         # The first tiles are repeated until the square is full.
-        square = torch.cat([tiles, tiles[:, : side * side - n_tiles]], dim=1)
-        tokens = torch.cat([self.class_token.expand(len(square), 1, -1), square], dim=1)
-        return self.blocks[0](tokens)
+        tokens = torch.cat([class_tokens, tiles, tiles[:, : side * side - n_tiles]], dim=1)
+        del tiles
+        return self.blocks[0](tokens, tokens.shape[1])
 
     def _embed(self, tiles: torch.Tensor) -> torch.Tensor:
         for layer in self.embedding:
@@ -118,29 +121,44 @@ class _NystromBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * self.inner, bias=False)
         self.out = nn.Linear(self.inner, width)
-        self.residual = nn.Conv2d(
-            n_heads, n_heads, (_KERNEL, 1), padding=(_KERNEL // 2, 0), groups=n_heads, bias=False
-        )
+        self.residual = nn.Conv2d(n_heads, n_heads, (_KERNEL, 1), groups=n_heads, bias=False)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return (bags, n, width) of the same."""
-        n_tokens = tokens.shape[1]
-        n_each = math.ceil(n_tokens / self.n_landmarks)
-        n_zeros = n_each * self.n_landmarks - n_tokens
+    def forward(self, tokens: torch.Tensor, n_queries: int) -> torch.Tensor:
+        """Return the first tokens after the block, (bags, n_queries, width)."""
+        n_each = math.ceil(tokens.shape[1] / self.n_landmarks)
+        n_zeros = n_each * self.n_landmarks - tokens.shape[1]
         padded = pad(self.norm(tokens), (0, 0, n_zeros, 0))  # zeros come first
-        queries, keys, values = (
-            linear(padded, weight).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
-            for weight in self.qkv.weight.chunk(3)
-        )  # (bags, heads, landmarks * n_each, d) each
-        query_marks, key_marks = (
-            part.unflatten(2, (self.n_landmarks, n_each)).mean(dim=3) for part in (queries, keys)
-        )  # (bags, heads, landmarks, d) each
-        scale = queries.shape[-1] ** -0.5
+        to_queries, to_keys, to_values = self.qkv.weight.chunk(3)
+        # The means of queries and keys are the queries and keys of means.
+        means = padded.unflatten(1, (self.n_landmarks, n_each)).mean(dim=2)
+        query_marks, key_marks = (self._heads(means, part) for part in (to_queries, to_keys))
+        values = self._heads(padded, to_values)  # (bags, heads, zeros and tokens, d)
+        gathered = scaled_dot_product_attention(query_marks, self._heads(padded, to_keys), values)
+        scale = query_marks.shape[-1] ** -0.5
         between = (query_marks @ key_marks.transpose(2, 3) * scale).softmax(dim=-1)
-        gathered = scaled_dot_product_attention(query_marks, keys, values)
         gathered = _pseudo_inverse(between) @ gathered  # (bags, heads, landmarks, d)
-        mixed = scaled_dot_product_attention(queries, key_marks, gathered) + self.residual(values)
-        return tokens + self.out(mixed.transpose(1, 2).flatten(2)[:, n_zeros:])
+        parts = []
+        start = n_zeros
+        for rows in row_blocks(tokens[:, :n_queries]):
+            stop = start + rows.shape[1]
+            queries = self._heads(padded[:, start:stop], to_queries)
+            mixed = scaled_dot_product_attention(queries, key_marks, gathered)
+            mixed = mixed + self._neighbours(values, start, stop)
+            parts.append(rows + self.out(mixed.transpose(1, 2).flatten(2)))
+            start = stop
+        return torch.cat(parts, dim=1)
+
+    def _heads(self, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return linear(rows, weight).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+
+    def _neighbours(self, values: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        """Return the convolution of values along the tokens, for those from start to stop."""
+        margin = _KERNEL // 2
+        first, last = max(0, start - margin), min(values.shape[2], stop + margin)
+        missing = (0, 0, first - (start - margin), stop + margin - last)
+        return conv2d(
+            pad(values[:, :, first:last], missing), self.residual.weight, groups=self.n_heads
+        )
 
 
 class _SquareConvolutions(nn.Module):
@@ -155,10 +173,16 @@ class _SquareConvolutions(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return (bags, 1 + square, width) of the same; the class token stays as it is."""
         side = math.isqrt(tokens.shape[1] - 1)
-        square = tokens[:, 1:].transpose(1, 2).unflatten(2, (side, side))
         weight, bias = self._summed()
-        square = conv2d(square, weight, bias, padding=3, groups=len(weight))
-        return torch.cat([tokens[:, :1], square.flatten(2).transpose(1, 2)], dim=1)
+        parts = []
+        # Each channel by itself, so some at a time.
+        for channels in torch.arange(len(weight)).split(_CHANNELS_AT_ONCE):
+            own = slice(int(channels[0]), int(channels[-1]) + 1)
+            square = tokens[:, 1:, own].transpose(1, 2).unflatten(2, (side, side))
+            square = conv2d(square, weight[own], bias[own], padding=3, groups=len(channels))
+            tiles = square.flatten(2).transpose(1, 2)
+            parts.append(torch.cat([tokens[:, :1, own], tiles], dim=1))
+        return torch.cat(parts, dim=2)
 
     def _summed(self) -> tuple[torch.Tensor, torch.Tensor]:
         layers: Sequence[nn.Conv2d] = (self.side_7, self.side_5, self.side_3)
