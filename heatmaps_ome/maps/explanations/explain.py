@@ -133,8 +133,8 @@ def _by_gradients(forwards: Forwards, progress: Progress) -> Explanation:
     if result.residual > PROMISE:
         other = "drop-one" if forwards.model.additivity == "none" else "contributions"
         notes.append(
-            f"the logits change abruptly along the path, so that more than {100 * PROMISE:g} % of them are "
-            f"missing; --explain {other} does not depend on a path"
+            f"the logits change abruptly along the path, so that more than {100 * PROMISE:g} % of "
+            f"them are missing; --explain {other} does not depend on a path"
         )
     return Explanation(
         logits=logits,
