@@ -8,6 +8,7 @@ import random
 import struct
 import sys
 import zipfile
+import zlib
 
 import h5py
 import numpy as np
@@ -105,6 +106,14 @@ def h5_latest(path):
     return path
 
 
+def h5_packed(path):
+    with h5py.File(path, "w") as file:
+        packed = {"compression": "gzip", "shuffle": True, "fletcher32": True}
+        file.create_dataset("features", data=FEATURES, chunks=(32, 8), **packed)
+        file.create_dataset("coords", data=XY, compression="lzf", chunks=(64, 2))
+    return path
+
+
 def npy_file(path):
     np.save(path.with_name("S1_coords.npy"), XY)
     np.save(path, SCORES)
@@ -113,7 +122,8 @@ def npy_file(path):
 
 CONTAINERS = {
     "h5": (write_trident, "S1.h5", read_bag), "stamp": (write_stamp, "S1.h5", read_bag),
-    "h5 latest": (h5_latest, "S1.h5", read_bag), "npy": (npy_file, "S1.npy", read_scores),
+    "h5 latest": (h5_latest, "S1.h5", read_bag), "h5 packed": (h5_packed, "S1.h5", read_bag),
+    "npy": (npy_file, "S1.npy", read_scores),
     "npz": (npz_file, "S1.npz", read_bag), "pt": (torch_file, "S1.pt", read_bag),
     "geojson": (write_geojson, "S1.geojson", read_scores),
     "parquet": (parquet_file, "S1.parquet", read_scores),
@@ -209,6 +219,17 @@ def test_only_plain_numbers_of_a_real_size_are_read(tmp_path):
         file["coords"] = XY
         file.create_group("features")
     assert "a group 'features'" in refused(path)
+
+
+def test_chunks_that_do_not_unpack_to_their_size_are_not_read(tmp_path):
+    path = h5_packed(tmp_path / "S1.h5")
+    for packed in (zlib.compress(b"x") + b"1234", zlib.compress(bytes(1 << 24)), b"12345"):
+        with h5py.File(path, "r+") as file:
+            file["features"].id.write_direct_chunk((32, 0), packed)
+        assert "chunk" in refused(path)
+    with h5py.File(h5_packed(path), "r+") as file:
+        file["coords"].id.write_direct_chunk((64, 0), b"")
+    assert "damaged" in refused(path)
 
 
 def test_pickles_in_arrays_and_tensors_are_not_loaded(tmp_path, monkeypatch):
