@@ -228,7 +228,7 @@ def test_chunks_that_do_not_unpack_to_their_size_are_not_read(tmp_path):
             file["features"].id.write_direct_chunk((32, 0), packed)
         assert "chunk" in refused(path)
     with h5py.File(h5_packed(path), "r+") as file:
-        file["coords"].id.write_direct_chunk((64, 0), b"")
+        file["coords"].id.write_direct_chunk((64, 0), b"1")
     assert "damaged" in refused(path)
 
 
