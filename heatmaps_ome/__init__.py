@@ -1,7 +1,8 @@
 """Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 
-`create` makes maps, `open` reads them back; both return the results slide by slide. Importing this
-changes nothing and loads nothing heavy: names are loaded when they are first used.
+`create` makes maps, `export` shows maps that any tool gave, `open` reads them back; all return the
+results slide by slide. `extract` writes features for other programs. Importing this changes nothing
+and loads nothing heavy: names are loaded when they are first used.
 """
 
 from importlib import import_module
@@ -11,15 +12,19 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.models import read_model
     from heatmaps_ome.run.create import create
+    from heatmaps_ome.run.export import export
+    from heatmaps_ome.run.extract import extract
     from heatmaps_ome.viewers.notebook.opening import open, open_slide
 
-__all__ = ["Grid", "__version__", "create", "open", "open_slide", "read_model"]
+__all__ = ["Grid", "__version__", "create", "export", "extract", "open", "open_slide", "read_model"]
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "Grid": "heatmaps_ome.geometry",
     "create": "heatmaps_ome.run.create",
+    "export": "heatmaps_ome.run.export",
+    "extract": "heatmaps_ome.run.extract",
     "open": "heatmaps_ome.viewers.notebook.opening",
     "open_slide": "heatmaps_ome.viewers.notebook.opening",
     "read_model": "heatmaps_ome.models",

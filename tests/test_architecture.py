@@ -20,7 +20,7 @@ FLOORS = [
     {"run"},
     {"options"},
     {"viewers"},
-    {"export"},
+    {"exporters"},
     {"display"},
     {"maps"},
     {"features"},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
 from heatmaps_ome.models.families import family_of
+from heatmaps_ome.models.model_facts import NO_FACTS, ModelFacts
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.sizes import is_credible
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.models import ModelDescription
+    from heatmaps_ome.models.target import Task
+    from heatmaps_ome.options import ConvertOptions, InfoOptions
     from heatmaps_ome.slides.opened_slide import OpenedSlide
 
 _ANY_MPP = 0.25
@@ -25,7 +28,7 @@ _ANY_MPP = 0.25
 _USUAL_MPP = CreateOptions.target_mpp
 
 
-def describe(path: Path) -> str:
+def describe(path: Path, facts: ModelFacts = NO_FACTS) -> str:
     """Return a description of the file or folder at a path, in lines for people.
 
     Raises
@@ -37,8 +40,22 @@ def describe(path: Path) -> str:
         return _describe_folder(path)
     _require_file(path)
     if _looks_like_model(path):
-        return _lines(f"{path}: {(model := describe_model(path)).kind}", _model_facts(model))
+        model = describe_model(path, facts)
+        return _lines(f"{path}: {model.kind}", _model_facts(model))
     return _lines(f"{path}: slide", _slide_facts(path))
+
+
+def facts_of(options: InfoOptions | ConvertOptions) -> ModelFacts:
+    """Return the facts about models among a command's options."""
+    return ModelFacts(
+        class_names=options.class_names,
+        task=cast("Task | None", options.task),
+        family=options.family,
+        head=options.head,
+        heads=options.heads,
+        gate=options.attention_gate,
+        temperature=options.temperature,
+    )
 
 
 def _require_file(path: Path) -> None:
@@ -106,24 +123,51 @@ def _read_from(slide: OpenedSlide, own: YX | None) -> str:
 def _model_facts(model: ModelDescription) -> dict[str, object]:
     """Return the content of a model file."""
     facts: dict[str, object] = {
-        "classes": ", ".join(model.classes),
-        "target": model.target_label or "not given",
+        **_target_facts(model),
         "features": f"{model.n_features} per tile",
-        "encoder": ", ".join(model.encoder),
-        "attention": ", ".join(model.attention),
-        "head": ", ".join(model.head),
+        **_layer_facts(model),
         "sha256": model.sha256,
     }
+    for note in model.notes:
+        facts["note"] = note
+    if model.lacking:
+        facts["lacks"] = f"it {model.lacking}"
     for covariate in model.covariates:
         facts[f"--covariate {covariate.name}"] = f"{covariate.allowed}; {covariate.if_missing}"
     if model.n_private_bags:
         facts["private"] = (
-            f"carries the file paths and labels of {model.n_private_bags} patients or bags of its "
-            "training; share the file that convert-model writes instead"
+            f"carries the file paths, names or labels of {model.n_private_bags} patients or bags "
+            "of its training; share the file that convert-model writes instead"
         )
     if model.suspicious_globals:
         facts["suspicious"] = ", ".join(model.suspicious_globals)
     return facts
+
+
+def _target_facts(model: ModelDescription) -> dict[str, object]:
+    """Return the meaning of the outputs, as far as it is known."""
+    target = model.target
+    if target is None:
+        return {"outputs": model.n_outputs}
+    names = ", ".join(target.outputs)
+    if target.numbered:
+        names += " (numbers of the outputs, which nobody named; give --class-names)"
+    return {
+        "task": target.task,
+        "classes" if target.has_classes else "predicts": names,
+        "target": target.label or "not given",
+    }
+
+
+def _layer_facts(model: ModelDescription) -> dict[str, object]:
+    """Return the layers, or the architecture of a network that is no chain."""
+    if model.architecture:
+        return {"architecture": model.architecture}
+    return {
+        "encoder": ", ".join(model.encoder),
+        "attention": ", ".join(model.attention),
+        "head": ", ".join(model.head),
+    }
 
 
 def _describe_folder(path: Path) -> str:

@@ -21,6 +21,8 @@ from heatmaps_ome.options import (
     ConvertOptions,
     CreateOptions,
     DemoOptions,
+    ExportOptions,
+    ExtractOptions,
     InfoOptions,
     ValidateOptions,
     ViewOptions,
@@ -38,6 +40,8 @@ Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 
 commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
+  export         scores of tiles, from any tool, in, the same out without a model
+  extract        slides in, features of their tiles out, for TRIDENT, CLAM and MIL-Lab
   demo           the same on a synthetic slide, made by the command
   collect        bring a folder's report, list and QuPath project up to date with its slides
   view           show results in the browser, and serve them to other web viewers
@@ -52,6 +56,12 @@ heatmaps-ome COMMAND --help lists the options of a command.
 CREATE_DESCRIPTION = (
     "Create heatmaps for MIL models: attention, class scores and contributions, aligned to the "
     "slide, for QuPath, napari and web viewers."
+)
+
+EXTRACT_DESCRIPTION = (
+    "Write the features of each slide's tissue tiles to SLIDE.h5 in TRIDENT's layout (features, "
+    "and coords in level-0 pixels), to train MIL models on with TRIDENT, CLAM or MIL-Lab. A "
+    "stopped run goes on where it stopped."
 )
 
 
@@ -98,7 +108,20 @@ def create(words: Sequence[str], prog: str = "heatmaps-ome create") -> int:
     return run_create(options)
 
 
-def run_create(options: CreateOptions) -> int:
+def export(words: Sequence[str]) -> int:
+    """Run ``export``."""
+    parser = OptionsParser(
+        ExportOptions,
+        "heatmaps-ome export",
+        "Show scores of a slide's tiles, whatever tool gave them, in QuPath, napari and web "
+        "viewers: no model is needed. Places, units and sizes come from the file where it states "
+        "them; what it lacks is asked for.",
+    )
+    log_to_stderr(verbose=False)
+    return run_create(parser.parse_args(words))
+
+
+def run_create(options: CreateOptions | ExportOptions) -> int:
     """Make heatmaps and print where they are."""
     log_to_stderr(verbose=options.verbose)
     from heatmaps_ome.memory import starting
@@ -114,9 +137,29 @@ def run_create(options: CreateOptions) -> int:
         outcomes, unrecorded = error.outcomes, error
     finally:
         display.close()
-    sys.stdout.write(summary.of_run(outcomes, options.output_path, options.true_class))
+    sys.stdout.write(summary.of_run(outcomes, options.output_path))
     if unrecorded is not None:
         raise unrecorded
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def extract(words: Sequence[str]) -> int:
+    """Run ``extract``."""
+    parser = OptionsParser(ExtractOptions, "heatmaps-ome extract", EXTRACT_DESCRIPTION)
+    log_to_stderr(verbose=False)
+    options = parser.parse_args(words)
+    log_to_stderr(verbose=options.verbose)
+    from heatmaps_ome.memory import starting
+
+    with starting():
+        from heatmaps_ome.cli import extract_summary
+        from heatmaps_ome.run import extraction, progress
+    display = progress.for_stream(sys.stderr)
+    try:
+        outcomes = extraction.extract(options, display)
+    finally:
+        display.close()
+    sys.stdout.write(extract_summary.of_extraction(outcomes, options))
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
@@ -194,12 +237,12 @@ def info(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    from heatmaps_ome.cli.info import describe
+    from heatmaps_ome.cli.info import describe, facts_of
 
     failed = False
     for path in options.paths:
         try:
-            sys.stdout.write(describe(path) + "\n")
+            sys.stdout.write(describe(path, facts_of(options)) + "\n")
         except HeatmapsError as error:
             sys.stderr.write(f"heatmaps-ome: {one_line(error)}\n")
             failed = True
@@ -246,16 +289,18 @@ def convert_model(words: Sequence[str]) -> int:
     parser = OptionsParser(
         ConvertOptions,
         "heatmaps-ome convert-model",
-        "Turn an export.pkl into safetensors: it cannot run code, and holds nothing of the "
-        "training set's patients.",
+        "Turn an export.pkl, or a checkpoint of another system, into safetensors: it cannot run "
+        "code, and holds nothing of the training set's patients.",
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
+    from heatmaps_ome.cli.info import facts_of
     from heatmaps_ome.models.conversion import convert_model as convert
 
     convert(
         options.source,
         options.target,
+        facts_of(options),
         allow_pickle=options.allow_pickle,
         overwrite=options.overwrite,
     )
@@ -273,6 +318,8 @@ def cache(words: Sequence[str]) -> int:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "create": create,
+    "export": export,
+    "extract": extract,
     "demo": demo,
     "collect": collect,
     "view": view,

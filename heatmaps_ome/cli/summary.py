@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import ScalingError
-from heatmaps_ome.export import result_files
+from heatmaps_ome.exporters import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.outcome import Outcome
 
 
-def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
+def of_run(outcomes: Sequence[Outcome], output: Path) -> str:
     """Return the closing lines of a run."""
     lines: list[str] = []
     for outcome in outcomes:
-        lines.append(f"{outcome.slide}: {outcome.status}{_prediction(outcome.prediction)}")
+        true_class = outcome.true_class
+        lines.append(f"{outcome.slide}: {outcome.status}{_prediction(outcome)}")
         if outcome.status == "failed":
             lines.append(f"  {outcome.message}")
         elif outcome.folder is not None:
@@ -32,6 +34,7 @@ def of_run(outcomes: Sequence[Outcome], output: Path, true_class: str) -> str:
                 lines.append(f"  consistency: {outcome.consistency.sentence(true_class)}")
             models = agreement(outcome.members, true_class)
             lines += [] if models is None else [f"  {models.sentence()}"]
+            lines += [f"  {line}" for line in _tiles(outcome)]
             lines += [f"  {line}" for line in _faithfulness(outcome, true_class)]
             if outcome.regions:
                 lines.append(f"  regions: {outcome.regions['sentence']}")
@@ -109,14 +112,38 @@ def _kind(path: Path) -> str:
     return max(endings, key=len, default="")
 
 
-def _prediction(prediction: dict[str, float]) -> str:
-    """Return the class probabilities, largest first."""
+def _prediction(outcome: Outcome) -> str:
+    """Return the class probabilities, largest first, or the value or risk."""
+    prediction = outcome.prediction
     if not prediction:
         return ""
     if any(value != value for value in prediction.values()):
         return " (no tissue found, so no prediction)"
     ranked = sorted(prediction.items(), key=lambda item: -item[1])
-    return " (" + ", ".join(f"{name} {value:.3f}" for name, value in ranked) + ")"
+    unit = outcome.target.get("unit", "")
+    return (
+        f" ({', '.join(f'{name} {value:.3f}' for name, value in ranked)}{' ' * bool(unit)}{unit})"
+    )
+
+
+def _tiles(outcome: Outcome) -> Iterator[str]:
+    """Yield the facts on tiles that were made elsewhere, and all that was inferred of them."""
+    if outcome.tiles:
+        count = outcome.tiles.get("count", 0)
+        yield f"tiles: {count:,} of {outcome.tiles.get('system')}"
+        yield from (f"  {note}" for note in outcome.tiles.get("notes", ()))
+    method = outcome.explanation.get("method")
+    if method:
+        residual = outcome.explanation.get("residual")
+        rest = "" if residual is None else f"; their sums miss the logits by {100 * residual:.2g} %"
+        yield f"explanation: {method}{rest}"
+    known = set(outcome.tiles.get("notes", ()))
+    yield from (f"  {note}" for note in outcome.explanation.get("notes", ()) if note not in known)
+    if outcome.target.get("numbered"):
+        yield (
+            "classes: the model's file does not name them, so they have its outputs' numbers; name "
+            "them with --class-names"
+        )
 
 
 def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
@@ -127,3 +154,10 @@ def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
         by_map = outcome.faithfulness[true_class]
         areas = ", ".join(f"{name} {area:.3f}" for name, area in by_map.items())
         yield f"faithfulness (AUPC of {true_class}, lower is better): {areas}"
+        chance = by_map.get("random", math.inf)
+        beaten = [name for name, area in by_map.items() if name != "random" and area >= chance]
+        if beaten:
+            yield (
+                f"  warning: the map of {' and of '.join(beaten)} does not beat a random order, so "
+                f"it explains nothing of {true_class}"
+            )

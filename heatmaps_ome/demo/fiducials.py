@@ -17,8 +17,8 @@ from heatmaps_ome.demo.slide import write_pyramid
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
 from heatmaps_ome.errors import OutputError
-from heatmaps_ome.export import REGISTRY, load_exporters
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters import REGISTRY, load_exporters
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.kinds import ATTENTION, SCORE
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.demo.landmarks import Landmark
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.options import DemoOptions
     from heatmaps_ome.slides.reader import SlideReader
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from heatmaps_ome.maps.kinds import KINDS, MapKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from heatmaps_ome.maps.faithfulness import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 
@@ -87,18 +88,20 @@ def display_maps(
     drawing = _Drawing(heatmaps, scaling, style)
     maps = [
         drawn
-        for kind, class_name in _wanted(style, classes, true_class)
+        for kind, class_name in _wanted(heatmaps, style, classes, true_class)
         if (drawn := drawing.drawn(kind, class_name)) is not None
     ]
     return tuple(map(as_reference_drew, maps)) if style.like_reference else tuple(maps)
 
 
 def _wanted(
-    style: Style, classes: Sequence[str], true_class: str
+    heatmaps: HeatmapSet, style: Style, classes: Sequence[str], true_class: str
 ) -> Iterator[tuple[MapKind, str | None]]:
     """Yield the kinds and classes to draw in the table's order, kinds of every class by class."""
     kinds = list(KINDS.values())
-    asked = ("every class", "on request") if style.leave_one_out else ("every class",)
+    # Without contributions, leave-one-out is the map that follows the model.
+    asked_for = style.leave_one_out or heatmaps.contributions is None
+    asked = ("every class", "on request") if asked_for else ("every class",)
     classwise = [kind for kind in kinds if kind.drawn in asked]
     first = kinds.index(classwise[0])
     yield from ((kind, None) for kind in kinds[:first])
@@ -131,12 +134,39 @@ def reference_score_range(cohort: Range, n_classes: int) -> Range:
     return Range(chance - 2 * reach * chance, chance + 2 * reach * (1 - chance))
 
 
+LITTLE_TO_LOSE: Final = 0.05
+"""Below this probability of a class, its fall cannot show whether a map is faithful."""
+
+
+def with_notes(
+    maps: Sequence[DisplayMap], faithfulness: Sequence[Faithfulness], heatmaps: HeatmapSet
+) -> tuple[DisplayMap, ...]:
+    """Return maps with a note on those that do not beat a random order: they explain nothing."""
+    probable = heatmaps.predicted if heatmaps.target.has_classes else {}
+    beaten = {
+        (kind, curves.class_name)
+        for curves in faithfulness
+        if probable.get(curves.class_name, 1.0) >= LITTLE_TO_LOSE
+        for kind in curves.beaten_by_chance
+    }
+    return tuple(
+        replace(drawn, note="; ".join(filter(None, [drawn.note, _BEATEN])))
+        if (drawn.kind, drawn.class_name) in beaten
+        else drawn
+        for drawn in maps
+    )
+
+
+_BEATEN = "does not beat a random order of the tiles, so it explains nothing of this prediction"
+
+
 class _Drawing:
     """Draws the maps of a slide one by one."""
 
     def __init__(self, heatmaps: HeatmapSet, scaling: CohortScaling, style: Style) -> None:
         self._heatmaps, self._scaling, self._style = heatmaps, scaling, style
-        self._attended = np.nan_to_num(scaling.attention.position(heatmaps.attention))
+        attention = heatmaps.attention
+        self._fading = None if attention is None else scaling.attention.position(attention)
 
     def drawn(self, kind: MapKind, class_name: str | None) -> DisplayMap | None:
         """Return a map, or None if the slide has none or the scaling no range for it."""
@@ -175,29 +205,37 @@ class _Drawing:
         steps = level_values(whole)
         evenly = np.linspace(0, 1, N_LEVELS)
         positions = evenly if colour_range == whole else colour_range.position(steps[1:])
-        index = 0 if class_name is None else heatmaps.classes.index(class_name)
+        names = heatmaps.names_of(kind.key)
+        index = 0 if class_name is None else names.index(class_name)
         words = self._words(class_name)
-        alpha = style.alpha(kind)
+        # Nothing fades with an attention that the model does not have; then no map may hide the
+        # tissue.
+        alpha = style.score_alpha if self._fades(kind) else style.attention_alpha
+        shown = np.nan_to_num(self._fading) if self._fades(kind) else ~np.isnan(values)
         return DisplayMap(
-            name=map_name(kind.key, heatmaps.classes, index),
+            name=map_name(kind.key, names, index),
             kind=kind.key,
             class_name=class_name,
             title=kind.map_title.format_map(words),
             quantity=self._quantity_text(kind).format_map(words),
-            unit=unit_of(kind, heatmaps),
+            unit=unit_of(kind, heatmaps, class_name),
             grid=heatmaps.grid,
             levels=quantised(values, whole),
             values=steps,
             colours=level_colours(positions, style.colour_map(kind)),
-            opacity=opacity((self._attended if kind.fades else heatmaps.tissue) * alpha),
+            opacity=opacity(shown * alpha),
             colour_map=style.colour_map(kind),
             lower=colour_range.lower,
             upper=colour_range.upper,
-            middle=self._middle(kind),
+            middle=self._middle(kind, colour_range),
             ends=(kind.ends[0].format_map(words), kind.ends[1].format_map(words)),
             alpha=alpha,
-            fades=kind.fades,
+            fades=self._fades(kind),
         )
+
+    def _fades(self, kind: MapKind) -> bool:
+        """Return whether a kind's cells are as opaque as their attention is high."""
+        return kind.fades and self._fading is not None
 
     def _words(self, class_name: str | None) -> dict[str, str]:
         """Return the names that the texts of a kind have placeholders for."""
@@ -209,16 +247,21 @@ class _Drawing:
 
     def _quantity_text(self, kind: MapKind) -> str:
         """Return a kind's quantity, with the number of models where it is taken over several."""
+        quantity = kind.quantity
+        if kind.of_values and not self._heatmaps.target.has_classes:
+            quantity = kind.of_values
         n_models = len(self._heatmaps.members)
         if not n_models or not (kind.stored or kind.spread_of):
-            return kind.quantity
+            return quantity
         over = " over" if kind.spread_of else ", mean of"
-        return f"{kind.means[0] or kind.quantity}{over} {n_models} models"
+        return f"{kind.means[0] or quantity}{over} {n_models} models"
 
-    def _middle(self, kind: MapKind) -> float | None:
+    def _middle(self, kind: MapKind, colour_range: Range) -> float | None:
         """Return the value to mark on a diverging colour map."""
         if kind.scale == "around chance":
-            return 1 / len(self._heatmaps.classes)
+            return self._heatmaps.chance
+        if kind.scale == "around the middle":
+            return (colour_range.lower + colour_range.upper) / 2
         return 0.0 if kind.scale == "around zero" else None
 
 

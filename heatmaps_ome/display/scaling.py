@@ -7,7 +7,7 @@ centred on chance, is divided by twice a quantile of its absolute value.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,6 +97,8 @@ class CohortScaling:
         the order of ``classes``, or a single one. Files of earlier versions lack later kinds.
     slides, cells : int
         Number of slides and cells in the fit.
+    names : mapping of kind → tuple of str
+        Names of the maps of kinds that do not have one for each class: given ones.
     """
 
     cohort: str
@@ -107,18 +109,22 @@ class CohortScaling:
     ranges: Mapping[str, tuple[Range, ...]]
     slides: int
     cells: int
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def attention(self) -> Range:
-        """The range of the attention, over which other maps fade."""
-        return self.ranges[ATTENTION][0]
+        """The range of the attention, over which other maps fade; [0, 1] if it is unknown."""
+        return self.ranges.get(ATTENTION, (Range(0.0, 1.0),))[0]
 
     def range_of(self, kind: str, class_name: str | None = None) -> Range | None:
         """Return the range of a kind's map of a class, or of all classes; None if unknown."""
         ranges = self.ranges.get(kind)
         if not ranges:
             return None
-        return ranges[0 if class_name is None else self.classes.index(class_name)]
+        if class_name is None:
+            return ranges[0]
+        names = self.names.get(kind, self.classes)
+        return ranges[names.index(class_name)] if class_name in names else None
 
     def lacking(self, heatmaps: HeatmapSet) -> list[str]:
         """Return the kinds that cannot be drawn, as this scaling is of an earlier version.
@@ -138,11 +144,16 @@ class CohortScaling:
     def numbers(self) -> str:
         """Digest of the classes and ranges: all that decides how maps are drawn."""
         ranges = {kind: [asdict(ends) for ends in group] for kind, group in self.ranges.items()}
-        return digest_of({"classes": list(self.classes), "ranges": ranges})
+        names = {"names": {kind: list(group) for kind, group in self.names.items()}}
+        others = names if self.names else {}
+        return digest_of({"classes": list(self.classes), "ranges": ranges, **others})
 
     def record(self) -> dict[str, Any]:
         """Return all of it as plain JSON values."""
-        return asdict(self)
+        record = asdict(self)
+        if not self.names:
+            del record["names"]
+        return record
 
     @classmethod
     def from_record(cls, record: Any) -> CohortScaling:
@@ -235,8 +246,10 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
     else:
         raise ValueError("another format")
     read = {kind: tuple(Range(**ends) for ends in group) for kind, group in ranges.items()}
-    sizes = {len(group) for group in read.values()}
-    if ATTENTION not in read or not sizes <= {0, 1, len(facts["classes"])}:
+    names = {kind: tuple(map(str, group)) for kind, group in facts.pop("names", {}).items()}
+    count = len(facts["classes"])
+    fits = (len(group) in (0, 1, len(names.get(kind, ())) or count) for kind, group in read.items())
+    if not any(read.values()) or not all(fits):
         raise ValueError("ranges of other maps")
     if facts["quantiles"].keys() != asdict(Quantiles()).keys():
         raise ValueError("other quantiles")
@@ -246,6 +259,7 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
             "quantiles": Quantiles(**facts["quantiles"]),
             "classes": tuple(facts["classes"]),
             "ranges": {kind: group for kind, group in read.items() if group},
+            "names": names,
         }
     )
 
@@ -259,10 +273,20 @@ class ScalingFit:
             key: [] for key, kind in KINDS.items() if kind.scale != "categories"
         }
         self._classes: tuple[str, ...] = ()
+        self._names: dict[str, tuple[str, ...]] = {}
+        self._chance = 0.5
+        self._given_middle: float | None = None
+        self._middles: list[np.ndarray] = []
+        self._slides = self._n_cells = 0
 
     def add(self, heatmaps: HeatmapSet) -> None:
         """Add a slide's tissue cells."""
-        self._classes = heatmaps.classes
+        self._classes, self._names = heatmaps.classes, dict(heatmaps.names)
+        self._chance = heatmaps.chance
+        self._given_middle = heatmaps.target.middle
+        self._middles.append(heatmaps.prediction)
+        self._slides += 1
+        self._n_cells += heatmaps.tissue_cells
         for key, parts in self._cells.items():
             values = heatmaps.values(key)
             if values is not None:
@@ -274,7 +298,6 @@ class ScalingFit:
         Cells that are not finite are left out; no cells at all, or cells that are all alike,
         give a range around them that is wide enough to divide by.
         """
-        attention = self._cells[ATTENTION]
         ranges = {key: tuple(self._ranges(KINDS[key], parts)) for key, parts in self._cells.items()}
         return CohortScaling(
             cohort=cohort,
@@ -283,8 +306,9 @@ class ScalingFit:
             quantiles=self._quantiles,
             classes=self._classes,
             ranges={key: group for key, group in ranges.items() if group},
-            slides=len(attention),
-            cells=sum(part.size for part in attention),
+            slides=self._slides,
+            cells=self._n_cells,
+            names=self._names,
         )
 
     def _ranges(self, kind: MapKind, parts: list[np.ndarray]) -> Iterator[Range]:
@@ -295,18 +319,30 @@ class ScalingFit:
                 yield Range(0.0, 1.0)
             return
         joined = np.concatenate(parts, axis=-1)
-        for values in joined if kind.per_class else (joined,):
-            yield self._range(kind, values)
+        for index, values in enumerate(joined if kind.per_class else (joined,)):
+            yield self._range(kind, index, values)
 
-    def _range(self, kind: MapKind, values: np.ndarray) -> Range:
-        """Return the range of some (n,) values by the kind's rule."""
+    def _range(self, kind: MapKind, index: int, values: np.ndarray) -> Range:
+        """Return the range of some (n,) values of a class by the kind's rule."""
         quantiles = self._quantiles
         if kind.scale == "quantiles":
             return _between(values, quantiles.attention_lower, quantiles.attention_upper)
-        middle = 1 / max(1, len(self._classes)) if kind.scale == "around chance" else 0.0
+        middle = 0.0
+        if kind.scale == "around chance":
+            middle = self._chance
+        elif kind.scale == "around the middle":
+            middle = self._middle(index)
         around = _around(values, middle, quantiles.score)
         # No deviation is below zero: its range is the upper half of the one around zero.
         return Range(0.0, around.upper) if kind.scale == "from zero" else around
+
+    def _middle(self, index: int) -> float:
+        """Return the middle of the training or, if unknown, the slides' median prediction."""
+        if self._given_middle is not None:
+            return self._given_middle
+        predictions = np.array([prediction[index] for prediction in self._middles])
+        known = predictions[np.isfinite(predictions)]
+        return float(np.median(known)) if len(known) else 0.0
 
 
 def _between(values: np.ndarray, lower: float, upper: float) -> Range:

@@ -95,7 +95,8 @@ class Extractor(Protocol):
         Parameters
         ----------
         pixels : (n, side, side, 3) uint8, RGB at the working resolution
-            A tile is 7 cells wide.
+            The side is a whole number of cells, 7 of them in the training of most models. A
+            tile's feature does not depend on the others, but for the order of sums.
 
         Returns
         -------

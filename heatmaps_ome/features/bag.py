@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 GivenKind = Literal["attention", "probability", "contribution", "value"]
 """attention: unitless, higher is more; probability: in [0, 1]; contribution: signed, about zero;
 value: a quantity with or without a unit."""
+GIVEN_KINDS: Final[tuple[GivenKind, ...]] = get_args(GivenKind)
 
 
 @dataclass(frozen=True, eq=False)

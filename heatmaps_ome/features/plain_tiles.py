@@ -149,15 +149,24 @@ def stand_ins(windows: tuple[Window, ...], tissue: np.ndarray, reach: int) -> np
 
 
 def batches(n_tiles: int, extractor: Extractor, block_px: int) -> list[int]:
-    """Return the sizes of the batches of tiles that go through the network.
+    """Return the sizes of the batches of tiles that go through the network."""
+    size = batch_size(TILE_CELLS * extractor.stride_px, extractor, block_px)
+    return [min(size, n_tiles - first) for first in range(0, n_tiles, size)]
+
+
+def batch_size(side_px: int, extractor: Extractor, block_px: int) -> int:
+    """Return the number of tiles that go through the network at once.
 
     A batch takes no more memory than the largest block with its halo, which is accounted for; its
     pixels take a fifth more than a block's, as no part of their maps is cut off on the way. Larger
     batches are faster: 64 tiles take half of the time of 8, on a CPU too.
+
+    Parameters
+    ----------
+    side_px : int
+        Side of a tile in network pixels.
     """
-    tile_px = TILE_CELLS * extractor.stride_px
-    size = max(1, 4 * (block_px + 2 * extractor.halo_px) ** 2 // (5 * tile_px**2))
-    return [min(size, n_tiles - first) for first in range(0, n_tiles, size)]
+    return max(1, 4 * (block_px + 2 * extractor.halo_px) ** 2 // (5 * side_px**2))
 
 
 def _features(

@@ -75,8 +75,13 @@ def stacked(channel_list: Sequence[Channel]) -> np.ndarray:
     return np.stack([channel.values for channel in channel_list]).astype(np.float32, copy=False)
 
 
-def unit_of(kind: MapKind, heatmaps: HeatmapSet) -> str:
+def unit_of(kind: MapKind, heatmaps: HeatmapSet, class_name: str | None = None) -> str:
     """Return the unit of a kind's maps, which may be another one for means of several models."""
+    target = heatmaps.target
+    if class_name in heatmaps.units_given:
+        return heatmaps.units_given[class_name]
+    if kind.of_values and not target.has_classes:
+        return target.unit
     return (kind.means[1] if heatmaps.members else "") or kind.unit
 
 
@@ -86,13 +91,14 @@ def _channels(heatmaps: HeatmapSet, spread: Mapping[str, np.ndarray] | None) -> 
         values = heatmaps.values(kind.key) if spread is None else spread.get(kind.key)
         if values is None:
             continue
+        names = heatmaps.names_of(kind.key)
         for index, plane in enumerate(values.reshape(-1, *heatmaps.grid.shape)):
-            class_name = heatmaps.classes[index] if kind.per_class else None
-            name = map_name(kind.key, heatmaps.classes, index)
+            class_name = names[index] if kind.per_class else None
+            name = map_name(kind.key, names, index)
             label = kind.key if class_name is None else f"{kind.key}: {class_name}"
             if spread is not None:
                 # Tables have the spread of those maps whose spread is also drawn.
                 drawn = any(other.spread_of == kind.key for other in KINDS.values())
                 name, label = _SPREAD + name, f"SD of {label}" if drawn else None
             key = ChannelKey(kind.key, class_name, spread is not None)
-            yield Channel(key, name, unit_of(kind, heatmaps), label, plane)
+            yield Channel(key, name, unit_of(kind, heatmaps, class_name), label, plane)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.maps.consistency import mean_consistency
+from heatmaps_ome.maps.faithfulness import faithfulness_of
 from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member
-from heatmaps_ome.maps.kinds import ATTENTION, stored_kinds
+from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, stored_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ def in_class_order(heatmaps: HeatmapSet, classes: tuple[str, ...]) -> HeatmapSet
         logits=heatmaps.logits[order],
         prediction=heatmaps.prediction[order],
         consistency=heatmaps.consistency and heatmaps.consistency.in_class_order(classes),
+        aim=heatmaps.aim and replace(heatmaps.aim, outputs=classes),
     )
 
 
@@ -70,10 +72,11 @@ def combined(parts: Sequence[HeatmapSet], named: Sequence[tuple[str, str]]) -> H
             for (name, digest), part in zip(named, parts, strict=True)
         ),
         spread=spread,
+        curves=faithfulness_of(first, first.classes, parts) if first.aim else (),
     )
 
 
-def relative_attention(heatmaps: HeatmapSet) -> np.ndarray:
+def relative_attention(attention: np.ndarray, tissue: np.ndarray) -> np.ndarray:
     """Return the logarithm of how many times the slide's mean attention weight each cell has.
 
     A softmax does not see what is added to all logits of a slide, so each model has a zero of its
@@ -82,13 +85,18 @@ def relative_attention(heatmaps: HeatmapSet) -> np.ndarray:
     an attention weight aᵢ among n cells becomes log(aᵢ n), whatever the model and the slide's
     size.
 
+    Parameters
+    ----------
+    attention : (rows, cols) float32, logits
+    tissue : (rows, cols) bool
+
     Returns
     -------
     (rows, cols) float64
         NaN where no tissue is.
     """
-    attention = heatmaps.attention.astype(np.float64)
-    logits = attention[heatmaps.tissue]
+    attention = attention.astype(np.float64)
+    logits = attention[tissue]
     logits = logits[logits < np.inf]
     top = logits.max(initial=-np.inf)
     # Without a finite logit there is no mean; the maps then stay as they are.
@@ -101,14 +109,21 @@ def _moments(
     """Return means and standard deviations over models of each kind that all of them have."""
     means, spread = {}, {}
     for kind in stored_kinds():
-        of_models = [
-            relative_attention(part) if kind.key == ATTENTION else part.values(kind.key)
-            for part in parts
-        ]
+        of_models = [_averaged(part, kind.key) for part in parts]
         known = [values for values in of_models if values is not None]
         if len(known) == len(parts):
             means[kind.key], spread[kind.key] = _moments_of(known)
     return means, spread
+
+
+def _averaged(part: HeatmapSet, kind: str) -> np.ndarray | None:
+    """Return the maps of a kind as they can be averaged over models."""
+    values = part.values(kind)
+    if values is None or kind not in (ATTENTION, CLASS_ATTENTION):
+        return values
+    planes = values.reshape(-1, *part.tissue.shape)
+    relative = np.stack([relative_attention(plane, part.tissue) for plane in planes])
+    return relative.reshape(values.shape)
 
 
 def _moments_of(models: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RANDOM_ORDERS = 10
 """Orders that the random baseline is the mean of."""
 _SEED = 0
+_LEAST_GAIN = 1e-9
 _STORED_POINTS = 101
 """Points of a curve that are stored and drawn: one per hundredth of the cells."""
 
@@ -36,20 +37,23 @@ class Faithfulness:
     Attributes
     ----------
     class_name : str
-        The class whose probability is followed.
+        The class whose probability is followed, or the value or risk that is.
     removed : (m,) float64, in [0, 1]
         Shares of the cells that may be removed, all but one; m is at most 101.
-    curves : mapping of map → (m,) float64, in [0, 1]
-        Probability of the class at these shares; the maps are contribution, attention, score and
-        random, the mean of ``RANDOM_ORDERS`` orders.
-    aupc : mapping of map → float, in [0, 1]
+    curves : mapping of map → (m,) float64
+        Probability of the class at these shares, in [0, 1], or the value or risk in its unit; the
+        maps are contribution, attention, score, …, and random, the mean of some random orders.
+    aupc : mapping of map → float
         Area under each map's curve, of all its points.
+    random_orders : int
+        The number of random orders.
     """
 
     class_name: str
     removed: np.ndarray
     curves: Mapping[str, np.ndarray]
     aupc: Mapping[str, float]
+    random_orders: int = RANDOM_ORDERS
 
     def record(self) -> dict[str, Any]:
         """Return all of it but the class as plain JSON values, with six digits."""
@@ -58,6 +62,31 @@ class Faithfulness:
             "removed": self.removed.round(6).tolist(),
             "curves": {name: curve.round(6).tolist() for name, curve in self.curves.items()},
         }
+
+    @classmethod
+    def of_record(cls, class_name: str, record: Mapping[str, Any]) -> Faithfulness:
+        """Return the Faithfulness of a `record`; KeyError, TypeError or ValueError if none."""
+        return cls(
+            class_name=str(class_name),
+            removed=np.array(record["removed"], np.float64),
+            curves={str(k): np.array(curve, np.float64) for k, curve in record["curves"].items()},
+            aupc={str(name): float(area) for name, area in record["aupc"].items()},
+        )
+
+    @property
+    def beaten_by_chance(self) -> tuple[str, ...]:
+        """The maps that do not beat a random order, and so explain nothing of the class."""
+        chance = self.aupc["random"]
+        return tuple(
+            name for name, area in self.aupc.items() if name != "random" and area >= chance
+        )
+
+
+def explaining_kind(curves: Faithfulness) -> str:
+    """Return the kind of map that explains a prediction: contributions, else leave-one-out."""
+    return next(
+        kind for kind in ("contribution", "leave-one-out", *curves.aupc) if kind in curves.aupc
+    )
 
 
 def flipping_curve(
@@ -127,6 +156,8 @@ def faithfulness_of(
         in the same order. Cells are removed in the order of the means, and each curve is the mean
         of the models' own, which is exact.
     """
+    if heatmaps.aim is not None:
+        return _computed_curves(parts or (heatmaps,), class_names)
     contributions = heatmaps.contributions
     if undefined_reason(heatmaps) or contributions is None:
         return ()
@@ -148,12 +179,34 @@ def faithfulness_of(
             "score": own[1],
             "random": random[place],
         }
-        results.append(_faithfulness(class_names[place], curves))
+        results.append(of_whole_curves(class_names[place], curves))
     return tuple(results)
 
 
-def _faithfulness(class_name: str, curves: Mapping[str, np.ndarray]) -> Faithfulness:
-    """Return the faithfulness of a class, with its (n,) curves at few points."""
+def _computed_curves(
+    parts: Sequence[HeatmapSet], class_names: Sequence[str]
+) -> tuple[Faithfulness, ...]:
+    """Return the curves that were computed with the models, the means over several of them."""
+    results = []
+    for name in class_names:
+        own = [curves for part in parts for curves in part.curves if curves.class_name == name]
+        if not own or len(own) < len(parts):
+            continue
+        maps = set.intersection(*(set(curves.aupc) for curves in own))
+        in_order = [kind for kind in own[0].aupc if kind in maps]
+        results.append(
+            Faithfulness(
+                class_name=name,
+                removed=own[0].removed,
+                curves={k: np.mean([c.curves[k] for c in own], axis=0) for k in in_order},
+                aupc={k: float(np.mean([c.aupc[k] for c in own])) for k in in_order},
+            )
+        )
+    return tuple(results)
+
+
+def of_whole_curves(class_name: str, curves: Mapping[str, np.ndarray]) -> Faithfulness:
+    """Return the faithfulness of maps whose (n,) curves have all cells, and keep few points."""
     n_cells = len(curves["random"])
     points = np.unique(np.rint(np.linspace(0, n_cells - 1, _STORED_POINTS)).astype(int))
     return Faithfulness(

@@ -23,17 +23,17 @@ _REACH = 256.0
 
 
 def undefined_reason(
-    tissue: np.ndarray, attention: np.ndarray, contributions: np.ndarray | None
+    tissue: np.ndarray, attention: np.ndarray | None, contributions: np.ndarray | None
 ) -> str:
     """Return why predictions without some cells are undefined; empty if they are not.
 
     Parameters
     ----------
     tissue : (rows, cols) bool
-    attention : (rows, cols) float32, logits
+    attention : (rows, cols) float32, logits; or None
     contributions : (classes, rows, cols) float32, logits; or None
     """
-    if contributions is None:
+    if contributions is None or attention is None:
         return "the model's head is not affine"
     if not tissue.any():
         return "the slide has no tissue"

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from heatmaps_ome.maps.kinds import ARTEFACTS, ATTENTION, CONTRIBUTION, KINDS, SCORE, TISSUE
+from heatmaps_ome.models.target import Target
 from heatmaps_ome.storage.names import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from heatmaps_ome.geometry import Grid, Shape
     from heatmaps_ome.maps.consistency import Consistency
+    from heatmaps_ome.maps.faithfulness import Faithfulness
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Member:
 class HeatmapSet:
     """All maps of one slide, cell by cell, and the slide's prediction.
 
+    Maps of tiles are a table first, which is a set whose one row of cells are the tiles, with their
+    ``places``; a raster of them (see `tile_raster`) is a set that has this table as its ``tiles``.
+
     Attributes
     ----------
     slide_name : str
@@ -57,8 +63,9 @@ class HeatmapSet:
         Foreground cells; every map is NaN elsewhere.
     maps : mapping of kind → (rows, cols) or, for kinds per class, (classes, rows, cols) float32
         The maps that a model gives: attention (logits, before the softmax over the slide's
-        tissue), score (each cell's class probabilities alone) and, where the model's head is
-        affine, contribution (each cell's share of the slide's class logits, to which they sum).
+        tissue) where it has one, score (each cell's class probabilities alone) and, where the
+        model's head is affine, contribution (each cell's share of the slide's class logits, to
+        which they sum).
         Also those that follow from these, as far as they have been read or averaged; `values` has
         the others. See `kinds` for units.
     logits : (classes,) float64
@@ -79,6 +86,20 @@ class HeatmapSet:
         The models whose mean all of this is (see `ensemble`); empty for a single model.
     spread : mapping of kind → array like those of ``maps``
         Sample standard deviation over several models; empty for a single model.
+    names : mapping of kind → tuple of str
+        Names of the maps of kinds that do not have one for each of ``classes``: given ones.
+    units_given : mapping of name → str
+        Units of maps that were given with one.
+    aim : Target or None
+        What the model predicts; None: ``classes`` of a softmax.
+    places : (n, 4) float64, or None
+        Of a table, the tiles' x0, y0, x1, y1 in level-0 pixels.
+    tiles : HeatmapSet or None
+        Of a raster, the table that it was made from, which is the truth for each tile.
+    curves : tuple of Faithfulness
+        How faithful the maps are, where that needed the model; empty where it follows from maps.
+    explanation : mapping
+        How maps of tiles were made, as plain JSON values; empty for a dense grid.
     """
 
     slide_name: str
@@ -95,16 +116,50 @@ class HeatmapSet:
     brightness: float | None = None
     members: tuple[Member, ...] = ()
     spread: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    units_given: Mapping[str, str] = field(default_factory=dict)
+    aim: Target | None = None
+    places: np.ndarray | None = field(default=None, repr=False)
+    tiles: HeatmapSet | None = field(default=None, repr=False)
+    curves: tuple[Faithfulness, ...] = field(default=(), repr=False)
+    explanation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def attention(self) -> np.ndarray:
-        """The attention logits, (rows, cols) float32."""
-        return self.maps[ATTENTION]
+    def target(self) -> Target:
+        """What the model predicts."""
+        return self.aim or Target("classification", self.classes, "softmax")
 
     @property
-    def scores(self) -> np.ndarray:
-        """The class probabilities of each cell alone, (classes, rows, cols) float32."""
-        return self.maps[SCORE]
+    def predicted(self) -> dict[str, float]:
+        """The slide's prediction by output; empty where maps were given, not predicted."""
+        if self.target.task == "none":
+            return {}
+        return dict(zip(self.classes, self.prediction.tolist(), strict=True))
+
+    @property
+    def units(self) -> HeatmapSet:
+        """The set of what was computed: the table of tiles of a raster of these, else itself."""
+        return self.tiles or self
+
+    @property
+    def unit_name(self) -> str:
+        """What ``units`` are called."""
+        return "cell" if self.units.places is None else "tile"
+
+    @property
+    def chance(self) -> float:
+        """The probability that a guess gives to each class, in [0, 1]."""
+        return 1 / len(self.classes) if self.target.link == "softmax" else 0.5
+
+    @property
+    def attention(self) -> np.ndarray | None:
+        """The attention logits, (rows, cols) float32; None for a model without any."""
+        return self.maps.get(ATTENTION)
+
+    @property
+    def scores(self) -> np.ndarray | None:
+        """The class probabilities of each cell alone, (classes, rows, cols) float32, if known."""
+        return self.maps.get(SCORE)
 
     @property
     def contributions(self) -> np.ndarray | None:
@@ -135,16 +190,21 @@ class HeatmapSet:
             self._derived[kind] = self._computed(kind)
         return self._derived[kind]
 
+    def names_of(self, kind: str) -> tuple[str, ...]:
+        """Return the names of a kind's maps, in their order; the classes for most."""
+        return self.names.get(kind, self.classes)
+
     def map(self, kind: str, class_name: str | None = None) -> np.ndarray | None:
         """Return one map, (rows, cols); of a class for kinds per class; None as in `values`."""
         values = self.values(kind)
         if values is None or class_name is None:
             return values
-        return values[self.classes.index(class_name)]
+        names = self.names_of(kind)
+        return values[names.index(class_name)] if class_name in names else None
 
-    def score(self, class_name: str) -> np.ndarray:
-        """Return the (rows, cols) score map of a class."""
-        return self.scores[self.classes.index(class_name)]
+    def score(self, class_name: str) -> np.ndarray | None:
+        """Return the (rows, cols) score map of a class, if there is one."""
+        return self.map(SCORE, class_name)
 
     def with_maps(self, **maps: np.ndarray | None) -> HeatmapSet:
         """Return a set with some of its maps replaced or, by None, taken away.
@@ -174,6 +234,11 @@ class HeatmapSet:
             return self.spread.get(row.spread_of)
         # The stored maps of several models are means of the models' own.
         if row.formula is None or row.left_out(len(self.classes)) or (self.members and row.stored):
+            return None
+        # What tiles have was computed with the model; formulas are those of a softmax over classes.
+        if row.stored and self.units.places is not None:
+            return None
+        if row.of_softmax and self.target.link != "softmax":
             return None
         needed = [self.values(other) for other in row.needs]
         return None if any(values is None for values in needed) else row.formula(*needed)

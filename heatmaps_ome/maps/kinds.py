@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-Scale = Literal["quantiles", "around chance", "around zero", "from zero", "categories"]
+Scale = Literal[
+    "quantiles", "around chance", "around the middle", "around zero", "from zero", "categories"
+]
 """How a cohort's cells decide the values at the ends of a kind's colours.
 
-"quantiles": two quantiles of the values; "around chance", "around zero": as far to both sides of
-1 / classes or of zero as a quantile of the distances; "from zero": that far to one side;
+"quantiles": two quantiles of the values; "around chance", "around the middle", "around zero": as
+far to both sides of 1 / classes, of the middle of the slides' predictions or of zero as a quantile
+of the distances; "from zero": that far to one side;
 "categories": each value has a name and a colour of its own, and there is no range.
 """
 
@@ -77,6 +80,12 @@ class MapKind:
         Whether small values matter no more than large ones.
     means : tuple of two str
         Quantity and unit of the mean over several models where they are other ones.
+    of_softmax : bool
+        Whether it compares classes of which a slide has exactly one.
+    of_values : str
+        The quantity where the model predicts a value or a risk; its unit is then the target's.
+    summed : bool
+        Whether the cells of a tile share its value, so that sums over cells are those over tiles.
     """
 
     key: str
@@ -100,6 +109,9 @@ class MapKind:
     pictured: bool = True
     evenly_spread: bool = False
     means: tuple[str, str] = ("", "")
+    of_softmax: bool = False
+    of_values: str = ""
+    summed: bool = False
 
     @property
     def per_class(self) -> bool:
@@ -116,7 +128,10 @@ class MapKind:
 
 
 ATTENTION: Final = "attention"
+CLASS_ATTENTION: Final = "class-attention"
 SCORE: Final = "score"
+PREDICTION: Final = "prediction"
+VALUE: Final = "value"
 CONTRIBUTION: Final = "contribution"
 LEAVE_ONE_OUT: Final = "leave-one-out"
 EVIDENCE: Final = "evidence"
@@ -141,6 +156,18 @@ _KINDS = (
         means=("attention (log of weight over mean weight)", "log ratio"),
     ),
     MapKind(
+        key=CLASS_ATTENTION,
+        title="Attention for a class",
+        map_title="Attention for {name}",
+        quantity="attention for {name} (logit)",
+        unit="logit",
+        scale="quantiles",
+        palette="attention",
+        drawn="every class",
+        stored=True,
+        evenly_spread=True,
+    ),
+    MapKind(
         key=SCORE,
         title="Score",
         map_title="Score of {name}",
@@ -155,6 +182,32 @@ _KINDS = (
         evenly_spread=True,
     ),
     MapKind(
+        key=PREDICTION,
+        title="Prediction",
+        map_title="Prediction of {name}",
+        quantity="{name} of the tile alone",
+        unit="",
+        scale="around the middle",
+        palette="score",
+        drawn="every class",
+        stored=True,
+        fades=True,
+        evenly_spread=True,
+        of_values="{name} of the tile alone",
+    ),
+    MapKind(
+        key=VALUE,
+        title="Value",
+        map_title="{name}",
+        quantity="{name}",
+        unit="",
+        scale="quantiles",
+        palette="spread",
+        drawn="every class",
+        stored=True,
+        evenly_spread=True,
+    ),
+    MapKind(
         key=CONTRIBUTION,
         title="Contribution",
         map_title="Contribution to {name}",
@@ -166,6 +219,8 @@ _KINDS = (
         stored=True,
         ends=("against {name}", "for {name}"),
         fades=True,
+        of_values="share of the slide's {name}",
+        summed=True,
     ),
     MapKind(
         key=LEAVE_ONE_OUT,
@@ -181,6 +236,8 @@ _KINDS = (
         formula=leave_one_out,
         ends=("against {name}", "for {name}"),
         fades=True,
+        of_softmax=True,
+        of_values="fall of the slide's {name} without the tile",
     ),
     MapKind(
         key=EVIDENCE,
@@ -197,6 +254,8 @@ _KINDS = (
         least_classes=2,
         ends=("against {name}", "for {name}"),
         fades=True,
+        of_softmax=True,
+        summed=True,
     ),
     MapKind(
         key=SCORE_SPREAD,
@@ -234,6 +293,7 @@ _KINDS = (
         formula=winners,
         least_classes=2,
         most_classes=255,
+        of_softmax=True,
     ),
     MapKind(
         key=MARGIN,
@@ -252,6 +312,7 @@ _KINDS = (
         ends=("{rivals}", "{name}"),
         fades=True,
         evenly_spread=True,
+        of_softmax=True,
     ),
     MapKind(
         key=ARTEFACTS,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from heatmaps_ome.maps.evidence import evidence, undefined_reason
+from heatmaps_ome.maps.evidence import evidence, evidence_words, undefined_reason
+from heatmaps_ome.maps.kinds import CONTRIBUTION, SCORE
 from heatmaps_ome.maps.outlines import outlines
 
 if TYPE_CHECKING:
@@ -193,17 +194,21 @@ def find_regions(
     The hot cells are the fewest that carry ``hot_share`` of the evidence for the class, so those
     whose evidence is at least some threshold. The cold cells likewise carry ``cold_share`` of the
     evidence against it. Where evidence does not exist, cells are hot whose score is at least
-    half-way from chance to 1, and cold whose score is at most half of chance.
+    half-way from chance to 1, and cold whose score is at most half of chance. There is no region
+    without either.
     """
     why = undefined_reason(heatmaps)
     values, chosen = evidence(heatmaps, class_name), (hot_share, cold_share)
-    if not why and values is not None:
-        quantity = f"evidence for {class_name}"
-        known = values[heatmaps.tissue].astype(np.float64)
+    scores = heatmaps.map(SCORE, class_name)
+    if values is not None and (not why or scores is None):
+        quantity, why = evidence_words(heatmaps, class_name), ""
+        known = values[heatmaps.tissue & np.isfinite(values)].astype(np.float64)
         limits = _threshold(known, hot_share), -_threshold(-known, cold_share)
+    elif scores is None:
+        return _none(class_name)
     else:
-        values, chosen = heatmaps.score(class_name), (math.nan, math.nan)
-        quantity, chance = f"score of {class_name}", 1 / len(heatmaps.classes)
+        values, chosen = scores, (math.nan, math.nan)
+        quantity, chance = f"score of {class_name}", heatmaps.chance
         limits = ((1 + chance) / 2, chance / 2)
         if not heatmaps.tissue.any() or chance == 1:
             why = why if chance < 1 else "the score of an only class is 1 everywhere"
@@ -222,6 +227,14 @@ def find_regions(
         cold_share=chosen[1],
         why=why,
     )
+
+
+def _none(class_name: str) -> Regions:
+    """Return no regions, for a slide whose maps do not speak for anything or against it."""
+    return Regions(
+        class_name=class_name, hot_from=math.nan, cold_to=math.nan, quantity="evidence",
+        regions=(), left_out=0, why=f"no map tells what speaks for {class_name}, or against it",
+    )  # fmt: skip
 
 
 def _threshold(values: np.ndarray, share: float) -> float:
@@ -243,8 +256,12 @@ class _Finder:
 
     def __init__(self, heatmaps: HeatmapSet, class_name: str, values: np.ndarray | None) -> None:
         self._heatmaps = heatmaps
-        self._index = heatmaps.classes.index(class_name)
+        self._scores = heatmaps.map(SCORE, class_name)
+        self._contributions = heatmaps.map(CONTRIBUTION, class_name)
         self._evidence = values
+        # A tile is a measurement of its own; a cell of a dense grid shares most of its
+        # neighbours'.
+        self._least = LEAST_CELLS if heatmaps.tiles is None else 1
         edges = heatmaps.grid.l0_edges_on(heatmaps.slide_shape)
         heights, widths = (np.diff(axis_edges) for axis_edges in edges)
         cell, mpp = heatmaps.grid.l0_cell, heatmaps.grid.mpp
@@ -262,7 +279,7 @@ class _Finder:
         cells = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         shares = self._shares(kind, labels, count)
         order = np.argsort(-(cells if np.isnan(shares).any() else shares), kind="stable")
-        chosen = order[cells[order] >= LEAST_CELLS][:REGIONS_LIMIT]
+        chosen = order[cells[order] >= self._least][:REGIONS_LIMIT]
         ranks = np.zeros(count + 1, np.int32)
         ranks[chosen + 1] = np.arange(1, len(chosen) + 1)
         ranked = ranks[labels]
@@ -296,13 +313,14 @@ class _Finder:
             return np.bincount(flat, wanted, count + 1)[1:]
 
         cells = np.bincount(flat, minlength=count + 1)[1:]
-        shares = self._heatmaps.contributions
+        unknown = np.full(count, np.nan)
+        scores, shares = self._scores, self._contributions
         columns = (
             cells,
             summed(self._mm2),
             cells / max(1, self._heatmaps.tissue_cells),
-            summed(self._heatmaps.scores[self._index]) / np.maximum(1, cells),
-            np.full(count, np.nan) if shares is None else summed(shares[self._index]),
+            unknown if scores is None else summed(scores) / np.maximum(1, cells),
+            unknown if shares is None else summed(shares),
         )
         return list(zip(*(column.tolist() for column in columns), strict=True))
 

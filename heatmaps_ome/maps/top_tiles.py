@@ -11,6 +11,7 @@ import numpy as np
 from heatmaps_ome.features.pooling import TILE_CELLS
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.evidence import evidence
+from heatmaps_ome.maps.kinds import CONTRIBUTION, SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,10 +76,16 @@ def picked_tiles(heatmaps: HeatmapSet, class_name: str, count: int) -> tuple[Pic
         Tiles of each kind at most.
     """
     own = evidence(heatmaps, class_name)
-    score = heatmaps.score(class_name)
-    value = score - np.float32(1 / len(heatmaps.classes)) if own is None else own
+    score = heatmaps.map(SCORE, class_name)
+    if own is None and score is None:
+        return ()
+    if heatmaps.tiles is not None:
+        return tuple(_picked(heatmaps.tiles, class_name, count))
+    value = own if score is None or own is not None else score - np.float32(heatmaps.chance)
     # Infinite contributions cannot be centred over the classes; such cells are left out.
-    known = heatmaps.tissue & np.isfinite(value) & np.isfinite(score)
+    known = heatmaps.tissue & np.isfinite(value)
+    if score is not None:
+        known &= np.isfinite(score)
     tiles: list[PickedTile] = []
     kinds: tuple[tuple[Kind, int], ...] = (("top", 1), ("bottom", -1))
     for kind, sign in kinds:
@@ -113,7 +120,7 @@ def _tile(
     """Return the tile around a cell, of a kind and rank."""
     grid, half = heatmaps.grid, TILE_CELLS // 2
     row, col = cell
-    index, contributions = heatmaps.classes.index(class_name), heatmaps.contributions
+    score, contribution = (heatmaps.map(kind, class_name) for kind in (SCORE, CONTRIBUTION))
     return PickedTile(
         kind=place[0],
         rank=place[1],
@@ -121,10 +128,51 @@ def _tile(
             *grid.l0_from_g(YX(row - half, col - half)), *grid.l0_cell.times(TILE_CELLS)
         ),
         um_centre=grid.um_from_g(YX(row + 0.5, col + 0.5)),
-        score=float(heatmaps.scores[(index, *cell)]),
-        contribution=math.nan if contributions is None else float(contributions[(index, *cell)]),
+        score=math.nan if score is None else float(score[cell]),
+        contribution=math.nan if contribution is None else float(contribution[cell]),
         share=share,
     )
+
+
+def _picked(table: HeatmapSet, class_name: str, count: int) -> Iterator[PickedTile]:
+    """Yield tiles of a table that do not overlap, those worth most first, for and against."""
+    own, scores, shares = (
+        None if values is None else values[0]
+        for values in (
+            evidence(table, class_name), table.map(SCORE, class_name),
+            table.map(CONTRIBUTION, class_name),
+        )
+    )  # fmt: skip
+    value = own if own is not None else scores - np.float32(table.chance)
+    places = table.places
+    kinds: tuple[tuple[Kind, int], ...] = (("top", 1), ("bottom", -1))
+    for kind, sign in kinds:
+        worth = np.where(np.isfinite(value), sign * value, -np.inf)[: len(places)]
+        total = math.nan if own is None else _sum_above_zero(worth)
+        for rank, tile in enumerate(_apart_of(places, worth, count), 1):
+            x0, y0, x1, y1 = places[tile].tolist()
+            yield PickedTile(
+                kind=kind,
+                rank=rank,
+                l0_window=L0Window(y0, x0, y1 - y0, x1 - x0),
+                um_centre=YX((y0 + y1) / 2, (x0 + x1) / 2).times(table.grid.mpp),
+                score=math.nan if scores is None else float(scores[tile]),
+                contribution=math.nan if shares is None else float(shares[tile]),
+                share=float(worth[tile]) / total,
+            )
+
+
+def _apart_of(places: np.ndarray, worth: np.ndarray, count: int) -> Iterator[int]:
+    """Yield the tiles worth most, above zero, of which none overlaps another."""
+    free = worth.copy()
+    for _ in range(count):
+        tile = int(free.argmax()) if len(free) else -1
+        if tile < 0 or not free[tile] > 0:
+            return
+        yield tile
+        corner, end = places[tile, :2], places[tile, 2:]
+        over = ((places[:, :2] < end) & (places[:, 2:] > corner)).all(axis=1)
+        free[over] = -np.inf
 
 
 def _around(cell: tuple[int, int]) -> tuple[slice, slice]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -18,14 +18,18 @@ from heatmaps_ome.models.covariates import (
     describe_covariates,
 )
 from heatmaps_ome.models.refusals import Unusable
-from heatmaps_ome.models.stored import StoredModel, with_columns
+from heatmaps_ome.models.stored import MARUGOTO, StoredModel, with_columns
+from heatmaps_ome.models.tanh_gate import TanhGate
+from heatmaps_ome.models.target import Target, classes_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from heatmaps_ome.models.layers import Layer
+    from heatmaps_ome.models.protocol import Additivity
 
 _AFFINE_IN_EVALUATION = (nn.Flatten, nn.BatchNorm1d, nn.Dropout, nn.Identity, nn.Linear)
+_TILES_AT_ONCE = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,7 @@ class AttentionMIL:
 
     Attributes
     ----------
-    encoder, attention, head : torch.nn.Module
+    encoder, attention_net, head : torch.nn.Module
         In evaluation mode, float32, on the CPU until `to` is called.
     classes : tuple of str
         In the order of the head's outputs.
@@ -56,10 +60,14 @@ class AttentionMIL:
         The covariates that the columns encode.
     covariate_values : tuple of CovariateValue
         Their values; empty as long as there are none.
+    own_target : Target or None
+        The meaning of the outputs, if they are no classes with names.
+    family : str
+        For people.
     """
 
     encoder: nn.Module
-    attention: nn.Module
+    attention_net: nn.Module
     head: nn.Module
     classes: tuple[str, ...]
     n_features: int
@@ -68,6 +76,20 @@ class AttentionMIL:
     digest: str
     covariates: tuple[Covariate, ...] = ()
     covariate_values: tuple[CovariateValue, ...] = ()
+    own_target: Target | None = None
+    family: str = MARUGOTO
+
+    knows_single_tiles: ClassVar[bool] = True
+
+    @property
+    def target(self) -> Target:
+        """The meaning of the outputs; see MilModel."""
+        return self.own_target or classes_target(self.classes, self.target_label)
+
+    @property
+    def additivity(self) -> Additivity:
+        """The way from tiles to the slide's logits; see MilModel."""
+        return "pooled" if self.is_additive else "none"
 
     @property
     def cache_digest(self) -> str:
@@ -101,7 +123,7 @@ class AttentionMIL:
         """Return a copy on another device; this model is not moved."""
         parts = {
             "encoder": deepcopy(self.encoder).to(device),
-            "attention": deepcopy(self.attention).to(device),
+            "attention_net": deepcopy(self.attention_net).to(device),
             "head": deepcopy(self.head).to(device),
         }
         return replace(self, **parts)
@@ -167,11 +189,41 @@ class AttentionMIL:
 
     def attention_logits(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the attention of cells before the softmax over the slide: (n, E) to (n,)."""
-        return self.attention(embeddings).squeeze(-1)
+        return self.attention_net(embeddings).squeeze(-1)
 
     def class_logits(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Return the head's logits, with BatchNorm's learned state: (n, E) to (n, C)."""
         return self.head(embeddings)
+
+    def logits(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
+        """Return the slide's logits, (C,); see MilModel."""
+        del um_places
+        blocks = features.split(_TILES_AT_ONCE)
+        embeddings = torch.cat([self.embed(block) for block in blocks])  # (n, E)
+        attention = torch.cat(
+            [self.attention_logits(block) for block in embeddings.split(_TILES_AT_ONCE)]
+        )
+        pooled = attention.softmax(dim=0) @ embeddings  # (E,)
+        return self.class_logits(pooled[None])[0]
+
+    def tile_logits(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
+        """Return the logits of each tile as a bag of its own, (n, C); see MilModel."""
+        del um_places
+        blocks = features.split(_TILES_AT_ONCE)
+        return torch.cat([self.class_logits(self.embed(block)) for block in blocks])
+
+    def attention(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
+        """Return the attention of tiles before the softmax, (n,); see MilModel."""
+        del um_places
+        blocks = features.split(_TILES_AT_ONCE)
+        return torch.cat([self.attention_logits(self.embed(block)) for block in blocks])
+
+    def contributions(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor | None:
+        """Return shares that sum to `logits`, (n, C), if the head is affine; see MilModel."""
+        if not self.is_additive:
+            return None
+        weights = self.attention(features, um_places).softmax(dim=0)
+        return weights[:, None] * self.tile_logits(features, um_places)
 
     @property
     def is_additive(self) -> bool:
@@ -193,7 +245,7 @@ def from_stored(stored: StoredModel) -> AttentionMIL:
     """Return a model, whose covariates have no values yet."""
     return AttentionMIL(
         encoder=_module(stored.encoder),
-        attention=_module(stored.attention),
+        attention_net=_module(stored.attention),
         head=_module(stored.head),
         classes=stored.classes,
         n_features=stored.n_features,
@@ -201,6 +253,8 @@ def from_stored(stored: StoredModel) -> AttentionMIL:
         target_label=stored.target_label,
         digest=stored.digest,
         covariates=stored.covariates,
+        own_target=stored.target,
+        family=stored.family,
     )
 
 
@@ -216,8 +270,10 @@ def _torch_layer(layer: Layer) -> nn.Module:
         "Linear": (n_inputs, n_outputs),
         "BatchNorm1d": (n_inputs,),
         "LayerNorm": (n_inputs,),
+        "TanhGate": (n_inputs, n_outputs),
     }.get(layer.kind, ())
-    module = getattr(nn, layer.kind)(*sizes, **options)
+    kind = TanhGate if layer.kind == "TanhGate" else getattr(nn, layer.kind)
+    module = kind(*sizes, **options)
     # An older state dict's missing num_batches_tracked is filled in by torch itself.
     module.load_state_dict({name: torch.tensor(value) for name, value in layer.tensors.items()})
     return module

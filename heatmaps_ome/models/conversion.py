@@ -1,19 +1,28 @@
-"""Convert a pickle, which holds its training set's paths, to a file with the model alone."""
+"""Convert a model file, which may name its training's patients, to one with the model alone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from heatmaps_ome.errors import OutputError, UnsafeModelError
 from heatmaps_ome.models.converted import require_target, write_converted
+from heatmaps_ome.models.model_facts import NO_FACTS
 from heatmaps_ome.models.reading import read_model, read_stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.models.model_facts import ModelFacts
+
 
 def convert_model(
-    source: Path, target: Path, *, allow_pickle: bool = False, overwrite: bool = False
+    source: Path,
+    target: Path,
+    facts: ModelFacts = NO_FACTS,
+    *,
+    allow_pickle: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Write the model in ``source``, and nothing else of it, to ``target`` as safetensors.
 
@@ -28,11 +37,11 @@ def convert_model(
     if _are_one_file(source, target):
         raise OutputError(f"{target} is the model to convert; give another file to write")
     try:
-        model = read_stored(source)
+        model = read_stored(source, facts)
     except UnsafeModelError:
         if not allow_pickle:
             raise
-        model = read_model(source, allow_pickle=True)
+        model = cast("AttentionMIL", read_model(source, facts, allow_pickle=True))
     write_converted(model, target, overwrite=overwrite)
 
 

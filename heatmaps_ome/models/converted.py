@@ -12,12 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ModelError, OutputError
-from heatmaps_ome.models.covariates import Covariate
+from heatmaps_ome.models.covariates import Covariate, require_labels
 from heatmaps_ome.models.families import ModelFile
 from heatmaps_ome.models.layers import MAX_LAYERS, Layer, is_known, make_layer
 from heatmaps_ome.models.layers import tensor_names as names_of_kind
 from heatmaps_ome.models.refusals import Unusable, naming
-from heatmaps_ome.models.stored import PARTS, StoredModel, layer_specs, tensors_by_name
+from heatmaps_ome.models.renaming import with_facts
+from heatmaps_ome.models.safetensors_file import has_metadata, is_safetensors, read_safetensors
+from heatmaps_ome.models.stored import (
+    MARUGOTO,
+    PARTS,
+    StoredModel,
+    layer_specs,
+    tensors_by_name,
+)
+from heatmaps_ome.models.stored_network import MOST_TENSORS, StoredNetwork
+from heatmaps_ome.models.target import Target
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.regular_file import require_replaceable
@@ -26,19 +36,24 @@ if TYPE_CHECKING:
     import numpy as np
 
     from heatmaps_ome.models.attention_mil import AttentionMIL
+    from heatmaps_ome.models.model_facts import ModelFacts
 
     Tensors = dict[str, np.ndarray[Any, Any]]
 
-FORMAT_VERSION = 2
-"""1 had no values for missing covariates; models without such values are still written so."""
+FORMAT_VERSION = 3
+"""Each model is written in the lowest version that holds it.
+
+1: classifiers with named classes; 2: with values for missing covariates; 3: other targets, gated
+attention, and networks.
+"""
 METADATA_KEY = "heatmaps_ome_model"
-MAX_FILE_BYTES = 128 << 20
+_NETWORK_PREFIX = "network."
 _MAX_DESCRIPTION = 1 << 20
-_MAX_TENSORS = 3 * MAX_LAYERS * 4
+_MAX_TENSORS = max(3 * MAX_LAYERS * 4, MOST_TENSORS)
 
 
 def write_converted(
-    model: AttentionMIL | StoredModel,
+    model: AttentionMIL | StoredModel | StoredNetwork,
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
@@ -47,7 +62,7 @@ def write_converted(
 
     Parameters
     ----------
-    model : AttentionMIL or StoredModel
+    model : AttentionMIL, StoredModel or StoredNetwork
         The covariates' encoding is written; the values in an AttentionMIL are not.
     path : str or os.PathLike
         Conventionally ``NAME.safetensors``.
@@ -65,10 +80,15 @@ def write_converted(
 
     path = Path(path)
     require_target(path, overwrite=overwrite)
-    stored = model if isinstance(model, StoredModel) else _stored(model, path)
-    parts = {part: getattr(stored, part) for part in PARTS}
-    metadata = {METADATA_KEY: json.dumps(_description(stored), ensure_ascii=False)}
-    _write_whole(path, save(tensors_by_name(parts), metadata))
+    if isinstance(model, StoredNetwork):
+        tensors = {f"{_NETWORK_PREFIX}{name}": values for name, values in model.tensors.items()}
+        description = _network_description(model)
+    else:
+        stored = model if isinstance(model, StoredModel) else _stored(model, path)
+        tensors = tensors_by_name({part: getattr(stored, part) for part in PARTS})
+        description = _description(stored)
+    metadata = {METADATA_KEY: json.dumps(description, ensure_ascii=False)}
+    _write_whole(path, save(tensors, metadata))
 
 
 def require_target(path: Path, *, overwrite: bool) -> None:
@@ -93,11 +113,11 @@ def require_target(path: Path, *, overwrite: bool) -> None:
 
 
 def recognises(path: Path, start: bytes) -> bool:
-    """Return whether a file begins as one of safetensors; see Family."""
-    return start[8:].startswith(b"{")
+    """Return whether a file is one of safetensors with our metadata; see Family."""
+    return is_safetensors(start) and has_metadata(path, METADATA_KEY)
 
 
-def read_file(path: Path) -> ModelFile:
+def read_file(path: Path, facts: ModelFacts) -> ModelFile:
     """Read what `write_converted` wrote, without torch and without values for covariates.
 
     Raises
@@ -108,29 +128,66 @@ def read_file(path: Path) -> ModelFile:
     with naming(path):
         text, tensors = _read_safetensors(path)
         description = _parse(text)
-        stored = StoredModel(
-            **{part: _layers(part, description.get(part), tensors) for part in PARTS},
-            classes=_texts(description.get("classes")),
-            target_label=description.get("target_label"),
-            covariates=tuple(map(_covariate, _list(description.get("covariates")))),
-        )
+        if "architecture" in description:
+            stored = _network(description, tensors)
+        else:
+            stored = _chain(description, tensors)
         if tensors:
             raise Unusable("is damaged: it holds tensors that belong to no layer")
         if stored.digest != description.get("digest"):
             raise Unusable("is damaged: its contents are not those that its digest was made of")
-        return ModelFile(stored)
+        return ModelFile(with_facts(stored, facts))
+
+
+def _chain(description: dict[str, Any], tensors: Tensors) -> StoredModel:
+    """Return the model of a description, whose tensors are taken."""
+    target = description.get("target")
+    family = description.get("family", MARUGOTO)
+    require_labels([family], "family")
+    return StoredModel(
+        **{part: _layers(part, description.get(part), tensors) for part in PARTS},
+        classes=_texts(description.get("classes")),
+        target_label=description.get("target_label"),
+        covariates=tuple(map(_covariate, _list(description.get("covariates")))),
+        target=None if target is None else _target(target),
+        family=family,
+    )
+
+
+def _network(description: dict[str, Any], tensors: Tensors) -> StoredNetwork:
+    """Return the network of a description, whose tensors are taken."""
+    architecture, arguments = description["architecture"], description.get("arguments")
+    n_features = description.get("n_features")
+    is_sound = isinstance(arguments, dict) and all(
+        isinstance(value, bool | int | float | str) for value in arguments.values()
+    )
+    if not is_sound or not isinstance(architecture, str) or type(n_features) is not int:
+        raise Unusable("is damaged: its description of a network is not one")
+    named = [name for name in tensors if name.startswith(_NETWORK_PREFIX)]
+    own = {name.removeprefix(_NETWORK_PREFIX): tensors.pop(name) for name in named}
+    target = _target(description.get("target"))
+    return StoredNetwork(architecture, arguments, own, target, n_features)
+
+
+def _target(record: Any) -> Target:
+    try:
+        return Target.of_record(record)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise Unusable("is damaged: its description of the target is not one") from None
 
 
 def _stored(model: AttentionMIL, path: Path) -> StoredModel:
     from heatmaps_ome.models.learner import layers_of
 
-    parts = {"encoder": model.encoder, "attention": model.attention, "head": model.head}
+    parts = {"encoder": model.encoder, "attention": model.attention_net, "head": model.head}
     try:
         return StoredModel(
             **{part: layers_of(module, torch_to_array) for part, module in parts.items()},
             classes=model.classes,
             target_label=model.target_label,
             covariates=model.covariates,
+            target=model.own_target,
+            family=model.family,
         )
     except Unusable as reason:
         raise ModelError(f"{path} is not written, as the model {reason}") from reason
@@ -141,9 +198,22 @@ def torch_to_array(tensor: Any) -> np.ndarray[Any, Any]:
     return tensor.detach().cpu().float().numpy().copy()
 
 
+def _network_description(stored: StoredNetwork) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "architecture": stored.architecture,
+        "arguments": dict(stored.arguments),
+        "target": stored.target.record(),
+        "n_features": stored.n_features,
+        "digest": stored.digest,
+    }
+
+
 def _description(stored: StoredModel) -> dict[str, Any]:
+    family = {} if stored.family == MARUGOTO else {"family": stored.family}
     return {
         "format_version": _version(stored),
+        **family,
         **layer_specs({part: getattr(stored, part) for part in PARTS}),
         **stored.labels(),
         "digest": stored.digest,
@@ -152,10 +222,13 @@ def _description(stored: StoredModel) -> dict[str, Any]:
 
 def _version(stored: StoredModel) -> int:
     """Return the lowest version that describes a model, so that most programs read it."""
+    kinds = {layer.kind for part in PARTS for layer in getattr(stored, part)}
+    if stored.target is not None or "TanhGate" in kinds:
+        return FORMAT_VERSION
     imputes = any(
         covariate.imputed is not None or covariate.takes_unseen for covariate in stored.covariates
     )
-    return FORMAT_VERSION if imputes else 1
+    return 2 if imputes else 1
 
 
 def _write_whole(path: Path, data: bytes) -> None:
@@ -167,24 +240,12 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def _read_safetensors(path: Path) -> tuple[str, Tensors]:
-    from safetensors import SafetensorError, safe_open
-
-    n_bytes = path.stat().st_size
-    if n_bytes > MAX_FILE_BYTES:
-        raise Unusable(f"has {n_bytes} bytes, too many for an attention-MIL model")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
-            if text is None:
-                raise Unusable("is a safetensors file that was not made by convert-model")
-            names = list(file.keys())
-            if len(names) > _MAX_TENSORS:
-                raise Unusable("has too many tensors for an attention-MIL model")
-            if any(file.get_slice(name).get_dtype() != "F32" for name in names):
-                raise Unusable("is damaged: it holds tensors that are not float32")
-            return text, {name: file.get_tensor(name) for name in names}
-    except SafetensorError as error:
-        raise Unusable("is damaged: it is not a complete safetensors file") from error
+    tensors, metadata = read_safetensors(path)
+    if len(tensors) > _MAX_TENSORS:
+        raise Unusable("has too many tensors for an attention-MIL model")
+    if any(tensor.dtype != "F32" for tensor in tensors.values()):
+        raise Unusable("is damaged: it holds tensors that are not float32")
+    return metadata[METADATA_KEY], {name: tensor.read() for name, tensor in tensors.items()}
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from heatmaps_ome.storage.regular_file import open_regular
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from heatmaps_ome.models.model_facts import ModelFacts
     from heatmaps_ome.models.stored import StoredModel
+    from heatmaps_ome.models.stored_network import StoredNetwork
 
 REGISTRY: Final = {
     # The length of its header may give a safetensors file the first byte of a pickle.
     "heatmaps-ome safetensors": "heatmaps_ome.models.converted",
-    "marugoto export.pkl": "heatmaps_ome.models.marugoto",
+    "checkpoint": "heatmaps_ome.models.checkpoint_family",
 }
 """Name, for people → module; the first that recognises a file reads it."""
 _START_BYTES = 16
@@ -31,17 +33,19 @@ class ModelFile:
 
     Attributes
     ----------
-    model : StoredModel
-        The classifier.
+    model : StoredModel or StoredNetwork
+    kind : str
+        The family for people, where a reader reads several; "" for the reader's own name.
     suspicious_globals : tuple of str
         Names in its pickle that no ordinary export asks for.
     n_private_bags : int
         Training and validation bags whose files (and so patients) it names.
     """
 
-    model: StoredModel
+    model: StoredModel | StoredNetwork
     suspicious_globals: tuple[str, ...] = ()
     n_private_bags: int = 0
+    kind: str = ""
 
 
 class Family(Protocol):
@@ -59,8 +63,8 @@ class Family(Protocol):
         ...
 
     @staticmethod
-    def read_file(path: Path) -> ModelFile:
-        """Read a file of this family.
+    def read_file(path: Path, facts: ModelFacts) -> ModelFile:
+        """Read a file of this family; ``facts`` are those that it may lack.
 
         Raises
         ------

@@ -73,7 +73,9 @@ def _model(learner: Any) -> AttentionMIL:
     require_features(n_features)
     label = target_label(learner)
     return AttentionMIL(
-        **parts,
+        encoder=parts["encoder"],
+        attention_net=parts["attention"],
+        head=parts["head"],
         classes=classes,
         n_features=n_features,
         covariate_columns=None if covariates else (),

@@ -50,8 +50,12 @@ _KINDS: Mapping[str, _Kind] = {
     "ReLU": _Kind(),
     "Sigmoid": _Kind(),
     "Tanh": _Kind(),
+    "TanhGate": _Kind(
+        {"tanh_weight": "oi", "tanh_bias": "o", "gate_weight": "oi", "gate_bias": "o"},
+        {"tanh_bias": 0.0, "gate_bias": 0.0},
+    ),
 }
-_TORCH_LAYERS = "torch.nn.modules."
+_MODULES_OF_LAYERS = ("torch.nn.modules.", "heatmaps_ome.models.tanh_gate.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,7 @@ class Layer:
     Attributes
     ----------
     kind : str
-        Its class in `torch.nn`, one of the supported ones.
+        Its class in `torch.nn`, one of the supported ones, or "TanhGate" (`tanh_gate`).
     options : dict
         Other attributes that its result depends on.
     tensors : dict
@@ -106,7 +110,7 @@ def kind_of(class_name: str) -> str:
         The kind is not supported.
     """
     kind = class_name.rpartition(".")[2]
-    if not class_name.startswith(_TORCH_LAYERS) or not is_known(kind):
+    if not class_name.startswith(_MODULES_OF_LAYERS) or not is_known(kind):
         raise Unsafe(f"has a layer {class_name}, which is not supported")
     return kind
 

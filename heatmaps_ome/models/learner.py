@@ -48,6 +48,11 @@ def class_name(thing: Any) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
+def is_learner(root: Any) -> bool:
+    """Return whether a file's outermost object is a fastai Learner."""
+    return class_name(root) == "fastai.learner.Learner"
+
+
 def require_learner(root: Any) -> None:
     """Check that a file's outermost object is a fastai Learner.
 
@@ -56,8 +61,19 @@ def require_learner(root: Any) -> None:
     Unusable
         The object is of another class.
     """
-    if class_name(root) != "fastai.learner.Learner":
+    if not is_learner(root):
         raise Unusable(f"holds a {class_name(root)}, not the fastai Learner of an export.pkl")
+
+
+def is_attention_mil(learner: Any) -> bool:
+    """Return whether the model of a Learner has the parts of attention MIL."""
+    return set(_mapping(attribute(attribute(learner, "model"), "_modules"))) == set(PARTS)
+
+
+def has_class_names(learner: Any) -> bool:
+    """Return whether the training data of a Learner names the model's classes."""
+    encoder = attribute(_datasets(learner)[-1], "encode")
+    return len(_items(attribute(encoder, "categories_"))) == 1
 
 
 def model_parts(learner: Any) -> dict[str, Any]:
@@ -111,8 +127,7 @@ def class_names(learner: Any) -> tuple[str, ...]:
     categories = _items(attribute(encoder, "categories_"))
     if len(categories) != 1:
         raise Unusable(
-            "stores no class names (a regression or survival model?); only classifiers are "
-            "supported"
+            "stores no class names; give them with --class-names, in the order of its outputs"
         )
     return _texts(categories[0], "class names")
 

@@ -23,6 +23,8 @@ class ModelFacts:
         The family, where a file fits several (--family).
     head : str or None
         The target to explain, where a model predicts several (--head).
+    heads : int or None
+        Attention heads of a transformer, which no tensor has (--heads).
     gate : float or None
         slideflow's ``attention_gate``, in [0, 1) (--attention-gate).
     temperature : float or None
@@ -35,6 +37,7 @@ class ModelFacts:
     task: Task | None = None
     family: str | None = None
     head: str | None = None
+    heads: int | None = None
     gate: float | None = None
     temperature: float | None = None
     code: str | None = None

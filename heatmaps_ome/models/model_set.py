@@ -18,8 +18,8 @@ from heatmaps_ome.storage.digests import digest_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.models.covariates import Covariate, CovariateValue
+    from heatmaps_ome.models.protocol import MilModel
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +32,15 @@ class ModelSet:
     ----------
     paths : tuple of Path
         Paths of the models' files.
-    models : tuple of AttentionMIL
-        All different, with the same target, classes and number of features.
+    models : tuple of MilModel
+        All different, with the same target, outputs and number of features.
     """
 
     paths: tuple[Path, ...]
-    models: tuple[AttentionMIL, ...]
+    models: tuple[MilModel, ...]
 
     @classmethod
-    def of(cls, models: Sequence[tuple[Path, AttentionMIL]]) -> ModelSet:
+    def of(cls, models: Sequence[tuple[Path, MilModel]]) -> ModelSet:
         """Return models with their paths as a set; duplicates count once, with a warning.
 
         Raises
@@ -48,7 +48,7 @@ class ModelSet:
         OptionError
             If they cannot be averaged.
         """
-        unique: dict[str, tuple[Path, AttentionMIL]] = {}
+        unique: dict[str, tuple[Path, MilModel]] = {}
         for path, model in models:
             if model.digest in unique:
                 logger.warning(
@@ -61,19 +61,19 @@ class ModelSet:
         return cls(*zip(*unique.values(), strict=True))
 
     @property
-    def first(self) -> AttentionMIL:
+    def first(self) -> MilModel:
         """The first model, whose order of classes all results have."""
         return self.models[0]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes, in the order of the first model."""
-        return self.first.classes
+        """The classes, or other outputs, in the order of the first model."""
+        return self.first.target.outputs
 
     @property
     def is_additive(self) -> bool:
         """Whether every model has contributions."""
-        return all(model.is_additive for model in self.models)
+        return all(model.additivity != "none" for model in self.models)
 
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
@@ -89,7 +89,7 @@ class ModelSet:
     @property
     def cache_digests(self) -> list[str]:
         """The models' digests with the covariates of `for_slide`, in the order of `models`."""
-        return [model.cache_digest for model in self.models]
+        return [cache_digest(model) for model in self.models]
 
     @property
     def digest(self) -> str:
@@ -103,7 +103,7 @@ class ModelSet:
         """The covariates that any of the models takes, as the first that takes it describes it."""
         by_name: dict[str, Covariate] = {}
         for model in self.models:
-            for covariate in model.covariates:
+            for covariate in _covariates(model):
                 by_name.setdefault(covariate.name, covariate)
         return tuple(by_name.values())
 
@@ -162,6 +162,9 @@ class ModelSet:
         seen = self._categories()
         models = []
         for path, model in zip(self.paths, self.models, strict=True):
+            if not _covariates(model):
+                models.append(model)
+                continue
             own = {c.name: merged[c.name] for c in model.covariates if c.name in merged}
             with naming(path):
                 models.append(model.with_values(covariate_values(model.covariates, own, seen)))
@@ -171,7 +174,7 @@ class ModelSet:
         """Return the categories of each covariate that any of the models saw in its training."""
         seen: dict[str, set[str]] = {}
         for model in self.models:
-            for covariate in model.covariates:
+            for covariate in _covariates(model):
                 seen.setdefault(covariate.name, set()).update(covariate.categories or ())
         return seen
 
@@ -184,7 +187,7 @@ class ModelSet:
         """
         by_name: dict[str, list[CovariateValue]] = {}
         for model in self.models:
-            for value in model.covariate_values:
+            for value in _values(model):
                 by_name.setdefault(value.name, []).append(value)
         return {
             name: {
@@ -202,7 +205,7 @@ class ModelSet:
         imputed = {
             value.name: value.in_words
             for model in reversed(self.models)
-            for value in model.covariate_values
+            for value in _values(model)
             if value.imputed
         }
         names = ", ".join(imputed[c.name] for c in self.covariates if c.name in imputed)
@@ -216,7 +219,7 @@ class ModelSet:
         record: dict[str, Any] = {
             "digest": self.digest,
             "classes": list(self.classes),
-            "target_label": self.first.target_label,
+            "target_label": self.first.target.label,
             "features": self.first.n_features,
         }
         if self.covariates_used:
@@ -252,7 +255,22 @@ def model_files(given: Sequence[Path]) -> list[Path]:
     return list({os.path.realpath(path): path for path in files}.values())
 
 
-def _require_alike(first_path: Path, first: AttentionMIL, path: Path, model: AttentionMIL) -> None:
+def cache_digest(model: MilModel) -> str:
+    """Return the digest of a model and, if it takes covariates, of their values."""
+    return getattr(model, "cache_digest", model.digest)
+
+
+def _covariates(model: MilModel) -> tuple[Covariate, ...]:
+    """Return the covariates of a model; most kinds of models take none."""
+    return getattr(model, "covariates", ())
+
+
+def _values(model: MilModel) -> tuple[CovariateValue, ...]:
+    """Return the values of a model's covariates."""
+    return getattr(model, "covariate_values", ())
+
+
+def _require_alike(first_path: Path, first: MilModel, path: Path, model: MilModel) -> None:
     """Refuse a model whose outputs mean something else than an earlier model's.
 
     Raises
@@ -260,11 +278,13 @@ def _require_alike(first_path: Path, first: AttentionMIL, path: Path, model: Att
     OptionError
         If they differ; names the difference.
     """
-    targets = {first.target_label, model.target_label} - {None}
+    own_target, target = model.target, first.target
+    labels = {target.label, own_target.label} - {None}
     for what, own, wanted, differs in (
-        ("the target", model.target_label, first.target_label, len(targets) > 1),
-        ("the classes", ", ".join(model.classes), ", ".join(first.classes),
-         set(model.classes) != set(first.classes)),
+        ("the target", own_target.label, target.label, len(labels) > 1),
+        ("the task", own_target.task, target.task, own_target.task != target.task),
+        ("the classes", ", ".join(own_target.outputs), ", ".join(target.outputs),
+         set(own_target.outputs) != set(target.outputs)),
         ("features per tile", model.n_features, first.n_features,
          model.n_features != first.n_features),
     ):  # fmt: skip

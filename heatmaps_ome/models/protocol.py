@@ -41,12 +41,19 @@ class MilModel(Protocol):
         single tiles mean something.
     """
 
-    family: str
-    target: Target
-    n_features: int
-    digest: str
-    additivity: Additivity
-    knows_single_tiles: bool
+    # Read-only, so that frozen dataclasses are such models.
+    @property
+    def family(self) -> str: ...  # noqa: D102
+    @property
+    def target(self) -> Target: ...  # noqa: D102
+    @property
+    def n_features(self) -> int: ...  # noqa: D102
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+    @property
+    def additivity(self) -> Additivity: ...  # noqa: D102
+    @property
+    def knows_single_tiles(self) -> bool: ...  # noqa: D102
 
     def logits(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
         """Return the slide's logits, (C,), as in the training's own prediction; differentiable."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ModelError, UnsafeModelError
 
@@ -24,6 +24,21 @@ class Unusable(Exception):
     Its text may name classes of Python objects, layers and covariates, but never values of the
     file (paths, patients, their labels).
     """
+
+
+class Lacking(Unusable):
+    """A fact that results depend on and that the file lacks; the text names the option for it.
+
+    Attributes
+    ----------
+    trial : dict of str → value
+        Fields of ModelFacts with which the file can be read to describe its layers; they are not
+        the model's, and no result may be computed with them.
+    """
+
+    def __init__(self, text: str, **trial: Any) -> None:
+        super().__init__(text)
+        self.trial = trial
 
 
 class Unsafe(Unusable):

@@ -17,8 +17,12 @@ from heatmaps_ome.models.refusals import Unusable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from heatmaps_ome.models.target import Target
+
 PARTS = ("encoder", "attention", "head")
 MAX_CLASSES = 1000
+MARUGOTO = "marugoto attention MIL"
+"""The family of models of which a file names no other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +39,13 @@ class StoredModel:
         The column of the clinical table that the classes come from.
     covariates : tuple of Covariate
         Inputs that follow the features, in order.
+    target : Target or None
+        The meaning of the outputs, if they are no classes with names; None: a probability for
+        each class.
+    family : str
+        For people; results do not depend on it.
+    notes : tuple of str
+        Sentences on all that was taken for granted.
 
     Raises
     ------
@@ -48,18 +59,28 @@ class StoredModel:
     classes: tuple[str, ...]
     target_label: str | None = None
     covariates: tuple[Covariate, ...] = field(default=())
+    target: Target | None = None
+    family: str = MARUGOTO
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if max(len(getattr(self, part)) for part in PARTS) > MAX_LAYERS:
             raise Unusable(f"has over {MAX_LAYERS} layers in a part, too many for attention MIL")
-        require_classes(self.classes)
+        if self.target is None:
+            require_classes(self.classes)
+        elif (self.target.outputs, self.target.label) != (self.classes, self.target_label):
+            raise Unusable("is damaged: it names its outputs in two ways")
         if self.target_label is not None:
             require_labels([self.target_label], "target label")
         require_labels([covariate.name for covariate in self.covariates], "covariate")
         n_embedding = chain_width(self.encoder) or input_width(self.attention)
         if chain_width(self.attention, n_embedding) != 1:
             raise Unusable("has an attention that does not give one value per cell")
-        require_outputs(chain_width(self.head, n_embedding), self.classes)
+        n_outputs = chain_width(self.head, n_embedding)
+        if self.target is None or n_outputs != 1:
+            require_outputs(n_outputs, self.classes)
+        elif len(self.classes) != 1:
+            raise Unusable(f"names {len(self.classes)} outputs and has one")
         require_features(self.n_features)
 
     @cached_property
@@ -75,8 +96,10 @@ class StoredModel:
         return digest_of(layer_specs(layers), tensors_by_name(layers), self.labels())
 
     def labels(self) -> dict[str, Any]:
-        """Return classes, target label and covariates as JSON values."""
+        """Return classes, target label and covariates, and any other target, as JSON values."""
+        target = {} if self.target is None else {"target": self.target.record()}
         return {
+            **target,
             "classes": list(self.classes),
             "target_label": self.target_label,
             "covariates": [covariate.specification() for covariate in self.covariates],
@@ -106,7 +129,8 @@ def require_outputs(n_outputs: int | None, classes: Sequence[str]) -> None:
     """
     if n_outputs == 1:
         raise Unusable(
-            "has a single output (a regression or survival model?); only classifiers are supported"
+            f"names {len(classes)} classes, but has a single output, as classifiers of marugoto "
+            "have not"
         )
     if n_outputs != len(classes):
         raise Unusable(f"names {len(classes)} classes, but its head has {n_outputs} outputs")

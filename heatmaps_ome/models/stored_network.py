@@ -35,6 +35,8 @@ class StoredNetwork:
     target : Target
     n_features : int
         Features of a tile.
+    notes : tuple of str
+        Sentences for people on all that the file lacks and that is taken from elsewhere.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class StoredNetwork:
     tensors: Mapping[str, np.ndarray[Any, Any]] = field(repr=False)
     target: Target
     n_features: int
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.tensors) > MOST_TENSORS:

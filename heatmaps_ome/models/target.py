@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -13,10 +14,12 @@ from heatmaps_ome.models.refusals import Unusable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Task = Literal["classification", "multilabel", "regression", "survival"]
+Task = Literal["classification", "multilabel", "regression", "survival", "none"]
 """classification: one class of several, or yes and no where there is one output; multilabel: yes
-and no for each output; regression: a value; survival: a risk."""
-TASKS: Final[tuple[Task, ...]] = get_args(Task)
+and no for each output; regression: a value; survival: a risk; none: maps were given, and no model
+predicted anything."""
+TASKS: Final[tuple[Task, ...]] = tuple(task for task in get_args(Task) if task != "none")
+"""The tasks of models."""
 Link = Literal["softmax", "sigmoid", "identity"]
 MOST_OUTPUTS: Final = 1000
 
@@ -31,18 +34,22 @@ class Target:
     outputs : tuple of str
         Name of each output: the classes, or the one value or risk.
     link : "softmax", "sigmoid" or "identity"
-        Makes predictions of logits, over all outputs or one by one.
+        Makes predictions of logits, over all outputs or one by one. Values that were scaled to
+        [0, 1] for the training may have the sigmoid, too.
     label : str or None
         The column of the clinical table that the model was trained to predict.
     unit : str
         Of a value or risk; "" where it is not known.
     numbered : bool
         Whether the outputs are called by their numbers, as nobody has named them.
+    middle : float or None
+        Of values or risks: the median that the training's own slides have; None where it is not
+        known.
 
     Raises
     ------
     Unusable
-        If names or link do not fit the task.
+        If names, link or middle do not fit the task.
     """
 
     task: Task
@@ -51,17 +58,23 @@ class Target:
     label: str | None = None
     unit: str = ""
     numbered: bool = False
+    middle: float | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.outputs) <= MOST_OUTPUTS:
+        least = 0 if self.task == "none" else 1
+        if not least <= len(self.outputs) <= MOST_OUTPUTS:
             raise Unusable(
                 f"has {len(self.outputs)} outputs where 1 to {MOST_OUTPUTS} are expected"
             )
         require_labels(self.outputs, "class name")
         if self.label is not None:
             require_labels([self.label], "target label")
-        if (self.link == "identity") == self.has_classes:
+        if self.link not in (
+            ("softmax", "sigmoid") if self.has_classes else ("identity", "sigmoid")
+        ):
             raise Unusable(f"has a {self.task} target with the link {self.link}")
+        if self.middle is not None and (self.has_classes or not math.isfinite(self.middle)):
+            raise Unusable(f"has a {self.task} target with the middle {self.middle}")
 
     @classmethod
     def of_task(
@@ -95,6 +108,11 @@ class Target:
         return self.task in ("classification", "multilabel")
 
     @property
+    def can_fall(self) -> bool:
+        """Whether a prediction can fall at all: the softmax of one class is always 1."""
+        return self.link != "softmax" or len(self.outputs) > 1
+
+    @property
     def quantity(self) -> str:
         """The predicted quantity of an output, with a place for its name."""
         if self.has_classes:
@@ -125,13 +143,16 @@ class Target:
             "label": self.label,
             "unit": self.unit,
             "numbered": self.numbered,
+            "middle": self.middle,
         }
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Target:
         """Return the target of a `record`; KeyError, TypeError or Unusable if it is none."""
         task, link = record["task"], record["link"]
-        if task not in TASKS or link not in get_args(Link):
+        middle = record.get("middle")
+        is_number = middle is None or type(middle) in (int, float)
+        if task not in get_args(Task) or link not in get_args(Link) or not is_number:
             raise Unusable("is damaged: its description of the target is not one")
         return cls(
             task=task,
@@ -140,6 +161,7 @@ class Target:
             label=None if record.get("label") is None else str(record["label"]),
             unit=str(record.get("unit", "")),
             numbered=record.get("numbered") is True,
+            middle=None if middle is None else float(middle),
         )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     """Version of the specification that a store keeps to."""
 
 LABEL_CHUNK = 1024
+PLAIN_CHUNK = 65_536
 """Side of a label's chunk, a power of two too. Labels compress a hundredfold, so that chunks of
 four times the pixels still have some 10 KB, and there are a quarter of the files."""
 SHARD_COLS = 8192
@@ -165,6 +166,32 @@ def write_label(level: zarr.Array, row: int, strip: np.ndarray) -> None:
         if run.size:
             span = slice(run[0] * unit, (run[-1] + 1) * unit)
             level[row : row + len(strip), span] = strip[:, span]
+
+
+def create_plain_array(group: zarr.Group, name: str, values: np.ndarray) -> None:
+    """Write an array that is no picture: a file for each row of the first axis where there are few.
+
+    Parameters
+    ----------
+    values : (k, n) or (n, k) array of numbers
+    """
+    stored = (
+        {"compressors": _compressor_v3()} if group.metadata.zarr_format == 3
+        else _chunked(floating=True)
+    )  # fmt: skip
+    chunk = tuple(max(1, min(size, PLAIN_CHUNK)) for size in values.shape)
+    array = group.create_array(
+        name, shape=values.shape, chunks=chunk, dtype=values.dtype,
+        fill_value=float("nan"), config={"write_empty_chunks": True}, **stored,
+    )  # fmt: skip
+    if values.size:
+        array[...] = values
+
+
+def _compressor_v3() -> Any:
+    from zarr.codecs import ZstdCodec
+
+    return ZstdCodec(level=5)
 
 
 def _chunked(*, floating: bool) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from heatmaps_ome.options.commands import (
 )
 from heatmaps_ome.options.contradictions import with_usual_values
 from heatmaps_ome.options.create import COMPAT, DEVICES, FORMATS, CreateOptions
+from heatmaps_ome.options.export import ExportOptions
+from heatmaps_ome.options.extract import ExtractOptions
 from heatmaps_ome.options.fields import GROUPS, assignment, flag_of, flags_of, names, path
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "ConvertOptions",
     "CreateOptions",
     "DemoOptions",
+    "ExportOptions",
+    "ExtractOptions",
     "InfoOptions",
     "ValidateOptions",
     "ViewOptions",

@@ -14,6 +14,7 @@ from typing import Optional
 from heatmaps_ome.options.bounds import quoted, require_sound
 from heatmaps_ome.options.contradictions import given
 from heatmaps_ome.options.fields import names, option
+from heatmaps_ome.options.shared import model_fact
 from heatmaps_ome.options.units import age_in_s, size_in_bytes
 
 _ORIGIN = re.compile(r"https?://[^/\s?#]+")
@@ -34,6 +35,13 @@ class InfoOptions:
             "help": "slides, models or results",
         },
     )
+    class_names: tuple[str, ...] = model_fact("class_names")
+    task: Optional[str] = model_fact("task")
+    family: Optional[str] = model_fact("family")
+    head: Optional[str] = model_fact("head")
+    heads: Optional[int] = model_fact("heads")
+    attention_gate: Optional[float] = model_fact("attention_gate")
+    temperature: Optional[float] = model_fact("temperature")
 
     def __post_init__(self) -> None:
         """Refuse values that no run can use."""
@@ -49,8 +57,8 @@ class ConvertOptions:
             "args": ["source"],
             "group": "inputs",
             "type": Path,
-            "metavar": "EXPORT_PKL",
-            "help": "marugoto's export.pkl",
+            "metavar": "MODEL",
+            "help": "marugoto's export.pkl, or a checkpoint of another system",
         },
     )
     target: Path = field(
@@ -62,6 +70,13 @@ class ConvertOptions:
             "help": "file to write, with weights and class names but no data of the training set",
         },
     )
+    class_names: tuple[str, ...] = model_fact("class_names")
+    task: Optional[str] = model_fact("task")
+    family: Optional[str] = model_fact("family")
+    head: Optional[str] = model_fact("head")
+    heads: Optional[int] = model_fact("heads")
+    attention_gate: Optional[float] = model_fact("attention_gate")
+    temperature: Optional[float] = model_fact("temperature")
     allow_pickle: bool = option(
         "inputs", "let fastai load it if the safe reader refuses; this runs code from the file",
         default=False,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Optional
 
 from heatmaps_ome import extractors
-from heatmaps_ome.export import REGISTRY
+from heatmaps_ome.exporters import REGISTRY
 from heatmaps_ome.options.bounds import nearest, quoted, require_sound
 from heatmaps_ome.options.contradictions import (
     given,
@@ -21,6 +21,7 @@ from heatmaps_ome.options.contradictions import (
     unused_formats,
 )
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
+from heatmaps_ome.options.shared import model_fact, tile_fact
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
 FORMATS = tuple(REGISTRY)
@@ -60,8 +61,10 @@ class CreateOptions:
             "type": Path,
             "repeated": True,
             "followed_by": MODEL_ENDINGS,
-            "help": "MIL model: marugoto's export.pkl, or the file that convert-model makes of it; "
-            "with several models, such as the folds of a cross-validation, maps are their means",
+            "help": "MIL model: marugoto's export.pkl, or that of another system (STAMP, CLAM, "
+            "MIL-Lab and others; info lists what a file is), or the file that convert-model makes "
+            "of it; with several models, such as the folds of a cross-validation, maps are their "
+            "means",
         },
     )
     output_path: Path = field(
@@ -74,16 +77,45 @@ class CreateOptions:
             "help": "folder to write the results to",
         },
     )
-    true_class: str = field(
-        kw_only=True,
-        metadata={
-            "args": ["-t", "--true-class"],
-            "group": "inputs",
-            "effect": "drawn",
-            "type": str,
-            "help": 'class to be rendered as "hot" in the previews',
-        },
-    )
+    true_class: Optional[str] = create_option(
+        "inputs",
+        'class to be rendered as "hot" in the previews; may be left out where the model has one '
+        "output",
+        "-t", "--true-class", effect="drawn", type=str,
+    )  # fmt: skip
+    features: Optional[Path] = create_option(
+        "given",
+        "features of the slide's tiles that STAMP, CLAM, TRIDENT, LazySlide, slideflow or extract "
+        "made, which the model reads instead of the slide: a file, or a folder with one for each "
+        "slide; also a column of the table",
+        effect="none", type=Path, metavar="FILE",
+    )  # fmt: skip
+    explain: Literal["auto", "contributions", "drop-one", "ig", "single"] = create_option(
+        "given",
+        "explanation of a prediction from --features: auto (exact contributions where the model "
+        "has them, else drop-one), contributions, drop-one (predictions without each tile), ig "
+        "(integrated gradients) or single (each tile alone)",
+        effect="values", default="auto", type=str, metavar="HOW",
+    )  # fmt: skip
+    coords: Optional[Path] = tile_fact("coords", effect="none")
+    coords_unit: Optional[str] = tile_fact("coords_unit", effect="none")
+    tile_size: Optional[float] = tile_fact("tile_size", effect="none")
+    origin: Optional[str] = tile_fact("origin", effect="none")
+    stride: Optional[float] = tile_fact("stride", effect="none")
+    dataset: Optional[str] = tile_fact("dataset", effect="none")
+    class_names: tuple[str, ...] = model_fact("class_names", effect="none")
+    task: Optional[str] = model_fact("task", effect="none")
+    family: Optional[str] = model_fact("family", effect="none")
+    head: Optional[str] = model_fact("head", effect="none")
+    heads: Optional[int] = model_fact("heads", effect="none")
+    attention_gate: Optional[float] = model_fact("attention_gate", effect="none")
+    temperature: Optional[float] = model_fact("temperature", effect="none")
+    model_code: Optional[str] = create_option(
+        "inputs",
+        "your own model, module:Class, which is built from the file of --model-path; this runs its "
+        "code",
+        effect="none", type=str, metavar="MODULE:CLASS",
+    )  # fmt: skip
     from_file: Optional[Path] = create_option(
         "inputs", "file with more slides, one path a line", effect="none", type=Path, metavar="FILE"
     )

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 GROUPS = {
     "inputs": "slides, models and results",
+    "given": "features or scores of tiles that were made elsewhere, and their places",
+    "tiling": "size, places and choice of tiles",
     "network": "how features are made and pooled",
     "thresholds": "thresholds for scaling attention and scores",
     "colours": "colour maps (matplotlib's) and opacities",
@@ -23,7 +25,7 @@ Effect = Literal["none", "drawn", "values"]
 tiles, or the list of files, but no other file; ``"values"``: any file of a result.
 """
 
-MODEL_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".safetensors")
+MODEL_ENDINGS = (".pkl", ".pickle", ".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 """Endings of models' file names; no slide has them."""
 
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.display.rendering import display_maps
-from heatmaps_ome.export.earlier import PreviousResults
-from heatmaps_ome.export.manifest import MANIFEST, manifest
-from heatmaps_ome.export.protocol import SlideResult
+from heatmaps_ome.display.rendering import display_maps, with_notes
+from heatmaps_ome.exporters.earlier import PreviousResults
+from heatmaps_ome.exporters.manifest import MANIFEST, manifest
+from heatmaps_ome.exporters.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.maps.artefact_evidence import artefact_record
 from heatmaps_ome.maps.ensemble import prediction_sd, records
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
-    from heatmaps_ome.export.protocol import Exporter
+    from heatmaps_ome.exporters.protocol import Exporter
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.run.settings import Look
     from heatmaps_ome.run.stopwatch import Stages
@@ -58,6 +58,8 @@ def slide_result(
         The results being replaced; usually none.
     """
     maps = display_maps(heatmaps, scaling, look.style, look.classes, look.true_class)
+    faithfulness = faithfulness_of(heatmaps, look.classes, parts)
+    maps = with_notes(maps, faithfulness, heatmaps)
     return SlideResult(
         slide=slide,
         heatmaps=heatmaps,
@@ -66,7 +68,7 @@ def slide_result(
         # An image finer than the slide itself would only take more bytes.
         image=network_pixels(slide.shape, slide.mpp, max(look.image_mpp, *slide.mpp)),
         raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
-        faithfulness=faithfulness_of(heatmaps, look.classes, parts),
+        faithfulness=faithfulness,
         regions=find_regions(heatmaps, look.true_class, look.region_hot, look.region_cold),
         tiles=picked_tiles(heatmaps, look.true_class, look.top_tiles),
         earlier=earlier.beside(heatmaps, maps),
@@ -113,7 +115,6 @@ def slide_record(
         Origin of the maps: request, model, extractor, pooling, options, stages.
     """
     heatmaps, slide = result.heatmaps, result.slide
-    prediction = zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True)
     return {
         "format": FORMAT,
         "created": now(),
@@ -130,7 +131,9 @@ def slide_record(
         "parts": dict(result.earlier.now),
         "tissue_cells": heatmaps.tissue_cells,
         "true_class": result.true_class,
-        "prediction": {name: finite(value) for name, value in prediction},
+        "prediction": {name: finite(value) for name, value in heatmaps.predicted.items()},
+        "target": heatmaps.target.record(),
+        "explanation": dict(heatmaps.explanation),
         "consistency": None if heatmaps.consistency is None else heatmaps.consistency.record(),
         **_models_record(heatmaps),
         "faithfulness": {

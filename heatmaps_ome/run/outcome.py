@@ -32,7 +32,15 @@ class Outcome:
         Name of its results.
     label : str or None
         Ground truth, if the user gave it.
-    prediction : dict of class → probability
+    prediction : dict of output → probability, value or risk
+    true_class : str
+        The class, or other output, that is drawn hot.
+    target : dict
+        The `Target.record` of what is predicted; empty if unknown.
+    tiles : dict
+        System, number and notes of tiles that were made elsewhere; empty for a dense grid.
+    explanation : dict
+        How maps of tiles were made; empty for a dense grid.
     consistency : Consistency or None
         Tile-by-tile prediction compared with the map's.
     faithfulness : dict of class → dict of map → area under its perturbation curve
@@ -59,6 +67,10 @@ class Outcome:
     name: str = ""
     label: str | None = None
     prediction: dict[str, float] = field(default_factory=dict)
+    true_class: str = ""
+    target: dict[str, Any] = field(default_factory=dict)
+    tiles: dict[str, Any] = field(default_factory=dict)
+    explanation: dict[str, Any] = field(default_factory=dict)
     consistency: Consistency | None = None
     faithfulness: dict[str, dict[str, float]] = field(default_factory=dict)
     faithfulness_left_out: str = ""
@@ -75,6 +87,10 @@ class Outcome:
     def note(self, record: Mapping[str, Any]) -> None:
         """Take the findings from a provenance; those of early versions lack some."""
         self.label = record.get("label")
+        self.true_class = str(record.get("true_class", ""))
+        self.target = record.get("target") or {}
+        self.tiles = record.get("tiles") or {}
+        self.explanation = record.get("explanation") or {}
         self.prediction = {
             name: math.nan if value is None else value
             for name, value in record.get("prediction", {}).items()

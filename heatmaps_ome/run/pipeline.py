@@ -7,27 +7,27 @@ One slide is handled at a time, and whatever it raises ends only this slide.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.scaling import ScalingFit
 from heatmaps_ome.errors import HeatmapsError, OutputError
-from heatmaps_ome.export import VALUES
-from heatmaps_ome.export.earlier import PreviousResults
+from heatmaps_ome.exporters import VALUES
+from heatmaps_ome.exporters.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order
-from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.maps.store import read_values, write_values
+from heatmaps_ome.maps.tile_maps import rasterised
+from heatmaps_ome.options import ExportOptions
 from heatmaps_ome.run.applied_scaling import publish
 from heatmaps_ome.run.collect import collect
 from heatmaps_ome.run.delivery import complete, slide_record, slide_result, write_formats
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.preflight import prepare
-from heatmaps_ome.run.provenance import extractor_record, versions
+from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.run.run_record import write_run_record
-from heatmaps_ome.run.settings import settings_of
+from heatmaps_ome.run.settings import settings_of, settings_of_export
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged
@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
-    from heatmaps_ome.export.protocol import Exporter
+    from heatmaps_ome.exporters.protocol import Exporter
+    from heatmaps_ome.features.bag import TileScores
+    from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.options import CreateOptions
     from heatmaps_ome.run.planning import PlannedSlide
@@ -70,8 +72,19 @@ class UnrecordedError(OutputError):
 
 
 @caches_in_use()
-def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
+def create(
+    options: CreateOptions | ExportOptions,
+    progress: Progress,
+    scores: Callable[[SlideFacts], TileScores] | None = None,
+) -> list[Outcome]:
     """Make the heatmaps of all slides and return their outcomes, in the order given.
+
+    Parameters
+    ----------
+    options : CreateOptions or ExportOptions
+        For maps that a model gives, or that were given.
+    scores : callable, optional
+        For ``export``: returns the scores of the only slide, instead of those in a file.
 
     Raises
     ------
@@ -80,7 +93,10 @@ def create(options: CreateOptions, progress: Progress) -> list[Outcome]:
     OutputError
         If the output folder cannot take the scaling that all slides need, or the records.
     """
-    settings = settings_of(options)
+    if isinstance(options, ExportOptions):
+        settings = settings_of_export(options, scores)
+    else:
+        settings = settings_of(options)
     plan = prepare(settings)
     outcomes = {
         row.path: Outcome(row.path.name, "done", name=plan.names[row.path], label=row.label)
@@ -159,14 +175,14 @@ class _Run:
             parts = self._parts(planned, slide, self._stages(slide, outcome))
         finally:
             slide.close()
-        self._fit.add(combined(parts, planned.models.named))
+        self._fit.add(rasterised(combined(parts, planned.source.named)))
         self._fitted.append(planned.fingerprint)
 
     def fitted(self) -> CohortScaling:
         """Return the scaling of the slides so far."""
         cohort = digest_of({"slides": sorted(self._fitted)})
-        plan = self._plan
-        return self._fit.fit(cohort, plan.models.digest, plan.recipe.extractor.digest)
+        maker = self._plan.maker
+        return self._fit.fit(cohort, maker.model_digest, maker.extractor_digest)
 
     def deliver(self, scaling: CohortScaling, planned: PlannedSlide, outcome: Outcome) -> None:
         """Write a slide's files with a scaling, unless they are there."""
@@ -229,7 +245,8 @@ class _Run:
         """Write the raw values of a slide, and return them as they were written."""
         origin = {"request": planned.request(scaling)}
         ngff = self._settings.output.files.ngff
-        write_values(combined(parts, planned.models.named), folder, origin, ngff)
+        heatmaps = rasterised(combined(parts, planned.source.named))
+        write_values(heatmaps, folder, origin, ngff)
         return read_values(folder / f"{planned.folder.name}{VALUES.ending}")
 
     def _stages(self, slide: WorkingCopy, outcome: Outcome) -> Stages:
@@ -241,14 +258,13 @@ class _Run:
 
     def _parts(self, planned: PlannedSlide, slide: WorkingCopy, stages: Stages) -> list[HeatmapSet]:
         """Return each model's maps of a slide, usually from the cache."""
-        parts = raw_maps(slide, planned.recipes, stages)
-        return [in_class_order(part, self._plan.models.classes) for part in parts]
+        parts = planned.source.parts(slide, planned.fingerprint, stages)
+        return [in_class_order(part, parts[0].classes) for part in parts]
 
     def _opened(self, planned: PlannedSlide) -> WorkingCopy:
         """Return a slide with its copy at the network's resolution, created by the first read."""
-        recipe = planned.recipes[0]
-        how = recipe.extraction
-        slide = open_slide(planned.path, planned.row.mpp, recipe.read_from, recipe.bad_tiles)
+        how = self._plan.maker.reading
+        slide = open_slide(planned.path, planned.row.mpp, how.read_from, how.bad_tiles)
         try:
             require_unchanged(slide, planned.fingerprint)
         except HeatmapsError:
@@ -270,8 +286,8 @@ class _Run:
             "options": self._settings.records.undrawn,
             "slide": planned.fingerprint,
             "mpp": list(planned.mpp),
-            "models": planned.models.cache_digests,
-            "extractor": self._plan.recipe.extractor.digest,
+            "models": planned.source.digests,
+            "extractor": self._plan.maker.extractor_digest,
         }
         return PreviousResults(
             planned.folder.path, record.get("files", {}), record.get("parts", {}),
@@ -282,15 +298,12 @@ class _Run:
         self, planned: PlannedSlide, scaling: CohortScaling, outcome: Outcome
     ) -> dict[str, Any]:
         """Return the origin of a slide's maps for its provenance."""
-        plan = self._plan
         return {
             "name": planned.folder.name,
             "request": planned.request(scaling),
             "basis": planned.basis,
             "label": planned.row.label,
-            "model": planned.models.record(),
-            "extractor": extractor_record(plan.recipe.extractor),
-            "pooling": asdict(plan.recipe.pooling),
+            **planned.source.record(),
             "options": self._settings.records.effective,
             "stages": outcome.stages,
         }

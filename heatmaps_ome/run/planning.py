@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ResultError, SlideError
-from heatmaps_ome.export.manifest import MAPS_FORMAT
+from heatmaps_ome.exporters.manifest import MAPS_FORMAT
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.paths import name_of
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.geometry import YX
-    from heatmaps_ome.maps.raw_maps import Recipe
-    from heatmaps_ome.models.model_set import ModelSet
+    from heatmaps_ome.run.maker import Maker, Source
     from heatmaps_ome.run.slide_row import SlideRow
 
 logger = logging.getLogger(__name__)
@@ -42,10 +41,8 @@ class PlannedSlide:
         Digest of the slide's content.
     mpp : YX
         µm per level-0 pixel.
-    models : ModelSet
-        The models, with this patient's covariates.
-    recipes : tuple of Recipe
-        How raw maps are made, one per model.
+    source : Source
+        Where its raw maps come from.
     basis : str
         Digest of everything that determines the results but the numbers of the scaling.
     """
@@ -54,8 +51,7 @@ class PlannedSlide:
     folder: ResultFolder
     fingerprint: str
     mpp: YX
-    models: ModelSet
-    recipes: tuple[Recipe, ...]
+    source: Source
     basis: str
 
     @property
@@ -171,20 +167,14 @@ def planned_slides(
 
 
 def planned_slide(
-    row: SlideRow,
-    folder: ResultFolder,
-    recipe: Recipe,
-    models: ModelSet,
-    shared: dict[str, object],
+    row: SlideRow, folder: ResultFolder, maker: Maker, shared: dict[str, object]
 ) -> PlannedSlide:
     """Open a slide, log its oddities, and return its plan.
 
     Parameters
     ----------
-    recipe : Recipe
-        How raw maps of all slides are made.
-    models : ModelSet
-        With this patient's covariates.
+    maker : Maker
+        Makes the raw maps of all slides.
     shared : dict
         Everything that determines the results of all slides of the run but their scaling.
 
@@ -192,17 +182,14 @@ def planned_slide(
     ------
     SlideError
         If it cannot be opened.
+    HeatmapsError
+        If there is no source of its maps that fits.
     """
     slide = open_slide(row.path, row.mpp)
     try:
         if slide.mpp_warning is not None:
             logger.warning("%s", slide.mpp_warning)
-        target_mpp = recipe.extraction.target_mpp
-        if max(slide.mpp) > 2 * target_mpp:
-            logger.warning(
-                "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
-                "enlarged, and its maps mean little", row.path.name, max(slide.mpp), target_mpp,
-            )  # fmt: skip
+        source = maker.source(row, slide)
         fingerprint, mpp = slide.fingerprint(), slide.mpp
     finally:
         slide.close()
@@ -212,15 +199,14 @@ def planned_slide(
         "mpp": list(mpp),
         "label": row.label,
         # The order of the models counts, because results list them in this order.
-        "models": models.cache_digests,
+        "models": source.digests,
     }
     return PlannedSlide(
         row=row,
         folder=folder,
         fingerprint=fingerprint,
         mpp=mpp,
-        models=models,
-        recipes=tuple(replace(recipe, model=model) for model in models.models),
+        source=source,
         basis=digest_of(facts),
     )
 

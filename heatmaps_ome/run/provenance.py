@@ -24,7 +24,10 @@ _PACKAGES = (
     "matplotlib", "pillow", "scipy", "shapely", "contourpy",
 )  # fmt: skip
 
-PRIVATE = frozenset({"slides", "covariate", "from_file", "table", "output_path", "cache_dir"})
+PRIVATE = frozenset({
+    "slides", "covariate", "from_file", "table", "output_path", "cache_dir", "features", "scores",
+    "coords",
+})  # fmt: skip
 """Options that may name a patient, even by the name of a folder or list, so no record has them."""
 
 

@@ -6,7 +6,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.run.provenance import extractor_record, versions
+from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.storage.digests import now, write_json
 from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import RUNS
@@ -42,8 +42,7 @@ def write_run_record(settings: RunSettings, plan: Plan, outcomes: Sequence[Outco
             "created": now(),
             "versions": versions(),
             "options": settings.records.every,
-            "model": plan.models.record(),
-            "extractor": extractor_record(plan.recipe.extractor),
+            **plan.maker.record(),
             "slides": [outcome.record(places) for outcome in outcomes],
         },
     )

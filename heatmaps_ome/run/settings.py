@@ -6,23 +6,30 @@ that it parametrises.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
+from heatmaps_ome.features.tile_facts import NO_FACTS as NO_TILE_FACTS
+from heatmaps_ome.features.tile_facts import TileFacts
 from heatmaps_ome.maps.regions import SHARE
 from heatmaps_ome.memory.limits import usable_cores
-from heatmaps_ome.options import with_usual_values
+from heatmaps_ome.models.model_facts import NO_FACTS as NO_MODEL_FACTS
+from heatmaps_ome.models.model_facts import ModelFacts
+from heatmaps_ome.options import CreateOptions, with_usual_values
 from heatmaps_ome.run.provenance import all_options, effective_options, undrawn_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.features.bag import TileScores
+    from heatmaps_ome.features.slide_facts import SlideFacts
+    from heatmaps_ome.maps.explanations.explanation import Explain
+    from heatmaps_ome.options import ExportOptions
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
     from heatmaps_ome.slides.reader import ReadFrom
 
@@ -58,11 +65,52 @@ class ModelFiles:
         Tabular inputs.
     allow_pickle : bool
         Whether fastai may load files that the safe reader refuses, which runs code from them.
+    facts : ModelFacts
+        Facts that the files may lack.
     """
 
     paths: tuple[Path, ...]
     covariates: Mapping[str, str]
     allow_pickle: bool
+    facts: ModelFacts = NO_MODEL_FACTS
+
+
+@dataclass(frozen=True)
+class GivenScores:
+    """Scores that any tool gave.
+
+    Attributes
+    ----------
+    path : Path or None
+        A file, or a folder with one for each slide; None: the table has them.
+    in_memory : callable or None
+        Returns the scores of the only slide, instead of a file.
+    """
+
+    path: Path | None
+    in_memory: Callable[[SlideFacts], TileScores] | None = None
+
+
+@dataclass(frozen=True)
+class GivenTiles:
+    """Tiles that were made elsewhere.
+
+    Attributes
+    ----------
+    features : Path or None
+        Features of tiles: a file, or a folder with one for each slide.
+    scores : GivenScores or None
+        Scores of tiles; None: maps are made by models.
+    facts : TileFacts
+        Facts on coordinates that the files may lack.
+    explain : Explain
+        How predictions from features are explained.
+    """
+
+    features: Path | None = None
+    scores: GivenScores | None = None
+    facts: TileFacts = NO_TILE_FACTS
+    explain: Explain = "auto"
 
 
 @dataclass(frozen=True)
@@ -238,6 +286,7 @@ class RunSettings:
 
     slides: SlideList
     models: ModelFiles
+    tiles: GivenTiles
     encoder: Encoder
     making: Making
     resources: Resources
@@ -253,7 +302,15 @@ def settings_of(options: CreateOptions) -> RunSettings:
     resources = _resources(options)
     return RunSettings(
         slides=SlideList(options.slides, options.from_file, options.table),
-        models=ModelFiles(options.model_paths, dict(options.covariate), options.allow_pickle),
+        models=ModelFiles(
+            options.model_paths,
+            dict(options.covariate),
+            options.allow_pickle,
+            model_facts(options),
+        ),
+        tiles=GivenTiles(
+            features=options.features, facts=tile_facts(options), explain=options.explain
+        ),
         encoder=Encoder(
             name=options.extractor,
             weights=options.extractor_weights,
@@ -276,6 +333,59 @@ def settings_of(options: CreateOptions) -> RunSettings:
         records=OptionRecords(
             effective_options(options), undrawn_options(options), all_options(options)
         ),
+    )
+
+
+def settings_of_export(
+    options: ExportOptions, in_memory: Callable[[SlideFacts], TileScores] | None = None
+) -> RunSettings:
+    """Return the settings of each stage from the options of ``export``.
+
+    Parameters
+    ----------
+    in_memory : callable, optional
+        Returns the scores of the only slide, instead of a file's.
+    """
+    shared = {entry.name for entry in fields(CreateOptions)} & {
+        entry.name for entry in fields(options)
+    }
+    values = {name: getattr(options, name) for name in shared}
+    common = settings_of(CreateOptions(model_path=(), **values))
+    return replace(
+        common,
+        tiles=GivenTiles(
+            scores=GivenScores(options.scores, in_memory),
+            facts=replace(tile_facts(options), maps=options.map),
+        ),
+        records=OptionRecords(
+            effective_options(options), undrawn_options(options), all_options(options)
+        ),
+    )
+
+
+def tile_facts(options: CreateOptions | ExportOptions) -> TileFacts:
+    """Return the facts on coordinates that the user gave."""
+    return TileFacts(
+        coords=options.coords,
+        unit=options.coords_unit,
+        tile_size=options.tile_size,
+        origin=options.origin,
+        stride=options.stride,
+        dataset=options.dataset,
+    )
+
+
+def model_facts(options: CreateOptions) -> ModelFacts:
+    """Return the facts about models that the user gave."""
+    return ModelFacts(
+        class_names=options.class_names,
+        task=options.task,
+        family=options.family,
+        head=options.head,
+        heads=options.heads,
+        gate=options.attention_gate,
+        temperature=options.temperature,
+        code=options.model_code,
     )
 
 
@@ -315,7 +425,7 @@ def _drawing(options: CreateOptions, asked: Mapping[str, float]) -> Drawing:
             leave_one_out=options.leave_one_out,
         ),
         classes=(),
-        true_class=options.true_class,
+        true_class=options.true_class or "",
         image_mpp=options.target_mpp if options.image_mpp is None else options.image_mpp,
         region_hot=options.region_hot,
         region_cold=options.region_cold,

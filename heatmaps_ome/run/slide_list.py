@@ -12,7 +12,7 @@ from heatmaps_ome.errors import OptionError, SlideError
 from heatmaps_ome.run.list_text import list_bytes, list_lines, require_few
 from heatmaps_ome.run.slide_paths import exists, located, slides_named
 from heatmaps_ome.run.slide_row import SlideRow, for_people, path_problem
-from heatmaps_ome.run.slide_table import table_rows
+from heatmaps_ome.run.slide_table import FACTS, table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,8 +142,9 @@ def _agreed(rows: Sequence[SlideRow]) -> SlideRow:
 
 def _difference(one: SlideRow, other: SlideRow) -> str:
     """Return the first fact in which two rows of a slide differ; "" if there is none."""
-    facts = [{"name": row.name, "mpp": row.mpp, "label": row.label, **row.covariates}
-             for row in (one, other)]  # fmt: skip
+    facts = [
+        {**{name: getattr(row, name) for name in FACTS}, **row.covariates} for row in (one, other)
+    ]
     for name in dict.fromkeys([*facts[0], *facts[1]]):
         values = [facts[0].get(name), facts[1].get(name)]
         if values[0] != values[1]:

@@ -34,6 +34,8 @@ class SlideRow:
         µm per level-0 pixel, which counts more than the slide's own.
     label : str or None
         Ground truth.
+    features, scores : Path or None
+        Files of its tiles' features and scores.
     covariates : mapping of str to str
         The table's other columns, as it has them but for spaces around; without empty cells, unless
         two columns differ by the case of their names alone.
@@ -47,6 +49,8 @@ class SlideRow:
     name: str | None = None
     mpp: float | None = None
     label: str | None = None
+    features: Path | None = None
+    scores: Path | None = None
     covariates: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
     problem: str = ""

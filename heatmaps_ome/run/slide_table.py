@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 FLAG: Final = "--slides"
 SLIDE_COLUMNS: Final = ("slide", "wsi", "path", "filename")
-FACTS: Final = ("name", "mpp", "label")
-RESERVED: Final = ("features", "scores")
+FACTS: Final = ("name", "mpp", "label", "features", "scores")
 _SEPARATORS: Final = (",", ";", "\t")
 _BLANKS = "".join(_SEPARATORS) + " \r\n"
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
@@ -156,18 +155,13 @@ def _line(number: int, cells: list[str]) -> _Line | None:
 def _columns(header: _Line, path: Path) -> dict[str, int]:
     """Return the place of each column, by the name that `_Table` describes."""
     names = [
-        name.casefold() if name.casefold() in (*SLIDE_COLUMNS, *FACTS, *RESERVED) else name
+        name.casefold() if name.casefold() in (*SLIDE_COLUMNS, *FACTS) else name
         for name in header.cells
     ]
     where = f"{path}, line {header.number}"
     twice = [name for name, count in Counter(filter(None, names)).items() if count > 1]
     if twice:
         raise OptionError(f"{where}: two columns are named {for_people(twice[0])}; rename one")
-    if reserved := [name for name in RESERVED if name in names]:
-        raise OptionError(
-            f"{where}: the column {reserved[0]} is reserved for what is made elsewhere, which "
-            "cannot be used yet; rename or remove it"
-        )
     naming = [name for name in SLIDE_COLUMNS if name in names]
     if not naming:
         raise OptionError(
@@ -194,6 +188,8 @@ def _row(table: _Table, line: _Line) -> SlideRow:
             name=_name(table.cell(line, "name")),
             mpp=_mpp(table.cell(line, "mpp")),
             label=_label(table.cell(line, "label")),
+            features=_tiles(table, table.cell(line, "features")),
+            scores=_tiles(table, table.cell(line, "scores")),
             covariates=_covariates(table, line),
             origin=origin,
         )
@@ -283,6 +279,15 @@ def _mpp(text: str) -> float | None:
 
 def _label(text: str) -> str | None:
     return None if text in MISSING else text
+
+
+def _tiles(table: _Table, text: str) -> Path | None:
+    """Return the path of features or scores, relative to the table's folder."""
+    if text in MISSING:
+        return None
+    if problem := path_problem(text):
+        raise SlideError(f"{for_people(text)} {problem}")
+    return located([text], [table.path.parent])
 
 
 def _covariates(table: _Table, line: _Line) -> dict[str, str]:

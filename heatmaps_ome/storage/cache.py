@@ -207,6 +207,37 @@ class MapsKey:
 
 
 @dataclass(frozen=True)
+class BagKey:
+    """Key of the maps of a slide's tiles by one model.
+
+    Attributes
+    ----------
+    slide : str
+        Digest of the slide's content.
+    bag, model : str
+        Digests of places and features, and of the model.
+    explain : str
+        How the prediction is explained.
+    classes : tuple of str
+        The classes whose faithfulness is measured.
+    """
+
+    KIND: ClassVar = "bags"
+    _LAYOUT: ClassVar = 1
+    """Increased when the files change, so that old ones are not used."""
+
+    slide: str
+    bag: str
+    model: str
+    explain: str
+    classes: tuple[str, ...]
+
+    def identity(self) -> dict[str, object]:
+        """Return everything that the maps depend on, as plain JSON values."""
+        return {"layout": self._LAYOUT, "version": __version__, **asdict(self)}
+
+
+@dataclass(frozen=True)
 class PicturesKey:
     """Key of the pictures of a slide's tiles.
 
@@ -245,7 +276,7 @@ class PicturesKey:
         }
 
 
-Key: TypeAlias = PixelsKey | FeaturesKey | TilesKey | MapsKey | PicturesKey
+Key: TypeAlias = PixelsKey | FeaturesKey | TilesKey | MapsKey | BagKey | PicturesKey
 """A key of any kind; its identity has the slide's fingerprint as ``slide``."""
 
 

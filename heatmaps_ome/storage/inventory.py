@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.storage.cache import (
+    BagKey,
     FeaturesKey,
     MapsKey,
     PicturesKey,
@@ -38,6 +39,7 @@ _FILES_OF_KIND: Final = {
     FeaturesKey.KIND: ("zarr.json",),
     TilesKey.KIND: ("features.npy",),
     MapsKey.KIND: ("*.values.ome.zarr",),
+    BagKey.KIND: (".zgroup",),
     PicturesKey.KIND: ("complete.json",),
 }
 """Kind of piece → files of which version 0.1.0, which had no records, wrote one."""

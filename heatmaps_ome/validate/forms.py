@@ -28,7 +28,8 @@ Places = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Sides = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 Mpps = Annotated[list[Mpp], Field(min_length=2, max_length=2)]
 Shares = dict[str, Share | None]
-Classes = Annotated[list[Text], Field(min_length=2)]
+Classes = list[Text]
+Numbers = dict[str, Number | None]
 
 
 class Form(BaseModel):
@@ -87,9 +88,9 @@ class Comparison(Form):
 class Curves(Form):
     """A class's perturbation curves, all over the same shares of removed cells."""
 
-    aupc: dict[str, Share]
+    aupc: dict[str, Number]
     removed: list[Share]
-    curves: dict[str, list[Share]]
+    curves: dict[str, list[Number]]
 
     @model_validator(mode="after")
     def _complete(self) -> Curves:
@@ -169,13 +170,41 @@ class RecordedScaling(Form):
     quantiles: dict[str, Share]
 
 
+class RecordedTarget(Form):
+    """What is predicted; earlier results are of classes."""
+
+    task: Literal["classification", "multilabel", "regression", "survival", "none"]
+    outputs: Classes
+    link: Literal["softmax", "sigmoid", "identity"]
+    label: str | None
+    unit: str
+    numbered: bool
+
+
+class RecordedTiles(Form):
+    """Tiles that were made elsewhere."""
+
+    system: Text
+    count: Count
+    digest: Digest
+    notes: list[Text]
+
+
 class RecordedModel(Form):
-    """The model, or models."""
+    """The model, or models; or what stands for it where maps were given."""
 
     digest: Digest
     classes: Classes
     target_label: str | None
-    features: Length
+    features: Count
+
+
+class GivenExtractor(Form):
+    """The unknown network that made given features, or none."""
+
+    name: str
+    digest: Digest
+    channels: Count
 
 
 class RecordedExtractor(Form):
@@ -202,7 +231,7 @@ class RecordedOptions(Form):
 
     true_class: Text | None
     formats: Annotated[list[Text], Field(min_length=1)]
-    compat: Text | None
+    compat: Text | None = None
 
 
 class Record(Form):
@@ -216,7 +245,10 @@ class Record(Form):
     parts: Annotated[dict[str, Digest], Field(min_length=1)]
     tissue_cells: Count
     true_class: Text
-    prediction: Annotated[Shares, Field(min_length=2)]
+    prediction: Numbers
+    target: RecordedTarget | None = None
+    tiles: RecordedTiles | None = None
+    explanation: dict[str, Any] = Field(default_factory=dict)
     consistency: Comparison | None
     faithfulness: Faithfulness
     regions: RecordedRegions | None
@@ -229,8 +261,8 @@ class Record(Form):
     basis: Digest
     label: Text | None
     model: RecordedModel
-    extractor: RecordedExtractor
-    pooling: Pooling
+    extractor: RecordedExtractor | GivenExtractor
+    pooling: Pooling | None
     options: RecordedOptions
     stages: dict[str, dict[str, NotNegative]]
     files: Annotated[dict[str, Digest], Field(min_length=1)]
@@ -342,7 +374,8 @@ class Manifest(Form):
     classes: Classes
     class_colours: dict[str, Colour]
     true_class: Text
-    prediction: Annotated[Shares, Field(min_length=2)]
+    prediction: Numbers
+    target: RecordedTarget | None = None
     grid: ListedGrid
     image: Text | None
     values: Text | None
@@ -368,13 +401,34 @@ def faults_of(content: Any, form: type[Form]) -> Iterator[str]:
                 yield f"{place} is {_short(fault['input'])}: {fault['msg']}"
 
 
-def prediction_faults(prediction: dict[str, float | None], classes: list[str]) -> Iterator[str]:
-    """Yield the faults of a slide's prediction: its classes, and their sum."""
+def prediction_faults(
+    prediction: dict[str, float | None], classes: list[str], target: dict[str, Any] | None
+) -> Iterator[str]:
+    """Yield the faults of a slide's prediction: its classes, and their sum.
+
+    Parameters
+    ----------
+    target : dict or None
+        The record of what is predicted; None: classes of a softmax.
+    """
+    link = "softmax" if target is None else target["link"]
+    if target is not None and target["task"] == "none":
+        if prediction:
+            yield f"maps were given, and there is a prediction of {', '.join(prediction)}"
+        return
+    if target is not None and target["outputs"] != classes:
+        yield f"the target has {', '.join(target['outputs'])}, the classes are {', '.join(classes)}"
+    if link == "softmax" and len(classes) < 2:
+        yield f"there are {len(classes)} classes, and one has nothing to be compared with"
     if list(prediction) != classes:
         yield f"the prediction is of {', '.join(prediction)}, the classes are {', '.join(classes)}"
     known = [value for value in prediction.values() if value is not None]
-    if known and (len(known) != len(prediction) or abs(sum(known) - 1) > 1e-3):
+    if known and len(known) != len(prediction):
+        yield "some of the predictions are unknown"
+    elif known and link == "softmax" and abs(sum(known) - 1) > 1e-3:
         yield f"the predicted probabilities sum to {sum(known):g}, not to 1"
+    if link != "identity" and any(not 0 <= value <= 1 + 1e-6 for value in known):
+        yield f"the predicted probabilities are {', '.join(f'{value:g}' for value in known)}"
 
 
 def _short(value: object) -> str:

@@ -93,10 +93,12 @@ def _form(listed: Listed) -> Iterator[str]:
 def _predicted(facts: dict[str, Any]) -> Iterator[str]:
     """Demand the model's classes everywhere, and probabilities that sum to 1."""
     classes = facts["classes"]
-    yield from prediction_faults(facts["prediction"], classes)
+    target = facts.get("target")
+    yield from prediction_faults(facts["prediction"], classes, target)
     if list(facts["class_colours"]) != classes:
         yield f"colours are of {', '.join(facts['class_colours'])}, not of {', '.join(classes)}"
-    if facts["true_class"] not in classes:
+    is_given = target is not None and target["task"] == "none"
+    if facts["true_class"] not in classes and not is_given:
         yield f"the true class {facts['true_class']!r} is none of {', '.join(classes)}"
 
 
@@ -143,7 +145,8 @@ def _placed(facts: dict[str, Any], values: Values) -> Iterator[str]:
     if facts["classes"] != values.facts["classes"]:
         yield f"the classes are {facts['classes']} here, {values.facts['classes']} in the values"
     predicted = [*facts["prediction"].values()]
-    if predicted != values.facts["prediction"]:
+    stated = values.facts["prediction"]
+    if predicted != (stated if predicted or None not in stated else []):
         yield f"the prediction is {predicted} here, {values.facts['prediction']} in the values"
     mpp = YX(**grid["mpp"])
     if {"rows": slide["rows"], "cols": slide["cols"]} != values.facts["slide_shape"]:

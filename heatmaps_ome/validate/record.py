@@ -59,8 +59,10 @@ def _agrees(recorded: Recorded) -> Iterator[str]:
     if any(True for _ in faults_of(record, Record)):
         return  # Another rule reports that.
     classes = record["model"]["classes"]
-    yield from prediction_faults(record["prediction"], classes)
-    if record["true_class"] not in classes:
+    target = record.get("target")
+    yield from prediction_faults(record["prediction"], classes, target)
+    is_given = target is not None and target["task"] == "none"
+    if record["true_class"] not in classes and not is_given:
         yield f"the true class {record['true_class']!r} is none of {', '.join(classes)}"
     yield from _scaling(record, classes)
     strange = set(record["faithfulness"]["classes"]) - set(classes)
@@ -81,8 +83,9 @@ def _scaling(record: dict[str, Any], classes: list[str]) -> Iterator[str]:
     if scaling["classes"] != classes:
         yield f"the scaling is of the classes {', '.join(scaling['classes'])}"
     for kind, ranges in scaling["ranges"].items():
-        if len(ranges) not in (1, len(classes)):
-            yield f"the scaling has {len(ranges)} ranges of {kind} for {len(classes)} classes"
+        names = scaling.get("names", {}).get(kind, classes)
+        if len(ranges) not in (1, len(names)):
+            yield f"the scaling has {len(ranges)} ranges of {kind} for {len(names)} classes"
 
 
 def _beside(record: dict[str, Any], values: Values) -> Iterator[str]:
@@ -101,10 +104,17 @@ def _beside(record: dict[str, Any], values: Values) -> Iterator[str]:
         ("pixel's µm", record["slide"]["mpp"], YX(**facts["mpp"])),
         ("cell", grid["l0_cell"], YX(**facts["l0_cell"])),
         ("first corner", grid["l0_origin"], YX(**facts["l0_origin"])),
-        ("prediction", _numbers(record["prediction"].values()), _numbers(facts["prediction"])),
+        ("prediction", *_predictions(record, facts)),
     ):
         if not np.allclose(here, there, rtol=1e-6, atol=1e-9, equal_nan=True):
             yield f"the {what} is {list(here)} here and {list(there)} in the raw values"
+
+
+def _predictions(record: dict[str, Any], facts: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Return the prediction of the provenance and that of the raw values; none for given maps."""
+    if facts.get("target", {}).get("task") == "none":
+        return [], []
+    return _numbers(record["prediction"].values()), _numbers(facts["prediction"])
 
 
 def _numbers(values: Any) -> list[float]:

@@ -12,6 +12,7 @@ from heatmaps_ome.geometry import YX
 from heatmaps_ome.slides.plain_zarr import inside
 from heatmaps_ome.validate.ngff import open_level
 from heatmaps_ome.validate.problems import Rule
+from heatmaps_ome.validate.tile_table import tile_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +27,17 @@ _KINDS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "contribution": (True, ("logit",)),
     "leave-one-out": (True, ("probability",)),
     "evidence": (True, ("logit",)),
+    "class-attention": (True, ("logit", "log ratio")),
+    "prediction": (True, ()),
+    "value": (True, ()),
 }
 """Kinds of maps with channels: whether there is one per class, and the units they may have.
 
+Of predictions and given values the unit may be any.
+
 A list of its own on purpose: the table of the program that wrote the results may be wrong.
 """
-_EVEN = ("attention", "winner")
+_EVEN = ("attention", "winner", "class-attention", "value")
 """Kinds of maps that have one opacity throughout; the others fade with the attention."""
 
 
@@ -102,8 +108,20 @@ class Values:
 
     @property
     def tissue(self) -> np.ndarray:
-        """Cells that have an attention: (rows, cols) bool."""
-        return ~np.isnan(self.channel("attention"))
+        """Cells that have an attention or, of tiles, any value: (rows, cols) bool."""
+        if self.target is None:
+            return ~np.isnan(self.channel("attention"))
+        return ~np.isnan(self.stack).all(axis=0)
+
+    @property
+    def target(self) -> dict[str, Any] | None:
+        """What maps of tiles predict; None for a dense grid, which has classes of a softmax."""
+        return self.facts.get("target")
+
+    @property
+    def link(self) -> str:
+        """The function that makes predictions of logits."""
+        return "softmax" if self.target is None else self.target["link"]
 
     @property
     def um_cell(self) -> YX:
@@ -146,7 +164,7 @@ class Values:
 
     def fades(self, name: str) -> bool:
         """Return whether a map's cells are as opaque as their attention is high."""
-        return self.kind(name) not in _EVEN
+        return self.kind(name) not in _EVEN and "attention" in self.names
 
     def channel(self, name: str) -> np.ndarray:
         """Return a named map, (rows, cols); NaN where it has no value.
@@ -186,13 +204,24 @@ def _channels(values: Values) -> Iterator[str]:
     for channel in values.channels:
         if channel.kind not in _KINDS:
             yield f"{channel.name} is of the unknown kind {channel.kind!r}"
-        elif channel.unit not in _KINDS[channel.kind][1]:
+        elif not _fits(values, channel):
             yield f"{channel.name} has the unit {channel.unit!r}"
     for kind, (per_class, _) in _KINDS.items():
         for spread in (False, True):
             class_names = [*values.maps(kind, spread=spread)]
-            if class_names and class_names != (classes if per_class else [None]):
+            wanted = values.facts.get("names", {}).get(kind, classes)
+            if class_names and class_names != (wanted if per_class else [None]):
                 yield f"the channels of {kind} are of {class_names}, the classes are {classes}"
+
+
+def _fits(values: Values, channel: Channel) -> bool:
+    """Return whether a channel's unit is one that its kind has."""
+    units, target = _KINDS[channel.kind][1], values.target
+    if not units or channel.unit in units:
+        return True
+    # The unit of a given map is whatever was given; values and risks have their own.
+    is_given = target is not None and channel.unit in values.facts.get("units", {}).values()
+    return is_given or (target is not None and channel.unit == target["unit"])
 
 
 def _finite(values: Values) -> Iterator[str]:
@@ -204,7 +233,9 @@ def _finite(values: Values) -> Iterator[str]:
         name = known.name
         if known.kind == "leave-one-out" and np.count_nonzero(tissue) == 1:
             continue  # Without a slide's only cell there is no slide.
-        holes = np.count_nonzero(~np.isfinite(channel) & tissue)
+        # A given map may lack some of the tiles, and so may predictions without one.
+        may_lack = values.target is not None
+        holes = 0 if may_lack else np.count_nonzero(~np.isfinite(channel) & tissue)
         strays = np.count_nonzero(~np.isnan(channel) & ~tissue)
         if holes or strays:
             yield f"{name} lacks a number in {holes} cells of tissue and has one in {strays} others"
@@ -225,14 +256,18 @@ def _add_up(values: Values) -> Iterator[str]:
     if not tissue.any():
         return
     names = values.maps("score").values()
-    scores = np.stack([values.channel(name)[tissue] for name in names]).astype(np.float64)
-    off = float(np.abs(scores.sum(axis=0) - 1).max())
-    if not (off < _CLOSE and scores.min() >= 0):
-        yield f"the scores of a cell miss the sum of 1 by up to {off:g}"
+    if names:
+        scores = np.stack([values.channel(name)[tissue] for name in names]).astype(np.float64)
+        off = float(np.abs(scores.sum(axis=0) - 1).max()) if values.link == "softmax" else 0.0
+        if not (off < _CLOSE and np.nanmin(scores) >= 0 and np.nanmax(scores) <= 1 + _CLOSE):
+            yield f"the scores of a cell miss the sum of 1 by up to {off:g}"
     shares = values.maps("contribution").values()
+    if values.target is not None and values.target["task"] == "none":
+        return
+    loss = values.facts.get("explanation", {}).get("residual") or 0.0
     for name, logit in zip(shares, values.facts["logits"], strict=bool(shares)):
         total = float(values.channel(name)[tissue].sum(dtype=np.float64))
-        if not abs(total - logit) <= _CLOSE * (1 + abs(logit)):
+        if not abs(total - logit) <= (_CLOSE + loss) * (1 + abs(logit)):
             yield f"{name} sums to {total:g}, not to the slide's logit {logit:g}"
 
 
@@ -243,7 +278,13 @@ def _leave_one_out(values: Values) -> Iterator[str]:
     """
     falls, contributions = values.maps("leave-one-out"), values.maps("contribution")
     tissue = values.tissue
-    if not falls or "members" in values.facts or np.count_nonzero(tissue) < 2:
+    # Of tiles the table is the truth, and not every model has a closed form.
+    if (
+        values.target is not None
+        or not falls
+        or "members" in values.facts
+        or np.count_nonzero(tissue) < 2
+    ):
         return
     attention = values.channel("attention")[tissue].astype(np.float64)
     weights = np.exp(attention - attention.max())
@@ -336,6 +377,7 @@ VALUES: tuple[Rule[Values], ...] = (
     Rule("values-leave-one-out", "falls without a cell follow from its share", _leave_one_out),
     Rule("values-evidence", "evidence is the contribution less its classes' mean", _evidence),
     Rule("values-members", "several models' means are theirs, deviations are possible", _members),
+    Rule("values-tiles", "the raster shows each tile's value of the table", tile_faults),
     Rule("placement-values", "the cells lie where the level-0 geometry puts them", _placed),
 )
 """Rules for ``<slide>.values.ome.zarr``."""

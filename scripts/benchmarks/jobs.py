@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from heatmaps_ome.display.display_map import DisplayMap
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.extractors.protocol import Extractor
     from heatmaps_ome.geometry import Window
 
@@ -206,8 +206,8 @@ def overlay(*l0_pixel: str) -> None:
     *l0_pixel : str
         Level-0 pixels of an overlay's pixel; none for the default.
     """
-    from heatmaps_ome.export.protocol import Settings
-    from heatmaps_ome.export.tiff import TiffExporter
+    from heatmaps_ome.exporters.protocol import Settings
+    from heatmaps_ome.exporters.tiff import TiffExporter
 
     drawn, result = _map()
     exporter = TiffExporter(Settings(overlay_px=int(l0_pixel[0]) if l0_pixel else None))

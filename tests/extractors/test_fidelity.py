@@ -41,7 +41,7 @@ def model(request, tmp_path):
 
 
 def parts_of(model):
-    return {"encoder": model.encoder, "attention": model.attention, "head": model.head}
+    return {"encoder": model.encoder, "attention": model.attention_net, "head": model.head}
 
 
 def ours(model, features):

@@ -16,8 +16,8 @@ from slide_files import write_slide
 
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
-from heatmaps_ome.export import load_exporters
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters import load_exporters
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.extractors import retccl
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window

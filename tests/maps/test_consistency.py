@@ -72,7 +72,7 @@ def prediction_of(model, bag):
     """Return marugoto's forward pass of a bag, in our own words."""
     with torch.inference_mode():
         embeddings = model.encoder(torch.as_tensor(np.asarray(bag, np.float32)))
-        weights = torch.softmax(model.attention(embeddings), dim=0)
+        weights = torch.softmax(model.attention_net(embeddings), dim=0)
         logits = model.head((weights * embeddings).sum(0, keepdim=True))
         return torch.softmax(logits[0].double(), 0).numpy()
 

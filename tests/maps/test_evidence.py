@@ -10,7 +10,7 @@ import zarr
 from fakes import covering_grid, heatmap_set
 from viewer_results import write_results
 
-from heatmaps_ome.export import REGISTRY
+from heatmaps_ome.exporters import REGISTRY
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.maps.ensemble import combined

@@ -29,7 +29,7 @@ def seeded_model(n_features: int, seed: int = 0, width: int = 16) -> AttentionMI
         norm.bias.uniform_(-0.5, 0.5)
     return AttentionMIL(
         encoder=nn.Sequential(nn.Linear(n_features, width), nn.ReLU()).eval(),
-        attention=nn.Sequential(nn.Linear(width, 8), nn.Tanh(), nn.Linear(8, 1)).eval(),
+        attention_net=nn.Sequential(nn.Linear(width, 8), nn.Tanh(), nn.Linear(8, 1)).eval(),
         head=nn.Sequential(nn.Flatten(), norm, nn.Dropout(), nn.Linear(width, len(CLASSES))).eval(),
         classes=CLASSES,
         n_features=n_features,
@@ -48,7 +48,7 @@ class MILModel(nn.Module):
 
     def forward(self, bag):
         embeddings = self.model.encoder(bag)
-        weights = torch.softmax(self.model.attention(embeddings), dim=0)
+        weights = torch.softmax(self.model.attention_net(embeddings), dim=0)
         return self.model.head((weights * embeddings).sum(0, keepdim=True))[0]
 
 
@@ -82,7 +82,7 @@ def test_maps_and_prediction_are_the_models_own(run, pooling):
     bag = pooled_by_hand(store, heatmaps.tissue, pooling)
     with torch.inference_mode():
         embeddings = model.encoder(bag)
-        attention = model.attention(embeddings)[:, 0].numpy()
+        attention = model.attention_net(embeddings)[:, 0].numpy()
         scores = torch.softmax(model.head(embeddings), 1).T.numpy()
         logits = MILModel(model)(bag).numpy()
     np.testing.assert_allclose(heatmaps.attention[heatmaps.tissue], attention, rtol=1e-4, atol=1e-6)
@@ -109,7 +109,8 @@ def test_the_size_of_blocks_changes_nothing(run):
 def test_a_bent_head_has_no_contributions_but_a_prediction(run):
     model = seeded_model(96)
     bent = AttentionMIL(
-        model.encoder, model.attention, nn.Sequential(nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 3)),
+        model.encoder, model.attention_net,
+        nn.Sequential(nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 3)),
         CLASSES, 96, (), None, "bent",
     )  # fmt: skip
     heatmaps, store = run(Pooling(), model=bent)
@@ -136,7 +137,7 @@ def test_glass_alone_gives_empty_maps_and_no_prediction(tmp_path):
 def test_extreme_attention_does_not_overflow(run):
     model = seeded_model(96)
     with torch.no_grad():
-        model.attention[2].weight.mul_(1e4)
+        model.attention_net[2].weight.mul_(1e4)
     heatmaps, _ = run(Pooling(), model=model)
     assert np.isfinite(heatmaps.prediction).all()
     assert np.isfinite(heatmaps.contributions[:, heatmaps.tissue]).all()

@@ -13,8 +13,8 @@ from fakes import FakeSlide, covering_grid, heatmap_set, slide_result
 from scipy import ndimage
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.export.manifest import manifest
-from heatmaps_ome.export.regions import RegionsExporter
+from heatmaps_ome.exporters.manifest import manifest
+from heatmaps_ome.exporters.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.evidence import evidence
 from heatmaps_ome.maps.regions import LEAST_CELLS, REGIONS_LIMIT, find_regions

@@ -13,14 +13,14 @@ from matplotlib.transforms import Bbox
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
-from heatmaps_ome.export.figures.captions import width_px
-from heatmaps_ome.export.figures.framed import Caption, framed
-from heatmaps_ome.export.figures.legend import MOST_NAMED, SWATCH, legend
-from heatmaps_ome.export.manifest import manifest
-from heatmaps_ome.export.ome_zarr import OmeZarrExporter
-from heatmaps_ome.export.png import PngExporter
-from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.tiff import TiffExporter
+from heatmaps_ome.exporters.figures.captions import width_px
+from heatmaps_ome.exporters.figures.framed import Caption, framed
+from heatmaps_ome.exporters.figures.legend import MOST_NAMED, SWATCH, legend
+from heatmaps_ome.exporters.manifest import manifest
+from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
+from heatmaps_ome.exporters.png import PngExporter
+from heatmaps_ome.exporters.protocol import Settings
+from heatmaps_ome.exporters.tiff import TiffExporter
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.kinds import left_out_reasons
 from heatmaps_ome.maps.store import write_values

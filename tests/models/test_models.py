@@ -84,7 +84,7 @@ def test_an_export_gives_what_its_own_modules_give(tmp_path, bn, deep):
     torch.testing.assert_close((attention.softmax(0)[:, None] * logits).sum(0), slide)
     assert model.n_features == 8
     assert model.covariate_columns == ()
-    assert not any(part.training for part in (model.encoder, model.attention, model.head))
+    assert not any(part.training for part in (model.encoder, model.attention_net, model.head))
 
 
 def test_the_learned_batchnorm_is_part_of_the_scores(export):

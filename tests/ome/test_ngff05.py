@@ -11,8 +11,8 @@ from ome_zarr.reader import Reader
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 
-from heatmaps_ome.export.ome_zarr import OmeZarrExporter
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.ome import ngff_store

@@ -23,6 +23,8 @@ WORDS = {
     "convert-model": ["a.pkl", "b.safetensors"],
     "create": ["a.svs", "-m", "m.pkl", "-o", "out", "-t", "X"],
     "demo": [],
+    "export": ["a.csv", "--slide", "a.svs", "-o", "out"],
+    "extract": ["a.svs", "-o", "out"],
     "info": ["a"],
     "validate": ["a"],
     "view": ["a"],

@@ -635,7 +635,7 @@ def test_no_slides_at_all_is_a_usage_error(world):
 
 
 def test_a_run_killed_while_writing_leaves_nothing_half_done_and_goes_on(world, monkeypatch):
-    from heatmaps_ome.export.png import PngExporter
+    from heatmaps_ome.exporters.png import PngExporter
 
     def killed(self, result, folder):
         raise KeyboardInterrupt
@@ -652,7 +652,7 @@ def test_a_run_killed_while_writing_leaves_nothing_half_done_and_goes_on(world, 
 
 
 def test_a_slide_whose_export_fails_is_reported_and_leaves_no_files(world, monkeypatch):
-    from heatmaps_ome.export.tiff import TiffExporter
+    from heatmaps_ome.exporters.tiff import TiffExporter
 
     write = TiffExporter.write
 

@@ -12,7 +12,7 @@ from slide_files import speckled, write_slide
 
 from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.display.display_map import DisplayMap
-from heatmaps_ome.export.figures.framed import Caption, framed
+from heatmaps_ome.exporters.figures.framed import Caption, framed
 from heatmaps_ome.extractors.tiny import CHANNELS
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.options import CreateOptions

@@ -13,8 +13,8 @@ from scipy.ndimage import gaussian_filter
 from slide_files import speckled, write_slide
 
 from heatmaps_ome.errors import OutputError, SlideError
-from heatmaps_ome.export.ome_zarr import OmeZarrExporter
-from heatmaps_ome.export.protocol import SlideResult
+from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
+from heatmaps_ome.exporters.protocol import SlideResult
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels, raster_pixels
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.working_copy import WorkingCopy

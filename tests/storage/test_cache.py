@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from heatmaps_ome.export import tiles
+from heatmaps_ome.exporters import tiles
 from heatmaps_ome.features.dense import Extraction, encoded
 from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import YX

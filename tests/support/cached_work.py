@@ -11,8 +11,8 @@ from fakes import FakeSlide
 from model_files import make_parts, write_export
 from slide_files import speckled
 
-from heatmaps_ome.export.protocol import Settings, SlideResult
-from heatmaps_ome.export.tiles import TilesExporter
+from heatmaps_ome.exporters.protocol import Settings, SlideResult
+from heatmaps_ome.exporters.tiles import TilesExporter
 from heatmaps_ome.features.dense import Extraction
 from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import Window, network_pixels, raster_pixels

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from heatmaps_ome.display.display_map import DisplayMap
-from heatmaps_ome.export.protocol import SlideResult
+from heatmaps_ome.exporters.protocol import SlideResult
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, raster_pixels
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.kinds import KINDS

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from fakes import FakeSlide, covering_grid, display_map, heatmap_set
 
-from heatmaps_ome.export.cells import CellsExporter
-from heatmaps_ome.export.manifest import MANIFEST, manifest
-from heatmaps_ome.export.protocol import SlideResult
-from heatmaps_ome.export.regions import RegionsExporter
-from heatmaps_ome.export.tiff import TiffExporter
+from heatmaps_ome.exporters.cells import CellsExporter
+from heatmaps_ome.exporters.manifest import MANIFEST, manifest
+from heatmaps_ome.exporters.protocol import SlideResult
+from heatmaps_ome.exporters.regions import RegionsExporter
+from heatmaps_ome.exporters.tiff import TiffExporter
 from heatmaps_ome.geometry import YX, Shape, Window, raster_pixels
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.maps.regions import find_regions

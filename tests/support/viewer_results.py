@@ -7,8 +7,8 @@ from fakes import FakeSlide, heatmap_set, noise_rgb
 
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
-from heatmaps_ome.export import load_exporters
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters import load_exporters
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.run.delivery import slide_result, write_formats
 from heatmaps_ome.run.settings import Look

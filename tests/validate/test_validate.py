@@ -45,8 +45,8 @@ from heatmaps_ome.cli import main as cli
 from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.errors import OptionError, ResultError
-from heatmaps_ome.export.ome_zarr import OmeZarrExporter
-from heatmaps_ome.export.tiff import TiffExporter
+from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
+from heatmaps_ome.exporters.tiff import TiffExporter
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.options import CreateOptions, ValidateOptions, flags_of

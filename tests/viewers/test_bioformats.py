@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from viewer_results import write_results
 
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.channels import channels
 

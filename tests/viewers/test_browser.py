@@ -5,8 +5,8 @@ import pytest
 from browser_reader import read_in_browser
 from fakes import FakeSlide, display_map, noise_rgb, slide_result
 
-from heatmaps_ome.export.ome_zarr import OmeZarrExporter
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 
 

@@ -14,8 +14,8 @@ from view_page import opened
 from view_server import viewing
 from viewer_results import write_result
 
-from heatmaps_ome.export.manifest import MANIFEST
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters.manifest import MANIFEST
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.viewers.report.page import write_report
 

@@ -8,7 +8,7 @@ import pytest
 from new_kind import ALIKE, UNIT, add_new_kind
 from viewer_results import write_results
 
-from heatmaps_ome.export.manifest import MANIFEST
+from heatmaps_ome.exporters.manifest import MANIFEST
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.viewers.files import viewer_files
 

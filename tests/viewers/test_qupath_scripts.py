@@ -28,7 +28,7 @@ from qupath_world import (
 )
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.export.cells import NAME, qupath_class
+from heatmaps_ome.exporters.cells import NAME, qupath_class
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.channels import channels, stacked
 from heatmaps_ome.viewers.files import viewer_files

@@ -28,7 +28,7 @@ from report_world import (
 )
 
 from heatmaps_ome.errors import OutputError
-from heatmaps_ome.export.manifest import manifest
+from heatmaps_ome.exporters.manifest import manifest
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile

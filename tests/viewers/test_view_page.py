@@ -17,8 +17,8 @@ from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP
 from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
-from heatmaps_ome.export.ome_zarr import OmeZarrExporter
-from heatmaps_ome.export.protocol import Settings
+from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.store import write_values

@@ -121,6 +121,14 @@ def inside(folder: Path, name: object) -> Path:
     return path
 
 
+def attributes_of(path: Path) -> dict[str, Any]:
+    """Return the metadata of a store of zarr v2 or v3; OSError or ValueError if it is damaged."""
+    version3 = path / "zarr.json"
+    if version3.exists():
+        return read_object(version3)["attributes"]
+    return read_object(path / ".zattrs")
+
+
 def require_plain_array(folder: Path, *, whole: bool = False) -> None:
     """Check an array of zarr v2 or v3 before it is read.
 

@@ -31,6 +31,8 @@ function nameCell(row) {
 
 function predictionCell(row, run) {
   if (row.status === "failed" || row.damaged) return el("span", { class: "status failed" }, row.damaged ? "damaged" : "failed");
+  const values = Object.entries(row.prediction ?? {}).filter(([, value]) => value !== null);
+  if (!row.predicted && values.length) return el("span", {}, values.map(([name, value]) => `${name} ${decimals(value, 3)}`).join(", "));
   if (!row.predicted) return el("span", { class: "soft" }, "no prediction");
   const parts = run.classes.map((name) => el("i", {
     style: { "flex-grow": String(row.prediction[name] ?? 0), background: run.class_colours[name] },

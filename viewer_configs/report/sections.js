@@ -34,8 +34,14 @@ export function cards(part, provenance, choose) {
   ];
 }
 
-/** Return the class probabilities as bars. */
+/** Return the class probabilities as bars; a value or a risk as a number with its unit. */
 export function predictionBars(part) {
+  const { task, unit } = part.target ?? { task: "classification", unit: "" };
+  if (task === "none") return el("p", { id: "prediction", class: "soft" }, "The maps were given; no model predicted anything.");
+  if (task === "regression" || task === "survival") {
+    return el("div", { id: "prediction" }, part.classes.map((name, i) =>
+      el("p", {}, `${name} `, el("b", {}, number(part.prediction[i], 4)), unit ? ` ${unit}` : "")));
+  }
   return el("div", { id: "prediction" }, part.classes.map((name, i) => {
     const share = part.prediction[i];
     const bar = el("i", { style: { width: `${100 * (share ?? 0)}%`, background: part.class_colours[name] } });
@@ -64,7 +70,7 @@ function faithfulnessCard({ faithfulness, true_class: hot }) {
   const show = (name) => {
     const result = faithfulness.classes.find((other) => other.class === name) ?? faithfulness.classes[0];
     const areas = LINES.filter(([map]) => map in result.aupc).sort(([a], [b]) => result.aupc[a] - result.aupc[b]);
-    place.replaceChildren(drawnCurves(result), el("ul", { class: "key" }, areas.map(([map, colour, dashes]) => el("li", {},
+    place.replaceChildren(drawnCurves(result, faithfulness), el("ul", { class: "key" }, areas.map(([map, colour, dashes]) => el("li", {},
       el("i", { class: dashes ? "dashed" : "", style: { "border-color": colour } }), map, " ", el("b", {}, decimals(result.aupc[map], 3))))));
   };
   const names = faithfulness.classes.map((result) => [result.class, result.class]);

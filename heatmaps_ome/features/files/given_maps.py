@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from heatmaps_ome.features.bag import GivenKind, GivenMap
+from heatmaps_ome.features.bag import GIVEN_KINDS, GivenKind, GivenMap
 from heatmaps_ome.features.files.refusals import Unfit, listed, quoted
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.tile_facts import TileFacts
 
 MOST_MAPS: Final = 256
-_KINDS: Final[tuple[str, ...]] = get_args(GivenKind)
 _NAMED_KINDS: Final[tuple[tuple[re.Pattern[str], GivenKind], ...]] = (
     (re.compile(r"(^|[^a-z])(attention|attn)"), "attention"),
     (re.compile(r"^prob(abilit(y|ies))?([^a-z]|$)|(^|[^a-z])probabilit(y|ies)$|[^a-z]prob$"),
@@ -77,19 +76,19 @@ def _wish(text: str) -> _Wish:
     """Return what ``NAME[=COLUMN][:kind]`` asks for."""
     rest, kind = text, None
     head, colon, tail = text.rpartition(":")
-    if colon and tail in _KINDS:
+    if colon and tail in GIVEN_KINDS:
         rest, kind = head, tail
     name, equals, column = rest.partition("=")
     if not name.strip() or (equals and not column.strip()):
         raise Unfit(
             f"cannot have the map {quoted(text)}; write --map NAME, NAME=COLUMN or "
-            f"NAME=COLUMN:kind with a kind of {', '.join(_KINDS)}"
+            f"NAME=COLUMN:kind with a kind of {', '.join(GIVEN_KINDS)}"
         )
     return _Wish(name.strip(), (column if equals else name).strip(), _kind(kind))
 
 
 def _kind(text: str | None) -> GivenKind | None:
-    return next((kind for kind in get_args(GivenKind) if kind == text), None)
+    return next((kind for kind in GIVEN_KINDS if kind == text), None)
 
 
 def _map(wish: _Wish, columns: Mapping[str, np.ndarray]) -> tuple[GivenMap, str]:
@@ -97,7 +96,7 @@ def _map(wish: _Wish, columns: Mapping[str, np.ndarray]) -> tuple[GivenMap, str]
     if wish.column not in columns:
         raise Unfit(
             f"has no column of numbers {quoted(wish.column)}; it has {listed(columns) or 'none'} "
-            f"(kinds are {', '.join(_KINDS)})"
+            f"(kinds are {', '.join(GIVEN_KINDS)})"
         )
     values = np.asarray(columns[wish.column])
     with np.errstate(over="ignore"):  # infinities are refused below

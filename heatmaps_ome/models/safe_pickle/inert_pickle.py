@@ -40,10 +40,11 @@ _NAME = re.compile(r"[\w.<>]{1,200}")
 
 @dataclass(frozen=True)
 class InertPickle:
-    """The content of a pickle: its inert root, and all names that it asks for."""
+    """The content of a pickle: its inert root, all names that it asks for, and its length."""
 
     root: Any
     names: frozenset[str]
+    n_bytes: int
 
 
 def interpret(data: bytes, load_storage: Callable[[Any], StorageRef]) -> InertPickle:
@@ -52,7 +53,7 @@ def interpret(data: bytes, load_storage: Callable[[Any], StorageRef]) -> InertPi
     Parameters
     ----------
     data : bytes
-        The pickle, of any protocol.
+        The pickle, of any protocol; bytes that follow it are not read.
     load_storage : callable
         Converts a persistent id, itself an inert value, to a storage; raises `Unusable`.
 
@@ -86,11 +87,11 @@ class _Machine:
         self.copy_budget = 2 * n_bytes + 1_000_000
 
     def run(self, data: bytes) -> InertPickle:
-        for count, (opcode, argument, _position) in enumerate(pickletools.genops(data)):
+        for count, (opcode, argument, position) in enumerate(pickletools.genops(data)):
             if count > MAX_INSTRUCTIONS:
                 raise Unusable(f"holds a pickle of over {MAX_INSTRUCTIONS} instructions")
             if opcode.name == "STOP":
-                return InertPickle(self.stack.pop(), frozenset(self.names))
+                return InertPickle(self.stack.pop(), frozenset(self.names), position + 1)
             handler = _HANDLERS.get(opcode.name)
             if handler is None:
                 raise Unsafe(

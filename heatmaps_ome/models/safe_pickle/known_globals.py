@@ -1,4 +1,4 @@
-"""Names that ordinary exports of marugoto ask for; any other name in a pickle is suspicious."""
+"""Names that ordinary models of bags ask for; any other name in a pickle is suspicious."""
 
 from __future__ import annotations
 
@@ -48,7 +48,14 @@ _NAMES_BY_MODULE = {
     "sklearn.pipeline": "Pipeline",
     "sklearn.preprocessing._data": "StandardScaler",
     "sklearn.preprocessing._encoders": "OneHotEncoder",
-    "torch": "DoubleStorage FloatStorage HalfStorage LongStorage device",
+    "stamp.modeling.models.barspoon": "EncDecTransformer",
+    "stamp.modeling.models.mlp": "Linear MLP",
+    "stamp.modeling.models.trans_mil": "TransMIL",
+    "stamp.modeling.models.vision_tranformer": "VisionTransformer",
+    "torch": (
+        "BFloat16Storage BoolStorage DoubleStorage FloatStorage HalfStorage IntStorage LongStorage "
+        "device"
+    ),
     "torch._utils": "_rebuild_parameter _rebuild_tensor_v2",
     "torch.nn.modules.activation": "GELU ReLU Sigmoid Softmax Tanh",
     "torch.nn.modules.batchnorm": "BatchNorm1d",

@@ -19,16 +19,51 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MAX_FILE_BYTES = 128 << 20
+MAX_FILE_BYTES = 512 << 20
+"""Checkpoints carry the state of the optimizer, twice the weights."""
 MAX_ENTRIES = 20_000
 
-_ELEMENT_BYTES = {
+ELEMENT_BYTES = {
     "Double": 8, "Float": 4, "Half": 2, "BFloat16": 2,
     "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
 }  # fmt: skip
 _FLOATS = {"Double": "<f8", "Float": "<f4", "Half": "<f2", "BFloat16": "<u2"}
 _ENCRYPTED = 0x1
 _ENTRY_SIGNATURE = b"PK\x01\x02"
+
+
+class WeightBudget:
+    """The bytes of weights that a file may still be read as: many layers can share a storage."""
+
+    def __init__(self, n_bytes: int) -> None:
+        self._bytes_left = n_bytes
+
+    def pay(self, ref: TensorRef) -> None:
+        """Pay for a tensor before it is read.
+
+        Raises
+        ------
+        Unusable
+            The tensor holds no floating numbers, or all tensors together are larger than the file.
+        """
+        if ref.storage.dtype not in _FLOATS or 0 in ref.shape:
+            raise Unusable("has a layer whose weights are not floating numbers")
+        self._bytes_left -= math.prod(ref.shape) * ELEMENT_BYTES[ref.storage.dtype]
+        if self._bytes_left < 0:
+            raise Unusable("has layers that hold more weights than the file")
+
+
+def float32_values(
+    ref: TensorRef, raw: bytes | memoryview
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return a tensor's values, a copy, from the bytes of its storage of floating numbers."""
+    flat = np.frombuffer(raw, _FLOATS[ref.storage.dtype])[ref.offset :]
+    strides = [stride * flat.itemsize for stride in ref.strides]
+    values = np.lib.stride_tricks.as_strided(flat, ref.shape, strides, writeable=False)
+    if ref.storage.dtype == "BFloat16":  # the upper half of a float32
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore"):  # make_layer refuses infinities with a message
+        return values.astype(np.float32)
 
 
 class TorchArchive:
@@ -38,7 +73,7 @@ class TorchArchive:
         self._file = file
         self._entries = _checked_entries(file, n_bytes)
         self._prefix = _prefix(self._entries)
-        self._bytes_left = n_bytes
+        self._budget = WeightBudget(n_bytes)
         if self._entries.get(f"{self._prefix}/byteorder") is not None:
             _require_little_endian(self._read("byteorder"))
         self.pickle: InertPickle = interpret(self._read("data.pkl"), self._storage)
@@ -56,21 +91,8 @@ class TorchArchive:
         Unusable
             The tensor holds no floating numbers, or all tensors together are larger than the file.
         """
-        code = _FLOATS.get(ref.storage.dtype)
-        if code is None or 0 in ref.shape:
-            raise Unusable("has a layer whose weights are not floating numbers")
-        element_bytes = _ELEMENT_BYTES[ref.storage.dtype]
-        # Many layers that share one storage would make a small file large.
-        self._bytes_left -= math.prod(ref.shape) * element_bytes
-        if self._bytes_left < 0:
-            raise Unusable("has layers that hold more weights than the file")
-        flat = np.frombuffer(self._read(f"data/{ref.storage.key}"), code)[ref.offset :]
-        strides = [stride * element_bytes for stride in ref.strides]
-        values = np.lib.stride_tricks.as_strided(flat, ref.shape, strides, writeable=False)
-        if ref.storage.dtype == "BFloat16":  # the upper half of a float32
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        with np.errstate(over="ignore"):  # make_layer refuses infinities with a message
-            return values.astype(np.float32)
+        self._budget.pay(ref)
+        return float32_values(ref, self._read(f"data/{ref.storage.key}"))
 
     def _read(self, name: str) -> bytes:
         with _zip_errors():
@@ -83,16 +105,15 @@ class TorchArchive:
         name = torch_type.qualname if isinstance(torch_type, Global) else ""
         dtype = name.removeprefix("torch.").removesuffix("Storage")
         entry = self._entries.get(f"{self._prefix}/data/{key}") if isinstance(key, str) else None
-        if kind != "storage" or dtype not in _ELEMENT_BYTES or entry is None:
+        if kind != "storage" or dtype not in ELEMENT_BYTES or entry is None:
             raise Unusable("is damaged: its pickle refers to a storage that the file lacks")
-        if type(n_elements) is not int or n_elements * _ELEMENT_BYTES[dtype] != entry.file_size:
+        if type(n_elements) is not int or n_elements * ELEMENT_BYTES[dtype] != entry.file_size:
             raise Unusable("is damaged: a storage is not as long as its pickle says")
         return StorageRef(key, dtype, n_elements)
 
 
-@contextmanager
-def open_torch_archive(path: Path) -> Iterator[TorchArchive]:
-    """Open a zip archive of `torch.save`, checked before any content is read.
+def read_torch_archive(path: Path) -> TorchArchive:
+    """Read a zip archive of `torch.save` into memory, checked before any content is read.
 
     Raises
     ------
@@ -109,8 +130,7 @@ def open_torch_archive(path: Path) -> Iterator[TorchArchive]:
         raise Unusable(f"has over {MAX_ENTRIES} entries, too many for an attention-MIL model")
     with _zip_errors():
         file = zipfile.ZipFile(BytesIO(data))
-    with file:
-        yield TorchArchive(file, len(data))
+    return TorchArchive(file, len(data))
 
 
 @contextmanager

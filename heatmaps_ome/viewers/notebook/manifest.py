@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.manifest import MANIFEST, MAPS_FORMAT
+from heatmaps_ome.exporters.manifest import MANIFEST, MAPS_FORMAT
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.slides.plain_zarr import read_object
 from heatmaps_ome.viewers.notebook.map_facts import MapFacts

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
+from heatmaps_ome.display.rendering import LITTLE_TO_LOSE
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     artefact_record,
@@ -15,36 +16,35 @@ from heatmaps_ome.maps.artefact_evidence import (
     evidence_on_artefacts,
 )
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS
+from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, explaining_kind
 from heatmaps_ome.slides.artefacts import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.maps.regions import Region
 
-_LITTLE_TO_LOSE: Final = 0.05
-"""Below this probability of a class, its fall cannot show whether a map is faithful."""
 _UM2_PER_MM2 = 1e6
 
 
 def cohort_row(result: SlideResult) -> dict[str, Any]:
     """Return a slide's row of the cohort's table; None for unknown numbers."""
     heatmaps, name = result.heatmaps, result.true_class
-    prediction = dict(zip(heatmaps.classes, heatmaps.prediction.tolist(), strict=True))
+    prediction = heatmaps.predicted
     areas = {curves.class_name: curves.aupc for curves in result.faithfulness}.get(name, {})
     consistency = heatmaps.consistency
-    known = heatmaps.tissue_cells > 0 and bool(np.isfinite(heatmaps.prediction).all())
+    compared = heatmaps.target.link == "softmax" and len(prediction) > 0
+    known = heatmaps.tissue_cells > 0 and bool(np.isfinite(heatmaps.prediction).all()) and compared
     return {
         "slide": result.slide.path.name,
         "prediction": prediction,
         "predicted": max(prediction, key=prediction.__getitem__) if known else None,
-        "probability": prediction[name],
+        "probability": prediction.get(name),
         "tissue_mm2": _tissue_mm2(heatmaps),
         "gap": None if consistency is None else consistency.gap,
-        "aupc": areas.get("contribution"),
+        "aupc": areas.get("contribution", areas.get("leave-one-out")),
         "aupc_random": areas.get("random"),
         "artefacts": _artefact_share(heatmaps),
         "warnings": list(_warnings(result)),
@@ -97,6 +97,8 @@ def _warnings(result: SlideResult) -> Iterator[str]:
     if heatmaps.tissue_cells == 0:
         yield "No tissue was found, so there is no prediction."
         return
+    if heatmaps.target.task == "none":
+        return
     if not np.isfinite(heatmaps.prediction).all():
         yield "The model's answer is not a number."
     consistency = heatmaps.consistency
@@ -115,13 +117,17 @@ def _warnings(result: SlideResult) -> Iterator[str]:
 def _unfaithful(result: SlideResult) -> Iterator[str]:
     """Yield a warning if the contribution map does not explain the true class."""
     heatmaps, name = result.heatmaps, result.true_class
-    likely = heatmaps.prediction[heatmaps.classes.index(name)] >= _LITTLE_TO_LOSE
+    target, unit = heatmaps.target, heatmaps.unit_name
+    probable = heatmaps.predicted if target.has_classes else {}
+    likely = probable.get(name, 1.0) >= LITTLE_TO_LOSE
+    quantity = f"probability of {name}" if target.has_classes else name
     for curves in result.faithfulness:
-        beaten = curves.aupc["contribution"] >= curves.aupc["random"]
-        if curves.class_name == name and beaten and likely and len(heatmaps.classes) > 1:
+        kind = explaining_kind(curves)
+        beaten = kind in curves.beaten_by_chance
+        if curves.class_name == name and beaten and likely and target.can_fall:
             yield (
-                f"Removing the hot cells of the contribution map lowers the probability of {name} "
-                "no faster than removing cells at random."
+                f"Removing the hot {unit}s of the {kind} map lowers the {quantity} no faster than "
+                f"removing {unit}s at random."
             )
 
 
@@ -166,10 +172,21 @@ def _faithfulness(result: SlideResult) -> dict[str, Any]:
         return _left_out(reason)
     return {
         "random_orders": RANDOM_ORDERS,
+        "unit": result.heatmaps.unit_name,
+        "ends": _ends(result),
         "classes": [
             {"class": curves.class_name, **curves.record()} for curves in result.faithfulness
         ],
     }  # fmt: skip
+
+
+def _ends(result: SlideResult) -> list[float]:
+    """Return the ends of the axis of curves: 0 and 1 for probabilities."""
+    if result.heatmaps.target.has_classes:
+        return [0.0, 1.0]
+    values = [curve for one in result.faithfulness for curve in one.curves.values()]
+    low, high = (float(f([f(curve) for curve in values])) for f in (np.min, np.max))
+    return [low, high if high > low else low + 1.0]
 
 
 def _regions(result: SlideResult, no_tissue: str) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.export.manifest import attention_range, grid_facts, opacity_rule, slide_facts
-from heatmaps_ome.export.png import thumbnail_lattice
-from heatmaps_ome.export.protocol import Settings
-from heatmaps_ome.export.tiles import tile_pixels
+from heatmaps_ome.exporters.manifest import attention_range, grid_facts, opacity_rule, slide_facts
+from heatmaps_ome.exporters.png import thumbnail_lattice
+from heatmaps_ome.exporters.protocol import Settings
+from heatmaps_ome.exporters.tiles import tile_pixels
 from heatmaps_ome.maps.kinds import KINDS, TISSUE
 from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.slides.reading import read_strips
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.display_map import DisplayMap
-    from heatmaps_ome.export.protocol import SlideResult
+    from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.slides.reader import SlideReader
 
 PART: Final = ".report.json"
@@ -78,6 +78,7 @@ class ReportExporter:
             "classes": list(heatmaps.classes),
             "true_class": result.true_class,
             "prediction": heatmaps.prediction,
+            "target": heatmaps.target.record(),
             "logits": heatmaps.logits,
             "grid": grid_facts(heatmaps.grid),
             "tissue_cells": heatmaps.tissue_cells,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.export.manifest import MANIFEST
+from heatmaps_ome.exporters.manifest import MANIFEST
 from heatmaps_ome.slides.plain_zarr import read_object
 from heatmaps_ome.storage.result_folder import PROVENANCE
 

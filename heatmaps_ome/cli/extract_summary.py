@@ -1,0 +1,43 @@
+"""The closing lines of ``extract``: the outcome of each slide, its tiles and its file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.cli.streams import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from heatmaps_ome.options import ExtractOptions
+    from heatmaps_ome.run.extraction import Extracted
+
+
+def of_extraction(outcomes: Sequence[Extracted], options: ExtractOptions) -> str:
+    """Return the closing lines of an extraction."""
+    lines: list[str] = []
+    for outcome in outcomes:
+        if outcome.file is None:
+            lines += [f"{outcome.slide}: failed", f"  {outcome.message}"]
+            continue
+        lines.append(f"{outcome.slide}: {outcome.status} ({_tiles(outcome)})")
+        lines.append(f"  {outcome.file}")
+    side, mpp = options.side_px, options.network_mpp
+    stride = options.stride_px * mpp
+    lines.append("")
+    lines.append(
+        f"Tiles of {side * mpp:.6g} µm ({side} network pixels of {mpp:.6g} µm), one every "
+        f"{stride:.6g} µm; features of {options.extractor} as {options.feature_type}"
+    )
+    # Names of slides cannot begin a line of their own.
+    return "\n".join(map(one_line, lines)) + "\n"
+
+
+def _tiles(outcome: Extracted) -> str:
+    """Return a slide's number of tiles in words."""
+    if not outcome.n_tiles:
+        return "no tissue found, so no tiles"
+    tiles = "1 tile" if outcome.n_tiles == 1 else f"{outcome.n_tiles} tiles"
+    if not outcome.n_beyond:
+        return tiles
+    return f"{tiles}, {outcome.n_beyond} of them padded with white beyond the slide's edge"

@@ -1,0 +1,101 @@
+"""Draws curves of a class's probability while a map's hottest cells are removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.exporters.figures.captions import drawable, font, shortened
+from heatmaps_ome.exporters.figures.framed import DPI, pixels_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from heatmaps_ome.maps.faithfulness import Faithfulness
+    from heatmaps_ome.models.target import Target
+
+_SIZE_PX = (960, 640)
+_TEXT_PX, _TITLE_PX = 15, 18
+_LINES = {
+    "contribution": ("#0072b2", "-"),
+    "leave-one-out": ("#56b4e9", "-"),
+    "score": ("#009e73", "-"),
+    "prediction": ("#009e73", "-"),
+    "attention": ("#d55e00", "-"),
+    "class-attention": ("#d55e00", "-"),
+    "random": ("#767676", "--"),
+}
+"""Map → colour and dashes; the colour blind can distinguish Okabe and Ito's colours."""
+
+
+def drawn_curves(
+    faithfulness: Faithfulness,
+    slide_name: str,
+    target: Target | None = None,
+    unit_name: str = "cell",
+) -> np.ndarray:
+    """Return a figure of the curves of a class, as (rows, cols, 3) uint8.
+
+    Parameters
+    ----------
+    faithfulness : Faithfulness
+        Curves of maps; those that have a line here are drawn.
+    target : Target or None
+        What falls: a probability, a value or a risk; None: a probability.
+    unit_name : str
+        What is removed: "cell" or "tile".
+    """
+    return pixels_of(curves_figure(faithfulness, slide_name, target, unit_name))
+
+
+def curves_figure(
+    faithfulness: Faithfulness,
+    slide_name: str,
+    target: Target | None = None,
+    unit_name: str = "cell",
+) -> Figure:
+    """Return the figure itself: the curves with title, axes and areas under the curves."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((_SIZE_PX[0] / DPI, _SIZE_PX[1] / DPI), dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0.09, 0.11, 0.88, 0.72))
+    # A slide of one cell has a point for a curve.
+    dot = "o" if len(faithfulness.removed) == 1 else ""
+    for name, (colour, dashes) in _LINES.items():
+        if name not in faithfulness.curves:
+            continue
+        axes.plot(
+            faithfulness.removed, faithfulness.curves[name], dashes, color=colour, linewidth=2,
+            label=f"{name} {faithfulness.aupc[name]:.3f}", marker=dot,
+        )  # fmt: skip
+    name = drawable(faithfulness.class_name)
+    is_probability = target is None or target.has_classes
+    quantity = f"probability of {name}" if is_probability else name
+    _set_axes(axes, quantity, unit_name, is_probability=is_probability)
+    begin = quantity[:1].upper() + quantity[1:]
+    subtitle = f"{begin} while the hottest {unit_name}s of a map are removed first"
+    for text, top, size in ((drawable(slide_name), 0.965, _TITLE_PX), (subtitle, 0.905, _TEXT_PX)):
+        figure.text(
+            0.09, top, shortened(text, size, 0.8 * _SIZE_PX[0]), va="top", parse_math=False,
+            fontproperties=font(size, bold=size == _TITLE_PX),
+        )  # fmt: skip
+    return figure
+
+
+def _set_axes(axes: Axes, quantity: str, unit_name: str, *, is_probability: bool) -> None:
+    """Give axes their ends, names, numbers and legend."""
+    axes.set(xlim=(0, 1))
+    if is_probability:
+        axes.set(ylim=(-0.02, 1.02))
+    axes.set_xlabel(f"share of the {unit_name}s removed", fontproperties=font(_TEXT_PX))
+    named = shortened(quantity, _TEXT_PX, 0.7 * _SIZE_PX[1])
+    axes.set_ylabel(named, fontproperties=font(_TEXT_PX), parse_math=False)
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_fontproperties(font(_TEXT_PX - 2))
+    axes.grid(color="#e5e5e5")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(
+        title="area under the curve (AUPC), lower is better", prop=font(_TEXT_PX - 1),
+        title_fontproperties=font(_TEXT_PX - 1), framealpha=0.9, loc="best",
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""Writes ``<slide>.ome.zarr``: the slide's pyramid with the maps as labels, or burnt in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.display.display_map import pictured
+from heatmaps_ome.display.label_metadata import image_label
+from heatmaps_ome.display.rasterise import sampled_strips
+from heatmaps_ome.exporters.flat import FlatPicture, flat_level
+from heatmaps_ome.exporters.manifest import slide_facts
+from heatmaps_ome.exporters.protocol import Settings
+from heatmaps_ome.ome.ngff import multiscales, rgb_omero
+from heatmaps_ome.ome.ngff_store import (
+    LABEL_CHUNK,
+    create_array,
+    create_group,
+    create_rgb_levels,
+    take_levels,
+    write_label,
+    write_ome_xml,
+)
+from heatmaps_ome.ome.ome_xml import RGB_CHANNELS, OmeImage
+from heatmaps_ome.ome.pyramid import CHUNK, levels_from_strips, n_levels, rgb_strips, write_rgb
+from heatmaps_ome.slides.reading import read_strips
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    import zarr
+
+    from heatmaps_ome.display.display_map import DisplayMap
+    from heatmaps_ome.exporters.protocol import SlideResult
+    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.ome.ngff_store import Ngff
+
+
+@dataclass(frozen=True)
+class OmeZarrExporter:
+    """Writes the slide's image pyramid and a label per map."""
+
+    settings: Settings = Settings()
+
+    def refusal(self) -> str | None:
+        """Return None: this format needs no optional package."""
+        return None
+
+    def write(self, result: SlideResult, folder: Path) -> list[Path]:
+        """Write ``<slide>.ome.zarr`` and the pictures of its maps; return their paths."""
+        path = folder / f"{result.slide.name}.ome.zarr"
+        levels, ngff = n_levels(result.image.shape, CHUNK), self.settings.ngff
+        start = flat_level(result.image, levels, self.settings.flat_mpp)
+        flats = self._flats(result, folder, result.image.downsampled(start))
+        arrays = _image_arrays(result, path, levels, ngff)
+        begun = [flat for flat in flats.values() if flat is not None]
+        for row, strip in self._written(result, path, arrays, start if begun else None):
+            for flat in begun:
+                flat.take(row, strip)
+        for flat in begun:
+            flat.finish()
+        create_group(path / "labels", {"labels": [drawn.name for drawn in result.maps]}, ngff)
+        for drawn in result.maps:
+            if not result.earlier.take(drawn.name, folder, f"{path.name}/labels/{drawn.name}"):
+                _write_label(drawn, result, path / "labels" / drawn.name, levels, ngff)
+        write_ome_xml(path, _ome_image(result.slide.name, result.image), ngff)
+        return [path, *flats]
+
+    def _flats(
+        self, result: SlideResult, folder: Path, lattice: Grid
+    ) -> dict[Path, FlatPicture | None]:
+        """Begin the pictures and return them by path; None for those that were taken over."""
+        flats: dict[Path, FlatPicture | None] = {}
+        ngff = self.settings.ngff
+        for drawn in pictured(result.maps) if self.settings.flattened else ():
+            name = f"{result.slide.name}.{drawn.name}"
+            path = folder / f"{name}.flat.ome.zarr"
+            if result.earlier.take(drawn.name, folder, path.name):
+                flats[path] = None
+                continue
+            flats[path] = FlatPicture(drawn, result, lattice, path, ngff)
+            write_ome_xml(path, _ome_image(name, lattice), ngff)
+        return flats
+
+    def _written(
+        self, result: SlideResult, path: Path, arrays: list[zarr.Array], start: int | None
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Write all levels of the image; yield the (first row, strip) of one of them.
+
+        Parameters
+        ----------
+        start : int or None
+            The level to yield; None: none of them.
+        """
+        if take_levels(result.slide.level_folders(result.image), path):
+            if start is not None:
+                yield from rgb_strips(arrays[start])
+            return
+        strips = read_strips(result.slide, result.image, CHUNK, self.settings.threads)
+        for level, row, strip in levels_from_strips(strips, len(arrays), CHUNK):
+            write_rgb(arrays[level], row, strip)
+            if level == start:
+                yield row, strip
+
+
+def _image_arrays(result: SlideResult, path: Path, levels: int, ngff: Ngff) -> list[zarr.Array]:
+    """Create the slide's image and return its levels, finest first."""
+    name, lattice, maps = result.slide.name, result.image, result.heatmaps
+    prediction = dict(zip(maps.classes, maps.prediction.tolist(), strict=True))
+    attributes = {
+        "multiscales": [multiscales(name, lattice.um_cell, levels, "mean")],
+        "omero": rgb_omero(name),
+        "heatmaps_ome": {"slide": slide_facts(result), "prediction": prediction},
+    }
+    group = create_group(path, attributes, ngff)
+    return create_rgb_levels(group, lattice.shape, levels)
+
+
+def _write_label(
+    drawn: DisplayMap, result: SlideResult, path: Path, levels: int, ngff: Ngff
+) -> None:
+    """Draw a map at every level straight from its cells, one row of chunks at a time."""
+    raster = result.raster
+    attributes = {
+        "multiscales": [multiscales(drawn.name, raster.um_cell, levels, "nearest", channels=False)],
+        "image-label": image_label(drawn, slide_facts(result)),
+    }
+    group = create_group(path, attributes, ngff)
+    for level in range(levels):
+        coarse = raster.downsampled(level)
+        array = create_array(group, str(level), coarse.shape, "uint8")
+        for row, strip in sampled_strips(drawn.levels, drawn.grid, coarse, LABEL_CHUNK):
+            write_label(array, row, strip)
+
+
+def _ome_image(name: str, lattice: Grid) -> OmeImage:
+    """Return the OME-XML metadata of an RGB image."""
+    return OmeImage(name, lattice.shape, lattice.um_cell, "uint8", RGB_CHANNELS)

@@ -1,0 +1,181 @@
+"""Writes ``previews/*.png``: the slide, each map over it and alone, and faithfulness curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
+from heatmaps_ome.exporters.earlier import SLIDE
+from heatmaps_ome.exporters.figures.captions import prediction_text
+from heatmaps_ome.exporters.figures.curves import drawn_curves
+from heatmaps_ome.exporters.figures.framed import DPI, Caption, framed
+from heatmaps_ome.exporters.protocol import Settings
+from heatmaps_ome.geometry import network_pixels
+from heatmaps_ome.maps.ensemble import prediction_sd
+from heatmaps_ome.maps.heatmap_set import class_keys
+from heatmaps_ome.slides.reading import in_order, read_strips
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from heatmaps_ome.display.display_map import DisplayMap
+    from heatmaps_ome.exporters.protocol import SlideResult
+    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.maps.faithfulness import Faithfulness
+    from heatmaps_ome.slides.reader import SlideReader
+
+_SLIDE = "slide.png"
+_STRIP_ROWS = 256
+_MM_PER_INCH = 25.4
+
+
+@dataclass(frozen=True)
+class PngExporter:
+    """Writes previews for reports and for people without a viewer.
+
+    Attributes
+    ----------
+    settings : Settings
+    longest_side_px : int
+        Upper limit of the slide's longer side in a preview.
+    """
+
+    settings: Settings = Settings()
+    longest_side_px: int = 1600
+
+    def refusal(self) -> str | None:
+        """Return None: this format needs no optional package."""
+        return None
+
+    def write(self, result: SlideResult, folder: Path) -> list[Path]:
+        """Write ``previews/`` into a folder and return the paths of its files."""
+        previews = folder / "previews"
+        previews.mkdir()
+        parts = _parts(result)
+        wanted = {
+            name
+            for name, part in parts.items()
+            if not result.earlier.take(part, folder, f"{previews.name}/{name}")
+        }
+        # The next page is drawn while one is compressed.
+        pages = self._pages(result, wanted) if wanted else iter(())
+        for _ in in_order(lambda page: page.save(previews), pages, 1):
+            pass
+        return [previews / name for name in parts]
+
+    def _pages(self, result: SlideResult, wanted: set[str]) -> Iterator[_Page]:
+        """Draw the pictures with the given names, one after the other."""
+        lattice = thumbnail_lattice(result.slide, self.longest_side_px)
+        thumbnail = np.concatenate(
+            list(read_strips(result.slide, lattice, _STRIP_ROWS, self.settings.threads))
+        )
+        if _SLIDE in wanted:
+            yield _Page(_SLIDE, thumbnail, photograph=True)
+        # A slide of a few pixels is enlarged, by a whole number so that its pixels stay square.
+        zoom = max(1, self.longest_side_px // 2 // max(lattice.shape))
+        extent = lattice.enlarged(zoom)
+        for drawn in result.maps:
+            overlay, alone = _names(drawn.name)
+            if wanted.isdisjoint((overlay, alone)):
+                continue
+            around = framed(extent, _caption(drawn, result), drawn)
+            page = around.drawn()
+            over = BurntMap(drawn, lattice).over(thumbnail, 0)
+            for name, picture in (
+                (overlay, over if zoom == 1 else over.repeat(zoom, 0).repeat(zoom, 1)),
+                (alone, _alone(drawn, extent)),
+            ):
+                filled = page.copy()
+                filled[around.box.slices] = picture
+                yield _Page(name, filled, photograph=name == overlay)
+        for name, faithfulness in _curves(result).items():
+            if name in wanted:
+                yield _Page(name, _drawn_curves(faithfulness, result), photograph=False)
+
+
+def _drawn_curves(faithfulness: Faithfulness, result: SlideResult) -> np.ndarray:
+    """Return the picture of the curves of a class, or other output."""
+    maps = result.heatmaps
+    return drawn_curves(faithfulness, result.slide.name, maps.target, maps.unit_name)
+
+
+def _parts(result: SlideResult) -> dict[str, str]:
+    """Return the parts of the results that pictures belong to, by the pictures' names."""
+    maps = {name: drawn.name for drawn in result.maps for name in _names(drawn.name)}
+    return {_SLIDE: SLIDE, **maps, **dict.fromkeys(_curves(result), SLIDE)}
+
+
+def _names(map_name: str) -> tuple[str, str]:
+    """Return the names of the pictures of a map over the slide, and alone."""
+    return f"{map_name}-overlay.png", f"{map_name}-map.png"
+
+
+def _curves(result: SlideResult) -> dict[str, Faithfulness]:
+    """Return the faithfulness of maps, which is drawn as curves, by the pictures' names."""
+    keys = dict(zip(result.heatmaps.classes, class_keys(result.heatmaps.classes), strict=True))
+    return {f"faithfulness-{keys[curves.class_name]}.png": curves for curves in result.faithfulness}
+
+
+@dataclass(frozen=True, eq=False)
+class _Page:
+    """A picture to be saved; see ``save_png``."""
+
+    name: str
+    rgb: np.ndarray
+    photograph: bool
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder."""
+        save_png(self.rgb, folder / self.name, photograph=self.photograph)
+
+
+def thumbnail_lattice(slide: SlideReader, longest_side_px: int) -> Grid:
+    """Return square pixels in µm that cover a slide, never finer than its own."""
+    um_longest = max(slide.shape.rows * slide.mpp.y, slide.shape.cols * slide.mpp.x)
+    target = max(um_longest / longest_side_px, *slide.mpp)
+    return network_pixels(slide.shape, slide.mpp, target)
+
+
+def _caption(drawn: DisplayMap, result: SlideResult) -> Caption:
+    """Return the words around the pictures of a map."""
+    maps = result.heatmaps
+    text = prediction_text(maps.predicted, prediction_sd(maps), len(maps.members))
+    return Caption(result.slide.name, drawn.title, text, drawn.note)
+
+
+def _alone(drawn: DisplayMap, extent: Grid) -> np.ndarray:
+    """Return a map cell by cell on white, (rows, cols, 3) uint8 on ``extent``."""
+    colours = drawn.colours[:, :3].copy()
+    colours[0] = 255
+    cells = np.take(colours, drawn.levels, axis=0)
+    [(_, picture)] = sampled_strips(cells, drawn.grid, extent, extent.shape.rows, fill=255)
+    return picture
+
+
+def save_png(rgb: np.ndarray, path: Path, *, photograph: bool) -> None:
+    """Write (rows, cols, 3) uint8 as a PNG.
+
+    Parameters
+    ----------
+    photograph : bool
+        Whether neighbouring pixels are alike rather than equal: then their differences are stored.
+    """
+    import pyvips
+    from pyvips.enums import ForeignKeep, ForeignPngFilter
+
+    # These level and filters take the least time for files no larger than those of zlib's lowest
+    # level with a filter chosen row by row, which costs three times as much. Only pixels and their
+    # size are stored: the same drawing gives the same bytes whatever program wrote it.
+    per_mm = DPI / _MM_PER_INCH
+    image = pyvips.Image.new_from_array(rgb).copy(xres=per_mm, yres=per_mm)
+    path.write_bytes(
+        image.pngsave_buffer(
+            compression=2,
+            filter=ForeignPngFilter.UP if photograph else ForeignPngFilter.NONE,
+            keep=ForeignKeep.NONE,
+        )
+    )

@@ -1,0 +1,124 @@
+"""Maps of tiles: the table that everything follows from, and the raster that is drawn of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from heatmaps_ome.geometry import Shape
+from heatmaps_ome.maps.heatmap_set import HeatmapSet
+from heatmaps_ome.maps.kinds import (
+    ATTENTION,
+    CLASS_ATTENTION,
+    CONTRIBUTION,
+    KINDS,
+    SCORE,
+    VALUE,
+)
+from heatmaps_ome.maps.set_facts import known
+from heatmaps_ome.maps.tile_raster import tile_raster
+from heatmaps_ome.maps.tile_store import table_grid
+from heatmaps_ome.models.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from heatmaps_ome.features.bag import GivenKind, GivenMap, Tiles, TileScores
+    from heatmaps_ome.slides.reader import SlideReader
+
+_KIND_OF: Final[dict[GivenKind, str]] = {
+    "attention": CLASS_ATTENTION,
+    "probability": SCORE,
+    "contribution": CONTRIBUTION,
+    "value": VALUE,
+}
+_NAMES_OF_ATTENTION: Final = ("attention", "attention_scores", "attention_score", "attn", "att")
+"""Names of the one attention of a slide, which needs no name beside its kind."""
+
+
+def table_of(
+    slide: SlideReader, tiles: Tiles, target: Target, maps: Mapping[str, np.ndarray], **facts: Any
+) -> HeatmapSet:
+    """Return a table of tiles.
+
+    Parameters
+    ----------
+    maps : mapping of kind → (n,) or, for kinds per class, (classes, n) float
+    **facts
+        Further attributes of the HeatmapSet.
+    """
+    count = tiles.count
+    shape = Shape(1, max(1, count))
+    n_outputs = len(target.outputs)
+    unknown = np.full(n_outputs, np.nan)
+    return HeatmapSet(
+        slide_name=slide.name,
+        slide_shape=slide.shape,
+        grid=table_grid(count, slide.mpp),
+        classes=target.outputs,
+        tissue=np.full(shape, count > 0),
+        maps={kind: _as_row(values, shape) for kind, values in maps.items()},
+        **{"logits": unknown, "prediction": unknown, **facts},
+        aim=target,
+        places=tiles.l0_places,
+    )
+
+
+def _as_row(values: np.ndarray, shape: Shape) -> np.ndarray:
+    """Return values of tiles, (…, n), as a row of cells, (…, 1, n) float32; NaN without tiles."""
+    row = np.full((*values.shape[:-1], *shape), np.nan, np.float32)
+    row[..., 0, : values.shape[-1]] = values
+    return row
+
+
+def given_maps(slide: SlideReader, scores: TileScores) -> HeatmapSet:
+    """Return the table of maps that another tool gave, without any prediction."""
+    by_kind: dict[str, list[GivenMap]] = {}
+    for given in scores.maps:
+        by_kind.setdefault(_KIND_OF[given.kind], []).append(given)
+    attention = by_kind.get(CLASS_ATTENTION, [])
+    if len(attention) == 1 and attention[0].name.casefold() in _NAMES_OF_ATTENTION:
+        by_kind[ATTENTION] = by_kind.pop(CLASS_ATTENTION)
+    classwise = {kind: maps for kind, maps in by_kind.items() if kind != ATTENTION}
+    names = {kind: tuple(given.name for given in maps) for kind, maps in classwise.items()}
+    classes = tuple(dict.fromkeys(name for group in names.values() for name in group))
+    # Every kind per class is listed, so that none is taken to have all classes.
+    listed = {key: names.get(key, ()) for key, kind in KINDS.items() if kind.per_class}
+    values = {kind: np.stack([given.values for given in maps]) for kind, maps in classwise.items()}
+    if ATTENTION in by_kind:
+        values[ATTENTION] = by_kind[ATTENTION][0].values
+    return table_of(
+        slide, scores, Target("none", classes, "identity"), values,
+        names=listed,
+        units_given={given.name: given.unit for given in scores.maps if given.unit},
+        explanation={"system": scores.system, "notes": list(scores.notes)},
+    )  # fmt: skip
+
+
+def rasterised(table: HeatmapSet) -> HeatmapSet:
+    """Return the raster of a table of tiles; any other set as it is."""
+    if table.places is None:
+        return table
+    count = len(table.places)
+    raster = tile_raster(table.places, table.grid.mpp, table.slide_shape)
+
+    def drawn(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {
+            kind: raster.drawn(values[..., 0, :count], summed=KINDS[kind].summed)
+            for kind, values in maps.items()
+        }
+
+    maps = drawn(table.maps)
+    planes = [plane for values in maps.values() for plane in values.reshape(-1, *raster.grid.shape)]
+    return replace(
+        table,
+        grid=raster.grid,
+        tissue=known(np.stack(planes)),
+        maps=maps,
+        spread=drawn(table.spread),
+        places=None,
+        tiles=table,
+    )

@@ -1,0 +1,216 @@
+"""The makers of raw maps: of a dense grid, of features of tiles, or of given scores.
+
+A run has one maker for all of its slides; of each slide it gives the source of its maps. Everything
+after that, scaling, drawing, files and records, is the same whatever the maps come from.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from heatmaps_ome.errors import ModelError
+from heatmaps_ome.maps.raw_maps import raw_maps
+from heatmaps_ome.run.provenance import extractor_record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.maps.raw_maps import Recipe, Stages
+    from heatmaps_ome.models.model_set import ModelSet
+    from heatmaps_ome.run.slide_row import SlideRow
+    from heatmaps_ome.slides.bad_tiles import BadTilePolicy
+    from heatmaps_ome.slides.opened_slide import OpenedSlide
+    from heatmaps_ome.slides.reader import ReadFrom
+    from heatmaps_ome.slides.working_copy import WorkingCopy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the slides of a run are read.
+
+    Attributes
+    ----------
+    target_mpp : float
+        µm per pixel of the working copy.
+    read_from : "level" or "level0"
+    bad_tiles : "fail" or "blank"
+    cache : Path
+    threads : int
+    """
+
+    target_mpp: float
+    read_from: ReadFrom
+    bad_tiles: BadTilePolicy
+    cache: Path
+    threads: int
+
+
+class Source(Protocol):
+    """Where the raw maps of one slide come from."""
+
+    @property
+    def digests(self) -> list[str]:
+        """Digests of all that its maps depend on beside the slide and the options, in order."""
+        ...
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """Name and digest of each model."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """Return the origin of the maps for the slide's provenance, as plain JSON values."""
+        ...
+
+    def is_made(self, fingerprint: str) -> bool:
+        """Return whether the maps are in the cache."""
+        ...
+
+    def parts(self, slide: WorkingCopy, fingerprint: str, stages: Stages) -> list[HeatmapSet]:
+        """Return each model's maps of the slide, with the classes in the same order."""
+        ...
+
+
+class Maker(Protocol):
+    """Makes the raw maps of all slides of a run.
+
+    Attributes
+    ----------
+    reading : Reading
+    model_digest, extractor_digest : str
+        Maps of others have other units, so that no scaling is shared with them.
+    """
+
+    reading: Reading
+    model_digest: str
+    extractor_digest: str
+
+    def source(self, row: SlideRow, slide: OpenedSlide) -> Source:
+        """Return the source of a slide's maps; HeatmapsError if it has none that fits."""
+        ...
+
+    def prepare(self) -> None:
+        """Make ready what costs time, so that its errors show before the first slide."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """Return the facts that hold for all slides, as plain JSON values."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class DenseSource:
+    """A slide whose maps are those of a dense grid of cells.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        How raw maps are made, with the first of the models.
+    models : ModelSet
+        With this patient's covariates.
+    mpp : float or None
+        µm per level-0 pixel that the user gave for the slide.
+    """
+
+    recipe: Recipe
+    models: ModelSet
+    mpp: float | None
+
+    @property
+    def digests(self) -> list[str]:
+        """See `Source`."""
+        return self.models.cache_digests
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """See `Source`."""
+        return self.models.named
+
+    def record(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {
+            "model": self.models.record(),
+            "extractor": extractor_record(self.recipe.extractor),
+            "pooling": asdict(self.recipe.pooling),
+        }
+
+    @property
+    def _recipes(self) -> tuple[Recipe, ...]:
+        """How raw maps are made, one per model."""
+        return tuple(replace(self.recipe, model=model) for model in self.models.models)
+
+    def is_made(self, fingerprint: str) -> bool:
+        """See `Source`."""
+        return all(recipe.kept_in(fingerprint, self.mpp).is_dir() for recipe in self._recipes)
+
+    def parts(self, slide: WorkingCopy, fingerprint: str, stages: Stages) -> list[HeatmapSet]:
+        """See `Source`."""
+        return raw_maps(slide, self._recipes, stages)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseMaker:
+    """Makes maps of a dense grid: slide + extractor + models.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        How raw maps are made, with the first of the models.
+    models : ModelSet
+    covariates : mapping of name → value
+        Values for all slides.
+    reading : Reading
+    """
+
+    recipe: Recipe
+    models: ModelSet
+    covariates: Mapping[str, str]
+    reading: Reading
+
+    @property
+    def model_digest(self) -> str:
+        """Digest of the models as a set."""
+        return self.models.digest
+
+    @property
+    def extractor_digest(self) -> str:
+        """Digest of the extractor."""
+        return self.recipe.extractor.digest
+
+    def source(self, row: SlideRow, slide: OpenedSlide) -> DenseSource:
+        """See `Maker`."""
+        target_mpp = self.recipe.extraction.target_mpp
+        if max(slide.mpp) > 2 * target_mpp:
+            logger.warning(
+                "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
+                "enlarged, and its maps mean little", row.path.name, max(slide.mpp), target_mpp,
+            )  # fmt: skip
+        return DenseSource(self.recipe, with_covariates(self.models, row, self.covariates), row.mpp)
+
+    def prepare(self) -> None:
+        """Build the network; HeatmapsError if its weights do not fit."""
+        self.recipe.extractor.prepare()
+
+    def record(self) -> dict[str, Any]:
+        """See `Maker`."""
+        return {
+            "model": self.models.record(),
+            "extractor": extractor_record(self.recipe.extractor),
+        }
+
+
+def with_covariates(models: ModelSet, row: SlideRow, common: Mapping[str, str]) -> ModelSet:
+    """Return the models with the covariates of a slide's patient."""
+    try:
+        own = models.for_slide(row.covariates, common)
+    except ModelError as error:
+        raise ModelError(f"{row.origin or row.path.name}: {error}") from error
+    if own.imputation:
+        logger.warning("%s: %s", row.path.name, own.imputation)
+    return own

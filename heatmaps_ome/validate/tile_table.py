@@ -1,0 +1,102 @@
+"""The rule that holds the raster of tiles and their table together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from heatmaps_ome.geometry import YX
+from heatmaps_ome.slides.plain_zarr import attributes_of, inside
+from heatmaps_ome.validate.ngff import open_level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from heatmaps_ome.validate.values import Values
+
+_CLOSE = 1e-3
+_SUMMED = ("contribution", "evidence")
+"""Kinds of maps whose cells share their tile's value."""
+_NEAR = 0.25
+"""Part of the smallest side within which an irregular tile's value must be found."""
+
+
+def tile_faults(values: Values) -> Iterator[str]:
+    """Demand each tile's value at its centre, and sums over cells that are those over tiles.
+
+    Where tiles hide one another, the value must lie within a quarter of the smallest side.
+    """
+    if values.target is None:
+        return
+    path = inside(values.pyramid.path, "tiles")
+    facts = attributes_of(path)["heatmaps_ome"]
+    places, table = _array(path / "places"), _array(path / "values")
+    names = [entry["name"] for entry in facts["channels"]]
+    if names != list(values.names) or table.shape[0] != len(names):
+        yield f"the table of tiles has the maps {', '.join(names)}, not those of the raster"
+        return
+    if len(places) != facts["count"] or (len(places) and table.shape[1] != len(places)):
+        yield f"the table has {len(places)} places and {table.shape[1]} values"
+        return
+    if not len(places):
+        return
+    cells, inside_grid = _cells(places, values)
+    for channel, own, plane in zip(values.channels, table, values.stack, strict=True):
+        if channel.kind in _SUMMED:
+            yield from _sums(channel.name, own[inside_grid], plane)
+            continue
+        hidden = _hidden(own, plane, cells, inside_grid)
+        near = _NEAR * float((places[:, 2:] - places[:, :2]).min())
+        wrong = [
+            tile for tile in hidden if not _is_near(own[tile], plane, cells[tile], near, values)
+        ]
+        if wrong:
+            row, col = cells[wrong[0]]
+            yield (
+                f"{channel.name} is {plane[row, col]:g} at the centre of tile {wrong[0]}, whose "
+                f"value is {own[wrong[0]]:g}; so are {len(wrong) - 1} others"
+            )
+
+
+def _array(path: Path) -> np.ndarray:
+    return np.asarray(open_level(path, whole=True)[...])
+
+
+def _cells(places: np.ndarray, values: Values) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (row, column) of the cell at each tile's centre, and whether there is one."""
+    x, y = ((places[:, axis] + places[:, axis + 2]) / 2 for axis in (0, 1))
+    origin, cell = (YX(**values.facts[key]) for key in ("l0_origin", "l0_cell"))
+    cells = np.stack([(y - origin.y) / cell.y, (x - origin.x) / cell.x], axis=1)
+    cells = np.floor(cells).astype(np.int64)
+    inside_grid = ((cells >= 0) & (cells < values.stack.shape[1:])).all(axis=1)
+    return cells, inside_grid
+
+
+def _hidden(
+    own: np.ndarray, plane: np.ndarray, cells: np.ndarray, inside_grid: np.ndarray
+) -> list[int]:
+    """Return the tiles whose value is not the one at their centre."""
+    tiles = np.flatnonzero(inside_grid)
+    found = plane[cells[tiles, 0], cells[tiles, 1]]
+    same = (found == own[tiles]) | (np.isnan(found) & np.isnan(own[tiles]))
+    return tiles[~same].tolist()
+
+
+def _is_near(
+    value: float, plane: np.ndarray, cell: np.ndarray, near: float, values: Values
+) -> bool:
+    """Return whether a value lies within a distance, in level-0 pixels, of a cell."""
+    side = YX(**values.facts["l0_cell"])
+    reach = [int(np.ceil(near / part)) for part in side]
+    around = plane[tuple(slice(max(0, c - r), c + r + 1) for c, r in zip(cell, reach, strict=True))]
+    return bool(np.isnan(around).any()) if np.isnan(value) else bool((around == value).any())
+
+
+def _sums(name: str, own: np.ndarray, plane: np.ndarray) -> Iterator[str]:
+    """Demand the same sum over cells and over tiles."""
+    wanted, total = (float(np.nansum(array, dtype=np.float64)) for array in (own, plane))
+    size = float(np.nansum(np.abs(own), dtype=np.float64))
+    if not abs(total - wanted) <= _CLOSE * max(size, 1e-12):
+        yield f"{name} sums to {total:g} over the cells, to {wanted:g} over the tiles"
