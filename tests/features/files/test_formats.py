@@ -159,6 +159,13 @@ def test_pt_files_take_coordinates(tmp_path, features):
     np.testing.assert_array_equal(bag.l0_places, PLACES)
 
 
+def test_files_of_torch_before_1_6_are_read(tmp_path):
+    path = tmp_path / "S1.pt"
+    torch.save(torch.from_numpy(FEATURES), path, _use_new_zipfile_serialization=False)
+    bag = read_bag(path, SLIDE, TileFacts(coords=write_patches(tmp_path / "p.h5")))
+    np.testing.assert_array_equal(bag.features, FEATURES)
+
+
 def test_clams_pt_file_has_the_coordinates_of_its_h5_file(tmp_path):
     for name in ("pt_files", "h5_files"):
         (tmp_path / name).mkdir()

@@ -242,7 +242,7 @@ def test_pickles_in_arrays_and_tensors_are_not_loaded(tmp_path, monkeypatch):
     torch.save({"features": Payload()}, tmp_path / "S1.pt")
     assert "no tensor" in refused(tmp_path / "S1.pt")
     (tmp_path / "S1.pt").write_bytes(pickle.dumps(Payload()))
-    assert "no archive of torch" in refused(tmp_path / "S1.pt")
+    assert "no file of torch" in refused(tmp_path / "S1.pt")
     assert not (tmp_path / "hacked").exists()
 
 
