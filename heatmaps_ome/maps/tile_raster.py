@@ -44,7 +44,7 @@ class TileRaster:
     cells : (n,) int64
         Number of cells of each tile; 0 where others hide it.
     hosts : (n,) int64
-        Flat index of the cell at each tile's centre, -1 off the grid.
+        Flat index of the cell at each tile's centre, or nearest to it where that is off the grid.
     regular : bool
         Whether each tile has exactly one cell.
     """
@@ -73,9 +73,11 @@ class TileRaster:
         padded = np.concatenate([shares, np.full((*shares.shape[:-1], 1), np.nan, np.float32)], -1)
         out = padded[..., self.owner]
         if summed:
-            hidden = np.flatnonzero((self.cells == 0) & (self.hosts >= 0))
+            hidden = np.flatnonzero(self.cells == 0)
             flat = out.reshape(-1, self.owner.size)
             for plane, own in zip(flat, values.reshape(-1, values.shape[-1]), strict=True):
+                # Not every host shows another tile.
+                plane[self.hosts[hidden]] = np.nan_to_num(plane[self.hosts[hidden]])
                 np.add.at(plane, self.hosts[hidden], own[hidden])
         return out
 
@@ -205,8 +207,8 @@ def _irregular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster
         owner[cells[order]] = tiles[order]
     counts = np.bincount(owner[owner >= 0], minlength=len(scaled))
     centre = np.floor((scaled[:, :2] + scaled[:, 2:]) / 2).astype(np.int64)
-    inside = ((centre >= 0) & (centre < (cols, rows))).all(axis=1)
-    hosts = np.where(inside, centre[:, 1] * cols + centre[:, 0], -1)
+    centre = np.clip(centre, 0, (cols - 1, rows - 1))
+    hosts = centre[:, 1] * cols + centre[:, 0]
     return TileRaster(grid, owner.reshape(rows, cols), counts, hosts, regular=False)
 
 

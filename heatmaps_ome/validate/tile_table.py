@@ -45,7 +45,7 @@ def tile_faults(values: Values) -> Iterator[str]:
     cells, inside_grid = _cells(places, values)
     for channel, own, plane in zip(values.channels, table, values.stack, strict=True):
         if channel.kind in _SUMMED:
-            yield from _sums(channel.name, own[inside_grid], plane)
+            yield from _sums(channel.name, own, plane)
             continue
         hidden = _hidden(own, plane, cells, inside_grid)
         near = _NEAR * float((places[:, 2:] - places[:, :2]).min())
