@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.features.slide_facts import SlideFacts
 
-_FOLDERS: Final = ("", "../patches", "patches", "../h5_files", "../coords")
+_FOLDERS: Final = ("", "../patches", "patches", "../../patches", "../h5_files", "../coords")
 _SUFFIXES: Final = ("", "_patches", "-patches", "_coords", "-coords")
 _ENDINGS: Final = ("_features", "-features", "_feats", "-feats")
 

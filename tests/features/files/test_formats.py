@@ -95,10 +95,11 @@ def test_augmented_rows_are_left_out(tmp_path):
 
 @pytest.mark.parametrize(("folder", "name"), [
     (".", "S1_patches.h5"), ("../patches", "S1.h5"), ("patches", "S1.h5"),
+    ("../../patches", "S1.h5"),
 ])  # fmt: skip
 def test_clam_has_the_size_from_the_file_of_patches(tmp_path, folder, name):
-    (tmp_path / "features").mkdir()
-    path = write_clam(tmp_path / "features" / "S1.h5")
+    (tmp_path / "features" / "h5_files").mkdir(parents=True)
+    path = write_clam(tmp_path / "features" / "h5_files" / "S1.h5")
     (path.parent / folder).mkdir(exist_ok=True)
     write_patches(path.parent / folder / name, patch_size=512)
     bag = read_bag(path, SLIDE)
