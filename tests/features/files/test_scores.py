@@ -173,7 +173,7 @@ def test_geojson_of_wsinfer_and_qupath_is_read(tmp_path, style):
 def test_other_outlines_become_their_boxes_with_a_note(tmp_path):
     features = [tile_feature(*PLACES[0].tolist(), {"measurements": {"area": 1}})]
     features += [tile_feature(*PLACES[1].tolist(), {"measurements": {"area": 2}})]
-    features[1]["geometry"]["coordinates"] = [[[256, 0], [512, 100], [300, 256], [256, 0]]]
+    features[1]["geometry"]["coordinates"] = [[[256, 0], [512, 0], [512, 256], [256, 0]]]
     features.append({"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}})
     (tmp_path / "S1.geojson").write_text(json.dumps({"features": features}), "utf-8")
     scores = read_scores(tmp_path / "S1.geojson", SLIDE)
