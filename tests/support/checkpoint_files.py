@@ -235,7 +235,8 @@ def dsmil(
     def logits(x: np.ndarray) -> np.ndarray:
         c = linear(x, state, f"i_classifier.fc{dot}")
         a = softmax(query(x) @ query(x[c.argmax(0)]).T / np.sqrt(9))
-        v = relu(linear(x, state, "b_classifier.v.1")) if value else x
+        v = linear(x, state, "b_classifier.v.1") if value else x
+        v = relu(v) if value and deep else v  # the older code had no ReLU here
         bag = np.einsum("kcd,cd->k", state["b_classifier.fcc.weight"], a.T @ v)
         return (c.max(0) + bag + state["b_classifier.fcc.bias"]) / 2
 

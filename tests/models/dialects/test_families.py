@@ -56,6 +56,7 @@ SAMPLES = {
     "dsmil-3": dsmil(15, 3),
     "dsmil-linear-query": dsmil(15, 2, deep=False, dot=""),
     "dsmil-values": dsmil(15, 2, value=True),
+    "dsmil-of-old": dsmil(15, 2, deep=False, value=True, dot=""),
     "torchmil-abmil": torchmil_abmil(11, 1, gate=True, lazy=True),
     "torchmil-abmil-plain": torchmil_abmil(11, 1, gate=False, lazy=False),
     "torchmil-abmil-4": torchmil_abmil(11, 4, gate=True, lazy=False),

@@ -227,6 +227,12 @@ def test_another_layer_is_another_family(tmp_path):
         assert "no known family" in refusal(saved(tmp_path / "model.pt", state))
 
 
+def test_settings_of_slideflow_are_no_others(tmp_path):
+    path = saved(tmp_path / "model.pt", clam(n_features=30, n_classes=2).state)
+    assert "leave out --attention-gate" in refusal(path, gate=0.5)
+    assert "leave out --temperature" in refusal(path, temperature=1.0)
+
+
 def test_a_family_that_does_not_fit_is_refused(tmp_path):
     path = saved(tmp_path / "model.pt", dsmil(15, 1).state)
     assert "those of dsmil" in refusal(path, family="clam")
