@@ -24,6 +24,7 @@ from model_files import write_export
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.errors import ModelError
 from heatmaps_ome.models import describe_model, read_model
+from heatmaps_ome.models.conversion import convert_model
 from heatmaps_ome.models.model_facts import ModelFacts
 
 KNOWN_TASK = {"task": "classification"}
@@ -270,7 +271,19 @@ def test_shapes_that_do_not_fit_are_refused(tmp_path, change, message):
 )
 def test_networks_whose_tensors_do_not_fit_are_refused(tmp_path, sample, key, shape):
     state = sample.state | {key: np.zeros(shape, "f4")}
-    assert refusal(saved(tmp_path / "model.pt", state), **sample.facts)
+    path, target = saved(tmp_path / "model.pt", state), tmp_path / "model.safetensors"
+    assert refusal(path, **sample.facts)
+    with pytest.raises(ModelError):
+        convert_model(path, target, ModelFacts(**sample.facts))
+    assert not target.exists()
+
+
+def test_survival_models_of_xmil_are_refused(tmp_path):
+    path = saved(tmp_path / "best_model.pt", xmil(13, 4, 1, "linear_head").state)
+    (tmp_path / "args.json").write_text(json.dumps({"objective": "cross-entropy"}))
+    assert read_model(path).target.task == "classification"
+    (tmp_path / "args.json").write_text(json.dumps({"objective": "survival-loss"}))
+    assert "hazards" in refusal(path)
 
 
 def test_names_of_the_hub_are_taken(tmp_path):
@@ -322,8 +335,6 @@ def test_convert_model_takes_facts(tmp_path, capsys):
 
 
 def test_a_conversion_takes_no_facts_against_its_own(tmp_path):
-    from heatmaps_ome.models.conversion import convert_model
-
     path = saved(tmp_path / "best_valid.pth", marugoto(12, 1).state)
     convert_model(path, tmp_path / "m.safetensors", ModelFacts(task="survival"))
     assert "leave out --task" in refusal(tmp_path / "m.safetensors", **KNOWN_TASK)
