@@ -132,6 +132,10 @@ def score_table(path: Path, slide: SlideFacts, facts: TileFacts) -> ScoreTable:
 def _columns_table(columns: Columns, facts: TileFacts) -> ScoreTable:
     if columns.n_rows == 0:
         raise Unfit(NO_TILES)
+    if facts.dataset is not None and facts.dataset not in columns.numbers:
+        raise Unfit(
+            f"has no column of numbers {quoted(facts.dataset)}; it has {listed(columns.numbers)}"
+        )
     if facts.coords is not None:
         return ScoreTable(score_columns(columns, ()), None, columns.n_rows)
     coordinates, used = coordinates_in(columns)
