@@ -256,7 +256,7 @@ def _with_facts_of(own: Coordinates, stated: Coordinates, path: Path) -> Coordin
             return own
         sides = np.broadcast_to(sides[0], (len(xy), 2))
     note = f"the tiles' size is that of {path.name}"
-    return replace(stated, xy=xy, sides=sides, notes=(*own.notes, *stated.notes, note))
+    return replace(stated, xy=xy, sides=sides, notes=(*stated.notes, note))
 
 
 def _contains(all_xy: np.ndarray, xy: np.ndarray) -> bool:

@@ -148,6 +148,13 @@ def test_maps_are_chosen_named_and_of_the_kind_that_is_given(tmp_path):
         assert reason in refused(path, TileFacts(tile_size=256, maps=(given,)))
 
 
+def test_a_dataset_names_one_column_of_a_table(tmp_path):
+    path = write_table(tmp_path / "S1.csv", {"x": X, "y": Y, "a": SCORES, "b": SCORES})
+    scores = read_scores(path, SLIDE, TileFacts(tile_size=256, dataset="b"))
+    assert list(kinds(scores)) == ["b"]
+    assert "'a', 'b'" in refused(path, TileFacts(tile_size=256, dataset="c"))
+
+
 def test_values_in_zero_to_one_are_no_probabilities_by_themselves(tmp_path):
     path = write_table(tmp_path / "S1.csv", {"x": X, "y": Y, "tumour": SCORES})
     assert kinds(read_scores(path, SLIDE, TileFacts(tile_size=256))) == {"tumour": "value"}
