@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NAMES_BY_MODULE = {
-    "__builtin__": "bytes getattr print set",
-    "builtins": "bytes getattr print set",
+    "__builtin__": "bytearray bytes getattr print set",
+    "builtins": "bytearray bytes getattr print set",
     "_codecs": "encode",
     "cloudpickle.cloudpickle": "_builtin_type",
     "collections": "OrderedDict",
@@ -38,12 +38,13 @@ _NAMES_BY_MODULE = {
     "numpy._core.multiarray": "_reconstruct scalar",
     "numpy.core.multiarray": "_reconstruct scalar",
     "packaging.version": "Version",
-    "pandas": "StringDtype",
+    "pandas": "NA StringDtype",
     "pandas._libs.arrays": "__pyx_unpickle_NDArrayBacked",
-    "pandas.arrays": "StringArray",
+    "pandas.arrays": "ArrowStringArray StringArray",
     "pathlib": "PosixPath WindowsPath",
     # Python 3.13.
     "pathlib._local": "PosixPath WindowsPath",
+    "pyarrow.lib": "_restore_array py_buffer type_for_alias",
     "random": "Random",
     "sklearn.impute._base": "SimpleImputer",
     "sklearn.metrics._ranking": "roc_auc_score",
