@@ -79,9 +79,7 @@ class Faithfulness:
         chance = self.aupc["random"]
         # Equal curves, as of a constant prediction, differ in their last digits.
         bound = chance - _LEAST_GAIN * max(1.0, abs(chance))
-        return tuple(
-            name for name, area in self.aupc.items() if name != "random" and area >= bound
-        )
+        return tuple(name for name, area in self.aupc.items() if name != "random" and area >= bound)
 
 
 def explaining_kind(curves: Faithfulness) -> str:
