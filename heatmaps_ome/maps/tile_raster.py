@@ -224,7 +224,7 @@ def _irregular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster
     for tiles, cells, distances in _covered(scaled, grid.shape):
         better = distances < nearest[cells]
         tiles, cells, distances = tiles[better], cells[better], distances[better]
-        # Of several tiles on one cell the last assignment counts: that of the nearest.
+        # Where several tiles have one cell, the last assignment counts: that of the nearest.
         order = np.argsort(-distances, kind="stable")
         nearest[cells[order]] = distances[order]
         owner[cells[order]] = tiles[order]
