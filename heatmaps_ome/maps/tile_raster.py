@@ -115,10 +115,10 @@ def _regular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster |
         return None
     centres = (l0_places[:, :2] + l0_places[:, 2:]) / 2
     side = sides.mean(axis=0)
-    axes = [_lattice(centres[:, axis], side[axis]) for axis in (0, 1)]
-    if axes[0] is None or axes[1] is None:
+    across, down = (_lattice(centres[:, axis], side[axis]) for axis in (0, 1))
+    if across is None or down is None:
         return None
-    (cols, stride_x, centre_x), (rows, stride_y, centre_y) = axes
+    (cols, stride_x, centre_x), (rows, stride_y, centre_y) = across, down
     # Beyond a pixel of gap, a cell of the stride would colour what no tile has covered.
     if stride_x > side[0] + 2 * _OFF_LATTICE or stride_y > side[1] + 2 * _OFF_LATTICE:
         return None
@@ -142,7 +142,7 @@ def _regular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster |
 def _lattice(places: np.ndarray, side: float) -> tuple[np.ndarray, float, float] | None:
     """Return the steps, stride and first place of a lattice along one axis; None if there is none.
 
-    The stride is fitted to all places: the least difference of floats says little, and even that
+    The stride is fitted to all places: the least difference of floats means little, and even that
     of whole pixels may be off by one.
     """
     known = np.unique(places)
@@ -201,7 +201,7 @@ def _irregular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster
     for tiles, cells, distances in _covered(scaled, grid.shape):
         better = distances < nearest[cells]
         tiles, cells, distances = tiles[better], cells[better], distances[better]
-        # Of several tiles on one cell the last assignment counts: that of the nearest.
+        # Where several tiles lie on one cell, the last assignment counts: that of the nearest.
         order = np.argsort(-distances, kind="stable")
         nearest[cells[order]] = distances[order]
         owner[cells[order]] = tiles[order]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -79,8 +79,6 @@ class AttentionMIL:
     own_target: Target | None = None
     family: str = MARUGOTO
 
-    knows_single_tiles: ClassVar[bool] = True
-
     @property
     def target(self) -> Target:
         """The meaning of the outputs; see MilModel."""
@@ -90,6 +88,11 @@ class AttentionMIL:
     def additivity(self) -> Additivity:
         """The way from tiles to the slide's logits; see MilModel."""
         return "pooled" if self.is_additive else "none"
+
+    @property
+    def knows_single_tiles(self) -> bool:
+        """Whether tiles alone mean something: scores are those of bags of one; see MilModel."""
+        return True
 
     @property
     def cache_digest(self) -> str:

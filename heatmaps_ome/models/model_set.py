@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.models.covariates import covariate_values, describe_covariates, require_known
 from heatmaps_ome.models.patient_values import column_of, merged_values
+from heatmaps_ome.models.protocol import takes_covariates
 from heatmaps_ome.models.refusals import Unusable, naming
 from heatmaps_ome.storage.digests import digest_of
 
@@ -103,7 +104,7 @@ class ModelSet:
         """The covariates that any of the models takes, as the first that takes it describes it."""
         by_name: dict[str, Covariate] = {}
         for model in self.models:
-            for covariate in _covariates(model):
+            for covariate in model.covariates if takes_covariates(model) else ():
                 by_name.setdefault(covariate.name, covariate)
         return tuple(by_name.values())
 
@@ -162,7 +163,7 @@ class ModelSet:
         seen = self._categories()
         models = []
         for path, model in zip(self.paths, self.models, strict=True):
-            if not _covariates(model):
+            if not takes_covariates(model):
                 models.append(model)
                 continue
             own = {c.name: merged[c.name] for c in model.covariates if c.name in merged}
@@ -174,7 +175,7 @@ class ModelSet:
         """Return the categories of each covariate that any of the models saw in its training."""
         seen: dict[str, set[str]] = {}
         for model in self.models:
-            for covariate in _covariates(model):
+            for covariate in model.covariates if takes_covariates(model) else ():
                 seen.setdefault(covariate.name, set()).update(covariate.categories or ())
         return seen
 
@@ -258,11 +259,6 @@ def model_files(given: Sequence[Path]) -> list[Path]:
 def cache_digest(model: MilModel) -> str:
     """Return the digest of a model and, if it takes covariates, of their values."""
     return getattr(model, "cache_digest", model.digest)
-
-
-def _covariates(model: MilModel) -> tuple[Covariate, ...]:
-    """Return the covariates of a model; most kinds of models take none."""
-    return getattr(model, "covariates", ())
 
 
 def _values(model: MilModel) -> tuple[CovariateValue, ...]:

@@ -90,7 +90,7 @@ class Dsmil(Network):
         instances, weights = self._streams(embeddings)
         pooled = self._pooled(embeddings, weights)[0]  # (C, E)
         kernel, offset = self._folded_kernel(pooled)
-        shares = weights[0].mean(dim=1, keepdim=True) * self.bag.bias  # (n, C)
+        shares = weights[0].mean(dim=1, keepdim=True) * self.bag.get_parameter("bias")  # (n, C)
         start = 0
         for block in row_blocks(embeddings):
             values = self._values(block[0])  # (rows, E)
