@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 from model_files import REAL_EXPORTS
 
 from heatmaps_ome.geometry import Shape
+from heatmaps_ome.maps.curves import aupc
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.faithfulness import (
-    aupc,
-    faithfulness,
-    flipping_curve,
-)
+from heatmaps_ome.maps.faithfulness import faithfulness, flipping_curve
 from heatmaps_ome.models import read_model
 
 SLIDE = Shape(640, 480)

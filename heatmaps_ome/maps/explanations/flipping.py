@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.integrate import trapezoid
 
+from heatmaps_ome.maps.curves import RANDOM_ORDERS, Faithfulness, of_whole_curves
 from heatmaps_ome.maps.explanations.forwards import Forwards, most_passes
 from heatmaps_ome.maps.explanations.pooled import Pooled, read_pooled
-from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, Faithfulness, of_whole_curves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
