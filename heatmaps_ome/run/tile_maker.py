@@ -319,7 +319,7 @@ class ScoresMaker:
         """See `Maker`."""
         facts = facts_of(slide)
         if self.in_memory is not None:
-            path, read = row.path, partial(self.in_memory, slide=facts)
+            path, read = row.path, partial(self.in_memory, facts)
         else:
             path = _file_of(row.scores or self.scores, row, "scores")
             read = partial(read_scores, path, facts, self.facts)

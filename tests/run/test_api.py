@@ -21,7 +21,7 @@ from heatmaps_ome import extractors
 from heatmaps_ome.errors import OptionError, PixelSizeError
 from heatmaps_ome.geometry import Grid
 from heatmaps_ome.models import read_model
-from heatmaps_ome.run.preflight import PreflightError
+from heatmaps_ome.run.attempts import PreflightError
 
 ROOT = Path(__file__).parents[2]
 TUNING = ("THP_MEM_ALLOC_ENABLE", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")

@@ -24,8 +24,8 @@ from heatmaps_ome.maps.faithfulness import faithfulness_of
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.models.model_set import model_files
 from heatmaps_ome.options import FORMATS, CreateOptions
+from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.pipeline import create
-from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.validate.result import validate
 

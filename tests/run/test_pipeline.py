@@ -27,8 +27,8 @@ from heatmaps_ome.maps.faithfulness import faithfulness
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import FORMATS, CreateOptions
 from heatmaps_ome.run import planning
+from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.pipeline import create
-from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.slides.artefacts import KINDS, MEASURES
 from heatmaps_ome.slides.opened_slide import OpenedSlide

@@ -10,7 +10,7 @@ import pytest
 
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.run import list_text
-from heatmaps_ome.run.settings import SlideList
+from heatmaps_ome.run.inputs import SlideList
 from heatmaps_ome.run.slide_list import slide_rows
 from heatmaps_ome.run.slide_row import SlideRow
 

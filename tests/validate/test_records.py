@@ -13,9 +13,9 @@ from heatmaps_ome.cli import main as cli
 from heatmaps_ome.validate.manifest import LISTED_FILES, Listed
 from heatmaps_ome.validate.ngff import open_pyramid
 from heatmaps_ome.validate.problems import problems_of
+from heatmaps_ome.validate.raw_values import Values
 from heatmaps_ome.validate.record import RECORD, Recorded, record_digest
 from heatmaps_ome.validate.result import validate
-from heatmaps_ome.validate.values import Values
 
 HARMLESS = ("versions", "options", "stages", "maps_left_out", "parts", "extractor", "pooling")
 """Fields that may hold less, so that only the digest shows that one is missing."""

@@ -35,7 +35,7 @@ COORDINATES: Final = ("coords", "coordinates", "locations", "places", "xy", "coo
 """Arrays of coordinates, as systems name them."""
 
 
-def h5_coordinates(file: h5py.File, slide: SlideFacts) -> Coordinates | None:
+def h5_coordinates(file: h5py.File, slide: SlideFacts, facts: TileFacts) -> Coordinates | None:
     """Return the coordinates in a file of STAMP, marugoto, CLAM or TRIDENT; None without any.
 
     Raises
@@ -44,7 +44,7 @@ def h5_coordinates(file: h5py.File, slide: SlideFacts) -> Coordinates | None:
         If they are of another slide, or the system always writes some.
     """
     if stamp.is_stamp(file) and not clam.has_attributes(file):
-        return stamp.stamp_coordinates(file, slide)
+        return stamp.stamp_coordinates(file, slide, facts)
     if dataset(file, "coords") is not None:
         return clam.patch_coordinates(file, slide)
     stored = next((dataset(file, name) for name in COORDINATES if name in file), None)
@@ -82,7 +82,7 @@ def coordinates_from(path: Path, slide: SlideFacts, facts: TileFacts) -> Coordin
         container = container_of(path)
         if container == "h5":
             with opened(path) as file:
-                own = h5_coordinates(file, slide)
+                own = h5_coordinates(file, slide, facts)
         elif container in ("table", "parquet", "geojson"):
             return _of_rows(path, container, slide)
         elif container == "npy":

@@ -93,7 +93,7 @@ def _of_h5(file: h5py.File, slide: SlideFacts, facts: TileFacts) -> FeatureTable
     stamp.refuse_embeddings(file)
     stored = _features_dataset(file, facts)
     # With --coords a file need not have its own, even if its system always writes some.
-    own = h5_coordinates(file, slide) if facts.coords is None or "coords" in file else None
+    own = h5_coordinates(file, slide, facts) if facts.coords is None or "coords" in file else None
     # Other floats than half and single become single; HDF5 converts them as they are read.
     values = read(stored, np.dtype(np.float16 if stored.dtype == np.float16 else np.float32))
     encoder = text_attribute(stored, "encoder") or text_attribute(file, "extractor") or ""

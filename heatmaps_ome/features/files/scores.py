@@ -184,7 +184,7 @@ def _require_columns(columns: dict[str, np.ndarray], names: str) -> None:
 def _h5_table(file: h5py.File, slide: SlideFacts, facts: TileFacts) -> ScoreTable:
     coordinates = None
     if facts.coords is None or "coords" in file:
-        coordinates = h5_coordinates(file, slide)
+        coordinates = h5_coordinates(file, slide, facts)
     n_tiles = None if coordinates is None else len(coordinates.xy)
     if facts.dataset is not None:
         stored = dataset(file, facts.dataset)

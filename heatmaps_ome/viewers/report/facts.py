@@ -15,8 +15,8 @@ from heatmaps_ome.maps.artefact_evidence import (
     cell_warnings,
     evidence_on_artefacts,
 )
+from heatmaps_ome.maps.curves import RANDOM_ORDERS, explaining_kind
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, explaining_kind
 from heatmaps_ome.slides.artefacts import KINDS
 
 if TYPE_CHECKING:

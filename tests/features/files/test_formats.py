@@ -76,6 +76,19 @@ def test_historic_files_count_pixels_of_tiles_of_256_micrometres(tmp_path, extra
     assert "by convention" in " ".join(bag.notes)
 
 
+def test_the_users_unit_goes_before_the_convention_of_historic_files(tmp_path):
+    path = write_historic(tmp_path / "S1.h5", XY[:30], "marugoto-extract-v1")
+    bag = read_bag(path, SLIDE, TileFacts(unit="px", tile_size=256))
+    np.testing.assert_array_equal(bag.l0_places, PLACES[:30])
+
+
+def test_a_historic_file_of_one_tile_asks_for_its_unit(tmp_path):
+    path = write_historic(tmp_path / "S1.h5", XY[20:21], "STAMP-extract-001")
+    assert "--coords-unit" in refused(path)
+    bag = read_bag(path, SLIDE, TileFacts(unit="um", tile_size=128))
+    np.testing.assert_array_equal(bag.l0_places[0, :2], XY[20] * 2)
+
+
 def test_transposed_coordinates_are_noticed_by_the_slides_shape(tmp_path):
     xy = np.array([[224 * col, 224 * row] for row in range(5) for col in range(7)])
     path = write_historic(tmp_path / "S1.h5", xy[:, ::-1], "STAMP-extract-001")

@@ -76,6 +76,16 @@ def test_tables_of_text_are_read(tmp_path, delimiter, mark, ending):
     np.testing.assert_allclose(scores.maps[0].values, SCORES, rtol=1e-6)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8-sig"])
+def test_tables_in_the_encodings_of_spreadsheets_are_read(tmp_path, encoding):
+    columns = {"X µm": X / 2, "Y µm": Y / 2, "grösse": SCORES}
+    path = write_table(tmp_path / "S1.tsv", columns, "\t")
+    path.write_bytes(path.read_text("utf-8").replace("\n", "\r\n").encode(encoding))
+    scores = read_scores(path, SLIDE, TileFacts(tile_size=128))
+    np.testing.assert_allclose(scores.l0_places, PLACES)
+    assert list(kinds(scores)) == ["grösse"]
+
+
 def test_decimal_commas_are_read_where_semicolons_separate(tmp_path):
     columns = {"x": X, "y": Y, "score": [str(v).replace(".", ",") for v in SCORES]}
     path = write_table(tmp_path / "S1.csv", columns, ";")
