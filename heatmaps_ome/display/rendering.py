@@ -229,10 +229,17 @@ class _Drawing:
             lower=colour_range.lower,
             upper=colour_range.upper,
             middle=self._middle(kind, colour_range),
-            ends=(kind.ends[0].format_map(words), kind.ends[1].format_map(words)),
+            ends=self._ends(kind, words),
             alpha=alpha,
             fades=fading is not None,
         )
+
+    def _ends(self, kind: MapKind, words: dict[str, str]) -> tuple[str, str]:
+        """Return the meaning of values below and above the middle."""
+        below, above = kind.ends
+        if kind.of_values and below and not self._heatmaps.target.has_classes:
+            below, above = "lowers {name}", "raises {name}"
+        return below.format_map(words), above.format_map(words)
 
     def _words(self, class_name: str | None) -> dict[str, str]:
         """Return the names that the texts of a kind have placeholders for."""

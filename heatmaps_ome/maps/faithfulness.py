@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 _SEED = 0
-_LEAST_GAIN = 1e-9
 
 
 def flipping_curve(

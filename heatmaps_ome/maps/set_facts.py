@@ -16,6 +16,7 @@ from heatmaps_ome.maps.curves import Faithfulness
 from heatmaps_ome.maps.ensemble import records
 from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member
 from heatmaps_ome.maps.kinds import ATTENTION, CONTRIBUTION, KINDS, LEAVE_ONE_OUT, SCORE
+from heatmaps_ome.models.refusals import Unusable
 from heatmaps_ome.models.target import Target
 from heatmaps_ome.ome.ngff import PIXEL_ORIGIN, json_ready
 
@@ -100,7 +101,7 @@ def set_of(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
     # The first versions did not look at plain tiles.
     compared = facts.get("consistency")
     mpp, cell, origin = (YX(**facts[key]) for key in ("mpp", "l0_cell", "l0_origin"))
-    aim = Target.of_record(facts["target"]) if "target" in facts else None
+    aim = _target(facts["target"]) if "target" in facts else None
     # A dense grid has attention wherever it has anything.
     tissue = ~np.isnan(maps[False][ATTENTION]) if aim is None else known(stack)
     return HeatmapSet(
@@ -125,6 +126,14 @@ def set_of(facts: dict[str, Any], stack: np.ndarray) -> HeatmapSet:
         ),
         explanation=facts.get("explanation", {}),
     )
+
+
+def _target(record: dict[str, Any]) -> Target:
+    """Return the target of a record; KeyError, TypeError or ValueError if it is none."""
+    try:
+        return Target.of_record(record)
+    except Unusable as reason:
+        raise ValueError(f"its target {reason}") from reason
 
 
 def known(stack: np.ndarray) -> np.ndarray:

@@ -54,17 +54,24 @@ def table_of(
     shape = Shape(1, max(1, count))
     n_outputs = len(target.outputs)
     unknown = np.full(n_outputs, np.nan)
+    rows = {kind: _as_row(values, shape) for kind, values in maps.items()}
     return HeatmapSet(
         slide_name=slide.name,
         slide_shape=slide.shape,
         grid=table_grid(count, slide.mpp),
         classes=target.outputs,
-        tissue=np.full(shape, count > 0),
-        maps={kind: _as_row(values, shape) for kind, values in maps.items()},
+        # A tile without any value is as good as none.
+        tissue=known(_planes(rows)),
+        maps=rows,
         **{"logits": unknown, "prediction": unknown, **facts},
         aim=target,
         places=tiles.l0_places,
     )
+
+
+def _planes(maps: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return all maps of all kinds as one (maps, rows, cols) array."""
+    return np.concatenate([values.reshape(-1, *values.shape[-2:]) for values in maps.values()])
 
 
 def _as_row(values: np.ndarray, shape: Shape) -> np.ndarray:
@@ -112,11 +119,10 @@ def rasterised(table: HeatmapSet) -> HeatmapSet:
         }
 
     maps = drawn(table.maps)
-    planes = [plane for values in maps.values() for plane in values.reshape(-1, *raster.grid.shape)]
     return replace(
         table,
         grid=raster.grid,
-        tissue=known(np.stack(planes)),
+        tissue=known(_planes(maps)),
         maps=maps,
         spread=drawn(table.spread),
         places=None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,8 +23,10 @@ MOST_CELLS: Final = 4_000_000
 """Cells of a raster of irregular tiles over the slide; more only take time."""
 _PART: Final = 4
 """Cells of irregular tiles along the smallest side."""
-_OFF_LATTICE: Final = 0.5
-"""Level-0 pixels by which a tile may lie off its lattice: places are often rounded to pixels."""
+_ROUNDING: Final = 1.0
+"""Level-0 pixels by which sides may differ, and tiles lie off their lattice: places are often
+rounded to pixels, to the nearest or down, and so are both ends of a side."""
+_CELLS_AT_ONCE: Final = 1_000_000
 _WITH_NEIGHBOUR: Final = 0.5
 """Share of the tiles of a lattice that have a neighbour one stride away. Lattices of several
 outlines, each with an origin of its own, have hardly any."""
@@ -61,7 +63,7 @@ class TileRaster:
         Parameters
         ----------
         summed : bool
-            Whether a tile's cells share its value, so that sums stay what they are; a tile without
+            Whether a tile's cells share its value, so that sums stay as they are; a tile without
             cells adds its value to the cell at its centre.
         """
         values = np.asarray(values, np.float32)
@@ -72,14 +74,18 @@ class TileRaster:
         # The last column is for cells without a tile: owner -1.
         padded = np.concatenate([shares, np.full((*shares.shape[:-1], 1), np.nan, np.float32)], -1)
         out = padded[..., self.owner]
-        if summed:
-            hidden = np.flatnonzero(self.cells == 0)
-            flat = out.reshape(-1, self.owner.size)
-            for plane, own in zip(flat, values.reshape(-1, values.shape[-1]), strict=True):
-                # Not every host shows another tile.
-                plane[self.hosts[hidden]] = np.nan_to_num(plane[self.hosts[hidden]])
-                np.add.at(plane, self.hosts[hidden], own[hidden])
+        if summed and (self.cells == 0).any():
+            self._add_hidden(out.reshape(-1, self.owner.size), values.reshape(-1, len(self.cells)))
         return out
+
+    def _add_hidden(self, planes: np.ndarray, values: np.ndarray) -> None:
+        """Add the values of tiles without cells, (maps, n), to the cells at their centres."""
+        for plane, own in zip(planes, values, strict=True):
+            hidden = np.flatnonzero((self.cells == 0) & ~np.isnan(own))
+            hosts = self.hosts[hidden]
+            # Not every host shows another tile.
+            plane[hosts] = np.nan_to_num(plane[hosts])
+            np.add.at(plane, hosts, own[hidden])
 
 
 def tile_raster(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster:
@@ -111,7 +117,7 @@ def _covering(cell: YX, origin: YX, mpp: YX, slide_shape: Shape) -> Grid:
 def _regular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster | None:
     """Return the raster of tiles of one size on one lattice; None if they lie on none."""
     sides = l0_places[:, 2:] - l0_places[:, :2]
-    if np.ptp(sides, axis=0).max() > _OFF_LATTICE:
+    if (np.ptp(sides, axis=0) > _tolerance(sides.min(axis=0))).any():
         return None
     centres = (l0_places[:, :2] + l0_places[:, 2:]) / 2
     side = sides.mean(axis=0)
@@ -119,24 +125,37 @@ def _regular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster |
     if across is None or down is None:
         return None
     (cols, stride_x, centre_x), (rows, stride_y, centre_y) = across, down
-    # Beyond a pixel of gap, a cell of the stride would colour what no tile has covered.
-    if stride_x > side[0] + 2 * _OFF_LATTICE or stride_y > side[1] + 2 * _OFF_LATTICE:
+    # Beyond a pixel of gap, a cell of the stride would colour ground that no tile covers.
+    if stride_x > side[0] + _ROUNDING + 1e-6 or stride_y > side[1] + _ROUNDING + 1e-6:
         return None
     if not _has_neighbours(rows, cols):
         return None
     cell = YX(stride_y, stride_x)
     grid = _covering(cell, YX(centre_y - stride_y / 2, centre_x - stride_x / 2), mpp, slide_shape)
-    row = np.floor((centres[:, 1] - grid.l0_origin.y) / cell.y).astype(np.int64)
-    col = np.floor((centres[:, 0] - grid.l0_origin.x) / cell.x).astype(np.int64)
-    inside = (row >= 0) & (row < grid.shape.rows) & (col >= 0) & (col < grid.shape.cols)
-    flat = np.where(inside, row * grid.shape.cols + col, -1)
-    if grid.shape.rows * grid.shape.cols > 4 * MOST_CELLS or not inside.all():
+    if grid.shape.rows * grid.shape.cols > 4 * MOST_CELLS:
         return None
+    scaled = (centres - (grid.l0_origin.x, grid.l0_origin.y)) / (cell.x, cell.y)
+    hosts, inside = _hosts(scaled, grid.shape)
     owner = np.full(grid.shape, -1, np.int32)
-    owner.reshape(-1)[flat] = np.arange(len(flat))
-    cells = np.bincount(owner[owner >= 0], minlength=len(flat))
+    owner.reshape(-1)[hosts[inside]] = np.flatnonzero(inside)
+    cells = np.bincount(owner[owner >= 0], minlength=len(hosts))
     # Two tiles in one cell are not on the lattice.
-    return TileRaster(grid, owner, cells, flat, regular=True) if (cells == 1).all() else None
+    if not (cells[inside] == 1).all():
+        return None
+    return TileRaster(grid, owner, cells, hosts, regular=bool(inside.all()))
+
+
+def _hosts(scaled_centres: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Return the flat index of the cell at or nearest to each place, and whether it is there.
+
+    Parameters
+    ----------
+    scaled_centres : (n, 2) float64
+        x and y in cells of the grid.
+    """
+    wanted = np.floor(scaled_centres).astype(np.int64)
+    there = np.clip(wanted, 0, (shape.cols - 1, shape.rows - 1))
+    return there[:, 1] * shape.cols + there[:, 0], (wanted == there).all(axis=1)
 
 
 def _lattice(places: np.ndarray, side: float) -> tuple[np.ndarray, float, float] | None:
@@ -147,7 +166,7 @@ def _lattice(places: np.ndarray, side: float) -> tuple[np.ndarray, float, float]
     """
     known = np.unique(places)
     gaps = np.diff(known)
-    gaps = gaps[gaps > 2 * _OFF_LATTICE]
+    gaps = gaps[gaps > _tolerance(side)]
     if not len(gaps):
         # A single row or column: as wide as a tile.
         return np.zeros(len(places), np.int64), side, float(known[0])
@@ -159,10 +178,14 @@ def _lattice(places: np.ndarray, side: float) -> tuple[np.ndarray, float, float]
         # Whole numbers without the fit's noise, in which they usually are.
         stride, first = (round(float(number), 6) for number in np.polyfit(steps, known, 1))
     steps = np.rint((places - first) / stride).astype(np.int64)
-    tolerance = min(_OFF_LATTICE + 1e-6, stride / 4)
-    if np.abs(places - first - steps * stride).max() > tolerance:
+    if np.abs(places - first - steps * stride).max() > _tolerance(stride):
         return None
     return steps, stride, first
+
+
+def _tolerance(length: Any) -> Any:
+    """Return the level-0 pixels that do not matter for sides or strides of such lengths."""
+    return np.minimum(_ROUNDING + 1e-6, length / 4)
 
 
 def _steps(known: np.ndarray, stride: float) -> np.ndarray | None:
@@ -201,21 +224,19 @@ def _irregular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster
     for tiles, cells, distances in _covered(scaled, grid.shape):
         better = distances < nearest[cells]
         tiles, cells, distances = tiles[better], cells[better], distances[better]
-        # Where several tiles lie on one cell, the last assignment counts: that of the nearest.
+        # Where several tiles have one cell, the last assignment counts: that of the nearest.
         order = np.argsort(-distances, kind="stable")
         nearest[cells[order]] = distances[order]
         owner[cells[order]] = tiles[order]
     counts = np.bincount(owner[owner >= 0], minlength=len(scaled))
-    centre = np.floor((scaled[:, :2] + scaled[:, 2:]) / 2).astype(np.int64)
-    centre = np.clip(centre, 0, (cols - 1, rows - 1))
-    hosts = centre[:, 1] * cols + centre[:, 0]
+    hosts, _ = _hosts((scaled[:, :2] + scaled[:, 2:]) / 2, grid.shape)
     return TileRaster(grid, owner.reshape(rows, cols), counts, hosts, regular=False)
 
 
 def _covered(
     scaled: np.ndarray, shape: Shape
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield tiles, cells under them, and squared distances of these cells' centres from theirs.
+    """Yield tiles, cells under them, and ranks: squared distances between their centres.
 
     Parameters
     ----------
@@ -228,11 +249,24 @@ def _covered(
     middle = (scaled[:, :2] + scaled[:, 2:]) / 2
     first = np.where(last > first, first, np.floor(middle).astype(np.int64))
     spans = np.maximum(last - first, 1)
-    for across in range(int(spans[:, 0].max())):
-        for down in range(int(spans[:, 1].max())):
-            tiles = np.flatnonzero((spans[:, 0] > across) & (spans[:, 1] > down))
-            cols, rows = first[tiles, 0] + across, first[tiles, 1] + down
-            inside = (cols >= 0) & (cols < shape.cols) & (rows >= 0) & (rows < shape.rows)
-            tiles, cols, rows = tiles[inside], cols[inside], rows[inside]
-            off_x, off_y = cols + 0.5 - middle[tiles, 0], rows + 0.5 - middle[tiles, 1]
-            yield tiles, rows * shape.cols + cols, off_x**2 + off_y**2
+    areas = spans.prod(axis=1)
+    # In parts of about as many cells each, whatever the tiles' sizes.
+    for part in np.split(np.arange(len(scaled)), _part_ends(areas)):
+        tiles = np.repeat(part, areas[part])
+        within = np.arange(len(tiles)) - np.repeat(
+            np.cumsum(areas[part]) - areas[part], areas[part]
+        )
+        cols = first[tiles, 0] + within % spans[tiles, 0]
+        rows = first[tiles, 1] + within // spans[tiles, 0]
+        inside = (cols >= 0) & (cols < shape.cols) & (rows >= 0) & (rows < shape.rows)
+        tiles, cols, rows = tiles[inside], cols[inside], rows[inside]
+        off_x, off_y = cols + 0.5 - middle[tiles, 0], rows + 0.5 - middle[tiles, 1]
+        # The cell at a tile's centre shows the tile, even where another centre just outside the
+        # cell is nearer to its middle.
+        own = (off_x > -0.5) & (off_x <= 0.5) & (off_y > -0.5) & (off_y <= 0.5)
+        yield tiles, rows * shape.cols + cols, off_x**2 + off_y**2 - own
+
+
+def _part_ends(areas: np.ndarray) -> np.ndarray:
+    """Return where to split tiles so that the parts have about ``_CELLS_AT_ONCE`` cells."""
+    return np.flatnonzero(np.diff(np.cumsum(areas) // _CELLS_AT_ONCE)) + 1

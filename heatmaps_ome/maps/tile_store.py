@@ -62,6 +62,10 @@ def read_table(path: Path) -> HeatmapSet:
     cells = max(1, count)
     if places.shape != (count, 4) or places.dtype != np.float64 or values.shape[1:] != (cells,):
         raise ValueError(f"{path} has places {places.shape} and values {values.shape} of {count}")
+    if not np.isfinite(places).all():
+        raise ValueError(f"{path} has places that are no numbers")
+    if "target" not in facts:
+        raise ValueError(f"{path} has no target")
     table = set_of(facts, values[:, None])
     if table.tissue_cells != facts["tissue_cells"]:
         raise ValueError(

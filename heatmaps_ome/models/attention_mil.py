@@ -91,7 +91,7 @@ class AttentionMIL:
 
     @property
     def knows_single_tiles(self) -> bool:
-        """Whether tiles alone mean something: scores are those of bags of one; see MilModel."""
+        """Return True: a bag of one tile is pooled as any other; see MilModel."""
         return True
 
     @property

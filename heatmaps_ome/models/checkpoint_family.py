@@ -11,7 +11,11 @@ from heatmaps_ome.models.checkpoint import (
     read_torch_file,
 )
 from heatmaps_ome.models.dialects import REGISTRY
-from heatmaps_ome.models.dialects.choice import dialect_of, fitting_dialects
+from heatmaps_ome.models.dialects.choice import (
+    dialect_of,
+    fitting_dialects,
+    require_no_others_facts,
+)
 from heatmaps_ome.models.families import ModelFile
 from heatmaps_ome.models.learner import is_attention_mil, is_learner
 from heatmaps_ome.models.marugoto import export_in
@@ -68,5 +72,6 @@ def _in_torch_file(file: TorchFile, facts: ModelFacts, path: Path) -> ModelFile:
 
 def _in_checkpoint(checkpoint: Checkpoint, facts: ModelFacts) -> ModelFile:
     dialect = REGISTRY[dialect_of(checkpoint, facts)]
+    require_no_others_facts(dialect, facts)
     model = dialect.functions.read(checkpoint, facts)
     return ModelFile(model, checkpoint.suspicious_globals, checkpoint.n_private, kind=dialect.title)

@@ -184,11 +184,13 @@ def _target(record: Any) -> Target:
 def _stored(model: AttentionMIL, path: Path) -> StoredModel:
     from heatmaps_ome.models.learner import layers_of
 
+    parts = (model.encoder, model.attention_net, model.head)
     try:
+        encoder, attention, head = (layers_of(part, torch_to_array) for part in parts)
         return StoredModel(
-            encoder=layers_of(model.encoder, torch_to_array),
-            attention=layers_of(model.attention_net, torch_to_array),
-            head=layers_of(model.head, torch_to_array),
+            encoder=encoder,
+            attention=attention,
+            head=head,
             classes=model.classes,
             target_label=model.target_label,
             covariates=model.covariates,

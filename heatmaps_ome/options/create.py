@@ -26,7 +26,7 @@ from heatmaps_ome.slides.artefact_kinds import KINDS
 
 FORMATS = tuple(REGISTRY)
 ENCODERS = tuple(extractors.REGISTRY)
-COMPAT = ("reference",)
+COMPAT = ("reference", "stamp", "clam")
 
 _MPP = (0.05, 20)
 _SHARE = (0, 1)
@@ -278,8 +278,9 @@ class CreateOptions:
     )  # fmt: skip
     compat: Optional[str] = create_option(
         "colours",
-        "draw maps like an earlier program, to compare with its figures: reference "
-        "(create_heatmaps.py's squares and score colours); raw values do not change",
+        "draw maps like another program, to compare with its figures: reference "
+        "(create_heatmaps.py's squares and score colours); with --features also stamp or clam, "
+        "whose own picture is added to the maps; raw values do not change",
         effect="values", among=lambda: COMPAT, type=str, metavar="PROGRAM",
     )  # fmt: skip
     classes: Optional[tuple[str, ...]] = create_option(

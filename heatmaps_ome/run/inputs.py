@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.bag import TileScores
     from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.features.tile_facts import TileFacts
+    from heatmaps_ome.maps.explanations.compat import Compat
     from heatmaps_ome.maps.explanations.explanation import Explain
     from heatmaps_ome.models.model_facts import ModelFacts
 
@@ -90,9 +91,12 @@ class GivenTiles:
         Facts on coordinates that the files may lack.
     explain : Explain
         How predictions from features are explained.
+    compat : Compat or None
+        The program whose own picture of these tiles is added.
     """
 
     features: Path | None = None
     scores: GivenScores | None = None
     facts: TileFacts = NO_TILE_FACTS
     explain: Explain = "auto"
+    compat: Compat | None = None

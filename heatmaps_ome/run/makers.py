@@ -71,6 +71,10 @@ def _reading(settings: RunSettings) -> Reading:
 def _dense_maker(settings: RunSettings, models: ModelSet, extractor: Extractor) -> DenseMaker:
     """Return the maker of maps of a dense grid."""
     _require_match(models, extractor)
+    if settings.tiles.compat is not None:
+        raise OptionError(
+            f"--compat {settings.tiles.compat} draws the tiles of --features, which are not given"
+        )
     first, *_ = _dense_models(models)
     recipe = _recipe(settings, first, extractor)
     return DenseMaker(recipe, models, settings.models.covariates, _reading(settings))
@@ -112,6 +116,7 @@ def _bag_maker(settings: RunSettings, models: ModelSet, look: Look) -> BagMaker:
         features=tiles.features,
         facts=tiles.facts,
         explain=tiles.explain,
+        compat=tiles.compat,
         classes=look.classes,
         reading=_reading(settings),
     )

@@ -101,7 +101,7 @@ def test_leave_one_out_is_what_the_published_models_say_without_the_cell(shared_
     # So small that no class is certain.
     noise = np.random.default_rng(3).normal(0, 0.05, (n_cells, model.n_features))
     bag = torch.from_numpy(np.abs(noise))
-    double = [part.double() for part in (model.encoder, model.attention, model.head)]
+    double = [part.double() for part in (model.encoder, model.attention_net, model.head)]
     encoder, attend, head = double
     with torch.inference_mode():
         embeddings = encoder(bag)

@@ -24,6 +24,8 @@ _LINES = {
     "prediction": ("#009e73", "-"),
     "attention": ("#d55e00", "-"),
     "class-attention": ("#d55e00", "-"),
+    "as-stamp": ("#cc79a7", "-"),
+    "as-clam": ("#cc79a7", "-"),
     "random": ("#767676", "--"),
 }
 """Map → colour and dashes; the colour blind can distinguish Okabe and Ito's colours."""

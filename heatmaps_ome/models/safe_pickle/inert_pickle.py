@@ -91,9 +91,7 @@ class _Machine:
             if count > MAX_INSTRUCTIONS:
                 raise Unusable(f"holds a pickle of over {MAX_INSTRUCTIONS} instructions")
             if opcode.name == "STOP":
-                # Bytes always have positions; only files without a place in them have none.
-                end = (position or 0) + 1
-                return InertPickle(self.stack.pop(), frozenset(self.names), end)
+                return InertPickle(self.stack.pop(), frozenset(self.names), (position or 0) + 1)
             handler = _HANDLERS.get(opcode.name)
             if handler is None:
                 raise Unsafe(

@@ -240,6 +240,7 @@ def _tiles(result: SlideResult, pictures: Sequence[str], no_tissue: str) -> dict
         return _left_out(no_tissue or "no tiles were picked in this run")
     return {
         "class": result.true_class,
+        "unit": result.heatmaps.unit_name,
         "tiles": [
             {
                 "kind": tile.kind,
