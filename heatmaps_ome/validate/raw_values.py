@@ -26,6 +26,8 @@ KINDS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "class-attention": (True, ("logit", "log ratio")),
     "prediction": (True, ()),
     "value": (True, ()),
+    "as-stamp": (True, ("",)),
+    "as-clam": (False, ("%",)),
 }
 """Kinds of maps with channels: whether there is one per class, and the units they may have.
 
@@ -33,7 +35,7 @@ Of predictions and given values the unit may be any.
 
 A list of its own on purpose: the table of the program that wrote the results may be wrong.
 """
-_EVEN = ("attention", "winner", "class-attention", "value")
+_EVEN = ("attention", "winner", "class-attention", "value", "as-stamp", "as-clam")
 """Kinds of maps that have one opacity throughout; the others fade with the attention."""
 
 
