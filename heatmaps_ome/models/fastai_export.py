@@ -24,6 +24,7 @@ from heatmaps_ome.models.learner import (
 )
 from heatmaps_ome.models.refusals import Unsafe, Unusable, naming
 from heatmaps_ome.models.stored import (
+    PARTS,
     StoredModel,
     require_classes,
     require_features,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.models.covariates import covariate_values, describe_covariates, require_known
 from heatmaps_ome.models.patient_values import column_of, merged_values
+from heatmaps_ome.models.protocol import takes_covariates
 from heatmaps_ome.models.refusals import Unusable, naming
 from heatmaps_ome.models.stored import MARUGOTO
 from heatmaps_ome.models.target import classes_target
