@@ -217,7 +217,7 @@ class _Drawing:
             name=map_name(kind.key, names, index),
             kind=kind.key,
             class_name=class_name,
-            title=kind.map_title.format_map(words),
+            title=self._title(kind).format_map(words),
             quantity=self._quantity_text(kind).format_map(words),
             unit=unit_of(kind, heatmaps, class_name),
             grid=heatmaps.grid,
@@ -249,11 +249,18 @@ class _Drawing:
             "rivals": " or ".join(rivals) if len(rivals) <= _MOST_NAMED else "another class",
         }
 
+    def _title(self, kind: MapKind) -> str:
+        """Return the title of a kind's map."""
+        given = kind.of_given[0] if self._heatmaps.target.is_given else ""
+        return given or kind.map_title
+
     def _quantity_text(self, kind: MapKind) -> str:
         """Return a kind's quantity, with the number of models where it is taken over several."""
-        quantity = kind.quantity
-        if kind.of_values and not self._heatmaps.target.has_classes:
+        quantity, target = kind.quantity, self._heatmaps.target
+        if kind.of_values and not target.has_classes:
             quantity = kind.of_values
+        if target.is_given:
+            quantity = kind.of_given[1] or quantity
         n_models = len(self._heatmaps.members)
         if not n_models or not (kind.stored or kind.spread_of):
             return quantity

@@ -80,7 +80,7 @@ def unit_of(kind: MapKind, heatmaps: HeatmapSet, class_name: str | None = None) 
     target = heatmaps.target
     if class_name is not None and class_name in heatmaps.units_given:
         return heatmaps.units_given[class_name]
-    if kind.of_values and not target.has_classes:
+    if (kind.of_values and not target.has_classes) or (target.is_given and kind.of_given[0]):
         return target.unit
     return (kind.means[1] if heatmaps.members else "") or kind.unit
 

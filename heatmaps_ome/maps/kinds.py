@@ -84,6 +84,8 @@ class MapKind:
         Whether it compares classes of which a slide has exactly one.
     of_values : str
         The quantity where the model predicts a value or a risk; its unit is then the target's.
+    of_given : tuple of two str
+        Title and quantity of a map that was given, whose unit only its giver knows.
     summed : bool
         Whether the cells of a tile share its value, so that sums over cells are those over tiles.
     """
@@ -111,6 +113,7 @@ class MapKind:
     means: tuple[str, str] = ("", "")
     of_softmax: bool = False
     of_values: str = ""
+    of_given: tuple[str, str] = ("", "")
     summed: bool = False
 
     @property
@@ -156,6 +159,7 @@ _KINDS = (
         stored=True,
         evenly_spread=True,
         means=("attention (log of weight over mean weight)", "log ratio"),
+        of_given=("Attention", "attention"),
     ),
     MapKind(
         key=CLASS_ATTENTION,
@@ -168,6 +172,7 @@ _KINDS = (
         drawn="every class",
         stored=True,
         evenly_spread=True,
+        of_given=("Attention: {name}", "attention: {name}"),
     ),
     MapKind(
         key=SCORE,

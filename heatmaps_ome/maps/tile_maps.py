@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from heatmaps_ome.features.bag import GivenKind, GivenMap, Tiles, TileScores
+    from heatmaps_ome.features.bag import GivenKind, Tiles, TileScores
     from heatmaps_ome.slides.reader import SlideReader
 
 _KIND_OF: Final[dict[GivenKind, str]] = {
@@ -83,26 +83,44 @@ def _as_row(values: np.ndarray, shape: Shape) -> np.ndarray:
 
 def given_maps(slide: SlideReader, scores: TileScores) -> HeatmapSet:
     """Return the table of maps that another tool gave, without any prediction."""
-    by_kind: dict[str, list[GivenMap]] = {}
-    for given in scores.maps:
-        by_kind.setdefault(_KIND_OF[given.kind], []).append(given)
-    attention = by_kind.get(CLASS_ATTENTION, [])
-    if len(attention) == 1 and attention[0].name.casefold() in _NAMES_OF_ATTENTION:
-        by_kind[ATTENTION] = by_kind.pop(CLASS_ATTENTION)
-    classwise = {kind: maps for kind, maps in by_kind.items() if kind != ATTENTION}
-    names = {kind: tuple(given.name for given in maps) for kind, maps in classwise.items()}
-    classes = tuple(dict.fromkeys(name for group in names.values() for name in group))
+    given = {one.name: one for one in scores.maps}
+    names = _names_by_kind({one.name: one.kind for one in scores.maps})
     # Every kind per class is listed, so that none is taken to have all classes.
     listed = {key: names.get(key, ()) for key, kind in KINDS.items() if kind.per_class}
-    values = {kind: np.stack([given.values for given in maps]) for kind, maps in classwise.items()}
-    if ATTENTION in by_kind:
-        values[ATTENTION] = by_kind[ATTENTION][0].values
+    values = {
+        kind: np.stack([given[name].values for name in group]) for kind, group in names.items()
+    }
+    if ATTENTION in values:
+        [values[ATTENTION]] = values[ATTENTION]
     return table_of(
-        slide, scores, Target("none", classes, "identity"), values,
+        slide, scores, Target("none", _classes(names), "identity"), values,
         names=listed,
-        units_given={given.name: given.unit for given in scores.maps if given.unit},
+        units_given={one.name: one.unit for one in scores.maps if one.unit},
         explanation={"system": scores.system, "notes": list(scores.notes)},
     )  # fmt: skip
+
+
+def given_classes(kinds: Mapping[str, GivenKind]) -> tuple[str, ...]:
+    """Return the names that stand for classes where maps of some names and kinds are given."""
+    return _classes(_names_by_kind(kinds))
+
+
+def _names_by_kind(kinds: Mapping[str, GivenKind]) -> dict[str, tuple[str, ...]]:
+    """Return the names of given maps by our kinds; that of a slide's one attention among them."""
+    names: dict[str, tuple[str, ...]] = {}
+    for name, kind in kinds.items():
+        names[_KIND_OF[kind]] = (*names.get(_KIND_OF[kind], ()), name)
+    attention = names.get(CLASS_ATTENTION, ())
+    if len(attention) == 1 and attention[0].casefold() in _NAMES_OF_ATTENTION:
+        names[ATTENTION] = names.pop(CLASS_ATTENTION)
+    return names
+
+
+def _classes(names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the names of all kinds that have one for each map."""
+    return tuple(
+        dict.fromkeys(name for kind, group in names.items() if kind != ATTENTION for name in group)
+    )
 
 
 def rasterised(table: HeatmapSet) -> HeatmapSet:

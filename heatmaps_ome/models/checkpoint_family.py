@@ -22,6 +22,7 @@ from heatmaps_ome.models.marugoto import export_in
 from heatmaps_ome.models.refusals import Unusable, naming
 from heatmaps_ome.models.safe_pickle.inert_values import Node
 from heatmaps_ome.models.safetensors_file import is_safetensors
+from heatmaps_ome.models.stored import StoredModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.models.checkpoint import Checkpoint, TorchFile
     from heatmaps_ome.models.model_facts import ModelFacts
 
+_TITLES = {"class-attention": "CLAM multi-branch", "millab-transmil": "MIL-Lab TransMIL"}
+"""Architecture → its name for people, where a dialect has several."""
 _PICKLE_START = b"\x80"
 """First byte of a pickle, and so of a file of torch before 1.6."""
 
@@ -74,4 +77,8 @@ def _in_checkpoint(checkpoint: Checkpoint, facts: ModelFacts) -> ModelFile:
     dialect = REGISTRY[dialect_of(checkpoint, facts)]
     require_no_others_facts(dialect, facts)
     model = dialect.functions.read(checkpoint, facts)
-    return ModelFile(model, checkpoint.suspicious_globals, checkpoint.n_private, kind=dialect.title)
+    if isinstance(model, StoredModel):
+        kind = model.family
+    else:
+        kind = _TITLES.get(model.architecture, dialect.title)
+    return ModelFile(model, checkpoint.suspicious_globals, checkpoint.n_private, kind=kind)

@@ -7,11 +7,12 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.models.covariates import covariate_values, describe_covariates, require_known
 from heatmaps_ome.models.patient_values import column_of, merged_values
+from heatmaps_ome.models.protocol import takes_covariates
 from heatmaps_ome.models.refusals import Unusable, naming
 from heatmaps_ome.models.stored import MARUGOTO
 from heatmaps_ome.models.target import classes_target
@@ -20,7 +21,6 @@ from heatmaps_ome.storage.digests import digest_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from heatmaps_ome.models.attention_mil import AttentionMIL
     from heatmaps_ome.models.covariates import Covariate, CovariateValue
     from heatmaps_ome.models.protocol import MilModel
 
@@ -165,13 +165,12 @@ class ModelSet:
         seen = self._categories()
         models = []
         for path, model in zip(self.paths, self.models, strict=True):
-            if not (covariates := _covariates(model)):
+            if not takes_covariates(model):
                 models.append(model)
                 continue
-            own = {c.name: merged[c.name] for c in covariates if c.name in merged}
+            own = {c.name: merged[c.name] for c in model.covariates if c.name in merged}
             with naming(path):
-                encoded = covariate_values(covariates, own, seen)
-                models.append(cast("AttentionMIL", model).with_values(encoded))
+                models.append(model.with_values(covariate_values(model.covariates, own, seen)))
         return replace(self, models=tuple(models))
 
     def _categories(self) -> dict[str, set[str]]:
@@ -270,8 +269,8 @@ def cache_digest(model: MilModel) -> str:
 
 
 def _covariates(model: MilModel) -> tuple[Covariate, ...]:
-    """Return the covariates of a model; only attention MIL can have any."""
-    return getattr(model, "covariates", ())
+    """Return the covariates of a model; most kinds of models take none."""
+    return model.covariates if takes_covariates(model) else ()
 
 
 def _covariate_values(model: MilModel) -> tuple[CovariateValue, ...]:

@@ -108,6 +108,11 @@ class Target:
         return self.task in ("classification", "multilabel")
 
     @property
+    def is_given(self) -> bool:
+        """Whether maps were given, and no model predicted anything."""
+        return self.task == "none"
+
+    @property
     def can_fall(self) -> bool:
         """Whether a prediction can fall at all: the softmax of one class is always 1."""
         return self.link != "softmax" or len(self.outputs) > 1

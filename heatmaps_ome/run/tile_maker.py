@@ -17,7 +17,7 @@ from heatmaps_ome.features.files import (
     tissue_share,
 )
 from heatmaps_ome.maps.bag_maps import BagRecipe, bag_maps
-from heatmaps_ome.maps.tile_maps import given_maps
+from heatmaps_ome.maps.tile_maps import given_classes, given_maps
 from heatmaps_ome.run.maker import with_covariates
 from heatmaps_ome.storage.cache import folder_of
 from heatmaps_ome.storage.digests import digest_of
@@ -270,7 +270,7 @@ class ScoresSource:
 
     def record(self) -> dict[str, Any]:
         """See `Source`."""
-        names = [name for name, kind in self.tiles["maps"].items() if kind != "attention"]
+        names = given_classes(self.tiles["maps"])
         return {**_scores_record(self.digest, names), "pooling": None, "tiles": dict(self.tiles)}
 
     def is_made(self, fingerprint: str) -> bool:

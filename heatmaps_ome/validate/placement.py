@@ -176,7 +176,9 @@ class PlacedMap:
         ends = self.record["scaling"]["ranges"]["attention"][0]
         attention = np.nan_to_num(self.values.channel("attention").astype(np.float64), nan=-np.inf)
         position = (attention - ends["lower"]) / (ends["upper"] - ends["lower"])
-        return np.rint(np.clip(position, 0, 1) * options["score_alpha"] * 255)
+        # A tile may have an attention and lack another value.
+        known = ~np.isnan(self.values.channel(self.name))
+        return np.rint(known * np.clip(position, 0, 1) * options["score_alpha"] * 255)
 
 
 def _overlay(placed: tuple[Overlay, PlacedMap]) -> Iterator[str]:

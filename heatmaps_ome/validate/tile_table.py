@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,8 @@ _NEAR = 0.25
 def tile_faults(values: Values) -> Iterator[str]:
     """Demand each tile's value at its centre, and sums over cells that are those over tiles.
 
-    Where tiles hide one another, the value must lie within a quarter of the smallest side.
+    Where several tiles have their centres in one cell, the value must lie near: in a cell that
+    reaches within a quarter of the smallest side, or beside that one.
     """
     if values.target is None:
         return
@@ -43,14 +45,17 @@ def tile_faults(values: Values) -> Iterator[str]:
     if not len(places):
         return
     cells, inside_grid = _cells(places, values)
+    alone = _alone(cells)
+    near = _NEAR * float((places[:, 2:] - places[:, :2]).min())
+    reach = [math.ceil(near / side) for side in YX(**values.facts["l0_cell"])]
     for channel, own, plane in zip(values.channels, table, values.stack, strict=True):
         if channel.kind in _SUMMED:
             yield from _sums(channel.name, own, plane)
             continue
-        hidden = _hidden(own, plane, cells, inside_grid)
-        near = _NEAR * float((places[:, 2:] - places[:, :2]).min())
         wrong = [
-            tile for tile in hidden if not _is_near(own[tile], plane, cells[tile], near, values)
+            tile
+            for tile in _hidden(own, plane, cells, inside_grid)
+            if alone[tile] or not _is_near(own[tile], plane, cells[tile], reach)
         ]
         if wrong:
             row, col = cells[wrong[0]]
@@ -84,12 +89,14 @@ def _hidden(
     return tiles[~same].tolist()
 
 
-def _is_near(
-    value: float, plane: np.ndarray, cell: np.ndarray, near: float, values: Values
-) -> bool:
-    """Return whether a value lies within a distance, in level-0 pixels, of a cell."""
-    side = YX(**values.facts["l0_cell"])
-    reach = [int(np.ceil(near / part)) for part in side]
+def _alone(cells: np.ndarray) -> np.ndarray:
+    """Return whether no other tile has its centre in a tile's cell."""
+    _, which, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    return counts[which.reshape(-1)] == 1
+
+
+def _is_near(value: float, plane: np.ndarray, cell: np.ndarray, reach: list[int]) -> bool:
+    """Return whether a value lies within so many cells, down and across, of a cell."""
     around = plane[tuple(slice(max(0, c - r), c + r + 1) for c, r in zip(cell, reach, strict=True))]
     return bool(np.isnan(around).any()) if np.isnan(value) else bool((around == value).any())
 

@@ -59,8 +59,8 @@ def _finite(values: Values) -> Iterator[str]:
         if known.kind == "leave-one-out" and np.count_nonzero(tissue) == 1:
             continue  # Without a slide's only cell there is no slide.
         # A given map may lack some of the tiles, and so may predictions without one.
-        may_lack = values.target is not None
-        holes = 0 if may_lack else np.count_nonzero(~np.isfinite(channel) & tissue)
+        fit = np.isnan(channel) | np.isfinite(channel) if values.target else np.isfinite(channel)
+        holes = np.count_nonzero(~fit & tissue)
         strays = np.count_nonzero(~np.isnan(channel) & ~tissue)
         if holes or strays:
             yield f"{name} lacks a number in {holes} cells of tissue and has one in {strays} others"

@@ -117,4 +117,4 @@ def test_checkpoints_are_described_without_torch(tmp_path):
     )
     words = [sys.executable, "-c", code, str(tmp_path / "a.pt"), str(tmp_path / "b.pt")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.stdout == "['CLAM', 'DSMIL']\n", done.stderr
+    assert done.stdout == "['CLAM single-branch', 'DSMIL']\n", done.stderr

@@ -168,6 +168,22 @@ def marugoto(n_features: int, n_outputs: int, head: str = "head.3", **facts: Any
     return Sample("marugoto", state, logits, "pooled", facts, n_outputs, task)
 
 
+def histobistro(n_outputs: int, **facts: Any) -> Sample:
+    """Return HistoBistro's AttentionMIL: a head without batch normalisation, and a prefix."""
+    own = marugoto(12, n_outputs, "head.2", **facts)
+    state = {f"model.{key}": value for key, value in own.state.items()}
+    state["criterion.pos_weight"] = np.ones(1, "f4")
+    return Sample("histobistro", state, own.logits, "pooled", facts, n_outputs, own.task)
+
+
+def millab_clam(n_classes: int) -> Sample:
+    """Return MIL-Lab's CLAM, which predicts as its ABMIL does."""
+    own = millab_abmil(18, n_classes)
+    instances = [(f"instance_classifiers.{index}", 24, 2) for index in range(n_classes)]
+    state = own.state | weights(1, *instances)
+    return Sample("millab-abmil", state, own.logits, "pooled", n_outputs=n_classes)
+
+
 def slideflow(n_outputs: int, gate: float, temperature: float, **facts: Any) -> Sample:
     """Return slideflow's attention MIL: a quantile before the softmax, and a temperature."""
     own = marugoto(12, n_outputs).state

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from heatmaps_ome.maps.explanations.forwards import most_passes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
 FIRST_STEPS: Final = 8
 MOST_STEPS: Final = 256
-MOST_TILES: Final = 2**21
-"""Tiles at all points of a path together; steps are doubled no further."""
 PROMISE: Final = 0.01
 """Residual of every model whose logits follow its features without leaps."""
 TOLERANCE: Final = 0.005
@@ -112,7 +112,7 @@ def _along_path(
         start_logits = forwards.model.logits(repeated, um_places).double().numpy()
     del repeated
     residuals: list[float] = []
-    steps, limit = FIRST_STEPS, min(MOST_STEPS, MOST_TILES // forwards.n_tiles)
+    steps, limit = FIRST_STEPS, min(MOST_STEPS, most_passes(forwards.n_tiles))
     while True:
         shares = _shares(forwards, tile, steps, progress)
         result = IntegratedGradients(logits, start_logits, shares, steps, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
@@ -93,9 +93,7 @@ class Dsmil(Network):
         instances, weights = self._streams(embeddings)
         pooled = self._pooled(embeddings, weights)[0]  # (C, E)
         kernel, offset = self._folded_kernel(pooled)
-        shares = weights[0].mean(dim=1, keepdim=True) * cast(
-            "torch.Tensor", self.bag.bias
-        )  # (n, C)
+        shares = weights[0].mean(dim=1, keepdim=True) * self.bag.get_parameter("bias")  # (n, C)
         start = 0
         for block in row_blocks(embeddings):
             values = self._values(block[0])  # (rows, E)
