@@ -75,7 +75,9 @@ def test_every_change_of_any_field_is_found(record, values):
 
 
 def test_every_missing_field_of_the_form_is_found_even_with_a_new_digest(record, values):
-    top = [place for place in places(record) if len(place) == 1 and place != ("sha256",)]
+    # Results of earlier versions have no target: theirs are classes of a softmax.
+    optional = (("sha256",), ("target",))
+    top = [place for place in places(record) if len(place) == 1 and place not in optional]
     deep = [
         place
         for place in places(record)
