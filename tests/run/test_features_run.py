@@ -9,6 +9,7 @@ import pytest
 import torch
 from model_files import make_parts, write_export
 from network_files import stamp_vit, write_lightning
+from shapely.geometry import Point, shape
 from slide_files import speckled, write_slide
 from tile_files import write_trident
 from tile_readings import TileReadings, assert_found_everywhere
@@ -414,3 +415,17 @@ def test_the_viewers_server_serves_the_result(two_classes):
         assert (status, page[:15].lower()) == (200, b"<!doctype html>")
         for path in ("a.values.ome.zarr/.zattrs", "a.ome.zarr/labels/score-MSIH/.zattrs"):
             assert server.get(f"/files/a/{path}")[0] == 200
+
+
+def test_regions_are_the_tiles_as_a_whole(two_classes):
+    readings, _ = two_classes
+    content = json.loads((readings.folder / "a.regions.geojson").read_text(encoding="utf-8"))
+    with (readings.folder / "a.regions.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert len(content["features"]) == len(rows) > 0
+    for feature in content["features"]:
+        polygon, row = shape(feature["geometry"]), rows[feature["properties"]["name"]]
+        assert polygon.area == pytest.approx(int(row["cells"]) * SIDE**2)
+        assert float(row["area mm²"]) == pytest.approx(polygon.area * 0.25e-6)
+        inside = [polygon.contains(Point(centre)) for centre in centres()]
+        assert sum(inside) == int(row["cells"])
