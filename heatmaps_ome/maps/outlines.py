@@ -52,6 +52,41 @@ def outlines(labels: np.ndarray, grid: Grid, slide_shape: Shape) -> list[Polygon
     return polygons
 
 
+def footprints(labels: np.ndarray, grid: Grid, slide_shape: Shape) -> list[Polygon]:
+    """Return the union of the cells of each labelled set, in level-0 pixels, (x, y).
+
+    For cells that show tiles: a tile is a square that was seen as a whole, and cut corners would
+    leave half of a single one.
+
+    Parameters
+    ----------
+    labels, slide_shape
+        As of `outlines`.
+
+    Returns
+    -------
+    list of n Polygon
+        With all holes; exteriors run anticlockwise in (x, y).
+    """
+    import shapely
+    from scipy import ndimage
+    from shapely.geometry.polygon import orient
+
+    rows, cols = grid.l0_edges_on(slide_shape)
+    polygons = []
+    for number, window in enumerate(ndimage.find_objects(labels), 1):
+        top, left = window[0].start, window[1].start
+        # A box for each run of cells in a row: those that begin, and those that end, with a step.
+        steps = np.diff(np.pad((labels[window] == number).astype(np.int8), ((0, 0), (1, 1))))
+        (row, first), (_, last) = np.nonzero(steps == 1), np.nonzero(steps == -1)
+        row, first, last = row + top, first + left, last + left
+        boxes = shapely.box(cols[first], rows[row], cols[last], rows[row + 1])
+        union = orient(shapely.union_all(boxes))
+        rings = [union.exterior, *union.interiors]
+        polygons.append(_polygon([np.asarray(ring.coords) for ring in rings], grid))
+    return polygons
+
+
 def _rings(inside: np.ndarray) -> list[np.ndarray]:
     """Return the exterior and the holes of a set of cells: (n, 2) float64 each, closed, (x, y).
 

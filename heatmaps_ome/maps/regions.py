@@ -10,7 +10,7 @@ import numpy as np
 
 from heatmaps_ome.maps.evidence import evidence, evidence_words, undefined_reason
 from heatmaps_ome.maps.kinds import CONTRIBUTION, SCORE
-from heatmaps_ome.maps.outlines import outlines
+from heatmaps_ome.maps.outlines import footprints, outlines
 
 if TYPE_CHECKING:
     from shapely import Polygon
@@ -283,7 +283,8 @@ class _Finder:
         ranks = np.zeros(count + 1, np.int32)
         ranks[chosen + 1] = np.arange(1, len(chosen) + 1)
         ranked = ranks[labels]
-        polygons = outlines(ranked, self._heatmaps.grid, self._heatmaps.slide_shape)
+        drawn = outlines if self._heatmaps.tiles is None else footprints
+        polygons = drawn(ranked, self._heatmaps.grid, self._heatmaps.slide_shape)
         measured = self._measured(ranked, len(chosen))
         regions = [
             Region(kind, number, polygon, *row, share)

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from heatmaps_ome.geometry import YX, Grid, Shape
-from heatmaps_ome.maps.outlines import outlines
+from heatmaps_ome.maps.outlines import footprints, outlines
 
 MPP = YX(0.5, 0.5)
 CELL, CORNER = YX(10.0, 10.0), YX(0.0, 0.0)
@@ -39,6 +39,24 @@ def rectangles(mask, grid, slide_shape):
 def in_cells(polygon, grid):
     """Return a polygon in cells, so that lengths are the same along both axes."""
     return shapely.transform(polygon, lambda xy: xy / [grid.l0_cell.x, grid.l0_cell.y])
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.booleans())
+def test_the_footprint_of_tiles_is_the_union_of_their_squares(mask, hangs_over):
+    labels, count = ndimage.label(mask)
+    grid = grid_of(mask.shape, YX(10.0, 14.0), YX(-3.0, -4.0) if hangs_over else CORNER)
+    slide = Shape(*(size - 2 if hangs_over else size for size in whole(grid)))
+    polygons = footprints(labels, grid, slide)
+    assert len(polygons) == count
+    for number, polygon in enumerate(polygons, 1):
+        cells = rectangles(labels == number, grid, slide)
+        assert polygon.geom_type == "Polygon"
+        assert shapely.is_valid(polygon)
+        assert polygon.exterior.is_ccw
+        assert polygon.symmetric_difference(cells).area < 1e-6
+        # No point lies between two others in line.
+        assert len(polygon.exterior.coords) == len(shapely.simplify(polygon, 0).exterior.coords)
 
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
