@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     "torch", "numpy", "zarr", "ome-zarr", "pyvips", "openslide-python", "openslide-bin",
-    "matplotlib", "pillow", "scipy", "shapely", "contourpy",
+    "matplotlib", "pillow", "scipy", "shapely", "contourpy", "h5py",
 )  # fmt: skip
 
 PRIVATE = frozenset({
