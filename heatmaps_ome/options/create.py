@@ -88,12 +88,13 @@ class CreateOptions:
         "slide; also a column of the table",
         effect="none", type=Path, metavar="FILE",
     )  # fmt: skip
+    # Its effect is one on maps of features alone, whose digests have it.
     explain: Literal["auto", "contributions", "drop-one", "ig", "single"] = create_option(
         "given",
         "explanation of a prediction from --features: auto (exact contributions where the model "
         "has them, else drop-one), contributions, drop-one (predictions without each tile), ig "
         "(integrated gradients) or single (each tile alone)",
-        effect="values", default="auto", type=str, metavar="HOW",
+        effect="none", default="auto", type=str, metavar="HOW",
     )  # fmt: skip
     coords: Optional[Path] = tile_fact("coords", effect="none")
     coords_unit: Optional[str] = tile_fact("coords_unit", effect="none")

@@ -56,7 +56,7 @@ class Source(Protocol):
 
     @property
     def digests(self) -> list[str]:
-        """Digests of all that its maps depend on beside the slide and the options, in order."""
+        """Digests of all that its maps depend on beside slide and options, in order; and words."""
         ...
 
     @property

@@ -106,7 +106,7 @@ class BagSource:
     @property
     def digests(self) -> list[str]:
         """See `Source`."""
-        return [self.tiles["digest"], *self.models.cache_digests]
+        return [self.tiles["digest"], *self.models.cache_digests, self.recipe.explain]
 
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
