@@ -147,6 +147,26 @@ def _converted(results: Path, folder: Path) -> Path:
     return target
 
 
+def _checkpoint(*, of_old: bool) -> Callable[[Path, Path], Path]:
+    """Return a maker of CLAM's checkpoints, as a zip archive or as torch wrote before 1.6."""
+
+    def make(_: Path, folder: Path) -> Path:
+        import torch
+
+        shapes = {
+            "attention_net.0": (8, 6), "attention_net.3.attention_a.0": (4, 8),
+            "attention_net.3.attention_b.0": (4, 8), "attention_net.3.attention_c": (1, 4),
+            "classifiers": (2, 8), "instance_classifiers.0": (2, 8),
+        }  # fmt: skip
+        state = {f"{name}.weight": torch.ones(shape) for name, shape in shapes.items()}
+        state |= {f"{name}.bias": torch.ones(shape[0]) for name, shape in shapes.items()}
+        path = folder / "s_0_checkpoint.pt"
+        torch.save(state, path, _use_new_zipfile_serialization=not of_old)
+        return path
+
+    return make
+
+
 def _weights(_: Path, folder: Path) -> Path:
     import torch
 
@@ -257,6 +277,8 @@ def _create(*options: str) -> Callable[[Path], None]:
 FORMATS = {
     "model-pkl": Format(_model, _read_model),
     "model-safetensors": Format(_converted, _read_model),
+    "checkpoint-zip": Format(_checkpoint(of_old=False), _read_model),
+    "checkpoint-of-old": Format(_checkpoint(of_old=True), _read_model),
     "weights-pth": Format(_weights, _read_weights),
     "scaling": Format(_scaling, _read_scaling),
     "list": Format(_list, _create("--from-file")),

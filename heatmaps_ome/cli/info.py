@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from heatmaps_ome.cli.streams import one_line
-from heatmaps_ome.errors import ResultError
+from heatmaps_ome.errors import FeaturesError, ModelError, ResultError
+from heatmaps_ome.features.files.describe import describe_tiles, may_hold_tiles
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
 from heatmaps_ome.models.families import family_of
@@ -37,12 +38,52 @@ def describe(path: Path, facts: ModelFacts = NO_FACTS) -> str:
         If it is of no known kind, or damaged.
     """
     if path.is_dir():
+        if may_hold_tiles(path):
+            return _tiles_lines(path)
         return _describe_folder(path)
     _require_file(path)
+    # Torch's files may be models or features.
+    is_torch = path.suffix.lower() in (".pt", ".pth")
+    if may_hold_tiles(path) and not is_torch:
+        return _tiles_lines(path)
     if _looks_like_model(path):
-        model = describe_model(path, facts)
+        try:
+            model = describe_model(path, facts)
+        except ModelError as error:
+            if not is_torch:
+                raise
+            return _features_or(error, path)
         return _lines(f"{path}: {model.kind}", _model_facts(model))
     return _lines(f"{path}: slide", _slide_facts(path))
+
+
+def _features_or(error: ModelError, path: Path) -> str:
+    """Return a description of a torch file's features; raise the error if it has none."""
+    try:
+        return _tiles_lines(path)
+    except FeaturesError:
+        raise error from None
+
+
+def _tiles_lines(path: Path) -> str:
+    """Return a description of a file of features or scores."""
+    tiles = describe_tiles(path)
+    facts: dict[str, object] = {
+        "system": tiles.system or "not given",
+        "tiles": tiles.n_tiles,
+        "features": f"{tiles.n_features} per tile",
+        "encoder": tiles.encoder or "not given",
+        "maps": ", ".join(tiles.maps),
+        "coordinates": tiles.unit,
+        "side of a tile": tiles.side,
+    }
+    for left_out in ("maps",) if tiles.n_features is not None else ("features", "encoder"):
+        del facts[left_out]
+    if not tiles.maps:
+        facts.pop("maps", None)
+    for place, note in enumerate(tiles.notes):
+        facts["note" if place == 0 else f"note {place + 1}"] = note
+    return _lines(f"{path}: {tiles.holds} of tiles", facts)
 
 
 def facts_of(options: InfoOptions | ConvertOptions) -> ModelFacts:

@@ -19,7 +19,7 @@ from heatmaps_ome.maps.kinds import KINDS, MapKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from heatmaps_ome.maps.faithfulness import Faithfulness
+    from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 
@@ -210,8 +210,9 @@ class _Drawing:
         words = self._words(class_name)
         # Nothing fades with an attention that the model does not have; then no map may hide the
         # tissue.
-        alpha = style.score_alpha if self._fades(kind) else style.attention_alpha
-        shown = np.nan_to_num(self._fading) if self._fades(kind) else ~np.isnan(values)
+        fading = self._fading if kind.fades else None
+        alpha = style.attention_alpha if fading is None else style.score_alpha
+        visible = ~np.isnan(values) if fading is None else np.nan_to_num(fading)
         return DisplayMap(
             name=map_name(kind.key, names, index),
             kind=kind.key,
@@ -223,19 +224,22 @@ class _Drawing:
             levels=quantised(values, whole),
             values=steps,
             colours=level_colours(positions, style.colour_map(kind)),
-            opacity=opacity(shown * alpha),
+            opacity=opacity(visible * alpha),
             colour_map=style.colour_map(kind),
             lower=colour_range.lower,
             upper=colour_range.upper,
             middle=self._middle(kind, colour_range),
             ends=self._ends(kind, words),
             alpha=alpha,
-            fades=self._fades(kind),
+            fades=fading is not None,
         )
 
-    def _fades(self, kind: MapKind) -> bool:
-        """Return whether a kind's cells are as opaque as their attention is high."""
-        return kind.fades and self._fading is not None
+    def _ends(self, kind: MapKind, words: dict[str, str]) -> tuple[str, str]:
+        """Return the meaning of values below and above the middle."""
+        below, above = kind.ends
+        if kind.of_values and below and not self._heatmaps.target.has_classes:
+            below, above = "lowers {name}", "raises {name}"
+        return below.format_map(words), above.format_map(words)
 
     def _words(self, class_name: str | None) -> dict[str, str]:
         """Return the names that the texts of a kind have placeholders for."""

@@ -1,7 +1,7 @@
 """Writes ``<slide>.cells.csv`` and, for few cells, ``.cells.geojson``: each cell as a rectangle.
 
-Of a dense grid these are the tissue cells; of maps of tiles, the tiles themselves, at their places
-and with their own values.
+The cells of a dense grid are those of its tissue. For maps of tiles they are the tiles themselves,
+at their places and with their own values.
 
 Places are level-0 pixels from the slide's outer top left corner, whatever part of the slide a
 viewer shows. A cell that reaches over the slide's edge is cut there.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.exporters.protocol import SlideResult
+    from heatmaps_ome.geometry import Shape
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 ARTEFACT: Final = "artefact"
@@ -173,7 +174,10 @@ def _features(
 def _chunks(heatmaps: HeatmapSet) -> Iterator[_Cells]:
     """Yield the tissue cells, row by row, some at a time."""
     planes = [values.reshape(-1) for _, values in _measured(heatmaps)]
-    rectangles = _tile_places(heatmaps) if heatmaps.places is not None else _cell_places(heatmaps)
+    places = heatmaps.places
+    rectangles = (
+        _cell_places(heatmaps) if places is None else _tile_places(places, heatmaps.slide_shape)
+    )
     on_slide = (rectangles[2] > 0) & (rectangles[3] > 0)
     tissue = np.flatnonzero(heatmaps.tissue.reshape(-1)[: len(on_slide)] & on_slide)
     for first in range(0, len(tissue), _CHUNK_CELLS):
@@ -196,10 +200,10 @@ def _cell_places(heatmaps: HeatmapSet) -> tuple[np.ndarray, ...]:
     return across[0], down[0], across[1], down[1]
 
 
-def _tile_places(table: HeatmapSet) -> tuple[np.ndarray, ...]:
-    """Return x, y, width and height of all tiles of a table, clipped to the slide."""
-    rows, cols = table.slide_shape
-    x0, y0, x1, y1 = np.round(np.clip(table.places, 0, [cols, rows, cols, rows]), 4).T
+def _tile_places(l0_places: np.ndarray, slide_shape: Shape) -> tuple[np.ndarray, ...]:
+    """Return x, y, width and height of tiles, clipped to the slide."""
+    rows, cols = slide_shape
+    x0, y0, x1, y1 = np.round(np.clip(l0_places, 0, [cols, rows, cols, rows]), 4).T
     return x0, y0, np.round(x1 - x0, 4), np.round(y1 - y0, 4)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.exporters.protocol import SlideResult
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.maps.faithfulness import Faithfulness
+    from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.slides.reader import SlideReader
 
 _SLIDE = "slide.png"

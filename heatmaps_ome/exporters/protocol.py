@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.geometry import Grid
-    from heatmaps_ome.maps.faithfulness import Faithfulness
+    from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.maps.regions import Regions
     from heatmaps_ome.maps.top_tiles import PickedTile

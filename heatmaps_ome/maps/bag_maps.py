@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.errors import ResultError
+from heatmaps_ome.errors import OptionError, ResultError
 from heatmaps_ome.maps import formulas
+from heatmaps_ome.maps.explanations.compat import clam_percentiles, stamp_map
 from heatmaps_ome.maps.explanations.explain import explain
 from heatmaps_ome.maps.explanations.flipping import flippings
 from heatmaps_ome.maps.kinds import (
+    AS_CLAM,
+    AS_STAMP,
     ATTENTION,
     CLASS_ATTENTION,
     CONTRIBUTION,
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.features.bag import Bag
+    from heatmaps_ome.maps.curves import Faithfulness
+    from heatmaps_ome.maps.explanations.compat import Compat
     from heatmaps_ome.maps.explanations.explanation import Explain, Explanation
-    from heatmaps_ome.maps.faithfulness import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.maps.raw_maps import Stages
     from heatmaps_ome.models.protocol import MilModel
@@ -51,16 +55,21 @@ class BagRecipe:
     classes : tuple of str
         The outputs whose faithfulness is measured.
     cache : Path
+    compat : Compat or None
+        The program whose own picture is added, to compare with.
     """
 
     model: MilModel
     explain: Explain
     classes: tuple[str, ...]
     cache: Path
+    compat: Compat | None = None
 
     def key(self, fingerprint: str, bag: str) -> BagKey:
         """Return the key of a slide's maps in the cache."""
-        return BagKey(fingerprint, bag, cache_digest(self.model), self.explain, self.classes)
+        return BagKey(
+            fingerprint, bag, cache_digest(self.model), self.explain, self.classes, self.compat
+        )
 
 
 def bag_maps(
@@ -78,7 +87,8 @@ def bag_maps(
     if table is None:
         with stage("model") as progress:
             explanation = explain(recipe.model, bag, recipe.explain, progress)
-        maps = _maps(recipe.model, explanation)
+            maps = _maps(recipe.model, explanation)
+            maps |= _own_picture(recipe, bag, explanation)
         with stage("faithfulness") as progress:
             curves = _curves(recipe, bag, maps, explanation, progress)
         table = _table(slide, bag, recipe.model, explanation, maps, curves)
@@ -114,6 +124,31 @@ def _maps(model: MilModel, explanation: Explanation) -> dict[str, np.ndarray]:
     if explanation.fall is not None:
         maps[LEAVE_ONE_OUT] = explanation.fall
     return maps
+
+
+def _own_picture(recipe: BagRecipe, bag: Bag, explanation: Explanation) -> dict[str, np.ndarray]:
+    """Return the map that another program draws, if it is asked for.
+
+    Raises
+    ------
+    OptionError
+        If the model has no such picture.
+    """
+    if recipe.compat == "clam":
+        attention = explanation.attention
+        if attention is None:
+            raise OptionError(
+                f"--compat clam: a {recipe.model.family} model has no attention; leave it out"
+            )
+        drawn = clam_percentiles(attention)
+        return {AS_CLAM: drawn if drawn.ndim == 1 else drawn[int(explanation.logits.argmax())]}
+    if recipe.compat == "stamp":
+        logits = explanation.tile_logits
+        if logits is None:
+            logits = explain(recipe.model, bag, "single").tile_logits
+        if logits is not None:
+            return {AS_STAMP: stamp_map(recipe.model, bag, logits)}
+    return {}
 
 
 def _curves(

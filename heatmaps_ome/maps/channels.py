@@ -78,7 +78,7 @@ def stacked(channel_list: Sequence[Channel]) -> np.ndarray:
 def unit_of(kind: MapKind, heatmaps: HeatmapSet, class_name: str | None = None) -> str:
     """Return the unit of a kind's maps, which may be another one for means of several models."""
     target = heatmaps.target
-    if class_name in heatmaps.units_given:
+    if class_name is not None and class_name in heatmaps.units_given:
         return heatmaps.units_given[class_name]
     if (kind.of_values and not target.has_classes) or (target.is_given and kind.of_given[0]):
         return target.unit

@@ -5,88 +5,20 @@ Exact, and without a network: see `formulas`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.maps.curves import RANDOM_ORDERS, Faithfulness, of_whole_curves
 from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.maps.formulas import Cells
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
-RANDOM_ORDERS = 10
-"""Orders that the random baseline is the mean of."""
 _SEED = 0
-_LEAST_GAIN = 1e-9
-_STORED_POINTS = 101
-"""Points of a curve that are stored and drawn: one per hundredth of the cells."""
-
-
-@dataclass(frozen=True, eq=False)
-class Faithfulness:
-    """How fast a class's probability falls as the cells that a map shows as hottest are removed.
-
-    Patch flipping: Samek et al. 2017, doi:10.1109/TNNLS.2016.2599820; for multiple instance
-    learning, Hense et al. 2024 (xMIL), arXiv:2406.04280. A map is the more faithful the faster
-    the probability of its class falls, so the lower its AUPC; it must beat a random order.
-
-    Attributes
-    ----------
-    class_name : str
-        The class whose probability is followed, or the value or risk that is.
-    removed : (m,) float64, in [0, 1]
-        Shares of the cells that may be removed, all but one; m is at most 101.
-    curves : mapping of map → (m,) float64
-        Probability of the class at these shares, in [0, 1], or the value or risk in its unit; the
-        maps are contribution, attention, score, …, and random, the mean of some random orders.
-    aupc : mapping of map → float
-        Area under each map's curve, of all its points.
-    random_orders : int
-        The number of random orders.
-    """
-
-    class_name: str
-    removed: np.ndarray
-    curves: Mapping[str, np.ndarray]
-    aupc: Mapping[str, float]
-    random_orders: int = RANDOM_ORDERS
-
-    def record(self) -> dict[str, Any]:
-        """Return all of it but the class as plain JSON values, with six digits."""
-        return {
-            "aupc": {name: round(area, 6) for name, area in self.aupc.items()},
-            "removed": self.removed.round(6).tolist(),
-            "curves": {name: curve.round(6).tolist() for name, curve in self.curves.items()},
-        }
-
-    @classmethod
-    def of_record(cls, class_name: str, record: Mapping[str, Any]) -> Faithfulness:
-        """Return the Faithfulness of a `record`; KeyError, TypeError or ValueError if none."""
-        return cls(
-            class_name=str(class_name),
-            removed=np.array(record["removed"], np.float64),
-            curves={str(k): np.array(curve, np.float64) for k, curve in record["curves"].items()},
-            aupc={str(name): float(area) for name, area in record["aupc"].items()},
-        )
-
-    @property
-    def beaten_by_chance(self) -> tuple[str, ...]:
-        """The maps that do not beat a random order, and so explain nothing of the class."""
-        chance = self.aupc["random"]
-        return tuple(
-            name for name, area in self.aupc.items() if name != "random" and area >= chance
-        )
-
-
-def explaining_kind(curves: Faithfulness) -> str:
-    """Return the kind of map that explains a prediction: contributions, else leave-one-out."""
-    return next(
-        kind for kind in ("contribution", "leave-one-out", *curves.aupc) if kind in curves.aupc
-    )
 
 
 def flipping_curve(
@@ -123,19 +55,6 @@ def flipping_curve(
     return _mean_curves(models, [_hottest_first(order, heatmaps)], [index])[0]
 
 
-def aupc(curve: np.ndarray) -> float:
-    """Return the area under a perturbation curve over the share of the cells removed.
-
-    By trapezoids, of all cells but the last: 1 for a probability that stays 1.
-
-    >>> aupc(np.array([1.0, 0.5, 0.0]))
-    0.5
-    """
-    if len(curve) == 1:
-        return float(curve[0])
-    return float((curve.sum() - (curve[0] + curve[-1]) / 2) / (len(curve) - 1))
-
-
 def faithfulness(heatmaps: HeatmapSet, class_name: str) -> Faithfulness | None:
     """Return how faithful the maps of a class are, or None where that is undefined.
 
@@ -158,24 +77,24 @@ def faithfulness_of(
     """
     if heatmaps.aim is not None:
         return _computed_curves(parts or (heatmaps,), class_names)
-    contributions = heatmaps.contributions
-    if undefined_reason(heatmaps) or contributions is None:
+    attention, scores, contributions = _pooled_maps(heatmaps)
+    if undefined_reason(heatmaps) or attention is None or scores is None or contributions is None:
         return ()
     models = [_cells(part) for part in parts or (heatmaps,)]
     indices = [heatmaps.classes.index(name) for name in class_names]
     rng, n_cells = np.random.default_rng(_SEED), heatmaps.tissue_cells
-    attention = _mean_curves(models, [_hottest_first(heatmaps.attention, heatmaps)], indices)
+    by_attention = _mean_curves(models, [_hottest_first(attention, heatmaps)], indices)
     by_chance = [rng.permutation(n_cells) for _ in range(RANDOM_ORDERS)]
     random = _mean_curves(models, by_chance, indices)
     results = []
     for place, index in enumerate(indices):
         own = [
             _mean_curves(models, [_hottest_first(map_, heatmaps)], [index])[0]
-            for map_ in (contributions[index], heatmaps.scores[index])
+            for map_ in (contributions[index], scores[index])
         ]
         curves = {
             "contribution": own[0],
-            "attention": attention[place],
+            "attention": by_attention[place],
             "score": own[1],
             "random": random[place],
         }
@@ -205,18 +124,6 @@ def _computed_curves(
     return tuple(results)
 
 
-def of_whole_curves(class_name: str, curves: Mapping[str, np.ndarray]) -> Faithfulness:
-    """Return the faithfulness of maps whose (n,) curves have all cells, and keep few points."""
-    n_cells = len(curves["random"])
-    points = np.unique(np.rint(np.linspace(0, n_cells - 1, _STORED_POINTS)).astype(int))
-    return Faithfulness(
-        class_name=class_name,
-        removed=points / max(1, n_cells - 1),
-        curves={name: curve[points] for name, curve in curves.items()},
-        aupc={name: aupc(curve) for name, curve in curves.items()},
-    )
-
-
 def _cells(heatmaps: HeatmapSet) -> Cells:
     """Return the cells of a slide whose predictions without some of them are defined.
 
@@ -226,10 +133,15 @@ def _cells(heatmaps: HeatmapSet) -> Cells:
         If the maps are means of several models, which do not determine the prediction of any of
         those without some cells.
     """
-    contributions = heatmaps.contributions
-    if heatmaps.members or contributions is None:
+    attention, scores, contributions = _pooled_maps(heatmaps)
+    if heatmaps.members or attention is None or scores is None or contributions is None:
         raise ValueError(f"{heatmaps.slide_name}: these maps are not those of an affine model")
-    return Cells.of(heatmaps.tissue, heatmaps.attention, heatmaps.scores, contributions)
+    return Cells.of(heatmaps.tissue, attention, scores, contributions)
+
+
+def _pooled_maps(heatmaps: HeatmapSet) -> tuple[np.ndarray | None, ...]:
+    """Return attention, scores and contributions."""
+    return heatmaps.attention, heatmaps.scores, heatmaps.contributions
 
 
 def _mean_curves(

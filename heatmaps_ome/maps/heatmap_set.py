@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.geometry import Grid, Shape
     from heatmaps_ome.maps.consistency import Consistency
-    from heatmaps_ome.maps.faithfulness import Faithfulness
+    from heatmaps_ome.maps.curves import Faithfulness
 
 
 @dataclass(frozen=True)

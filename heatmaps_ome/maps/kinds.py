@@ -139,6 +139,8 @@ CLASS_ATTENTION: Final = "class-attention"
 SCORE: Final = "score"
 PREDICTION: Final = "prediction"
 VALUE: Final = "value"
+AS_STAMP: Final = "as-stamp"
+AS_CLAM: Final = "as-clam"
 CONTRIBUTION: Final = "contribution"
 LEAVE_ONE_OUT: Final = "leave-one-out"
 EVIDENCE: Final = "evidence"
@@ -268,6 +270,33 @@ _KINDS = (
         fades=True,
         of_softmax=True,
         summed=True,
+    ),
+    MapKind(
+        key=AS_STAMP,
+        title="As STAMP draws it",
+        map_title="{name} as STAMP draws it",
+        quantity="support of {name} × attention, as STAMP draws it",
+        unit="",
+        scale="around zero",
+        palette="score",
+        drawn="every class",
+        stored=True,
+        levels=(-1.0, 1.0),
+        evenly_spread=True,
+        of_values="gradients of {name}, as STAMP draws them",
+    ),
+    MapKind(
+        key=AS_CLAM,
+        title="As CLAM draws it",
+        map_title="Attention as CLAM draws it",
+        quantity="percentile of attention",
+        unit="%",
+        scale="quantiles",
+        palette="attention",
+        drawn="once",
+        stored=True,
+        levels=(0.0, 100.0),
+        evenly_spread=True,
     ),
     MapKind(
         key=SCORE_SPREAD,

@@ -12,8 +12,8 @@ from heatmaps_ome import __version__
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.channels import ChannelKey
 from heatmaps_ome.maps.consistency import Consistency
+from heatmaps_ome.maps.curves import Faithfulness
 from heatmaps_ome.maps.ensemble import records
-from heatmaps_ome.maps.faithfulness import Faithfulness
 from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member
 from heatmaps_ome.maps.kinds import ATTENTION, CONTRIBUTION, KINDS, LEAVE_ONE_OUT, SCORE
 from heatmaps_ome.models.refusals import Unusable

@@ -121,10 +121,10 @@ def _regular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster |
         return None
     centres = (l0_places[:, :2] + l0_places[:, 2:]) / 2
     side = sides.mean(axis=0)
-    axes = [_lattice(centres[:, axis], side[axis]) for axis in (0, 1)]
-    if axes[0] is None or axes[1] is None:
+    across, down = (_lattice(centres[:, axis], side[axis]) for axis in (0, 1))
+    if across is None or down is None:
         return None
-    (cols, stride_x, centre_x), (rows, stride_y, centre_y) = axes
+    (cols, stride_x, centre_x), (rows, stride_y, centre_y) = across, down
     # Beyond a pixel of gap, a cell of the stride would colour ground that no tile covers.
     if stride_x > side[0] + _ROUNDING + 1e-6 or stride_y > side[1] + _ROUNDING + 1e-6:
         return None

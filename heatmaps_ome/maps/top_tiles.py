@@ -77,11 +77,11 @@ def picked_tiles(heatmaps: HeatmapSet, class_name: str, count: int) -> tuple[Pic
     """
     own = evidence(heatmaps, class_name)
     score = heatmaps.map(SCORE, class_name)
-    if own is None and score is None:
+    value = _value(own, score, heatmaps.chance)
+    if value is None:
         return ()
     if heatmaps.tiles is not None:
         return tuple(_picked(heatmaps.tiles, class_name, count))
-    value = own if score is None or own is not None else score - np.float32(heatmaps.chance)
     # Infinite contributions cannot be centred over the classes; such cells are left out.
     known = heatmaps.tissue & np.isfinite(value)
     if score is not None:
@@ -95,6 +95,13 @@ def picked_tiles(heatmaps: HeatmapSet, class_name: str, count: int) -> tuple[Pic
             share = _sum_above_zero(worth[_around(cell)]) / total
             tiles.append(_tile(heatmaps, class_name, (kind, rank), cell, share))
     return tuple(tiles)
+
+
+def _value(own: np.ndarray | None, score: np.ndarray | None, chance: float) -> np.ndarray | None:
+    """Return the evidence or, without any, the score beyond chance; None if both are unknown."""
+    if own is not None or score is None:
+        return own
+    return score - np.float32(chance)
 
 
 def _apart(worth: np.ndarray, count: int) -> Iterator[tuple[int, int]]:
@@ -143,8 +150,9 @@ def _picked(table: HeatmapSet, class_name: str, count: int) -> Iterator[PickedTi
             table.map(CONTRIBUTION, class_name),
         )
     )  # fmt: skip
-    value = own if own is not None else scores - np.float32(table.chance)
-    places = table.places
+    value, places = _value(own, scores, table.chance), table.places
+    if value is None or places is None:
+        return
     kinds: tuple[tuple[Kind, int], ...] = (("top", 1), ("bottom", -1))
     for kind, sign in kinds:
         worth = np.where(np.isfinite(value), sign * value, -np.inf)[: len(places)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -79,8 +79,6 @@ class AttentionMIL:
     own_target: Target | None = None
     family: str = MARUGOTO
 
-    knows_single_tiles: ClassVar[bool] = True
-
     @property
     def target(self) -> Target:
         """The meaning of the outputs; see MilModel."""
@@ -90,6 +88,11 @@ class AttentionMIL:
     def additivity(self) -> Additivity:
         """The way from tiles to the slide's logits; see MilModel."""
         return "pooled" if self.is_additive else "none"
+
+    @property
+    def knows_single_tiles(self) -> bool:
+        """Return True: a bag of one tile is pooled as any other; see MilModel."""
+        return True
 
     @property
     def cache_digest(self) -> str:
@@ -198,13 +201,17 @@ class AttentionMIL:
     def logits(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
         """Return the slide's logits, (C,); see MilModel."""
         del um_places
-        blocks = features.split(_TILES_AT_ONCE)
-        embeddings = torch.cat([self.embed(block) for block in blocks])  # (n, E)
-        attention = torch.cat(
-            [self.attention_logits(block) for block in embeddings.split(_TILES_AT_ONCE)]
-        )
-        pooled = attention.softmax(dim=0) @ embeddings  # (E,)
-        return self.class_logits(pooled[None])[0]
+        # The softmax is taken block by block, so that no block's embeddings are kept.
+        peak = features.new_full((), -torch.inf)
+        total, pooled = features.new_zeros(()), features.new_zeros(())
+        for block in features.split(_TILES_AT_ONCE):
+            embeddings = self.embed(block)  # (rows, E)
+            attention = self.attention_logits(embeddings)
+            earlier, peak = peak, torch.maximum(peak, attention.detach().max())
+            weights = (attention - peak).exp()
+            total = total * (earlier - peak).exp() + weights.sum()
+            pooled = pooled * (earlier - peak).exp() + weights @ embeddings  # (E,)
+        return self.class_logits((pooled / total)[None])[0]
 
     def tile_logits(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor:
         """Return the logits of each tile as a bag of its own, (n, C); see MilModel."""

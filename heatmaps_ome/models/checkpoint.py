@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.models.learner import class_names, is_learner, target_label
+from heatmaps_ome.models.learner import class_names, count_bags, is_learner, target_label
 from heatmaps_ome.models.refusals import Unsafe, Unusable, naming
 from heatmaps_ome.models.safe_pickle.inert_values import Node, TensorRef
 from heatmaps_ome.models.safe_pickle.known_globals import suspicious_names
@@ -176,9 +176,16 @@ def checkpoint_of(file: TorchFile, path: Path | None = None) -> Checkpoint:
         _without_prefix(sources),
         _hyper_parameters(plain),
         suspicious_globals=suspicious_names(file.pickle.names),
-        n_private=sum(len(plain[k]) for k in _PRIVATE_LISTS if isinstance(plain.get(k), list)),
+        n_private=_count_private(root, plain),
         path=path,
     )
+
+
+def _count_private(root: Any, plain: dict[Any, Any]) -> int:
+    """Return the number of patients, or of bags in an export of fastai, that a file names."""
+    if isinstance(root, Node):
+        return count_bags(root)
+    return sum(len(plain[name]) for name in _PRIVATE_LISTS if isinstance(plain.get(name), list))
 
 
 def keys_in_words(keys: Iterable[str]) -> str:
@@ -198,9 +205,13 @@ def _state_dict(root: Any) -> dict[str, TensorRef]:
         }
         if tensors:
             return tensors
+    if isinstance(root, Node):
+        raise Unusable(
+            f"holds a {root.qualname}, not the fastai Learner of an export.pkl, and no network"
+        )
     raise Unusable(
-        "holds no state dict of a network, neither as a whole nor under "
-        f"{', '.join(_WRAPPERS[:-1])} or {_WRAPPERS[-1]}"
+        "holds no fastai Learner, as an export.pkl does, and no state dict of a network, neither "
+        f"as a whole nor under {', '.join(_WRAPPERS[:-1])} or {_WRAPPERS[-1]}"
     )
 
 

@@ -11,13 +11,18 @@ from heatmaps_ome.models.checkpoint import (
     read_torch_file,
 )
 from heatmaps_ome.models.dialects import REGISTRY
-from heatmaps_ome.models.dialects.choice import dialect_of, fitting_dialects
+from heatmaps_ome.models.dialects.choice import (
+    dialect_of,
+    fitting_dialects,
+    require_no_others_facts,
+)
 from heatmaps_ome.models.families import ModelFile
 from heatmaps_ome.models.learner import is_attention_mil, is_learner
 from heatmaps_ome.models.marugoto import export_in
 from heatmaps_ome.models.refusals import Unusable, naming
 from heatmaps_ome.models.safe_pickle.inert_values import Node
 from heatmaps_ome.models.safetensors_file import is_safetensors
+from heatmaps_ome.models.stored import StoredModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.models.checkpoint import Checkpoint, TorchFile
     from heatmaps_ome.models.model_facts import ModelFacts
 
+_TITLES = {"class-attention": "CLAM multi-branch", "millab-transmil": "MIL-Lab TransMIL"}
+"""Architecture → its name for people, where a dialect has several."""
 _PICKLE_START = b"\x80"
 """First byte of a pickle, and so of a file of torch before 1.6."""
 
@@ -68,5 +75,10 @@ def _in_torch_file(file: TorchFile, facts: ModelFacts, path: Path) -> ModelFile:
 
 def _in_checkpoint(checkpoint: Checkpoint, facts: ModelFacts) -> ModelFile:
     dialect = REGISTRY[dialect_of(checkpoint, facts)]
+    require_no_others_facts(dialect, facts)
     model = dialect.functions.read(checkpoint, facts)
-    return ModelFile(model, checkpoint.suspicious_globals, checkpoint.n_private, kind=dialect.title)
+    if isinstance(model, StoredModel):
+        kind = model.family
+    else:
+        kind = _TITLES.get(model.architecture, dialect.title)
+    return ModelFile(model, checkpoint.suspicious_globals, checkpoint.n_private, kind=kind)

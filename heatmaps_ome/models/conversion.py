@@ -8,6 +8,8 @@ from heatmaps_ome.errors import OutputError, UnsafeModelError
 from heatmaps_ome.models.converted import require_target, write_converted
 from heatmaps_ome.models.model_facts import NO_FACTS
 from heatmaps_ome.models.reading import read_model, read_stored
+from heatmaps_ome.models.refusals import naming
+from heatmaps_ome.models.stored_network import StoredNetwork
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +44,11 @@ def convert_model(
         if not allow_pickle:
             raise
         model = cast("AttentionMIL", read_model(source, facts, allow_pickle=True))
+    if isinstance(model, StoredNetwork):
+        from heatmaps_ome.models.network_model import from_stored_network
+
+        with naming(source):  # what cannot be built is not worth writing
+            from_stored_network(model)
     write_converted(model, target, overwrite=overwrite)
 
 

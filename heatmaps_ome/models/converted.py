@@ -144,8 +144,11 @@ def _chain(description: dict[str, Any], tensors: Tensors) -> StoredModel:
     target = description.get("target")
     family = description.get("family", MARUGOTO)
     require_labels([family], "family")
+    encoder, attention, head = (_layers(part, description.get(part), tensors) for part in PARTS)
     return StoredModel(
-        **{part: _layers(part, description.get(part), tensors) for part in PARTS},
+        encoder=encoder,
+        attention=attention,
+        head=head,
         classes=_texts(description.get("classes")),
         target_label=description.get("target_label"),
         covariates=tuple(map(_covariate, _list(description.get("covariates")))),
@@ -158,10 +161,12 @@ def _network(description: dict[str, Any], tensors: Tensors) -> StoredNetwork:
     """Return the network of a description, whose tensors are taken."""
     architecture, arguments = description["architecture"], description.get("arguments")
     n_features = description.get("n_features")
-    is_sound = isinstance(arguments, dict) and all(
-        isinstance(value, bool | int | float | str) for value in arguments.values()
-    )
-    if not is_sound or not isinstance(architecture, str) or type(n_features) is not int:
+    if (
+        not isinstance(arguments, dict)
+        or not all(isinstance(value, bool | int | float | str) for value in arguments.values())
+        or not isinstance(architecture, str)
+        or type(n_features) is not int
+    ):
         raise Unusable("is damaged: its description of a network is not one")
     named = [name for name in tensors if name.startswith(_NETWORK_PREFIX)]
     own = {name.removeprefix(_NETWORK_PREFIX): tensors.pop(name) for name in named}
@@ -179,10 +184,13 @@ def _target(record: Any) -> Target:
 def _stored(model: AttentionMIL, path: Path) -> StoredModel:
     from heatmaps_ome.models.learner import layers_of
 
-    parts = {"encoder": model.encoder, "attention": model.attention_net, "head": model.head}
+    parts = (model.encoder, model.attention_net, model.head)
     try:
+        encoder, attention, head = (layers_of(part, torch_to_array) for part in parts)
         return StoredModel(
-            **{part: layers_of(module, torch_to_array) for part, module in parts.items()},
+            encoder=encoder,
+            attention=attention,
+            head=head,
             classes=model.classes,
             target_label=model.target_label,
             covariates=model.covariates,

@@ -24,6 +24,7 @@ from heatmaps_ome.models.learner import (
 )
 from heatmaps_ome.models.refusals import Unsafe, Unusable, naming
 from heatmaps_ome.models.stored import (
+    PARTS,
     StoredModel,
     require_classes,
     require_features,
@@ -127,7 +128,8 @@ def _digest(
         layers = {name: layers_of(part, torch_to_array) for name, part in parts.items()}
     except Unsafe:
         return _digest_of_custom_modules(parts, [classes, label, covariates])
-    return StoredModel(**layers, classes=classes, target_label=label, covariates=covariates).digest
+    encoder, attention, head = (layers[name] for name in PARTS)
+    return StoredModel(encoder, attention, head, classes, label, covariates).digest
 
 
 def _digest_of_custom_modules(parts: dict[str, nn.Module], labels: list[Any]) -> str:

@@ -22,6 +22,7 @@ from heatmaps_ome.models.layers import (
     tensor_names,
 )
 from heatmaps_ome.models.refusals import Unsafe, Unusable
+from heatmaps_ome.models.safe_pickle.arrow_texts import arrow_texts
 from heatmaps_ome.models.safe_pickle.inert_values import ArrayRef, Node
 from heatmaps_ome.models.stored import MAX_CLASSES, PARTS
 
@@ -336,9 +337,14 @@ def _elements(array: Any) -> list[Any]:
 
 
 def _without_pandas(array: Any) -> Any:
-    """Return the NumPy array inside a pandas StringArray, whose state is ``(dtype, array)``."""
+    """Return the NumPy array inside a pandas StringArray, whose state is ``(dtype, array)``.
+
+    Where pyarrow is installed, it is an Arrow array instead, whose texts are returned.
+    """
     if not isinstance(array, Node):
         return array.to_numpy() if class_name(array).startswith("pandas.") else array
+    if (texts := arrow_texts(array, MAX_CLASSES)) is not None:
+        return texts
     state = array.state if isinstance(array.state, tuple) else ()
     return next((part for part in state if isinstance(part, ArrayRef)), array)
 

@@ -53,7 +53,9 @@ def export_in(file: TorchFile, learner: Node, facts: ModelFacts) -> ModelFile:
     parts = {part: layers_of(module, to_array) for part, module in model_parts(learner).items()}
     target = None if has_class_names(learner) else _target(parts["head"], learner, facts)
     model = StoredModel(
-        **parts,
+        encoder=parts["encoder"],
+        attention=parts["attention"],
+        head=parts["head"],
         classes=_classes(learner, facts) if target is None else target.outputs,
         target_label=target_label(learner),
         covariates=covariates_of(learner),

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.models.covariates import covariate_values, describe_covariates, require_known
 from heatmaps_ome.models.patient_values import column_of, merged_values
+from heatmaps_ome.models.protocol import takes_covariates
 from heatmaps_ome.models.refusals import Unusable, naming
+from heatmaps_ome.models.stored import MARUGOTO
+from heatmaps_ome.models.target import classes_target
 from heatmaps_ome.storage.digests import digest_of
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ class ModelSet:
     paths : tuple of Path
         Paths of the models' files.
     models : tuple of MilModel
-        All different, with the same target, outputs and number of features.
+        All different, with the same target, classes and number of features.
     """
 
     paths: tuple[Path, ...]
@@ -67,7 +70,7 @@ class ModelSet:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes, or other outputs, in the order of the first model."""
+        """The classes, or the value or risk, in the order of the first model."""
         return self.first.target.outputs
 
     @property
@@ -89,7 +92,7 @@ class ModelSet:
     @property
     def cache_digests(self) -> list[str]:
         """The models' digests with the covariates of `for_slide`, in the order of `models`."""
-        return [cache_digest(model) for model in self.models]
+        return list(map(cache_digest, self.models))
 
     @property
     def digest(self) -> str:
@@ -162,7 +165,7 @@ class ModelSet:
         seen = self._categories()
         models = []
         for path, model in zip(self.paths, self.models, strict=True):
-            if not _covariates(model):
+            if not takes_covariates(model):
                 models.append(model)
                 continue
             own = {c.name: merged[c.name] for c in model.covariates if c.name in merged}
@@ -187,7 +190,7 @@ class ModelSet:
         """
         by_name: dict[str, list[CovariateValue]] = {}
         for model in self.models:
-            for value in _values(model):
+            for value in _covariate_values(model):
                 by_name.setdefault(value.name, []).append(value)
         return {
             name: {
@@ -205,7 +208,7 @@ class ModelSet:
         imputed = {
             value.name: value.in_words
             for model in reversed(self.models)
-            for value in _values(model)
+            for value in _covariate_values(model)
             if value.imputed
         }
         names = ", ".join(imputed[c.name] for c in self.covariates if c.name in imputed)
@@ -222,6 +225,11 @@ class ModelSet:
             "target_label": self.first.target.label,
             "features": self.first.n_features,
         }
+        # Records of marugoto's classifiers stay as they always were.
+        if self.first.family != MARUGOTO:
+            record["family"] = self.first.family
+        if not _has_usual_target(self.first):
+            record["target"] = self.first.target.record()
         if self.covariates_used:
             record["covariates"] = self.covariates_used
         if len(self.models) > 1:
@@ -262,12 +270,17 @@ def cache_digest(model: MilModel) -> str:
 
 def _covariates(model: MilModel) -> tuple[Covariate, ...]:
     """Return the covariates of a model; most kinds of models take none."""
-    return getattr(model, "covariates", ())
+    return model.covariates if takes_covariates(model) else ()
 
 
-def _values(model: MilModel) -> tuple[CovariateValue, ...]:
-    """Return the values of a model's covariates."""
+def _covariate_values(model: MilModel) -> tuple[CovariateValue, ...]:
     return getattr(model, "covariate_values", ())
+
+
+def _has_usual_target(model: MilModel) -> bool:
+    """Return whether a model's outputs are classes with names, as marugoto's are."""
+    target = model.target
+    return len(target.outputs) > 1 and target == classes_target(target.outputs, target.label)
 
 
 def _require_alike(first_path: Path, first: MilModel, path: Path, model: MilModel) -> None:
@@ -278,13 +291,14 @@ def _require_alike(first_path: Path, first: MilModel, path: Path, model: MilMode
     OptionError
         If they differ; names the difference.
     """
-    own_target, target = model.target, first.target
-    labels = {target.label, own_target.label} - {None}
+    target, wanted_target = model.target, first.target
+    labels = {target.label, wanted_target.label} - {None}
     for what, own, wanted, differs in (
-        ("the target", own_target.label, target.label, len(labels) > 1),
-        ("the task", own_target.task, target.task, own_target.task != target.task),
-        ("the classes", ", ".join(own_target.outputs), ", ".join(target.outputs),
-         set(own_target.outputs) != set(target.outputs)),
+        ("the task", target.task, wanted_target.task, target.task != wanted_target.task),
+        ("the target", target.label, wanted_target.label, len(labels) > 1),
+        ("the classes", ", ".join(target.outputs), ", ".join(wanted_target.outputs),
+         set(target.outputs) != set(wanted_target.outputs)),
+        ("predictions by", target.link, wanted_target.link, target.link != wanted_target.link),
         ("features per tile", model.n_features, first.n_features,
          model.n_features != first.n_features),
     ):  # fmt: skip

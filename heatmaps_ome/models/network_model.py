@@ -102,6 +102,7 @@ def from_stored_network(stored: StoredNetwork) -> NetworkModel:
             f"is damaged: its tensors are not those of a {network.family} model"
         ) from error
     network = network.float().eval().requires_grad_(False)
+    _require_fitting(network, stored)
     return NetworkModel(network, stored.target, stored.n_features, stored.digest)
 
 
@@ -114,5 +115,18 @@ def _built(stored: StoredNetwork) -> Network:
     try:
         with torch.device("meta"):
             return cast("Network", kind(**stored.arguments))
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except (LookupError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
         raise Unusable(f"is damaged: its description of a {kind.family} is not one") from error
+
+
+def _require_fitting(network: Network, stored: StoredNetwork) -> None:
+    """Check by a bag of zeros that features and outputs are as many as are described."""
+    features, um_places = (torch.zeros(1, 2, width) for width in (stored.n_features, 2))
+    try:
+        shape = network(features, um_places).shape
+    except RuntimeError as error:
+        raise Unusable(
+            f"is damaged: its {network.family} does not take {stored.n_features} features"
+        ) from error
+    if shape != (1, len(stored.target.outputs)):
+        raise Unusable(f"is damaged: its {network.family} gives other outputs than are described")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeGuard
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
+    from heatmaps_ome.models.covariates import Covariate, CovariateValue
     from heatmaps_ome.models.target import Target
 
 Additivity = Literal["pooled", "given a choice", "none"]
@@ -74,3 +77,24 @@ class MilModel(Protocol):
     def contributions(self, features: torch.Tensor, um_places: torch.Tensor) -> torch.Tensor | None:
         """Return shares of the slide's logits, (n, C), that sum to `logits`; None if not exact."""
         ...
+
+
+class CovariateModel(MilModel, Protocol):
+    """A model that takes covariates of the patient beside the tiles' features.
+
+    Attributes
+    ----------
+    covariates : tuple of Covariate
+    """
+
+    @property
+    def covariates(self) -> tuple[Covariate, ...]: ...  # noqa: D102
+
+    def with_values(self, values: Sequence[CovariateValue]) -> CovariateModel:
+        """Return the model with a value for each of its covariates, in their order."""
+        ...
+
+
+def takes_covariates(model: MilModel) -> TypeGuard[CovariateModel]:
+    """Return whether a model takes covariates; most kinds of models take none."""
+    return bool(getattr(model, "covariates", ()))

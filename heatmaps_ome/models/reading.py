@@ -142,6 +142,10 @@ def read_model(
 
 def _read(path: Path, facts: ModelFacts, *, allow_pickle: bool) -> MilModel:
     """Return a model, whose covariates have no values yet."""
+    if facts.code is not None:
+        from heatmaps_ome.models.user_code import read_user_model
+
+        return read_user_model(path, facts)
     try:
         stored = read_stored(path, facts)
     except UnsafeModelError:

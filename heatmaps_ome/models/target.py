@@ -49,7 +49,7 @@ class Target:
     Raises
     ------
     Unusable
-        If names, link or middle do not fit the task.
+        If their number, link or middle do not fit the task; names are checked where they are read.
     """
 
     task: Task
@@ -66,9 +66,6 @@ class Target:
             raise Unusable(
                 f"has {len(self.outputs)} outputs where 1 to {MOST_OUTPUTS} are expected"
             )
-        require_labels(self.outputs, "class name")
-        if self.label is not None:
-            require_labels([self.label], "target label")
         if self.link not in (
             ("softmax", "sigmoid") if self.has_classes else ("identity", "sigmoid")
         ):
@@ -85,8 +82,10 @@ class Target:
         Raises
         ------
         Unusable
-            If there are names, but not one for each output; or if values or risks are several.
+            If there are names, but not one for each output, or none that can be shown; or if values
+            or risks are several.
         """
+        _require_names(names, label)
         if names and len(names) != n_outputs:
             raise Unusable(
                 f"has {n_outputs} outputs, and {len(names)} names were given: {', '.join(names)}; "
@@ -159,11 +158,14 @@ class Target:
         is_number = middle is None or type(middle) in (int, float)
         if task not in get_args(Task) or link not in get_args(Link) or not is_number:
             raise Unusable("is damaged: its description of the target is not one")
+        outputs = tuple(map(str, record["outputs"]))
+        label = None if record.get("label") is None else str(record["label"])
+        _require_names(outputs, label)
         return cls(
             task=task,
-            outputs=tuple(map(str, record["outputs"])),
+            outputs=outputs,
             link=link,
-            label=None if record.get("label") is None else str(record["label"]),
+            label=label,
             unit=str(record.get("unit", "")),
             numbered=record.get("numbered") is True,
             middle=None if middle is None else float(middle),
@@ -173,3 +175,10 @@ class Target:
 def classes_target(classes: tuple[str, ...], label: str | None = None) -> Target:
     """Return the target of a classifier whose classes have names."""
     return Target("classification", classes, "softmax" if len(classes) > 1 else "sigmoid", label)
+
+
+def _require_names(names: tuple[str, ...], label: str | None) -> None:
+    """Refuse names that cannot be shown, or are the same."""
+    require_labels(names, "class name")
+    if label is not None:
+        require_labels([label], "target label")

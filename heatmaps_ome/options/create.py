@@ -5,7 +5,6 @@ are spelled ``Optional``: argparse-dataclass 2.0.0 reads the types at run time a
 spelling.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,23 +12,22 @@ from typing import Literal, Optional
 
 from heatmaps_ome import extractors
 from heatmaps_ome.exporters import REGISTRY
-from heatmaps_ome.options.bounds import nearest, quoted, require_sound
+from heatmaps_ome.options.bounds import quoted, require_sound
 from heatmaps_ome.options.contradictions import (
     given,
     in_effect,
     require_consistent,
     unused_formats,
 )
+from heatmaps_ome.options.devices import DEVICES, require_device
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.shared import model_fact, tile_fact
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
 FORMATS = tuple(REGISTRY)
 ENCODERS = tuple(extractors.REGISTRY)
-COMPAT = ("reference",)
-DEVICES = "auto, cpu, cuda, cuda:N or mps"
+COMPAT = ("reference", "stamp", "clam")
 
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 _MPP = (0.05, 20)
 _SHARE = (0, 1)
 _NEEDS_FIT = {"scaling": "whose file has quantiles of its own"}
@@ -280,8 +278,9 @@ class CreateOptions:
     )  # fmt: skip
     compat: Optional[str] = create_option(
         "colours",
-        "draw maps like an earlier program, to compare with its figures: reference "
-        "(create_heatmaps.py's squares and score colours); raw values do not change",
+        "draw maps like another program, to compare with its figures: reference "
+        "(create_heatmaps.py's squares and score colours); with --features also stamp or clam, "
+        "whose own picture is added to the maps; raw values do not change",
         effect="values", among=lambda: COMPAT, type=str, metavar="PROGRAM",
     )  # fmt: skip
     classes: Optional[tuple[str, ...]] = create_option(
@@ -356,7 +355,7 @@ class CreateOptions:
         if lower is not None and lower >= upper:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
-        _require_device(self.device, force_cpu=self.force_cpu)
+        require_device(self.device, force_cpu=self.force_cpu)
         _require_one_value_each(self.covariate)
 
     def notes(self) -> Iterator[str]:
@@ -385,15 +384,6 @@ def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:
         raise ValueError(f"--blur-kernel-size is {size}; give 0 or an odd number of cells")
     if no_pool:
         raise ValueError(f"--no-pool contradicts --blur-kernel-size {size}; leave out either")
-
-
-def _require_device(device: str, *, force_cpu: bool) -> None:
-    """Refuse names of no device, and contradictions."""
-    if not _DEVICE.fullmatch(device):
-        hint = nearest(device, ("auto", "cpu", "cuda", "mps"))
-        raise ValueError(f"--device: unknown {quoted(device)}; {hint or 'give'} {DEVICES}")
-    if force_cpu and device not in ("auto", "cpu"):
-        raise ValueError(f"--force-cpu contradicts --device {device}; leave out either")
 
 
 def _require_one_value_each(covariates: tuple[tuple[str, str], ...]) -> None:

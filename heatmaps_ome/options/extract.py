@@ -9,12 +9,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Literal, Optional
 
 from heatmaps_ome.options.bounds import require_sound
 from heatmaps_ome.options.contradictions import require_consistent
-from heatmaps_ome.options.create import ENCODERS, CreateOptions, _require_device
+from heatmaps_ome.options.create import ENCODERS, CreateOptions
+from heatmaps_ome.options.devices import require_device
 from heatmaps_ome.options.fields import option
+from heatmaps_ome.options.shared import same_as
 
 _USUAL_PX = 224
 _USUAL_MPP = 256 / 224
@@ -22,19 +24,14 @@ _ALIKE = 1e-3
 """Largest relative difference of a side that is given twice, as µm have few decimals."""
 
 
-def _as_in_create(name: str, **changed: Any) -> Any:
-    """Return the field of an option that ``create`` has too, but for its changed metadata."""
-    [entry] = [entry for entry in fields(CreateOptions) if entry.name == name]
-    default = changed.pop("default", entry.default)
-    return field(default=default, metadata={**entry.metadata, **changed})
-
-
 @dataclass(frozen=True)
 class ExtractOptions:
     """Options of ``heatmaps-ome extract``."""
 
-    slides: tuple[Path, ...] = _as_in_create(
-        "slides", help="slides to make features of, folders of slides, or quoted patterns"
+    slides: tuple[Path, ...] = same_as(
+        CreateOptions,
+        "slides",
+        help="slides to make features of, folders of slides, or quoted patterns",
     )
     output_path: Path = field(
         kw_only=True,
@@ -45,12 +42,14 @@ class ExtractOptions:
             "help": "folder to write SLIDE.h5 of each slide to",
         },
     )
-    from_file: Optional[Path] = _as_in_create("from_file")
-    table: Optional[Path] = _as_in_create(
-        "table", help="table with a column slide and, for each slide, its name and mpp"
+    from_file: Optional[Path] = same_as(CreateOptions, "from_file")
+    table: Optional[Path] = same_as(
+        CreateOptions,
+        "table",
+        help="table with a column slide and, for each slide, its name and mpp",
     )
-    mpp: Optional[float] = _as_in_create("mpp")
-    bad_tiles: Literal["fail", "blank"] = _as_in_create("bad_tiles")
+    mpp: Optional[float] = same_as(CreateOptions, "mpp")
+    bad_tiles: Literal["fail", "blank"] = same_as(CreateOptions, "bad_tiles")
     tile_um: Optional[float] = option(
         "tiling",
         "side of a tile in µm; with --tile-px it settles the µm per network pixel (default: "
@@ -63,7 +62,7 @@ class ExtractOptions:
         "--target-mpp)",
         type=int, metavar="PX", between=(32, 4096),
     )  # fmt: skip
-    target_mpp: Optional[float] = _as_in_create(
+    target_mpp: Optional[float] = same_as(CreateOptions,
         "target_mpp", group="tiling", default=None,
         help="µm per network pixel (default: --tile-um / --tile-px, or 256/224)",
     )  # fmt: skip
@@ -77,32 +76,34 @@ class ExtractOptions:
         "distance from one tile to the next in µm, which may leave gaps (default: side by side)",
         type=float, metavar="UM", between=(1, 100_000),
     )  # fmt: skip
-    mask_threshold: float = _as_in_create(
+    mask_threshold: float = same_as(CreateOptions,
         "mask_threshold", group="tiling",
         help="brightness (0-255) from which a cell of 32 network pixels is background; tiles of "
         "which at least half is tissue are taken",
     )  # fmt: skip
-    extractor: str = _as_in_create("extractor", help=f"patch encoder: {' or '.join(ENCODERS)}")
-    extractor_weights: Optional[Path] = _as_in_create("extractor_weights")
-    read_from: Literal["level", "level0"] = _as_in_create("read_from")
-    device: str = _as_in_create("device")
-    precision: Literal["auto", "float32", "bfloat16"] = _as_in_create("precision")
-    max_memory: Optional[float] = _as_in_create("max_memory")
-    threads: Optional[int] = _as_in_create("threads")
+    extractor: str = same_as(
+        CreateOptions, "extractor", help=f"patch encoder: {' or '.join(ENCODERS)}"
+    )
+    extractor_weights: Optional[Path] = same_as(CreateOptions, "extractor_weights")
+    read_from: Literal["level", "level0"] = same_as(CreateOptions, "read_from")
+    device: str = same_as(CreateOptions, "device")
+    precision: Literal["auto", "float32", "bfloat16"] = same_as(CreateOptions, "precision")
+    max_memory: Optional[float] = same_as(CreateOptions, "max_memory")
+    threads: Optional[int] = same_as(CreateOptions, "threads")
     feature_type: Literal["float32", "float16"] = option(
         "outputs", "number type of the features in the files",
         default="float32", type=str, metavar="TYPE",
     )  # fmt: skip
-    overwrite: bool = _as_in_create(
-        "overwrite", help="replace files that extract wrote with other options"
+    overwrite: bool = same_as(
+        CreateOptions, "overwrite", help="replace files that extract wrote with other options"
     )
-    verbose: bool = _as_in_create("verbose")
+    verbose: bool = same_as(CreateOptions, "verbose")
 
     def __post_init__(self) -> None:
         """Refuse values that no run can use, and contradictions."""
         require_sound(self)
         require_consistent(self)
-        _require_device(self.device, force_cpu=False)
+        require_device(self.device, force_cpu=False)
         _ = self.side_px, self.network_mpp
         if self.stride_px < 1:
             raise ValueError(

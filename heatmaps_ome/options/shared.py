@@ -82,8 +82,15 @@ def tile_fact(name: str, **metadata: Any) -> Any:
     return option("given", **{**_TILES[name], **metadata})
 
 
-def same_as(options: type, name: str) -> Any:
-    """Return a field like that of another command."""
+def same_as(options: type, name: str, **changed: Any) -> Any:
+    """Return a field like that of another command.
+
+    Parameters
+    ----------
+    **changed
+        Its other default, help or group.
+    """
     entry: Field[Any]
     [entry] = [entry for entry in fields(options) if entry.name == name]
-    return field(default=entry.default, metadata=entry.metadata)
+    default = changed.pop("default", entry.default)
+    return field(default=default, metadata={**entry.metadata, **changed})

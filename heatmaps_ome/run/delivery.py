@@ -12,9 +12,10 @@ from heatmaps_ome.exporters.manifest import MANIFEST, manifest
 from heatmaps_ome.exporters.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.maps.artefact_evidence import artefact_record
+from heatmaps_ome.maps.curves import RANDOM_ORDERS
 from heatmaps_ome.maps.ensemble import prediction_sd, records
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, faithfulness_of
+from heatmaps_ome.maps.faithfulness import faithfulness_of
 from heatmaps_ome.maps.kinds import left_out_reasons
 from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.maps.top_tiles import picked_tiles

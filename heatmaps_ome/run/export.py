@@ -47,7 +47,7 @@ def export(
         The folder to write the results to.
     kinds : mapping of name → "attention", "probability", "contribution" or "value", optional
         How each map is drawn; those without one are attention, probability or contribution if
-        their name says so, else values.
+        they are named so, else values.
     true_class : str, optional
         The map to be shown first; default: the first one.
     progress : bool or callable

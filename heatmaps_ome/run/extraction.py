@@ -21,10 +21,12 @@ from heatmaps_ome.features.tile_lattice import TileLattice, TileSize
 from heatmaps_ome.features.trident_file import ENDING, FORMAT, TileTable, writing, written_tiles
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.memory.limits import usable_cores
+from heatmaps_ome.run.attempts import Attempts, PreflightError
+from heatmaps_ome.run.devices import extractor_of, usable_device
 from heatmaps_ome.run.faults import reason_of
+from heatmaps_ome.run.inputs import SlideList
 from heatmaps_ome.run.planning import result_names
-from heatmaps_ome.run.preflight import PreflightError, _Attempts, _extractor, _usable
-from heatmaps_ome.run.settings import Encoder, SlideList
+from heatmaps_ome.run.settings import Encoder
 from heatmaps_ome.run.slide_list import slide_rows
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.slides.opening import open_slide
@@ -161,21 +163,21 @@ def _prepared(options: ExtractOptions) -> _Job:
     PreflightError
         With all problems of the run as a whole.
     """
-    tried = _Attempts()
+    tried = Attempts()
     slides = SlideList(options.slides, options.from_file, options.table)
     rows = tried(lambda: slide_rows(slides))
     tried(lambda: require_writable(options.output_path))
     encoder = Encoder(
         options.extractor, options.extractor_weights, options.device, options.precision
     )
-    extractor = tried(lambda: _extractor(encoder))
+    extractor = tried(lambda: extractor_of(encoder))
     side = None
     if extractor is not None:
         tried(lambda: require_side(extractor, options.side_px))
         tried(extractor.prepare)
         side = tried(
             lambda: block_px(
-                extractor, _usable(options.device), max_memory=options.max_memory
+                extractor, usable_device(options.device), max_memory=options.max_memory
             )
         )  # fmt: skip
     if tried.problems or rows is None or extractor is None or side is None:

@@ -25,8 +25,8 @@ def warn_of_idle_options(settings: RunSettings, models: ModelSet, device: str) -
 
 def _idle_options(settings: RunSettings, models: ModelSet, device: str) -> Iterator[str]:
     style = settings.drawing.look.style
-    if style.contribution_map != Style().contribution_map and not any(
-        model.is_additive for model in models.models
+    if style.contribution_map != Style().contribution_map and all(
+        model.additivity == "none" for model in models.models
     ):
         yield (
             "--contribution-cmap has no effect: the head of the model is not affine, so its maps "

@@ -87,9 +87,13 @@ class Maker(Protocol):
         Maps of others have other units, so that no scaling is shared with them.
     """
 
-    reading: Reading
-    model_digest: str
-    extractor_digest: str
+    # Read-only, so that frozen dataclasses are such makers.
+    @property
+    def reading(self) -> Reading: ...  # noqa: D102
+    @property
+    def model_digest(self) -> str: ...  # noqa: D102
+    @property
+    def extractor_digest(self) -> str: ...  # noqa: D102
 
     def source(self, row: SlideRow, slide: OpenedSlide) -> Source:
         """Return the source of a slide's maps; HeatmapsError if it has none that fits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dataclasses import Field
 
     from heatmaps_ome.extractors.protocol import Extractor
-    from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.options import CreateOptions, ExportOptions
 
 _PACKAGES = (
     "torch", "numpy", "zarr", "ome-zarr", "pyvips", "openslide-python", "openslide-bin",
@@ -31,22 +31,48 @@ PRIVATE = frozenset({
 """Options that may name a patient, even by the name of a folder or list, so no record has them."""
 
 
-def effective_options(options: CreateOptions) -> dict[str, Any]:
+@dataclass(frozen=True)
+class OptionRecords:
+    """The options as records hold them, by name and as plain JSON values.
+
+    Attributes
+    ----------
+    effective : dict
+        Options that change a result.
+    undrawn : dict
+        Options that change files beyond the single maps, regions and tiles in them.
+    every : dict
+        All options but the slides and covariates.
+    """
+
+    effective: dict[str, Any]
+    undrawn: dict[str, Any]
+    every: dict[str, Any]
+
+    @classmethod
+    def of(cls, options: CreateOptions | ExportOptions) -> OptionRecords:
+        """Return what records hold of the options."""
+        return cls(effective_options(options), undrawn_options(options), all_options(options))
+
+
+def effective_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
     """Return the options that change a result, as plain JSON values."""
     return _values(options, lambda option: option.metadata["effect"] != "none")
 
 
-def undrawn_options(options: CreateOptions) -> dict[str, Any]:
+def undrawn_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
     """Return the options that change files beyond the single maps, regions and tiles in them."""
     return _values(options, lambda option: option.metadata["effect"] == "values")
 
 
-def all_options(options: CreateOptions) -> dict[str, Any]:
+def all_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
     """Return all options that do not name a patient; paths of models are cut to names."""
     return _values(options, lambda option: option.name not in PRIVATE)
 
 
-def _values(options: CreateOptions, wanted: Callable[[Field[Any]], bool]) -> dict[str, Any]:
+def _values(
+    options: CreateOptions | ExportOptions, wanted: Callable[[Field[Any]], bool]
+) -> dict[str, Any]:
     """Return options as plain JSON values, with the usual values of those that are not given.
 
     Quantiles are None under --scaling, whose record has those that were used.

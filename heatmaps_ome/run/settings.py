@@ -7,20 +7,20 @@ that it parametrises.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
-from heatmaps_ome.features.tile_facts import NO_FACTS as NO_TILE_FACTS
 from heatmaps_ome.features.tile_facts import TileFacts
+from heatmaps_ome.maps.explanations.compat import COMPAT
 from heatmaps_ome.maps.regions import SHARE
 from heatmaps_ome.memory.limits import usable_cores
-from heatmaps_ome.models.model_facts import NO_FACTS as NO_MODEL_FACTS
 from heatmaps_ome.models.model_facts import ModelFacts
 from heatmaps_ome.options import CreateOptions, with_usual_values
-from heatmaps_ome.run.provenance import all_options, effective_options, undrawn_options
+from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideList
+from heatmaps_ome.run.provenance import OptionRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,89 +28,11 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.features.bag import TileScores
     from heatmaps_ome.features.slide_facts import SlideFacts
-    from heatmaps_ome.maps.explanations.explanation import Explain
+    from heatmaps_ome.features.tile_facts import Origin
+    from heatmaps_ome.models.target import Task
     from heatmaps_ome.options import ExportOptions
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
     from heatmaps_ome.slides.reader import ReadFrom
-
-
-@dataclass(frozen=True)
-class SlideList:
-    """The slides of a run.
-
-    Attributes
-    ----------
-    paths : tuple of Path
-        Slides on the command line, folders of slides, and patterns for slides.
-    from_file : Path or None
-        A list of further slides.
-    table : Path or None
-        A table of further slides, or of facts of these.
-    """
-
-    paths: tuple[Path, ...]
-    from_file: Path | None
-    table: Path | None = None
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """The MIL models, and how to read them.
-
-    Attributes
-    ----------
-    paths : tuple of Path
-        Files, or patterns for them.
-    covariates : mapping of name → value
-        Tabular inputs.
-    allow_pickle : bool
-        Whether fastai may load files that the safe reader refuses, which runs code from them.
-    facts : ModelFacts
-        Facts that the files may lack.
-    """
-
-    paths: tuple[Path, ...]
-    covariates: Mapping[str, str]
-    allow_pickle: bool
-    facts: ModelFacts = NO_MODEL_FACTS
-
-
-@dataclass(frozen=True)
-class GivenScores:
-    """Scores that any tool gave.
-
-    Attributes
-    ----------
-    path : Path or None
-        A file, or a folder with one for each slide; None: the table has them.
-    in_memory : callable or None
-        Returns the scores of the only slide, instead of a file.
-    """
-
-    path: Path | None
-    in_memory: Callable[[SlideFacts], TileScores] | None = None
-
-
-@dataclass(frozen=True)
-class GivenTiles:
-    """Tiles that were made elsewhere.
-
-    Attributes
-    ----------
-    features : Path or None
-        Features of tiles: a file, or a folder with one for each slide.
-    scores : GivenScores or None
-        Scores of tiles; None: maps are made by models.
-    facts : TileFacts
-        Facts on coordinates that the files may lack.
-    explain : Explain
-        How predictions from features are explained.
-    """
-
-    features: Path | None = None
-    scores: GivenScores | None = None
-    facts: TileFacts = NO_TILE_FACTS
-    explain: Explain = "auto"
 
 
 @dataclass(frozen=True)
@@ -262,25 +184,6 @@ class Output:
 
 
 @dataclass(frozen=True)
-class OptionRecords:
-    """The options as records hold them, by name and as plain JSON values.
-
-    Attributes
-    ----------
-    effective : dict
-        Options that change a result.
-    undrawn : dict
-        Options that change files beyond the single maps, regions and tiles in them.
-    every : dict
-        All options but the slides and covariates.
-    """
-
-    effective: dict[str, Any]
-    undrawn: dict[str, Any]
-    every: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class RunSettings:
     """All settings of a run, by stage."""
 
@@ -309,7 +212,10 @@ def settings_of(options: CreateOptions) -> RunSettings:
             model_facts(options),
         ),
         tiles=GivenTiles(
-            features=options.features, facts=tile_facts(options), explain=options.explain
+            features=options.features,
+            facts=tile_facts(options),
+            explain=options.explain,
+            compat=next((name for name in COMPAT if name == options.compat), None),
         ),
         encoder=Encoder(
             name=options.extractor,
@@ -330,9 +236,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
         resources=resources,
         drawing=_drawing(options, asked),
         output=_output(options, resources),
-        records=OptionRecords(
-            effective_options(options), undrawn_options(options), all_options(options)
-        ),
+        records=OptionRecords.of(options),
     )
 
 
@@ -357,9 +261,7 @@ def settings_of_export(
             scores=GivenScores(options.scores, in_memory),
             facts=replace(tile_facts(options), maps=options.map),
         ),
-        records=OptionRecords(
-            effective_options(options), undrawn_options(options), all_options(options)
-        ),
+        records=OptionRecords.of(options),
     )
 
 
@@ -369,7 +271,7 @@ def tile_facts(options: CreateOptions | ExportOptions) -> TileFacts:
         coords=options.coords,
         unit=options.coords_unit,
         tile_size=options.tile_size,
-        origin=options.origin,
+        origin=cast("Origin | None", options.origin),
         stride=options.stride,
         dataset=options.dataset,
     )
@@ -379,7 +281,7 @@ def model_facts(options: CreateOptions) -> ModelFacts:
     """Return the facts about models that the user gave."""
     return ModelFacts(
         class_names=options.class_names,
-        task=options.task,
+        task=cast("Task | None", options.task),
         family=options.family,
         head=options.head,
         heads=options.heads,

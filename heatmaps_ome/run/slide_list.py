@@ -17,7 +17,7 @@ from heatmaps_ome.run.slide_table import FACTS, table_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatmaps_ome.run.settings import SlideList
+    from heatmaps_ome.run.inputs import SlideList
 
 logger = logging.getLogger(__name__)
 

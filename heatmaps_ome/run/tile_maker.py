@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.bag import Bag, Tiles, TileScores
     from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.features.tile_facts import TileFacts
+    from heatmaps_ome.maps.explanations.compat import Compat
     from heatmaps_ome.maps.explanations.explanation import Explain
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.maps.raw_maps import Stages
@@ -178,6 +179,8 @@ class BagMaker:
     classes : tuple of str
         The classes to draw.
     reading : Reading
+    compat : Compat or None
+        The program whose own picture is added.
     """
 
     models: ModelSet
@@ -187,6 +190,7 @@ class BagMaker:
     explain: Explain
     classes: tuple[str, ...]
     reading: Reading
+    compat: Compat | None = None
 
     @property
     def model_digest(self) -> str:
@@ -207,7 +211,9 @@ class BagMaker:
         self._require_fit(bag, path)
         _checked(bag, slide)
         models = with_covariates(self.models, row, self.covariates)
-        recipe = BagRecipe(models.first, self.explain, self.classes, self.reading.cache)
+        recipe = BagRecipe(
+            models.first, self.explain, self.classes, self.reading.cache, self.compat
+        )
         record = {**tile_record(bag), "encoder": bag.encoder}
         return BagSource(path, facts_of(slide), self.facts, models, recipe, record)
 
@@ -313,7 +319,7 @@ class ScoresMaker:
         """See `Maker`."""
         facts = facts_of(slide)
         if self.in_memory is not None:
-            path, read = row.path, partial(self.in_memory, slide=facts)
+            path, read = row.path, partial(self.in_memory, facts)
         else:
             path = _file_of(row.scores or self.scores, row, "scores")
             read = partial(read_scores, path, facts, self.facts)

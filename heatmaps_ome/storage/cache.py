@@ -220,6 +220,8 @@ class BagKey:
         How the prediction is explained.
     classes : tuple of str
         The classes whose faithfulness is measured.
+    compat : str or None
+        The program whose own picture is added.
     """
 
     KIND: ClassVar = "bags"
@@ -231,6 +233,7 @@ class BagKey:
     model: str
     explain: str
     classes: tuple[str, ...]
+    compat: str | None
 
     def identity(self) -> dict[str, object]:
         """Return everything that the maps depend on, as plain JSON values."""

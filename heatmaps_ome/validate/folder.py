@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.validate.labels import Label
     from heatmaps_ome.validate.ngff import Pyramid
-    from heatmaps_ome.validate.values import Values
+    from heatmaps_ome.validate.raw_values import Values
 
 VALUES_STORE, FLAT_STORE, IMAGE_STORE = ".values.ome.zarr", ".flat.ome.zarr", ".ome.zarr"
 VALUE_TIFFS = (".values.ome.tiff", ".values.ome.tif")

@@ -1,4 +1,4 @@
-"""The forms of ``provenance.json`` and ``maps.json``: every field, its type and its range.
+"""The form of ``provenance.json``: every field, its type and its range.
 
 Fields that are not listed are allowed, so that newer results stay valid. To demand a new field, add
 a line to its form.
@@ -6,49 +6,28 @@ a line to its form.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-Text = Annotated[str, Field(min_length=1)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
-Count = Annotated[int, Field(ge=0)]
-Length = Annotated[int, Field(ge=1)]
-Number = float
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1 + 1e-6)]
-Mpp = Annotated[float, Field(gt=0, le=100)]
-Lengths = Annotated[list[Length], Field(min_length=2, max_length=2)]
-Places = Annotated[list[Number], Field(min_length=2, max_length=2)]
-Sides = Annotated[list[Positive], Field(min_length=2, max_length=2)]
-Mpps = Annotated[list[Mpp], Field(min_length=2, max_length=2)]
-Shares = dict[str, Share | None]
-Classes = list[Text]
-Numbers = dict[str, Number | None]
-
-
-class Form(BaseModel):
-    """A JSON object: no field is converted from another type, and others are allowed."""
-
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
-
-
-class Ends(Form):
-    """The values at both ends of a range."""
-
-    lower: Number
-    upper: Number
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Ends:
-        if self.lower > self.upper:
-            raise ValueError(f"it reaches from {self.lower:g} down to {self.upper:g}")
-        return self
+from heatmaps_ome.validate.form import (
+    Classes,
+    Count,
+    Digest,
+    Ends,
+    Form,
+    Length,
+    Lengths,
+    Mpps,
+    NotNegative,
+    Number,
+    Numbers,
+    Places,
+    Share,
+    Shares,
+    Sides,
+    Text,
+)
 
 
 class RecordedSlide(Form):
@@ -267,170 +246,3 @@ class Record(Form):
     stages: dict[str, dict[str, NotNegative]]
     files: Annotated[dict[str, Digest], Field(min_length=1)]
     sha256: Digest
-
-
-class Pair(Form):
-    """A place or a size, with y and x."""
-
-    y: Number
-    x: Number
-
-
-class PixelSize(Form):
-    """µm per pixel."""
-
-    y: Mpp
-    x: Mpp
-
-
-class CellSize(Form):
-    """Sides of a cell."""
-
-    y: Positive
-    x: Positive
-
-
-class Size(Form):
-    """Numbers of rows and columns."""
-
-    rows: Length
-    cols: Length
-
-
-class Bounds(Size):
-    """A rectangle at level 0."""
-
-    row: int
-    col: int
-
-
-class ListedSlide(Size):
-    """The slide in ``maps.json``."""
-
-    name: Text
-    mpp: PixelSize
-    mpp_source: Text
-    bounds: Bounds
-
-
-class ListedGrid(Form):
-    """The grid of cells in ``maps.json``."""
-
-    shape: Size
-    l0_cell: CellSize
-    l0_origin: Pair
-    mpp: PixelSize
-
-
-class ShownRange(Ends):
-    """The range that a map is drawn in, with texts at its ends."""
-
-    middle: Number | None
-    ends: Annotated[list[str], Field(min_length=2, max_length=2)]
-
-
-class Fading(Ends):
-    """The channel that a map fades with."""
-
-    channel: Count
-
-
-class Opacity(Form):
-    """How opaque a map is."""
-
-    alpha: Share
-    fades_with: Fading | None
-
-
-class ListedMap(Form):
-    """A map in ``maps.json``."""
-
-    name: Text
-    kind: Text
-    kind_title: Text
-    class_name: Text | None = Field(alias="class")
-    title: Text
-    quantity: Text
-    unit: str
-    colour_map: Text
-    levels: Ends | None
-    range: ShownRange
-    categories: list[Text]
-    note: str
-    colours: Annotated[list[Colour], Field(min_length=1)]
-    opacity: Opacity
-    channel: Count | None
-    measurement: Text | None
-    derived: dict[str, Any] | None
-    overlay: Text | None
-    flat: Text | None
-
-
-class Manifest(Form):
-    """``maps.json``."""
-
-    format: Text
-    slide: ListedSlide
-    classes: Classes
-    class_colours: dict[str, Colour]
-    true_class: Text
-    prediction: Numbers
-    target: RecordedTarget | None = None
-    grid: ListedGrid
-    image: Text | None
-    values: Text | None
-    values_tiff: Text | None
-    cells: Text | None
-    cells_geojson: Text | None
-    regions: Text | None
-    regions_geojson: Text | None
-    tiles: Text | None
-    maps: Annotated[list[ListedMap], Field(min_length=1)]
-
-
-def faults_of(content: Any, form: type[Form]) -> Iterator[str]:
-    """Yield how a JSON object differs from a form, a sentence each."""
-    try:
-        form.model_validate(content)
-    except ValidationError as error:
-        for fault in error.errors(include_url=False, include_context=False):
-            place = ".".join(map(str, fault["loc"])) or "it"
-            if fault["type"] == "missing":
-                yield f"{place} is missing"
-            else:
-                yield f"{place} is {_short(fault['input'])}: {fault['msg']}"
-
-
-def prediction_faults(
-    prediction: dict[str, float | None], classes: list[str], target: dict[str, Any] | None
-) -> Iterator[str]:
-    """Yield the faults of a slide's prediction: its classes, and their sum.
-
-    Parameters
-    ----------
-    target : dict or None
-        The record of what is predicted; None: classes of a softmax.
-    """
-    link = "softmax" if target is None else target["link"]
-    if target is not None and target["task"] == "none":
-        if prediction:
-            yield f"maps were given, and there is a prediction of {', '.join(prediction)}"
-        return
-    if target is not None and target["outputs"] != classes:
-        yield f"the target has {', '.join(target['outputs'])}, the classes are {', '.join(classes)}"
-    if link == "softmax" and len(classes) < 2:
-        yield f"there are {len(classes)} classes, and one has nothing to be compared with"
-    if list(prediction) != classes:
-        yield f"the prediction is of {', '.join(prediction)}, the classes are {', '.join(classes)}"
-    known = [value for value in prediction.values() if value is not None]
-    if known and len(known) != len(prediction):
-        yield "some of the predictions are unknown"
-    elif known and link == "softmax" and abs(sum(known) - 1) > 1e-3:
-        yield f"the predicted probabilities sum to {sum(known):g}, not to 1"
-    if link != "identity" and any(not 0 <= value <= 1 + 1e-6 for value in known):
-        yield f"the predicted probabilities are {', '.join(f'{value:g}' for value in known)}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -9,7 +9,9 @@ import numpy as np
 
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.slides.plain_zarr import inside, read_object
-from heatmaps_ome.validate.forms import Manifest, faults_of, prediction_faults
+from heatmaps_ome.validate.form import faults_of
+from heatmaps_ome.validate.manifest_forms import Manifest
+from heatmaps_ome.validate.predictions import prediction_faults
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.validate.labels import Label
-    from heatmaps_ome.validate.values import Values
+    from heatmaps_ome.validate.raw_values import Values
 
 MANIFEST = "maps.json"
 _FORMAT = "heatmaps-ome maps 2"

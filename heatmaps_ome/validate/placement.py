@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.validate.labels import Label
     from heatmaps_ome.validate.ngff import Pyramid
+    from heatmaps_ome.validate.raw_values import Values
     from heatmaps_ome.validate.tiff import Overlay
-    from heatmaps_ome.validate.values import Values
 
 _CELLS_LIMIT = 2000
 """Cells tried, of tissue and of the rest each."""

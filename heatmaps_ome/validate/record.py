@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.validate.forms import Record, faults_of, prediction_faults
+from heatmaps_ome.validate.form import faults_of
+from heatmaps_ome.validate.forms import Record
+from heatmaps_ome.validate.predictions import prediction_faults
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from heatmaps_ome.validate.values import Values
+    from heatmaps_ome.validate.raw_values import Values
 
 _OWN_DIGEST = "sha256"
 

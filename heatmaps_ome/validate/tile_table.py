@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from heatmaps_ome.validate.values import Values
+    from heatmaps_ome.validate.raw_values import Values
 
 _CLOSE = 1e-3
 _SUMMED = ("contribution", "evidence")
@@ -75,7 +75,7 @@ def _cells(places: np.ndarray, values: Values) -> tuple[np.ndarray, np.ndarray]:
     origin, cell = (YX(**values.facts[key]) for key in ("l0_origin", "l0_cell"))
     cells = np.stack([(y - origin.y) / cell.y, (x - origin.x) / cell.x], axis=1)
     cells = np.floor(cells).astype(np.int64)
-    inside_grid = ((cells >= 0) & (cells < values.stack.shape[1:])).all(axis=1)
+    inside_grid = np.all((cells >= 0) & (cells < values.stack.shape[1:]), axis=1)
     return cells, inside_grid
 
 
@@ -84,8 +84,8 @@ def _hidden(
 ) -> list[int]:
     """Return the tiles whose value is not the one at their centre."""
     tiles = np.flatnonzero(inside_grid)
-    found = plane[cells[tiles, 0], cells[tiles, 1]]
-    same = (found == own[tiles]) | (np.isnan(found) & np.isnan(own[tiles]))
+    central = plane[cells[tiles, 0], cells[tiles, 1]]
+    same = (central == own[tiles]) | (np.isnan(central) & np.isnan(own[tiles]))
     return tiles[~same].tolist()
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from heatmaps_ome.validate.values import Values
+    from heatmaps_ome.validate.raw_values import Values
 
 
 class ValueTiff:

@@ -66,7 +66,7 @@ def test_failures_give_1_and_the_others_are_done(here, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["create", "a.svs", "-m", "export.pkl", "-o", "out"], "required: -t/--true-class"),
+        (["create", "a.svs", "-m", "export.pkl", "-t", "MSIH"], "required: -o/--output-path"),
         (create_words("--att-alpha", "2"), "--att-alpha is 2"),
         (create_words("--att-lower-threshold", "1"), "below --att-upper-threshold"),
         (create_words("--blur-kernel-size", "4"), "odd"),

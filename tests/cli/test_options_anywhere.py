@@ -119,7 +119,7 @@ def test_a_mistyped_option_is_named_first_with_the_nearest(capsys, command, flag
         (["\x1b[2Jx"], r"there is no command '\x1b[2Jx'"),
         (["view"], "the following arguments are required: OUTPUT_PATH"),
         (["view", "a", "b"], "b: one argument too many; heatmaps-ome view takes OUTPUT_PATH"),
-        (["convert-model", "a", "b", "c"], "takes EXPORT_PKL and MODEL_SAFETENSORS"),
+        (["convert-model", "a", "b", "c"], "takes MODEL and MODEL_SAFETENSORS"),
         (["demo", "x"], "heatmaps-ome demo takes nothing but options"),
         (["demo", "--fiducials=1"], "--fiducials takes no value; leave out =1"),
         (["demo", "--seed"], "--seed needs a value"),

@@ -48,7 +48,7 @@ def run(tmp_path_factory):
         for seed, how in {**SLIDES, "3": NEGATIVE}.items()
     }
     outcomes = create(options_for(folder, made.values()), silent)
-    return made, folder, of_run(outcomes, folder / "out", "tumour")
+    return made, folder, of_run(outcomes, folder / "out")
 
 
 def hot(folder, seed):
@@ -133,7 +133,7 @@ def test_thresholds_are_options_and_results_there_are_told_of_again(run):
     made, folder, said = run
     again = create(options_for(folder, made.values()), silent)
     assert {outcome.status for outcome in again} == {"unchanged"}
-    assert of_run(again, folder / "out", "tumour").count("regions: ") == said.count("regions: ")
+    assert of_run(again, folder / "out").count("regions: ") == said.count("regions: ")
     before = shapely.union_all(hot(folder, "0"))
     create(options_for(folder, [made["0"]], overwrite=True, region_hot=0.3), silent)
     after = shapely.union_all(hot(folder, "0"))

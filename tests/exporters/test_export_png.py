@@ -21,7 +21,7 @@ from heatmaps_ome.exporters.figures.curves import curves_figure, drawn_curves
 from heatmaps_ome.exporters.figures.framed import Caption, framed
 from heatmaps_ome.exporters.png import PngExporter, thumbnail_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
-from heatmaps_ome.maps.faithfulness import Faithfulness
+from heatmaps_ome.maps.curves import Faithfulness
 
 SHAPES = [Shape(1, 1), Shape(5, 7), Shape(60, 900), Shape(900, 40), Shape(300, 400)]
 

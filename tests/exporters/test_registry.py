@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 def closing_lines(folder):
     outcome = Outcome("slide.svs", "done", folder=folder, prediction={CLASSES[0]: 0.5})
-    return summary.of_run([outcome], folder.parent, CLASSES[0])
+    return summary.of_run([outcome], folder.parent)
 
 
 def test_options_offer_the_formats_of_the_registry():

@@ -499,7 +499,7 @@ def test_it_is_recorded_and_told(run):
     assert found.n_tiles == found.n_tissue_tiles == load_mean_colour.tiles > 6
     assert records(run.out) == (found.record(), found.record())
     assert found.record()["wide_from"] == WIDE_GAP
-    told = of_run([outcome], run.out, CLASSES[1])
+    told = of_run([outcome], run.out)
     assert f"\n  consistency: {found.sentence(CLASSES[1])}\n" in told
     assert outcome.stages["consistency"]["seconds"] > 0
     again = run()
@@ -527,7 +527,7 @@ def test_it_can_be_left_out(run):
     assert outcome.consistency is None
     assert load_mean_colour.tiles == 0
     assert records(run.out) == (None, None)
-    assert "consistency" not in of_run([outcome], run.out, CLASSES[1])
+    assert "consistency" not in of_run([outcome], run.out)
 
 
 def test_a_wide_gap_is_warned_of_in_every_run(run, monkeypatch, caplog):

@@ -12,6 +12,7 @@ from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters.figures.captions import prediction_text
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.maps.channels import channels, stacked
+from heatmaps_ome.maps.curves import aupc
 from heatmaps_ome.maps.ensemble import (
     agreement,
     combined,
@@ -20,7 +21,7 @@ from heatmaps_ome.maps.ensemble import (
     records,
     relative_attention,
 )
-from heatmaps_ome.maps.faithfulness import aupc, faithfulness_of, flipping_curve
+from heatmaps_ome.maps.faithfulness import faithfulness_of, flipping_curve
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.maps.store import read_values, write_values
 

@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 from model_files import REAL_EXPORTS
 
 from heatmaps_ome.geometry import Shape
+from heatmaps_ome.maps.curves import aupc
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.faithfulness import (
-    aupc,
-    faithfulness,
-    flipping_curve,
-)
+from heatmaps_ome.maps.faithfulness import faithfulness, flipping_curve
 from heatmaps_ome.models import read_model
 
 SLIDE = Shape(640, 480)
@@ -104,7 +101,7 @@ def test_leave_one_out_is_what_the_published_models_say_without_the_cell(shared_
     # So small that no class is certain.
     noise = np.random.default_rng(3).normal(0, 0.05, (n_cells, model.n_features))
     bag = torch.from_numpy(np.abs(noise))
-    double = [part.double() for part in (model.encoder, model.attention, model.head)]
+    double = [part.double() for part in (model.encoder, model.attention_net, model.head)]
     encoder, attend, head = double
     with torch.inference_mode():
         embeddings = encoder(bag)

@@ -67,8 +67,9 @@ def assert_covers(raster, slide=SLIDE):
     for first, cell, count, size in zip(
         grid.l0_origin, grid.l0_cell, grid.shape, slide, strict=True
     ):
-        assert -cell < first <= 1e-6
-        assert size - 1e-6 <= first + count * cell < size + cell + 1e-6
+        noise = 1e-6 * cell
+        assert -cell < first <= noise
+        assert size - noise <= first + count * cell < size + cell + noise
     assert grid.mpp == MPP
 
 

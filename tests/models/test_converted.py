@@ -91,7 +91,7 @@ def rewrite(path, description, tensors):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("format_version", 3, "format version 3.*upgrade"),
+        ("format_version", 4, "format version 4.*upgrade"),
         ("classes", ["a", "b"], "digest"),
         ("classes", "ab", "damaged"),
         ("classes", [1, 2], "damaged"),
@@ -151,5 +151,9 @@ def test_other_safetensors_are_refused(converted):
     with pytest.raises(ModelError, match="not a complete safetensors file"):
         read_model(path)
     save_file(tensors, path)
-    with pytest.raises(ModelError, match="not made by convert-model"):
+    # Without our description it is the checkpoint of another program.
+    with pytest.raises(ModelError, match="more than one family; give --family marugoto"):
+        read_model(path)
+    save_file({"other.weight": np.zeros((2, 2), np.float32)}, path)
+    with pytest.raises(ModelError, match=r"no known family; its keys are other\.weight; known"):
         read_model(path)

@@ -159,14 +159,42 @@ def test_classes_are_read_from_a_pandas_array(tmp_path):
     pandas = pytest.importorskip("pandas")
     write_export(tmp_path / "export.pkl", classes=pandas.array(["MUT", "WT"]))
     assert read_model(tmp_path / "export.pkl").classes == ("MUT", "WT")
+    assert describe_model(tmp_path / "export.pkl").suspicious_globals == ()
+
+
+@pytest.mark.parametrize("pickled", ["whole", "part", "chunks", "short"])
+def test_classes_are_read_from_an_arrow_array(tmp_path, pickled):
+    """As pandas keeps texts where pyarrow is installed: a slice has an offset."""
+    pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    texts = ["Müller", "MUT", "WT"]
+    kind = pyarrow.string() if pickled == "short" else pyarrow.large_string()
+    array = pyarrow.array(texts, kind)[0 if pickled == "short" else 1 :]
+    array = pyarrow.array(texts[1:], kind) if pickled == "whole" else array
+    chunks = [array[:1], array[1:]] if pickled == "chunks" else [array]
+    classes = pandas.array(["a"], dtype=pandas.StringDtype("pyarrow"))
+    classes._pa_array = pyarrow.chunked_array(chunks)
+    write_export(tmp_path / "export.pkl", classes=classes)
+    wanted = ("Müller", "MUT", "WT") if pickled == "short" else ("MUT", "WT")
+    if len(wanted) == 3:
+        write_export(tmp_path / "export.pkl", classes=classes, parts=make_parts(n_out=3))
+    assert read_model(tmp_path / "export.pkl").classes == wanted
+
+
+def test_missing_classes_of_an_arrow_array_are_refused(tmp_path):
+    pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    classes = pandas.array(["a", "b"], dtype=pandas.StringDtype("pyarrow"))
+    classes._pa_array = pyarrow.chunked_array([["a", None]], pyarrow.large_string())
+    write_export(tmp_path / "export.pkl", classes=classes)
+    with pytest.raises(ModelError, match="form that is not known"):
+        read_model(tmp_path / "export.pkl")
 
 
 @pytest.mark.parametrize(
     ("classes", "n_out", "message"),
     [
-        (None, 1, "stores no class names .* only classifiers"),
-        (None, 2, "stores no class names"),
-        (("a", "b"), 1, "single output .* only classifiers"),
+        (None, 1, "single output, .* give --task classification, regression or survival"),
+        (None, 2, "stores no class names; give them with --class-names"),
+        (("a", "b"), 1, "names 2 classes, but has a single output"),
         (("a", "b", "c"), 2, "names 3 classes, but its head has 2 outputs"),
         (("a",), 1, "names 1 classes"),
         (("a", "a"), 2, "same class name twice"),

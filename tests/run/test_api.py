@@ -21,7 +21,7 @@ from heatmaps_ome import extractors
 from heatmaps_ome.errors import OptionError, PixelSizeError
 from heatmaps_ome.geometry import Grid
 from heatmaps_ome.models import read_model
-from heatmaps_ome.run.preflight import PreflightError
+from heatmaps_ome.run.attempts import PreflightError
 
 ROOT = Path(__file__).parents[2]
 TUNING = ("THP_MEM_ALLOC_ENABLE", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
@@ -56,7 +56,7 @@ print(json.dumps([heavy, dict(os.environ) == before, names, "torch" in sys.modul
 
 def test_the_public_names_are_those_promised():
     assert set(heatmaps_ome.__all__) == {
-        "Grid", "__version__", "create", "extract", "open", "open_slide", "read_model",
+        "Grid", "__version__", "create", "export", "extract", "open", "open_slide", "read_model",
     }  # fmt: skip
     assert heatmaps_ome.Grid is Grid
     assert heatmaps_ome.read_model is read_model
@@ -188,7 +188,7 @@ print(json.dumps([list(results), sorted(set(os.environ) - set(before))]))
     [
         ({"att_cmapp": "magma"}, "create has no option 'att_cmapp'; did you mean att_cmap"),
         ({"model_path": "m.pkl"}, "no option 'model_path'; did you mean model"),
-        ({"zzzz": 1}, "no option 'zzzz'; it has from_file, table, mpp"),
+        ({"zzzz": 1}, "no option 'zzzz'; it has features, explain, coords"),
         ({"verbose": True}, "no option 'verbose'"),
         ({"att_alpha": 2}, "--att-alpha is 2; give a value from 0 to 1"),
         ({"att_alpha": "0.5"}, "att_alpha is '0.5'; give a number"),

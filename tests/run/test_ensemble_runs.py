@@ -24,8 +24,8 @@ from heatmaps_ome.maps.faithfulness import faithfulness_of
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.models.model_set import model_files
 from heatmaps_ome.options import FORMATS, CreateOptions
+from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.pipeline import create
-from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.validate.result import validate
 
@@ -170,7 +170,7 @@ def test_every_file_says_how_the_models_differ_and_validate_passes(here):
     sd = np.std([each.prediction[0] for each in found.members], ddof=1)
     assert record["prediction_sd"]["MSIH"] == pytest.approx(sd)
     assert str(here) not in json.dumps([record, ran])
-    text = of_run([outcome], Path("out"), "MSIH")
+    text = of_run([outcome], Path("out"))
     assert f"MSIH {found.prediction[0]:.2f} ± {sd:.2f} over 3 models (" in text
     assert " of 3 predict " in text
 
@@ -185,7 +185,7 @@ def test_slides_without_tissue_and_models_without_contributions_are_no_crash(her
         outcomes = create(options(*models, **asked, output_path=Path(models[-1] + "-out")), silent)
         assert [outcome.status for outcome in outcomes] == ["done", "done"]
         assert validate(Path(models[-1] + "-out"), ()).problems == ()
-        text = of_run(outcomes, Path("out"), "MSIH")
+        text = of_run(outcomes, Path("out"))
         assert "white.svs: done (no tissue found, so no prediction)" in text
         assert text.count(f"over {len(models)} models") == 1
         assert outcomes[1].members[0]["prediction"] == dict.fromkeys(CLASSES)

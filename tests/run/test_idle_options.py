@@ -15,7 +15,8 @@ def warnings_of(caplog, *, device="cpu", additive=(True,), **values):
     options = CreateOptions(
         model_path=(Path("m.pkl"),), output_path=Path("out"), true_class="X", **values
     )
-    models = SimpleNamespace(models=[SimpleNamespace(is_additive=one) for one in additive])
+    kinds = ["pooled" if one else "none" for one in additive]
+    models = SimpleNamespace(models=[SimpleNamespace(additivity=kind) for kind in kinds])
     warn_of_idle_options(settings_of(options), models, device)
     return caplog.messages
 

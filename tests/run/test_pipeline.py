@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -27,8 +28,8 @@ from heatmaps_ome.maps.faithfulness import faithfulness
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import FORMATS, CreateOptions
 from heatmaps_ome.run import planning
+from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.pipeline import create
-from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.slides.artefacts import KINDS, MEASURES
 from heatmaps_ome.slides.opened_slide import OpenedSlide
@@ -289,7 +290,8 @@ def test_how_faithful_maps_are_is_recorded_drawn_and_told(world):
     assert slide["faithfulness"] == areas == outcome.faithfulness
     [again] = world.run(world.slides[0], formats=FORMATS)
     assert (again.status, again.faithfulness) == ("unchanged", areas)
-    told = of_run([again], world.path / "out", CLASSES[1])
+    assert again.true_class == outcome.true_class == CLASSES[0]
+    told = of_run([replace(again, true_class=CLASSES[1])], world.path / "out")
     numbers = ", ".join(f"{each} {areas[CLASSES[1]][each]:.3f}" for each in MAPS)
     assert f"  faithfulness (AUPC of {CLASSES[1]}, lower is better): {numbers}\n" in told
 
@@ -302,7 +304,7 @@ def test_what_is_left_out_of_a_model_that_is_not_additive_is_said(world):
     said = json.loads((folder / "provenance.json").read_text())["faithfulness"]
     assert (said["left_out"], said["classes"]) == ("the model's head is not affine", {})
     assert not list((folder / "previews").glob("faithfulness*"))
-    told = of_run([outcome], world.path / "out", CLASSES[0])
+    told = of_run([outcome], world.path / "out")
     assert "  faithfulness: left out, as the model's head is not affine\n" in told
     assert validate(world.path / "out").problems == ()
 
@@ -315,7 +317,7 @@ def test_results_of_the_first_versions_say_nothing_of_faithfulness(world):
     path.write_text(json.dumps(record))
     [outcome] = world.run(world.slides[0])
     assert (outcome.status, outcome.faithfulness) == ("unchanged", {})
-    assert "faithfulness" not in of_run([outcome], world.path / "out", CLASSES[0])
+    assert "faithfulness" not in of_run([outcome], world.path / "out")
 
 
 def test_artefacts_and_the_evidence_on_them_are_told_everywhere(world):
@@ -343,7 +345,7 @@ def test_artefacts_and_the_evidence_on_them_are_told_everywhere(world):
         found = [each["evidence"] for each in expected.values()]
         assert shares == pytest.approx(found, nan_ok=True)
         assert said["artefacts"]["cells"] == {k: each["cells"] for k, each in expected.items()}
-        summary = of_run([again], world.path / "out", name)
+        summary = of_run([replace(again, true_class=name)], world.path / "out")
         for sentence in artefact_sentences(again.artefacts, name):
             assert f"  {sentence}\n" in summary
         assert (f"of the evidence for {name}\n" in summary) is (None not in told.values())
@@ -366,7 +368,7 @@ def test_results_of_the_first_versions_know_no_artefacts(world):
     store.attrs["heatmaps_ome"] = facts
     [outcome] = world.run(world.slides[0])
     assert (outcome.status, outcome.artefacts) == ("unchanged", {})
-    assert "artefacts" not in of_run([outcome], world.path / "out", CLASSES[0])
+    assert "artefacts" not in of_run([outcome], world.path / "out")
 
 
 def test_a_damaged_cache_of_maps_is_made_anew(world):

@@ -83,7 +83,7 @@ def test_damaged_tiles_are_blank_counted_and_recorded(run, tmp_path):
     assert record["bad_tiles"] == {"count": 2, "first": places}
     sentence = "2 damaged tiles were left blank: (y 0, x 128) of level 0, (y 256, x 384) of level 0"
     assert [text for text in warnings if "blank" in text] == [f"a.tif: {sentence}"]
-    assert f"warning: {sentence}" in of_run(outcomes, tmp_path / "blank", CLASSES[0])
+    assert f"warning: {sentence}" in of_run(outcomes, tmp_path / "blank")
     heatmaps = values_in(outcomes[0])
     cell = heatmaps.grid.l0_from_g
     rows, cols = np.indices(heatmaps.tissue.shape)
@@ -107,10 +107,10 @@ def test_artefacts_are_left_out_counted_and_recorded(run, tmp_path):
     assert record["tissue_cells"] == values_in(outcomes[0]).tissue_cells
     assert outcomes[0].prediction != whole.prediction
     sentence = f"artefacts left out of maps and prediction: pen {counts['pen']} cells"
-    assert sentence in of_run(outcomes, tmp_path / "out", CLASSES[0])
+    assert sentence in of_run(outcomes, tmp_path / "out")
     unchanged, *_ = run(slide, exclude_artefacts=("pen",))
     assert unchanged[0].status == "unchanged"
-    assert sentence in of_run(unchanged, tmp_path / "out", CLASSES[0])
+    assert sentence in of_run(unchanged, tmp_path / "out")
 
 
 def test_kinds_of_artefacts_that_do_not_exist_are_refused_with_the_list():
@@ -126,7 +126,7 @@ def test_fluorescence_is_warned_of_though_nothing_speaks_for_a_class(run, tmp_pa
     outcomes, _, warnings = run(slide)
     assert any("of the cells look like artefacts" in text for text in warnings)
     assert any("as dark as fluorescence" in text for text in warnings)
-    closing = of_run(outcomes, tmp_path / "out", CLASSES[0])
+    closing = of_run(outcomes, tmp_path / "out")
     assert "warning: the tissue is as dark as fluorescence" in closing
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.run import list_text
-from heatmaps_ome.run.settings import SlideList
+from heatmaps_ome.run.inputs import SlideList
 from heatmaps_ome.run.slide_list import slide_rows
 from heatmaps_ome.run.slide_row import SlideRow
 
@@ -417,8 +417,6 @@ UNUSABLE = {
     "slide,AGE,AGE\nb.svs,,\n": "two columns are named AGE",
     "slide,mpp,MPP\nb.svs,,\n": "two columns are named mpp",
     "slide,path\nb.svs,\n": "the columns slide and path could both name the slides; rename one",
-    "slide,features\nb.svs,\n": "the column features is reserved for what is made elsewhere",
-    "slide,Scores\nb.svs,\n": "the column scores is reserved",
     'slide,Note\nb.svs,"open\na.SVS,x\n': "line 2: a quote is opened there and never closed",
     "slide\nb\0.svs\n": "line 2: there is a NUL character",
 }
@@ -429,6 +427,15 @@ def test_an_unusable_table_is_refused_in_one_sentence(folder, text):
     sentence = refused(folder, text)
     assert UNUSABLE[text] in sentence
     assert sentence.startswith(str(folder / "cohort.csv"))
+
+
+def test_files_of_features_and_scores_lie_beside_the_table(folder):
+    good, empty = tabled(folder, "slide,features,Scores\nb.svs,h5/b.h5,b.csv\na.SVS,,NA\n")
+    assert (good.features, good.scores) == (folder / "h5" / "b.h5", folder / "b.csv")
+    assert (empty.features, empty.scores) == (None, None)
+    assert (good.problem, empty.problem) == ("", "")
+    assert dict(good.covariates) == dict(empty.covariates) == {}
+    assert "is a URL" in problem(folder, "b.svs,https://x.org/b.h5", header="slide,features")
 
 
 def test_columns_of_the_same_letters_are_told_apart_by_case(folder):

@@ -15,8 +15,8 @@ from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.models import read_model
 from heatmaps_ome.options import CreateOptions
+from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.pipeline import create
-from heatmaps_ome.run.preflight import PreflightError
 from heatmaps_ome.run.progress import silent
 
 SEXES = [["male"], ["female"], ["male"], ["male"]]

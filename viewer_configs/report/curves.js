@@ -5,7 +5,7 @@ import { svg } from "./dom.js";
 export const LINES = [
   ["contribution", "#0072b2", ""], ["leave-one-out", "#56b4e9", ""], ["score", "#009e73", ""],
   ["prediction", "#009e73", ""], ["attention", "#d55e00", ""], ["class-attention", "#d55e00", ""],
-  ["random", "#767676", "6 4"],
+  ["as-stamp", "#cc79a7", ""], ["as-clam", "#cc79a7", ""], ["random", "#767676", "6 4"],
 ];
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [520, 280, 46, 42, 10, 24];
 

@@ -104,16 +104,18 @@ function regionsCard({ regions: evidence }, onchoose) {
 /** Return the picked tiles; `onchoose` is called with the tile that is clicked. */
 function tilesCard({ tiles: picked }, onchoose) {
   const title = "Tiles that speak for and against the class";
+  const scored = picked.tiles.some((tile) => tile.score !== null);
   const strip = (kind, text) => {
     const tiles = picked.tiles.filter((tile) => tile.kind === kind);
     return tiles.length === 0 ? null : [el("h3", {}, text), el("div", { class: "strip" }, tiles.map((tile) => {
-      const facts = `score ${decimals(tile.score, 3)}, ${percent(tile.share, 1)} of the evidence`;
+      const score = scored ? `score ${decimals(tile.score, 3)}, ` : "";
+      const facts = `${score}${percent(tile.share, 1)} of the evidence`;
       return el("button", { type: "button", class: "tile", title: `Show tile ${tile.rank} on the slide: ${facts}`, onclick: () => onchoose(tile) },
-        el("img", { src: tile.jpeg, alt: `Tile ${tile.rank}` }), el("span", {}, `${tile.rank} · ${decimals(tile.score, 2)}`));
+        el("img", { src: tile.jpeg, alt: `Tile ${tile.rank}` }), el("span", {}, `${tile.rank} · ${scored ? decimals(tile.score, 2) : percent(tile.share, 1)}`));
     }))];
   };
   return card(title, strip("top", `For ${picked.class}`), strip("bottom", `Against ${picked.class}`),
-    el("p", { class: "soft" }, "Rank and score of the middle cell; click a tile to show it on the slide."));
+    el("p", { class: "soft" }, `Rank and ${scored ? "score" : "share of the evidence"} of the ${picked.unit === "tile" ? "tile" : "middle cell"}; click a tile to show it on the slide.`));
 }
 
 /** Return the shares of tissue and evidence on artefacts. */
@@ -143,7 +145,7 @@ function provenanceCard(part, provenance) {
     ["Grid", `${count(grid.shape.cols)} × ${count(grid.shape.rows)} cells of ${number(grid.l0_cell.x * grid.mpp.x)} × ${number(grid.l0_cell.y * grid.mpp.y)} µm, ${count(part.tissue_cells)} on tissue`],
     ["First cell begins at", `x ${number(grid.l0_origin.x)}, y ${number(grid.l0_origin.y)} level-0 pixels`],
     ["Model", code(provenance.model?.digest)],
-    ["Extractor", provenance.extractor ? [provenance.extractor.name, ` (${provenance.extractor.precision}) `, code(provenance.extractor.digest)] : "–"],
+    ["Extractor", provenance.extractor ? [provenance.extractor.name || "unknown", provenance.extractor.precision ? ` (${provenance.extractor.precision}) ` : " ", code(provenance.extractor.digest)] : "–"],
     ["Pooling", provenance.pooling ? Object.values(provenance.pooling).join(", ") : "–"],
     ["Colours from", provenance.scaling ? `${counted(provenance.scaling.slides, "slide")}, ${count(provenance.scaling.cells)} cells` : "–"],
     ["Made", provenance.created ?? "–"],

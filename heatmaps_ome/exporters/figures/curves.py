@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from heatmaps_ome.maps.faithfulness import Faithfulness
+    from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.models.target import Target
 
 _SIZE_PX = (960, 640)
@@ -24,6 +24,8 @@ _LINES = {
     "prediction": ("#009e73", "-"),
     "attention": ("#d55e00", "-"),
     "class-attention": ("#d55e00", "-"),
+    "as-stamp": ("#cc79a7", "-"),
+    "as-clam": ("#cc79a7", "-"),
     "random": ("#767676", "--"),
 }
 """Map → colour and dashes; the colour blind can distinguish Okabe and Ito's colours."""

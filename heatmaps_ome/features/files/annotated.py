@@ -114,7 +114,7 @@ def annotated_zarr(store: ZarrStore, slide: SlideFacts, facts: TileFacts) -> Ann
     if not isinstance(region, str) or not isinstance(key, str):
         return annotated(store, prefix, facts)
     ids = store.numbers(f"{prefix}/obs/{key}")
-    path = store.path(f"shapes/{region}") / "shapes.parquet"
+    path = store.path(f"shapes/{region}/shapes.parquet")
     if ids is None or not path.is_file():
         raise Unfit(
             f"has a table {quoted(prefix)} whose tiles are not in it (shapes {quoted(region)} by "

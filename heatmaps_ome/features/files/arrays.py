@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any, Final
@@ -103,7 +104,11 @@ def _array(file: Any, n_bytes: int, name: str) -> np.ndarray:
             else np.lib.format.read_array_header_2_0
         )
         shape, fortran, dtype = header(file, max_header_size=_MOST_HEADER)
-    except (ValueError, SyntaxError, RecursionError, EOFError, struct.error) as error:
+    # NumPy evaluates the header as a literal of Python, which fails in all of these ways.
+    except (
+        ValueError, SyntaxError, TypeError, LookupError, EOFError, RecursionError, MemoryError,
+        struct.error, tokenize.TokenError,
+    ) as error:  # fmt: skip
         raise Unfit(f"has a damaged header in {quoted(name)}; copy or write it again") from error
     if dtype.kind not in "iufb" or dtype.itemsize > 8:
         raise _Objects(f"holds no plain numbers in {quoted(name)} but {quoted(dtype)}")

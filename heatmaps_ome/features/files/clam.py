@@ -20,7 +20,7 @@ from heatmaps_ome.features.files.hdf5 import (
     pair_attribute,
     read,
 )
-from heatmaps_ome.features.files.placing import require_coordinates
+from heatmaps_ome.features.files.placing import require_coordinates, stride_of
 from heatmaps_ome.features.files.refusals import Unfit, listed
 from heatmaps_ome.features.files.same_slide import require_size
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.features.slide_facts import SlideFacts
 
-_FOLDERS: Final = ("", "../patches", "patches", "../h5_files", "../coords")
+_FOLDERS: Final = ("", "../patches", "patches", "../../patches", "../h5_files", "../coords")
 _SUFFIXES: Final = ("", "_patches", "-patches", "_coords", "-coords")
 _ENDINGS: Final = ("_features", "-features", "_feats", "-feats")
 
@@ -60,7 +60,15 @@ def patch_coordinates(file: h5py.File, slide: SlideFacts) -> Coordinates:
         return _trident(xy, stored, slide)
     if "patch_size" in stored.attrs:
         return _clam(xy, stored, slide)
-    return Coordinates(xy, system="CLAM", unit="px", origin="top-left", stride_is_side=True)
+    if not (xy == np.round(xy)).all() or stride_of(xy) == 1:
+        return Coordinates(xy, system="HDF5")  # neither writes such pixels
+    note = (
+        "its coordinates are taken for level-0 px of the tiles' top left corners, as CLAM and "
+        "TRIDENT write them"
+    )
+    return Coordinates(
+        xy, system="CLAM", unit="px", origin="top-left", stride_is_side=True, notes=(note,)
+    )
 
 
 def has_attributes(file: h5py.File) -> bool:
@@ -139,8 +147,9 @@ def _clam(xy: np.ndarray, stored: h5py.Dataset, slide: SlideFacts) -> Coordinate
     dimensions = attribute(stored, "level_dim")
     if isinstance(dimensions, np.ndarray) and dimensions.shape == (2,) and downsample is not None:
         width, height = (float(n) * step for n, step in zip(dimensions, downsample, strict=True))
-        # A level's size is rounded to whole pixels of the level.
-        require_size(width, height, 2 * max(downsample) if max(downsample) > 1 else 0.5, slide)
+        # A level's size is rounded to whole pixels of the level, and CLAM's downsample to 0.01.
+        within = 2 * max(downsample) + 0.003 * max(slide.shape) if max(downsample) > 1 else 0.5
+        require_size(width, height, within, slide)
     return Coordinates(
         xy, system="CLAM", unit="px", sides=sides, origin="top-left", stride_is_side=True,
         notes=notes,

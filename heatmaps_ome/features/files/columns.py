@@ -115,7 +115,7 @@ def rows_of(columns: Columns, slide: SlideFacts) -> Columns:
     Unfit
         If it has several slides, and none of this name.
     """
-    if columns.slides is None:
+    if columns.slides is None or not slide.name:
         return columns
     names = np.unique(columns.slides)
     if len(names) <= 1:

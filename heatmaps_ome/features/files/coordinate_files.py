@@ -14,7 +14,7 @@ from heatmaps_ome.features.files.columns import coordinates_in, rows_of
 from heatmaps_ome.features.files.containers import container_of
 from heatmaps_ome.features.files.coordinates import Coordinates
 from heatmaps_ome.features.files.geojson import read_geojson
-from heatmaps_ome.features.files.hdf5 import opened
+from heatmaps_ome.features.files.hdf5 import dataset, opened, read
 from heatmaps_ome.features.files.parquet import parquet_coordinates, read_parquet
 from heatmaps_ome.features.files.refusals import Unfit, naming
 from heatmaps_ome.features.files.slideflow import index_of, slideflow_coordinates
@@ -35,16 +35,20 @@ COORDINATES: Final = ("coords", "coordinates", "locations", "places", "xy", "coo
 """Arrays of coordinates, as systems name them."""
 
 
-def h5_coordinates(file: h5py.File, slide: SlideFacts) -> Coordinates:
-    """Return the coordinates in a file of STAMP, marugoto, CLAM or TRIDENT.
+def h5_coordinates(file: h5py.File, slide: SlideFacts, facts: TileFacts) -> Coordinates | None:
+    """Return the coordinates in a file of STAMP, marugoto, CLAM or TRIDENT; None without any.
 
     Raises
     ------
     Unfit
-        If there are none, or they are of another slide.
+        If they are of another slide, or the system always writes some.
     """
-    is_stamp = stamp.is_stamp(file) and not clam.has_attributes(file)
-    return stamp.stamp_coordinates(file, slide) if is_stamp else clam.patch_coordinates(file, slide)
+    if stamp.is_stamp(file) and not clam.has_attributes(file):
+        return stamp.stamp_coordinates(file, slide, facts)
+    if dataset(file, "coords") is not None:
+        return clam.patch_coordinates(file, slide)
+    stored = next((dataset(file, name) for name in COORDINATES if name in file), None)
+    return None if stored is None else array_coordinates(read(stored))
 
 
 def array_coordinates(values: np.ndarray) -> Coordinates:
@@ -78,12 +82,12 @@ def coordinates_from(path: Path, slide: SlideFacts, facts: TileFacts) -> Coordin
         container = container_of(path)
         if container == "h5":
             with opened(path) as file:
-                return h5_coordinates(file, slide)
-        if container in ("table", "parquet", "geojson"):
+                own = h5_coordinates(file, slide, facts)
+        elif container in ("table", "parquet", "geojson"):
             return _of_rows(path, container, slide)
-        if container == "npy":
+        elif container == "npy":
             return array_coordinates(read_npy(path))
-        if container == "zarr":
+        elif container == "zarr":
             with opened_store(path) as store:
                 own = annotated_zarr(store, slide, facts).coordinates
         else:
@@ -172,8 +176,9 @@ def _beside(path: Path, n_rows: int, slide: SlideFacts, facts: TileFacts) -> Coo
     index = index_of(path)
     if index is not None:
         return slideflow_coordinates(path, index, slide)
-    stem = path.stem
+    stem, patches = path.stem, clam.patches_file(path, slide)
     for beside in (
+        *([] if patches is None else [patches]),  # TRIDENT's, beside the folder of features
         path.parent.parent / "h5_files" / f"{stem}.h5",  # CLAM's, beside pt_files
         path.with_suffix(".h5"),
         path.parent.parent / "coords" / f"{stem}.npy",  # torchmil's
@@ -251,7 +256,7 @@ def _with_facts_of(own: Coordinates, stated: Coordinates, path: Path) -> Coordin
             return own
         sides = np.broadcast_to(sides[0], (len(xy), 2))
     note = f"the tiles' size is that of {path.name}"
-    return replace(stated, xy=xy, sides=sides, notes=(*own.notes, *stated.notes, note))
+    return replace(stated, xy=xy, sides=sides, notes=(*stated.notes, note))
 
 
 def _contains(all_xy: np.ndarray, xy: np.ndarray) -> bool:

@@ -92,9 +92,8 @@ def feature_table(path: Path, slide: SlideFacts, facts: TileFacts) -> FeatureTab
 def _of_h5(file: h5py.File, slide: SlideFacts, facts: TileFacts) -> FeatureTable:
     stamp.refuse_embeddings(file)
     stored = _features_dataset(file, facts)
-    own = None
-    if facts.coords is None or dataset(file, "coords") is not None:
-        own = h5_coordinates(file, slide)
+    # With --coords a file need not have its own, even if its system always writes some.
+    own = h5_coordinates(file, slide, facts) if facts.coords is None or "coords" in file else None
     # Other floats than half and single become single; HDF5 converts them as they are read.
     values = read(stored, np.dtype(np.float16 if stored.dtype == np.float16 else np.float32))
     encoder = text_attribute(stored, "encoder") or text_attribute(file, "extractor") or ""

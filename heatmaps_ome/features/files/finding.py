@@ -38,7 +38,7 @@ def find_tiles_of(given: Path, slide_path: Path, name: str) -> Path:
     ----------
     given : Path
         The file itself or a zarr store, or a folder of files that are named after slides, also
-        with an ending such as ``_features`` or ``.scores``.
+        with an ending such as ``_features`` or ``.scores``, or of one folder of such files.
     slide_path : Path
     name : str
         The slide's name in this run.
@@ -52,13 +52,14 @@ def find_tiles_of(given: Path, slide_path: Path, name: str) -> Path:
         if not given.is_dir() or any((given / n).exists() for n in ("zarr.json", ".zgroup")):
             return given
         stems = {name, slide_path.name, slide_path.stem}
-        for folder in (given, given / _BELOW):
-            entries = sorted(folder.iterdir()) if folder.is_dir() else []
-            matches = [path for path in entries if stems & _names_of(path.name)]
+        below = [path for path in sorted(given.iterdir()) if path.is_dir()]
+        for folders in ([given], [given / _BELOW], below):
+            matches = [path for folder in folders for path in _matches(folder, stems)]
             if len(matches) > 1:
                 raise FeaturesError(
-                    f"{printable(folder)} has several files for the slide {printable(name)}: "
-                    f"{listed(path.name for path in matches)}; name one of them"
+                    f"{printable(given)} has several files for the slide {printable(name)}: "
+                    f"{listed(path.relative_to(given) for path in matches)}; name one of them, or "
+                    "its folder"
                 )
             if matches:
                 return matches[0]
@@ -72,6 +73,12 @@ def find_tiles_of(given: Path, slide_path: Path, name: str) -> Path:
         f"{printable(name)}.h5: it has {listed(entries) or 'no files'}; name the file, or list "
         "each slide's in a table of --slides"
     )
+
+
+def _matches(folder: Path, stems: set[str]) -> list[Path]:
+    """Return the entries of a folder that belong to a slide of one of these names."""
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in entries if stems & _names_of(path.name)]
 
 
 def _names_of(file_name: str) -> set[str]:

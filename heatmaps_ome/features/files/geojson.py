@@ -25,6 +25,9 @@ _MOST_BYTES: Final = 512 << 20
 _MOST_PARTS: Final = 32_000_000
 """Commas and brackets: each may become an object of Python."""
 _MOST_COLUMNS: Final = 512
+_FARTHEST: Final = 1e9
+"""Coordinates beyond any slide."""
+_NUMBERS: Final = {int, float}
 _TYPES: Final = frozenset({"Polygon", "MultiPolygon"})
 
 
@@ -131,6 +134,28 @@ def _reduced(item: dict[str, Any]) -> Any:
 def _outline(rings: Any) -> _Outline:
     """Return the bounding box of a polygon, or of several."""
     points: list[Any] = []
+    if isinstance(rings, list) and len(rings) == 1 and isinstance(rings[0], list):
+        points = rings[0]  # nearly all tiles: one ring
+    is_ring = bool(points) and isinstance(points[0], list) and bool(points[0])
+    if not is_ring or isinstance(points[0][0], list):
+        points = _points(rings)
+    try:
+        xs, ys = [point[0] for point in points], [point[1] for point in points]
+    except (TypeError, LookupError) as error:
+        raise Unfit("has an outline without points; write it again") from error
+    if not xs or not set(map(type, xs + ys)) <= _NUMBERS:
+        raise Unfit("has an outline without points; write it again")
+    left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
+    if max(abs(left), abs(right), abs(top), abs(bottom)) > _FARTHEST:
+        raise Unfit("has an outline that is no place; write it again")
+    corners = {(left, top), (left, bottom), (right, top), (right, bottom)}
+    is_upright = len(corners) == 4 and corners == {*zip(xs, ys, strict=True)}
+    return _Outline((left, top, right, bottom), is_upright)
+
+
+def _points(rings: Any) -> list[Any]:
+    """Return the points of nested lists of rings."""
+    points: list[Any] = []
     stack = [rings]
     while stack:
         part = stack.pop()
@@ -140,14 +165,7 @@ def _outline(rings: Any) -> _Outline:
             stack.extend(part)
         elif part:
             points.append(part)
-    numbers = all(
-        len(point) >= 2 and all(type(n) in (int, float) for n in point[:2]) for point in points
-    )
-    if not points or not numbers:
-        raise Unfit("has an outline without points; write it again")
-    xs, ys = {float(point[0]) for point in points}, {float(point[1]) for point in points}
-    box = (min(xs), min(ys), max(xs), max(ys))
-    return _Outline(box, len(xs) == 2 and len(ys) == 2)
+    return points
 
 
 def _measured(properties: Any) -> dict[str, float]:

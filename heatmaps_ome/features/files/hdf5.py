@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import h5py
 import numpy as np
 
+from heatmaps_ome.features.files.hdf5_chunks import FILTERS, filters_of, reason_damaged
 from heatmaps_ome.features.files.refusals import Unfit, listed, quoted
 from heatmaps_ome.storage.regular_file import require_regular
 
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
-_FILTERS: Final = {
-    h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32,
-    h5py.h5z.FILTER_LZF,
-}  # fmt: skip
-"""Filters that are part of every build of h5py."""
 _MOST_BYTES = 32 << 30
 _MOST_SPARSE_BYTES = 256 << 20
 """Bytes of a dataset, unless so much lies on disk that it must be real."""
@@ -151,8 +147,8 @@ def _reason_unread(item: h5py.Dataset) -> str | None:
     facts = item.id.get_create_plist()
     if item.is_virtual or facts.get_layout() == h5py.h5d.VIRTUAL or facts.get_external_count():
         return "lies in another file"
-    filters = {facts.get_filter(place)[0] for place in range(facts.get_nfilters())}
-    if filters - _FILTERS:
+    filters = {number for number, _ in filters_of(item)}
+    if filters - FILTERS.keys():
         return f"is compressed with the filters {sorted(filters)}"
     if item.chunks and math.prod(item.chunks) * item.dtype.itemsize > _MOST_CHUNK_BYTES:
         return "has chunks that are too large"
@@ -166,7 +162,16 @@ def _reason_unread(item: h5py.Dataset) -> str | None:
 
 
 def read(item: h5py.Dataset, dtype: np.dtype[Any] | None = None) -> np.ndarray:
-    """Return all numbers of a dataset in native byte order, without a second copy."""
+    """Return all numbers of a dataset in native byte order, without a second copy.
+
+    Raises
+    ------
+    Unfit
+        If its chunks are damaged.
+    """
+    reason = reason_damaged(item)
+    if reason is not None:
+        raise Unfit(f"{reason} in {quoted(item.name)}; copy or write it again")
     own = item.dtype.newbyteorder("=") if dtype is None else dtype
     values = np.empty(item.shape, own)
     if values.size:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.slides.reader import SlideReader
 
-LEAST_TISSUE: Final = 0.6
-"""Share of tiles on tissue below which they may be another slide's."""
 _LONGEST_SIDE: Final = 1024
 """Pixels that the slide is read at to look for tissue."""
 _LEAST_DARK: Final = 0.1
@@ -65,16 +63,6 @@ def check_on_slide(tiles: Tiles, slide: SlideFacts) -> tuple[str, ...]:
     return (
         f"{int(hanging.sum())} of {len(places)} tiles of {slide.name} lie mostly beyond the "
         "slide's edge; check that they are this slide's",
-    )
-
-
-def tissue_warning(share: float, slide: SlideFacts) -> str | None:
-    """Return a warning that few tiles lie on tissue; None if enough do."""
-    if share >= LEAST_TISSUE:
-        return None
-    return (
-        f"only {share:.0%} of the tiles of {slide.name} lie on tissue; check that they are this "
-        "slide's, and the unit and origin of their coordinates"
     )
 
 

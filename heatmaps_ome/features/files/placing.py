@@ -76,7 +76,7 @@ def placed(coordinates: Coordinates, facts: TileFacts, slide: SlideFacts) -> Pla
             given, l0_places = replace(turned, notes=(*given.notes, note)), swapped
             outside = beyond(l0_places, slide)
     if outside.any():
-        raise Unfit(_beyond_reason(given, l0_places, outside, slide))
+        raise Unfit(_beyond_reason(given, l0_places, slide, chosen=facts.unit is not None))
     require_different(l0_places)
     return Placed(l0_places, _um_places(given, l0_places, slide), given.notes)
 
@@ -247,15 +247,20 @@ def _um_places(given: Coordinates, l0_places: np.ndarray, slide: SlideFacts) -> 
 
 
 def _beyond_reason(
-    given: Coordinates, l0_places: np.ndarray, outside: np.ndarray, slide: SlideFacts
+    given: Coordinates, l0_places: np.ndarray, slide: SlideFacts, *, chosen: bool
 ) -> str:
-    """Return the sentence on tiles beyond the slide, with another unit if one fits."""
+    """Return the sentence on tiles beyond the slide.
+
+    Where the user chose the unit, not the file, it names another that fits.
+    """
+    outside = beyond(l0_places, slide)
     at = int(np.flatnonzero(outside)[0])
     x, y = l0_places[at, :2]
     fitting = [
         unit
         for unit in ("px", "um", *(f"level:{n}" for n in range(1, len(slide.downsamples))))
-        if unit != given.unit
+        if chosen
+        and unit != given.unit
         and not beyond(_rectangles(replace(given, unit=unit, um_per_px=None), slide), slide).any()
     ]
     remedy = "give the features or scores of this very slide"

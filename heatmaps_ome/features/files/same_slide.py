@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from heatmaps_ome.features.files.refusals import Unfit
+from heatmaps_ome.features.slide_facts import SlideFacts
+from heatmaps_ome.geometry import YX, Shape
 
-if TYPE_CHECKING:
-    from heatmaps_ome.features.slide_facts import SlideFacts
+ANY_SLIDE: Final = SlideFacts("", Shape(0, 0), YX(1.0, 1.0))
+"""Stands for the slide of a file that is described by itself: tiles of any slide are its own."""
 
 
 def require_size(width: float, height: float, within: float, slide: SlideFacts) -> None:
@@ -25,6 +27,8 @@ def require_size(width: float, height: float, within: float, slide: SlideFacts) 
     Unfit
         If the slide has another size.
     """
+    if slide is ANY_SLIDE:
+        return
     rows, cols = slide.shape
     if abs(width - cols) > within or abs(height - rows) > within:
         raise Unfit(

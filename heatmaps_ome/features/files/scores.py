@@ -83,7 +83,7 @@ def read_scores(path: Path, slide: SlideFacts, facts: TileFacts = NO_FACTS) -> T
         slide.
     """
     with naming(path):
-        table = _table(path, slide, facts)
+        table = score_table(path, slide, facts)
         coordinates = coordinates_of_rows(table.coordinates, path, table.n_rows, slide, facts)
         maps, notes = maps_of(table.columns, facts)
         place = placed(coordinates, facts, slide)
@@ -96,7 +96,16 @@ def read_scores(path: Path, slide: SlideFacts, facts: TileFacts = NO_FACTS) -> T
     )
 
 
-def _table(path: Path, slide: SlideFacts, facts: TileFacts) -> ScoreTable:
+def score_table(path: Path, slide: SlideFacts, facts: TileFacts) -> ScoreTable:
+    """Return the scores in a file.
+
+    Raises
+    ------
+    Unfit
+        If it is damaged, holds no scores of tiles, or is of another slide.
+    OSError
+        If it cannot be read.
+    """
     container = container_of(path)
     if container == "h5":
         with opened(path) as file:
@@ -123,6 +132,10 @@ def _table(path: Path, slide: SlideFacts, facts: TileFacts) -> ScoreTable:
 def _columns_table(columns: Columns, facts: TileFacts) -> ScoreTable:
     if columns.n_rows == 0:
         raise Unfit(NO_TILES)
+    if facts.dataset is not None and facts.dataset not in columns.numbers:
+        raise Unfit(
+            f"has no column of numbers {quoted(facts.dataset)}; it has {listed(columns.numbers)}"
+        )
     if facts.coords is not None:
         return ScoreTable(score_columns(columns, ()), None, columns.n_rows)
     coordinates, used = coordinates_in(columns)
@@ -170,8 +183,8 @@ def _require_columns(columns: dict[str, np.ndarray], names: str) -> None:
 
 def _h5_table(file: h5py.File, slide: SlideFacts, facts: TileFacts) -> ScoreTable:
     coordinates = None
-    if facts.coords is None or dataset(file, "coords") is not None:
-        coordinates = h5_coordinates(file, slide)
+    if facts.coords is None or "coords" in file:
+        coordinates = h5_coordinates(file, slide, facts)
     n_tiles = None if coordinates is None else len(coordinates.xy)
     if facts.dataset is not None:
         stored = dataset(file, facts.dataset)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import h5py
 
     from heatmaps_ome.features.slide_facts import SlideFacts
+    from heatmaps_ome.features.tile_facts import TileFacts
 
 _HISTORIC_UM: Final = 256.0
 """Side of the tiles of STAMP 1 and marugoto."""
@@ -54,7 +55,7 @@ def refuse_embeddings(file: h5py.File) -> None:
         )
 
 
-def stamp_coordinates(file: h5py.File, slide: SlideFacts) -> Coordinates:
+def stamp_coordinates(file: h5py.File, slide: SlideFacts, facts: TileFacts) -> Coordinates:
     """Return the coordinates of a file by STAMP or marugoto.
 
     Raises
@@ -76,7 +77,7 @@ def stamp_coordinates(file: h5py.File, slide: SlideFacts) -> Coordinates:
     if side_um is None and unit in ("um", "µm"):
         side_um = number_attribute(file, "tile_size")
     if side_um is None and unit is None:
-        return _historic(file, xy)
+        return _historic(file, xy, facts)
     if unit not in (None, "um", "µm"):
         raise Unfit(f"has coordinates in the unit {quoted(unit)}; STAMP writes them in µm")
     version = text_attribute(file, "stamp_version")
@@ -97,17 +98,18 @@ def stamp_coordinates(file: h5py.File, slide: SlideFacts) -> Coordinates:
     )
 
 
-def _historic(file: h5py.File, xy: np.ndarray) -> Coordinates:
-    """Return µm of coordinates in pixels of tiles, whose side is the stride."""
+def _historic(file: h5py.File, xy: np.ndarray, facts: TileFacts) -> Coordinates:
+    """Return µm of coordinates in pixels of tiles, whose side is the stride.
+
+    They have no unit if the user gives one, or the tiles' distance is not known.
+    """
     extractor = (text_attribute(file, "extractor") or "").lower()
     is_marugoto = not extractor.startswith("stamp")
     system = "marugoto" if is_marugoto else "STAMP 1"
     stride = number_attribute(file, "tile_size") or stride_of(xy)
-    if stride is None or (not is_marugoto and round(stride) != _HISTORIC_PX):
-        raise Unfit(
-            "does not state the unit of its coordinates, and its tiles are not "
-            f"{_HISTORIC_PX} px apart as those of STAMP 1; give --coords-unit and --tile-size"
-        )
+    is_known = stride is not None and (is_marugoto or round(stride) == _HISTORIC_PX)
+    if not is_known or stride is None or facts.unit is not None:
+        return Coordinates(xy, system=system, origin="top-left", may_be_transposed=True)
     note = (
         f"{system} does not state a unit: its coordinates are taken for tiles of {stride:g} px "
         f"that are {_HISTORIC_UM:g} µm wide, by convention"

@@ -13,12 +13,14 @@ from heatmaps_ome.features.files.refusals import Unfit
 from heatmaps_ome.models.refusals import Unusable
 from heatmaps_ome.models.safe_pickle.inert_pickle import interpret
 from heatmaps_ome.models.safe_pickle.inert_values import Global, StorageRef, TensorRef
-from heatmaps_ome.storage.regular_file import open_regular
+from heatmaps_ome.models.safe_pickle.legacy_file import START, LegacyFile
+from heatmaps_ome.storage.regular_file import open_regular, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_BYTES: Final = 32 << 30
+_MOST_LEGACY_BYTES: Final = 4 << 30
 _MOST_PICKLE: Final = 4 << 20
 _MOST_ENTRIES: Final = 256
 _TYPES: Final = {
@@ -34,23 +36,31 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     Raises
     ------
     Unfit
-        If it is damaged, was saved before torch 1.6, or holds other objects.
+        If it is damaged, or holds other objects.
     OSError
         If it cannot be read.
     """
     with open_regular(path) as file:
         try:
+            if file.read(len(START)) == START:
+                return _legacy_tensors(path)
             with zipfile.ZipFile(file) as archive:
                 return _tensors(archive, file.seek(0, 2))
         except zipfile.BadZipFile as error:
             raise Unfit(
-                "is no archive of torch 1.6 or later, or is cut short; load and save it again with "
-                "torch, or give the h5 file of the features"
+                "is no file of torch, or is cut short; copy it again, or give the h5 file of the "
+                "features"
             ) from error
         except Unusable as reason:
             raise Unfit(f"{reason}; only tensors are read") from reason
         except (LookupError, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
             raise Unfit(f"is damaged ({error}); copy it again") from error
+
+
+def _legacy_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Return the tensors in a file of torch before 1.6, as CLAM's older ones, as float32."""
+    legacy = LegacyFile(read_bytes(path, _MOST_LEGACY_BYTES))
+    return {name: legacy.tensor(ref) for name, ref in _items(legacy.pickle.root).items()}
 
 
 def _tensors(archive: zipfile.ZipFile, n_bytes: int) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from heatmaps_ome.maps.explanations.forwards import MANY_TILES, most_passes
 from heatmaps_ome.maps.explanations.tile_regions import TileRegions, tile_regions
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 MOST_FORWARDS: Final = 512
 """Forward passes over the slide, each without one region."""
-MOST_TILES: Final = 2**21
-"""Tiles that all these passes read together: 512 passes up to 4,096 tiles, then fewer."""
 LEAST_FORWARDS: Final = 16
 """Passes that any slide gets: with fewer regions, a map shows no place."""
 _AT_ONCE = 64
@@ -62,7 +61,7 @@ class DropOne:
         return (
             f"{n_tiles:,} tiles are removed in {self.regions.count:,} regions of up to {side} × "
             f"{side} neighbours, because a slide gets at most {MOST_FORWARDS} forward passes and, "
-            f"from {MOST_TILES // MOST_FORWARDS:,} tiles on, fewer; the fall of a region is shared "
+            f"from {MANY_TILES:,} tiles on, fewer; the fall of a region is shared "
             "equally by its tiles",
         )
 
@@ -73,7 +72,7 @@ def drop_one(forwards: Forwards, progress: Callable[[int, int], None]) -> DropOn
     Where the tiles are too many for as many passes, they are removed by regions of neighbours.
     """
     n_tiles = forwards.n_tiles
-    limit = min(MOST_FORWARDS, max(LEAST_FORWARDS, MOST_TILES // n_tiles))
+    limit = min(MOST_FORWARDS, max(LEAST_FORWARDS, most_passes(n_tiles)))
     without = forwards.without_each()
     if without is not None and n_tiles > 1:
         anew = np.flatnonzero(np.isnan(without).any(axis=0))

@@ -10,7 +10,7 @@ from heatmaps_ome.errors import OptionError
 from heatmaps_ome.maps.explanations.drop_one import drop_one
 from heatmaps_ome.maps.explanations.explanation import Explain, Explanation
 from heatmaps_ome.maps.explanations.forwards import Forwards
-from heatmaps_ome.maps.explanations.gradients import integrated_gradients
+from heatmaps_ome.maps.explanations.gradients import PROMISE, integrated_gradients
 from heatmaps_ome.maps.explanations.pooled import Pooled, read_pooled
 
 if TYPE_CHECKING:
@@ -125,11 +125,17 @@ def _by_gradients(forwards: Forwards, progress: Progress) -> Explanation:
     """Return integrated gradients as contributions."""
     logits, attention = forwards.logits(), forwards.attention()
     result = integrated_gradients(forwards, logits, progress)
-    note = (
-        f"contributions are integrated gradients from the slide's mean tile in {result.steps} "
-        f"steps; they sum to the logits within {100 * result.residual:.2g} %; the logits of the "
-        "mean tile are shared equally by all tiles"
-    )
+    notes = [
+        f"contributions are integrated gradients from {result.baseline} in {result.steps} steps; "
+        f"they sum to the logits within {100 * result.residual:.2g} %; the logits of that tile "
+        "are shared equally by all tiles"
+    ]
+    if result.residual > PROMISE:
+        other = "drop-one" if forwards.model.additivity == "none" else "contributions"
+        notes.append(
+            f"the logits change abruptly along the path, so that more than {100 * PROMISE:g} % of "
+            f"them are missing; --explain {other} does not depend on a path"
+        )
     return Explanation(
         logits=logits,
         prediction=forwards.model.target.predictions(logits),
@@ -138,7 +144,7 @@ def _by_gradients(forwards: Forwards, progress: Progress) -> Explanation:
         contributions=result.contributions,
         residual=result.residual,
         forwards=forwards.count,
-        notes=(note,),
+        notes=tuple(notes),
     )
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy.integrate import trapezoid
 
-from heatmaps_ome.maps.explanations.forwards import Forwards
+from heatmaps_ome.maps.curves import RANDOM_ORDERS, Faithfulness, of_whole_curves
+from heatmaps_ome.maps.explanations.forwards import Forwards, most_passes
 from heatmaps_ome.maps.explanations.pooled import Pooled, read_pooled
-from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, Faithfulness, of_whole_curves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +28,6 @@ MOST_POINTS: Final = 51
 LEAST_POINTS: Final = 6
 LEAST_ORDERS: Final = 3
 """Random orders that any slide gets."""
-MOST_TILES: Final = 2**21
-"""Tiles that all passes for a slide's curves read together."""
 _SEED = 0
 
 
@@ -165,7 +163,7 @@ def _affordable(n_tiles: int, n_maps: int) -> tuple[int, int]:
 
     Half of the tiles are there on average. Orders are saved first, then points.
     """
-    passes = MOST_TILES // max(1, n_tiles // 2)
+    passes = most_passes(max(1, n_tiles // 2))
     n_orders = max(LEAST_ORDERS, min(RANDOM_ORDERS, passes // MOST_POINTS - n_maps))
     n_points = max(LEAST_POINTS, min(MOST_POINTS, passes // (n_maps + n_orders)))
     return n_orders, n_points

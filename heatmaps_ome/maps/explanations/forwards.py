@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +15,25 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 4096
 """Tiles that are converted, scored one by one, or read in bags of the same size, at once."""
+
+
+MANY_TILES: Final = 4096
+"""Tiles from which on a slide gets fewer passes."""
+_PASSES_OF_MANY: Final = 512
+
+
+def most_passes(n_tiles: int) -> int:
+    """Return the number of forward passes that a slide's explanation may take.
+
+    A transformer's pass costs the square of the tiles, so that beyond many tiles the passes fall as
+    their square: all of them together cost as much as those of a slide of ``MANY_TILES``.
+
+    >>> [most_passes(n) for n in (1_024, 4_096, 8_192, 100_000)]
+    [2048, 512, 128, 0]
+    """
+    if n_tiles <= MANY_TILES:
+        return _PASSES_OF_MANY * MANY_TILES // n_tiles
+    return _PASSES_OF_MANY * MANY_TILES**2 // n_tiles**2
 
 
 @runtime_checkable

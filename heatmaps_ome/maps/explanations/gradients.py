@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
+from heatmaps_ome.maps.explanations.forwards import most_passes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 
 FIRST_STEPS: Final = 8
 MOST_STEPS: Final = 256
+PROMISE: Final = 0.01
+"""Residual of every model whose logits follow its features without leaps."""
 TOLERANCE: Final = 0.005
-"""Residual at which the number of steps suffices: half of the one per cent that is promised."""
+"""Residual at which the number of steps suffices: half of the promise."""
 
 _LEAST_RATIO = 1e-3
 
@@ -39,12 +43,15 @@ class IntegratedGradients:
         They sum to logits − baseline_logits but for the residual.
     steps : int
         Points of the path at which gradients were taken.
+    baseline : str
+        For people: the tile that the path begins at, at every place.
     """
 
     logits: np.ndarray
     baseline_logits: np.ndarray
     shares: np.ndarray
     steps: int
+    baseline: str
 
     @property
     def residual(self) -> float:
@@ -70,26 +77,48 @@ class IntegratedGradients:
 
 
 def integrated_gradients(
+    forwards: Forwards, logits: np.ndarray, progress: Callable[[int, int], None]
+) -> IntegratedGradients:
+    """Return integrated gradients from the slide's mean tile or, if they fit better, from zeros.
+
+    From the mean tile the residual is the smaller one for every smooth model that was tried; zeros
+    are tried where it stays above ``PROMISE``, as where a choice among tiles leaps on the way.
+    """
+    features, _ = forwards.tensors()
+    mean = features.double().mean(dim=0).float()
+    best = _along_path(forwards, logits, (mean, "the slide's mean tile"), progress)
+    if best.residual > PROMISE:
+        zeros = (torch.zeros_like(mean), "a tile whose features are all 0")
+        other = _along_path(forwards, logits, zeros, progress)
+        best = min(best, other, key=lambda result: result.residual)
+    return best
+
+
+def _along_path(
     forwards: Forwards,
     logits: np.ndarray,
+    start: tuple[torch.Tensor, str],
     progress: Callable[[int, int], None],
-    tolerance: float = TOLERANCE,
 ) -> IntegratedGradients:
-    """Return integrated gradients from the bag's mean tile, repeated at every place.
+    """Return integrated gradients from a tile, with a name, at the points of Gauss and Legendre.
 
-    The points are those of Gauss and Legendre; they are doubled until the residual is within the
-    tolerance, from ``FIRST_STEPS`` up to ``MOST_STEPS``.
+    They are doubled until the residual is within ``TOLERANCE``, or two doublings do not halve it.
     """
+    tile, name = start
     features, um_places = forwards.tensors()
-    baseline = features.double().mean(dim=0).float()
-    with torch.inference_mode():
-        start = forwards.model.logits(baseline.expand_as(features).contiguous(), um_places)
     forwards.count += 1
-    steps = FIRST_STEPS
+    with torch.inference_mode():
+        repeated = tile.expand_as(features).contiguous()
+        start_logits = forwards.model.logits(repeated, um_places).double().numpy()
+    del repeated
+    residuals: list[float] = []
+    steps, limit = FIRST_STEPS, min(MOST_STEPS, most_passes(forwards.n_tiles))
     while True:
-        shares = _shares(forwards, baseline, steps, progress)
-        result = IntegratedGradients(logits, start.double().numpy(), shares, steps)
-        if result.residual <= tolerance or steps >= MOST_STEPS:
+        shares = _shares(forwards, tile, steps, progress)
+        result = IntegratedGradients(logits, start_logits, shares, steps, name)
+        residuals.append(result.residual)
+        stays = len(residuals) > 2 and residuals[-1] > residuals[-3] / 2
+        if result.residual <= TOLERANCE or stays or 2 * steps > limit:
             return result
         steps *= 2
 

@@ -11,6 +11,7 @@ from heatmaps_ome.models.refusals import Lacking, Unusable
 
 if TYPE_CHECKING:
     from heatmaps_ome.models.checkpoint import Checkpoint
+    from heatmaps_ome.models.dialects.dialect import Dialect
     from heatmaps_ome.models.model_facts import ModelFacts
 
 
@@ -47,6 +48,20 @@ def dialect_of(checkpoint: Checkpoint, facts: ModelFacts) -> str:
 def fitting_dialects(checkpoint: Checkpoint) -> list[str]:
     """Return the names of the dialects that recognise a checkpoint."""
     return [name for name, row in REGISTRY.items() if row.functions.recognises(checkpoint)]
+
+
+def require_no_others_facts(dialect: Dialect, facts: ModelFacts) -> None:
+    """Refuse facts that only other dialects take.
+
+    Raises
+    ------
+    Unusable
+        If there is one; it names the option to leave out.
+    """
+    for fact in {fact for row in REGISTRY.values() for fact in row.facts} - {*dialect.facts}:
+        if getattr(facts, fact) is not None:
+            option = {"gate": "attention-gate"}.get(fact, fact)
+            raise Unusable(f"is a {dialect.title} model, which has no {fact}; leave out --{option}")
 
 
 def _chosen(family: str, fitting: list[str], checkpoint: Checkpoint) -> str:

@@ -113,7 +113,10 @@ def _multi_branch(
 ) -> StoredNetwork:
     encoder = linear(checkpoint, "attention_net.0")
     classifiers = [linear(checkpoint, name) for name in branches]
-    if [sizes_of(layer)[1] for layer in classifiers] != [1] * sizes_of(attention[-1])[1]:
+    n_features, n_embedding = sizes_of(encoder)
+    if {*map(sizes_of, classifiers)} != {(n_embedding, 1)} or (
+        len(classifiers) != sizes_of(attention[-1])[1]
+    ):
         raise Unusable("is damaged: it has not one classifier of one output for each attention")
     stacked = {
         part: np.concatenate([layer.tensors[part] for layer in classifiers])
@@ -125,7 +128,6 @@ def _multi_branch(
         "attention_head": attention[-1].tensors,
         "classifiers": stacked,
     }
-    n_features, n_embedding = sizes_of(encoder)
     return StoredNetwork(
         architecture="class-attention",
         arguments={

@@ -35,16 +35,19 @@ def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
     """Return a DSMIL model, which is trained to say yes or no for each output."""
     shapes = checkpoint.shapes
     n_outputs = shapes["b_classifier.fcc.weight"][0]
+    query = query_layers(checkpoint, "b_classifier.q")
     name = "i_classifier.fc.0" if "i_classifier.fc.0.weight" in shapes else "i_classifier.fc"
     return dsmil_network(
         "dsmil",
         {
-            **query_layers(checkpoint, "b_classifier.q"),
+            **query,
             **value_layer(checkpoint, "b_classifier.v.1"),
             "instance": linear(checkpoint, name),
         },
         bag_of(checkpoint, "b_classifier.fcc"),
         target_for(n_outputs, facts, usual="classification" if n_outputs == 1 else "multilabel"),
+        # The code that had a query of one layer had values without a ReLU.
+        value="rectified" if "query.1" in query else "linear",
     )
 
 
@@ -78,8 +81,10 @@ def dsmil_network(
     layers: dict[str, Layer],
     bag: dict[str, np.ndarray],
     target: Target,
+    *,
+    value: str = "rectified",
 ) -> StoredNetwork:
-    """Return a network of DSMIL's kind from its layers by name."""
+    """Return a network of DSMIL's kind from its layers by name; `value`: its value layer's kind."""
     encoder = [name for name in layers if name.startswith("encoder.")]
     n_embedding, n_classes = sizes_of(layers["instance"])
     n_features = sizes_of(layers[encoder[0]])[0] if encoder else n_embedding
@@ -99,7 +104,7 @@ def dsmil_network(
             "n_query": sizes_of(layers["query.0"])[1],
             "n_classes": n_classes,
             "deep_query": "query.1" in layers,
-            "deep_value": "value" in layers and "norm" not in layers,
+            "value": value if "value" in layers else "none",
         },
         tensors=tensors | bag,
         target=target,

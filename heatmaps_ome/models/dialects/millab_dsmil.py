@@ -46,4 +46,5 @@ def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
         },
         bag,
         target_for(n_outputs, facts, names=class_names(checkpoint, n_outputs)),
+        value="linear",
     )

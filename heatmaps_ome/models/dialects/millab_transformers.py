@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.models.dialects.millab_abmil import class_names
 from heatmaps_ome.models.dialects.network_reading import (
     count_of,
     heads_from,
@@ -13,7 +14,8 @@ from heatmaps_ome.models.dialects.network_reading import (
     renamed,
     shape_of,
 )
-from heatmaps_ome.models.dialects.stamp_target import stamp_target
+from heatmaps_ome.models.dialects.sidecars import read_sidecar
+from heatmaps_ome.models.dialects.targets import target_for
 from heatmaps_ome.models.dialects.trans_mil import trans_mil_arguments, trans_mil_tensors
 from heatmaps_ome.models.refusals import Unusable
 from heatmaps_ome.models.stored_network import StoredNetwork
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from heatmaps_ome.models.checkpoint import Checkpoint
     from heatmaps_ome.models.dialects.network_reading import Tensors
     from heatmaps_ome.models.model_facts import ModelFacts
+    from heatmaps_ome.models.target import Target
 
 _PREFIXES = ("", "model.")
 _HEADS = 8
+"""In the only configuration that MIL-Lab has of its transformer."""
 _NOTE = (
     f"the file lacks the number of attention heads: {_HEADS} are taken, as in MIL-Lab's only "
     "configuration of its transformer; give another with --heads"
@@ -62,7 +66,7 @@ def _transformer(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
     n_layers = count_of(checkpoint, r"blocks\.(\d+)\.")
     has_hidden = "blocks.0.mlp.0.weight" in checkpoint.tensors
     n_hidden = shape_of(checkpoint, "blocks.0.mlp.0.weight", 2)[0] if has_hidden else 0
-    stored_heads = checkpoint.hyper_parameters.get("num_heads")
+    stored_heads = read_sidecar(checkpoint.path, "config.json").get("num_heads")
     is_unknown = stored_heads is None and facts.heads is None
     arguments = {
         "n_features": n_features, "width": width, "n_outputs": n_outputs, "n_layers": n_layers,
@@ -75,7 +79,7 @@ def _transformer(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
     tensors["class_token"] = tensors["class_token"].reshape(-1)
     for layer in range(n_layers):
         tensors |= _block(checkpoint, f"blocks.{layer}", has_hidden=has_hidden)
-    target = stamp_target(checkpoint.hyper_parameters, facts, n_outputs)
+    target = _target(checkpoint, facts, n_outputs)
     notes = (_NOTE,) if is_unknown else ()
     return StoredNetwork("millab-transformer", arguments, tensors, target, n_features, notes)
 
@@ -102,9 +106,13 @@ def _trans_mil(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
         "millab-transmil",
         arguments,
         trans_mil_tensors(checkpoint, names, attention="attention"),
-        stamp_target(checkpoint.hyper_parameters, facts, arguments["n_outputs"]),
+        _target(checkpoint, facts, arguments["n_outputs"]),
         arguments["n_features"],
     )
+
+
+def _target(checkpoint: Checkpoint, facts: ModelFacts, n_outputs: int) -> Target:
+    return target_for(n_outputs, facts, usual=None, names=class_names(checkpoint, n_outputs))
 
 
 def _ends(checkpoint: Checkpoint) -> dict[str, str]:

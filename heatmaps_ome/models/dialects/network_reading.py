@@ -159,8 +159,10 @@ def heads_from(facts_heads: int | None, stored: Any, width: int, name: str) -> i
 
     Raises
     ------
+    Lacking
+        If neither is known.
     Unusable
-        If neither is known, they differ, or one does not divide the width.
+        If they differ, or one does not divide the width.
     """
     if stored is None and facts_heads is None:
         raise Lacking(

@@ -14,7 +14,8 @@ from heatmaps_ome.models.dialects.network_reading import (
     renamed,
     shape_of,
 )
-from heatmaps_ome.models.dialects.stamp_target import class_target
+from heatmaps_ome.models.dialects.stamp_target import names_in
+from heatmaps_ome.models.dialects.targets import target_for
 from heatmaps_ome.models.refusals import Lacking, Unusable
 from heatmaps_ome.models.stored_network import StoredNetwork
 
@@ -33,8 +34,10 @@ def barspoon(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
 
     Raises
     ------
+    Lacking
+        If there are several and none is chosen.
     Unusable
-        If there are several and none is chosen, or there is none of that name.
+        If there is none of that name.
     """
     keys = heads_of(checkpoint)
     key, label = _chosen(_labels(checkpoint, keys), facts.head)
@@ -47,7 +50,9 @@ def barspoon(checkpoint: Checkpoint, facts: ModelFacts) -> StoredNetwork:
         "target": keys.index(key),
         "uses_places": _uses_places(checkpoint),
     }
-    target = class_target(checkpoint.hyper_parameters, facts, n_outputs, label)
+    categories = checkpoint.hyper_parameters.get("categories")
+    names = names_in(categories.get(label)) if isinstance(categories, dict) else ()
+    target = target_for(n_outputs, facts, names=names, label=label)
     tensors = _tensors(checkpoint, keys, key)
     return StoredNetwork("stamp-barspoon", arguments, tensors, target, sizes["n_features"])
 

@@ -13,7 +13,9 @@ from heatmaps_ome.models.dialects.parts import (
     rectified,
     sizes_of,
 )
+from heatmaps_ome.models.dialects.sidecars import read_sidecar
 from heatmaps_ome.models.dialects.targets import target_for
+from heatmaps_ome.models.refusals import Unusable
 
 if TYPE_CHECKING:
     from heatmaps_ome.models.checkpoint import Checkpoint
@@ -36,6 +38,12 @@ def recognises(checkpoint: Checkpoint) -> bool:
 
 def read(checkpoint: Checkpoint, facts: ModelFacts) -> StoredModel:
     """Return an attention MIL model; see DialectModule."""
+    objective = read_sidecar(checkpoint.path, "args.json").get("objective")
+    if isinstance(objective, str) and "surv" in objective.lower():
+        raise Unusable(
+            "is a survival model of xMIL, which predicts hazards of intervals; only its "
+            "classifiers are supported"
+        )
     shapes = checkpoint.shapes
     head = linear(checkpoint, next(name for name in _HEADS if f"{name}.weight" in shapes))
     return chain(

@@ -13,6 +13,7 @@ from heatmaps_ome.models.networks.network import (
     require_sizes,
     row_blocks,
 )
+from heatmaps_ome.models.refusals import Unusable
 
 if TYPE_CHECKING:
     from heatmaps_ome.models.protocol import Additivity
@@ -27,15 +28,15 @@ class Dsmil(Network):
     logit of class k, the weights are A_k = softmaxᵢ(q(hᵢ) · q(h_{m_k}) / √Q), the pooled values
     B_k = Σᵢ A_ik v(hᵢ), the bag's logits those of a convolution over all B, and the prediction
     (c(h_{m_k})_k + bag_k) / 2. In the original, h are the features; q is a layer, or two with a
-    ReLU between and a tanh at the end (a deep query); and v is the identity, or a layer with a
-    ReLU (a deep value).
+    ReLU between and a tanh at the end (a deep query); and v is the identity, or a layer that is
+    rectified (a ReLU) or not.
 
     Attributes
     ----------
     averaged : bool
         Whether the prediction is the mean of both streams, and not the bag's alone.
     normed : bool
-        Whether v is a layer without a ReLU, and B is normalised (LayerNorm).
+        Whether B is normalised (LayerNorm).
     """
 
     family = "DSMIL"
@@ -52,7 +53,7 @@ class Dsmil(Network):
         n_classes: int,
         *,
         deep_query: bool,
-        deep_value: bool,
+        value: str,
     ) -> None:
         super().__init__()
         require_sizes(widths=(n_features, n_embedding, n_query, n_classes), layers=(n_layers + 1,))
@@ -60,8 +61,10 @@ class Dsmil(Network):
         self.encoder = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
         sizes = [n_embedding, *[n_query] * (2 if deep_query else 1)]
         self.query = nn.ModuleList(map(nn.Linear, sizes[:-1], sizes[1:]))
-        has_layer = deep_value or self.normed
-        self.value = nn.Linear(n_embedding, n_embedding) if has_layer else nn.Identity()
+        if value not in ("none", "linear", "rectified"):
+            raise Unusable("has a value layer of a kind that is not known")
+        self.value = nn.Identity() if value == "none" else nn.Linear(n_embedding, n_embedding)
+        self.rectified = value == "rectified"
         self.norm = nn.LayerNorm(n_embedding) if self.normed else nn.Identity()
         self.instance = nn.Linear(n_embedding, n_classes)
         self.bag = nn.Conv1d(n_classes, n_classes, n_embedding)
@@ -90,7 +93,7 @@ class Dsmil(Network):
         instances, weights = self._streams(embeddings)
         pooled = self._pooled(embeddings, weights)[0]  # (C, E)
         kernel, offset = self._folded_kernel(pooled)
-        shares = weights[0].mean(dim=1, keepdim=True) * self.bag.bias  # (n, C)
+        shares = weights[0].mean(dim=1, keepdim=True) * self.bag.get_parameter("bias")  # (n, C)
         start = 0
         for block in row_blocks(embeddings):
             values = self._values(block[0])  # (rows, E)
@@ -156,8 +159,7 @@ class Dsmil(Network):
 
     def _values(self, embeddings: torch.Tensor) -> torch.Tensor:
         values = self.value(embeddings)
-        is_rectified = isinstance(self.value, nn.Linear) and not self.normed
-        return values.relu() if is_rectified else values
+        return values.relu() if self.rectified else values
 
     def _streams(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the instances' logits and the tiles' weights, (bags, n, C) each."""

@@ -91,7 +91,9 @@ class _Machine:
             if count > MAX_INSTRUCTIONS:
                 raise Unusable(f"holds a pickle of over {MAX_INSTRUCTIONS} instructions")
             if opcode.name == "STOP":
-                return InertPickle(self.stack.pop(), frozenset(self.names), position + 1)
+                # Bytes always have positions; only files without a place in them have none.
+                end = (position or 0) + 1
+                return InertPickle(self.stack.pop(), frozenset(self.names), end)
             handler = _HANDLERS.get(opcode.name)
             if handler is None:
                 raise Unsafe(

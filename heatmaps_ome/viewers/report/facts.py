@@ -15,8 +15,8 @@ from heatmaps_ome.maps.artefact_evidence import (
     cell_warnings,
     evidence_on_artefacts,
 )
+from heatmaps_ome.maps.curves import RANDOM_ORDERS, explaining_kind
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.faithfulness import RANDOM_ORDERS, explaining_kind
 from heatmaps_ome.slides.artefacts import KINDS
 
 if TYPE_CHECKING:
@@ -240,6 +240,7 @@ def _tiles(result: SlideResult, pictures: Sequence[str], no_tissue: str) -> dict
         return _left_out(no_tissue or "no tiles were picked in this run")
     return {
         "class": result.true_class,
+        "unit": result.heatmaps.unit_name,
         "tiles": [
             {
                 "kind": tile.kind,

@@ -70,15 +70,18 @@ class Served:
             try:
                 facts = read_object(folder / MANIFEST)
                 prediction, true_class = facts["prediction"], facts["true_class"]
+                # Earlier versions knew classes alone.
+                target = facts.get("target")
                 links = linker.links(facts, f"{FILES}{quote(folder.name)}/")
             except (OSError, ValueError, LookupError, TypeError, AttributeError):
                 # The page reports a damaged slide when the user chooses it.
-                prediction, true_class, links = {}, None, []
+                prediction, true_class, target, links = {}, None, None, []
             slides.append({
                 "name": folder.name,
                 "folder": folder.name,
                 "files": f"{FILES}{quote(folder.name)}/",
                 "prediction": prediction,
+                "target": target,
                 "true_class": true_class,
                 "links": [link.as_json() for link in links],
             })  # fmt: skip

@@ -187,7 +187,7 @@ def test_tiles_given_as_arrays_are_checked_too():
 
 @pytest.mark.parametrize("name", [
     "S1.h5", "S1_features.h5", "S1-features.h5", "S1.scores.csv", "S1.svs.h5", "S1.zarr.zip",
-    "S1_attention.csv", "h5_files/S1.h5",
+    "S1_attention.csv", "h5_files/S1.h5", "enc-1234abcd/S1.h5",
 ])  # fmt: skip
 def test_files_are_found_by_the_slides_name(tmp_path, name):
     path = tmp_path / name
@@ -204,6 +204,11 @@ def test_several_files_or_none_are_errors_that_list_them(tmp_path):
     (tmp_path / "S1_features.h5").write_bytes(b"1")
     with pytest.raises(FeaturesError, match=r"'S1\.h5', 'S1_features\.h5'; name one"):
         find_tiles_of(tmp_path, tmp_path / "S1.svs", "S1")
+    for name in ("enc-1", "enc-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "S3.h5").write_bytes(b"1")
+    with pytest.raises(FeaturesError, match=r"'enc-1.S3\.h5', 'enc-2.S3\.h5'; name one"):
+        find_tiles_of(tmp_path, tmp_path / "S3.svs", "S3")
     with pytest.raises(FeaturesError, match=r"no file for the slide S2.*'S1\.h5'"):
         find_tiles_of(tmp_path, tmp_path / "S2.svs", "S2")
     with pytest.raises(FeaturesError, match=r"cannot be read|no file"):

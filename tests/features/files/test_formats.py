@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -75,6 +76,19 @@ def test_historic_files_count_pixels_of_tiles_of_256_micrometres(tmp_path, extra
     assert "by convention" in " ".join(bag.notes)
 
 
+def test_the_users_unit_goes_before_the_convention_of_historic_files(tmp_path):
+    path = write_historic(tmp_path / "S1.h5", XY[:30], "marugoto-extract-v1")
+    bag = read_bag(path, SLIDE, TileFacts(unit="px", tile_size=256))
+    np.testing.assert_array_equal(bag.l0_places, PLACES[:30])
+
+
+def test_a_historic_file_of_one_tile_asks_for_its_unit(tmp_path):
+    path = write_historic(tmp_path / "S1.h5", XY[20:21], "STAMP-extract-001")
+    assert "--coords-unit" in refused(path)
+    bag = read_bag(path, SLIDE, TileFacts(unit="um", tile_size=128))
+    np.testing.assert_array_equal(bag.l0_places[0, :2], XY[20] * 2)
+
+
 def test_transposed_coordinates_are_noticed_by_the_slides_shape(tmp_path):
     xy = np.array([[224 * col, 224 * row] for row in range(5) for col in range(7)])
     path = write_historic(tmp_path / "S1.h5", xy[:, ::-1], "STAMP-extract-001")
@@ -94,10 +108,11 @@ def test_augmented_rows_are_left_out(tmp_path):
 
 @pytest.mark.parametrize(("folder", "name"), [
     (".", "S1_patches.h5"), ("../patches", "S1.h5"), ("patches", "S1.h5"),
+    ("../../patches", "S1.h5"),
 ])  # fmt: skip
 def test_clam_has_the_size_from_the_file_of_patches(tmp_path, folder, name):
-    (tmp_path / "features").mkdir()
-    path = write_clam(tmp_path / "features" / "S1.h5")
+    (tmp_path / "features" / "h5_files").mkdir(parents=True)
+    path = write_clam(tmp_path / "features" / "h5_files" / "S1.h5")
     (path.parent / folder).mkdir(exist_ok=True)
     write_patches(path.parent / folder / name, patch_size=512)
     bag = read_bag(path, SLIDE)
@@ -159,6 +174,13 @@ def test_pt_files_take_coordinates(tmp_path, features):
     np.testing.assert_array_equal(bag.l0_places, PLACES)
 
 
+def test_files_of_torch_before_1_6_are_read(tmp_path):
+    path = tmp_path / "S1.pt"
+    torch.save(torch.from_numpy(FEATURES), path, _use_new_zipfile_serialization=False)
+    bag = read_bag(path, SLIDE, TileFacts(coords=write_patches(tmp_path / "p.h5")))
+    np.testing.assert_array_equal(bag.features, FEATURES)
+
+
 def test_clams_pt_file_has_the_coordinates_of_its_h5_file(tmp_path):
     for name in ("pt_files", "h5_files"):
         (tmp_path / name).mkdir()
@@ -189,6 +211,32 @@ def test_slideflow_has_centres(tmp_path, config):
     bag = read_bag(tmp_path / "S1.pt", SLIDE)
     assert bag.system == "slideflow"
     np.testing.assert_array_equal(bag.l0_places, PLACES)
+
+
+def test_bags_in_h5_without_coordinates_have_slideflows_index(tmp_path):
+    with h5py.File(tmp_path / "S1.h5", "w") as file:
+        file["features"] = FEATURES
+    assert "--coords" in refused(tmp_path / "S1.h5")
+    np.savez(tmp_path / "S1.index", arr_0=XY + 128)
+    bag = read_bag(tmp_path / "S1.h5", SLIDE, TileFacts(tile_size=256))
+    np.testing.assert_array_equal(bag.l0_places, PLACES)
+
+
+def test_tridents_pt_file_has_the_coordinates_of_its_patches(tmp_path):
+    for name in ("features_enc", "patches"):
+        (tmp_path / name).mkdir()
+    torch.save(torch.from_numpy(FEATURES), tmp_path / "features_enc" / "S1.pt")
+    write_trident(tmp_path / "patches" / "S1_patches.h5")
+    bag = read_bag(tmp_path / "features_enc" / "S1.pt", SLIDE)
+    np.testing.assert_array_equal(bag.l0_places, PLACES)
+    assert bag.system == "TRIDENT"
+
+
+def test_h5_coordinates_that_neither_clam_nor_trident_write_have_no_unit(tmp_path):
+    path = write_clam(tmp_path / "S1.h5", XY * 0.4999)
+    assert "--coords-unit" in refused(path, TileFacts(tile_size=128))
+    bag = read_bag(path, SLIDE, TileFacts(tile_size=128, unit="um"))
+    np.testing.assert_allclose(bag.l0_places[:, :2], XY * 0.9998)
 
 
 def test_slideflow_without_its_configuration_asks_for_the_size(tmp_path):

@@ -76,6 +76,16 @@ def test_tables_of_text_are_read(tmp_path, delimiter, mark, ending):
     np.testing.assert_allclose(scores.maps[0].values, SCORES, rtol=1e-6)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8-sig"])
+def test_tables_in_the_encodings_of_spreadsheets_are_read(tmp_path, encoding):
+    columns = {"X µm": X / 2, "Y µm": Y / 2, "grösse": SCORES}
+    path = write_table(tmp_path / "S1.tsv", columns, "\t")
+    path.write_bytes(path.read_text("utf-8").replace("\n", "\r\n").encode(encoding))
+    scores = read_scores(path, SLIDE, TileFacts(tile_size=128))
+    np.testing.assert_allclose(scores.l0_places, PLACES)
+    assert list(kinds(scores)) == ["grösse"]
+
+
 def test_decimal_commas_are_read_where_semicolons_separate(tmp_path):
     columns = {"x": X, "y": Y, "score": [str(v).replace(".", ",") for v in SCORES]}
     path = write_table(tmp_path / "S1.csv", columns, ";")
@@ -148,6 +158,13 @@ def test_maps_are_chosen_named_and_of_the_kind_that_is_given(tmp_path):
         assert reason in refused(path, TileFacts(tile_size=256, maps=(given,)))
 
 
+def test_a_dataset_names_one_column_of_a_table(tmp_path):
+    path = write_table(tmp_path / "S1.csv", {"x": X, "y": Y, "a": SCORES, "b": SCORES})
+    scores = read_scores(path, SLIDE, TileFacts(tile_size=256, dataset="b"))
+    assert list(kinds(scores)) == ["b"]
+    assert "'a', 'b'" in refused(path, TileFacts(tile_size=256, dataset="c"))
+
+
 def test_values_in_zero_to_one_are_no_probabilities_by_themselves(tmp_path):
     path = write_table(tmp_path / "S1.csv", {"x": X, "y": Y, "tumour": SCORES})
     assert kinds(read_scores(path, SLIDE, TileFacts(tile_size=256))) == {"tumour": "value"}
@@ -173,7 +190,7 @@ def test_geojson_of_wsinfer_and_qupath_is_read(tmp_path, style):
 def test_other_outlines_become_their_boxes_with_a_note(tmp_path):
     features = [tile_feature(*PLACES[0].tolist(), {"measurements": {"area": 1}})]
     features += [tile_feature(*PLACES[1].tolist(), {"measurements": {"area": 2}})]
-    features[1]["geometry"]["coordinates"] = [[[256, 0], [512, 100], [300, 256], [256, 0]]]
+    features[1]["geometry"]["coordinates"] = [[[256, 0], [512, 0], [512, 256], [256, 0]]]
     features.append({"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}})
     (tmp_path / "S1.geojson").write_text(json.dumps({"features": features}), "utf-8")
     scores = read_scores(tmp_path / "S1.geojson", SLIDE)

@@ -169,3 +169,48 @@ def test_progress_reaches_its_end():
     steps = []
     explain(Interacting(), random_bag(20), progress=lambda done, count: steps.append((done, count)))
     assert steps[-1] == (20, 20)
+
+
+class Watched(Interacting):
+    """Remembers the memory that the features of each pass lie in."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.places = set()
+
+    def logits(self, features, um_places):
+        self.places.add((features.data_ptr(), features.untyped_storage().nbytes()))
+        return features.mean(0) @ self.head + 1e-3 * torch.tanh(features[::7]).sum(0) @ self.head
+
+
+def test_passes_over_many_tiles_share_the_memory_of_one_bag():
+    bag = random_bag(20_000, dtype=np.float16)
+    model = Watched(knows_single_tiles=False)
+    found = explain(model, bag, "drop-one")
+    assert 16 < found.forwards <= 512 * 4096**2 // 20_000**2 + 1
+    [(_, n_bytes)] = model.places
+    assert n_bytes == 20_000 * 8 * 4
+    assert bag.features.dtype == np.float16
+
+
+class InBatches(Interacting):
+    """Reads bags of the same size together."""
+
+    most_tiles = 0
+
+    def logits_of_bags(self, features, um_places):
+        self.most_tiles = max(self.most_tiles, features.shape[0] * features.shape[1])
+        parts = zip(features, um_places, strict=True)
+        return torch.stack([super(InBatches, self).logits(*part) for part in parts])
+
+    def logits(self, features, um_places):
+        assert len(features) in (1, 300), "only the whole slide and tiles alone are read singly"
+        return super().logits(features, um_places)
+
+
+def test_bags_of_the_same_size_are_read_together_in_little_memory():
+    model, bag = InBatches(), random_bag(300)
+    found, expected = explain(model, bag), explain(Interacting(), bag)
+    assert 0 < model.most_tiles <= 4096
+    np.testing.assert_allclose(found.without, expected.without, atol=1e-6)
+    assert found.forwards == expected.forwards == 301

@@ -85,7 +85,7 @@ def bag(numbers):
     import h5py
 
     with h5py.File(ZOO / "features" / FEATURES) as file:
-        return torch.from_numpy(file["features"][:].astype(np.float32))
+        return torch.from_numpy(np.asarray(file["features"], np.float32))
 
 
 def places(bag):
@@ -104,6 +104,12 @@ def by_tile(array, n_tiles):
     return array if len(array) == n_tiles else array.T
 
 
+def attention_of(model, bag):
+    attention = model.attention(bag, places(bag))
+    assert attention is not None
+    return attention
+
+
 def test_logits_and_tiles_are_the_originals(case, numbers, bag):
     model = read_model(ZOO / "models" / case.file, case.facts)
     assert model.additivity == case.additivity
@@ -113,7 +119,7 @@ def test_logits_and_tiles_are_the_originals(case, numbers, bag):
 
 def test_attention_is_the_originals(case, numbers, bag):
     model = read_model(ZOO / "models" / case.file, case.facts)
-    found = model.attention(bag, places(bag))
+    found = attention_of(model, bag)
     if case.weights and model.additivity == "pooled":
         found = found.softmax(dim=0)
     wanted = by_tile(numbers[case.attention], len(bag))
@@ -128,7 +134,7 @@ def test_predictions_without_a_tile_are_the_originals(case, numbers, bag):
     rest = [torch.cat([bag[:i], bag[i + 1 :]]) for i in range(len(wanted))]
     assert_near(torch.stack([model.logits(tiles, places(tiles)) for tiles in rest]), wanted)
     if model.additivity == "pooled":
-        attention = model.attention(bag, places(bag)).double()
+        attention = attention_of(model, bag).double()
         weights = attention.softmax(dim=0).reshape(len(bag), -1)
         shares = weights * model.tile_logits(bag, places(bag))
         closed = (shares.sum(dim=0) - shares) / (1 - weights)
@@ -138,6 +144,7 @@ def test_predictions_without_a_tile_are_the_originals(case, numbers, bag):
 def test_contributions_sum_to_the_originals_logits(case, numbers, bag):
     model = read_model(ZOO / "models" / case.file, case.facts)
     shares = model.contributions(bag, places(bag))
+    assert shares is not None
     assert shares.shape == (len(bag), len(model.target.outputs))
     assert_near(shares.double().sum(dim=0), numbers[case.logits])
 

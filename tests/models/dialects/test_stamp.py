@@ -159,18 +159,12 @@ def test_hyper_parameters_that_do_not_fit_are_refused(tmp_path, changes, message
         ({"task": "survival"}, "is a model of classification, and --task is survival"),
         ({"head": "stage"}, "has a single target, and --head is stage"),
         ({"heads": 4}, "has 3 attention heads, and --heads is 4"),
-        ({"class_names": ("low", "high", "mid", "none")}, "--class-names in another"),
-        ({"class_names": ("a", "b")}, "has 4 outputs, and 2 names"),
+        ({"class_names": ("low", "high", "mid", "none")}, "names its outputs itself, high, low"),
     ],
 )
 def test_facts_against_the_file_are_refused(tmp_path, facts, message):
     with pytest.raises(Unusable, match=message):
         read(write(tmp_path), replace(NO_FACTS, **facts))
-
-
-def test_classes_can_be_given_better_names(tmp_path):
-    names = ("G3", "G1", "G2", "G0")
-    assert read(write(tmp_path), replace(NO_FACTS, class_names=names)).target.outputs == names
 
 
 def test_an_mlp_of_stamp_2_3_is_one_of_patients(tmp_path):

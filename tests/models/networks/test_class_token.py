@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from heatmaps_ome.models.checkpoint import read_checkpoint
 from heatmaps_ome.models.dialects import millab_transformers, stamp, stamp_v1
 from heatmaps_ome.models.model_facts import NO_FACTS
+from heatmaps_ome.models.network_model import from_stored_network
 from heatmaps_ome.models.networks import distances, network
+from heatmaps_ome.models.refusals import Unusable
 
 RTOL = 1e-5
 
@@ -153,3 +156,25 @@ def test_a_model_on_another_device_is_a_copy(tmp_path):
     copy = model.to("cpu")
     assert copy.digest == model.digest
     assert copy.network is not model.network
+
+
+def test_mil_labs_heads_come_from_its_configuration_or_are_noted(tmp_path):
+    path = files.write_plain(tmp_path / "a.bin", files.mil_lab_transformer())
+    stored = millab_transformers.read(read_checkpoint(path), NO_FACTS)
+    assert stored.arguments["n_heads"] == 8
+    assert "8 are taken" in stored.notes[0]
+    (tmp_path / "config.json").write_text('{"num_heads": 4}')
+    stored = millab_transformers.read(read_checkpoint(path), NO_FACTS)
+    assert stored.arguments["n_heads"] == 4
+    assert not stored.notes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"activation": "tanh"}, {"n_heads": 10**6}, {"head_width": 0}, {"n_layers": 0}, {"depth": 1}],
+)
+def test_arguments_of_a_damaged_file_are_refused(tmp_path, change):
+    path = files.write_plain(tmp_path / "a.pth", files.marugoto_vit())
+    stored = stamp_v1.read(read_checkpoint(path), NO_FACTS)
+    with pytest.raises(Unusable):
+        from_stored_network(replace(stored, arguments={**stored.arguments, **change}))

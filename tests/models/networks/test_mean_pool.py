@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,12 @@ def test_arguments_that_do_not_fit_are_refused(change, message):
     )
     with pytest.raises(Unusable, match=message):
         from_stored_network(wrong)
+
+
+@pytest.mark.parametrize("change", [{"n_features": 4}, {"target": classes_target(("a", "b", "c"))}])
+def test_features_and_outputs_other_than_described_are_refused(change):
+    with pytest.raises(Unusable, match="is damaged: its STAMP mlp"):
+        from_stored_network(replace(_mlp(2), **change))
 
 
 def test_an_architecture_of_a_later_version_is_refused():

@@ -8,14 +8,14 @@ from heatmaps_ome.models.networks.mean_pool import MeanPoolMlp
 from heatmaps_ome.models.networks.quantile_gate import QuantileGate
 
 
-def dsmil(kind, n_classes=3, n_layers=0, *, deep_query=True, deep_value=False):
+def dsmil(kind, n_classes=3, n_layers=0, *, deep_query=True, value="none"):
     width = 12 if n_layers else 16
-    return kind(16, n_layers, width, 8, n_classes, deep_query=deep_query, deep_value=deep_value)
+    return kind(16, n_layers, width, 8, n_classes, deep_query=deep_query, value=value)
 
 
 NETWORKS = {
     "DSMIL": lambda: dsmil(Dsmil),
-    "DSMIL with a deep value": lambda: dsmil(Dsmil, deep_query=False, deep_value=True),
+    "DSMIL with a rectified value": lambda: dsmil(Dsmil, deep_query=False, value="rectified"),
     "MIL-Lab's DSMIL": lambda: dsmil(MilLabDsmil, n_layers=1),
     "torchmil's DSMIL": lambda: dsmil(TorchmilDsmil, n_classes=1),
     **{

@@ -107,13 +107,13 @@ export class App {
     byId("slide-name").textContent = entry.name;
     byId("slide-name").title = entry.name;
     document.title = `${entry.name} – ${this.run.name}`;
-    showPrediction(entry.prediction, entry.true_class);
+    showPrediction(entry.prediction, entry.true_class, entry.target);
     showLinks(entry.links ?? this.run.links);
   }
 
   async #showSlide(session, view) {
-    const { slide, prediction, true_class: trueClass } = session.manifest;
-    if (prediction) showPrediction(prediction, trueClass ?? session.entry.true_class);
+    const { slide, prediction, target, true_class: trueClass } = session.manifest;
+    if (prediction) showPrediction(prediction, trueClass ?? session.entry.true_class, target);
     const { source, umWidth, fine } = await this.#tilesOf(session);
     if (session.left) return false;
     await this.view.show(slide, source, umWidth);

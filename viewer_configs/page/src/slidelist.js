@@ -50,7 +50,7 @@ export class SlideList {
 
 function itemOf(slide) {
   const top = likeliest(slide.prediction);
-  const prediction = top === null ? null : make("span", { className: "said", title: top.className }, make("span", {}, top.className), percent(top.probability));
+  const prediction = top === null ? null : make("span", { className: "said", title: top.className }, make("span", {}, top.className), amount(top.probability, slide.target));
   const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, make("span", { className: "name" }, slide.name), prediction);
   return make("li", {}, link);
 }
@@ -62,20 +62,32 @@ function likeliest(prediction) {
   return { className, probability };
 }
 
-/** Show a slide's prediction and true class; null if not known. */
-export function showPrediction(prediction, trueClass) {
+/** Whether predictions are probabilities of classes, as those of earlier versions all are. */
+function hasClasses(target) {
+  return !["regression", "survival"].includes(target?.task);
+}
+
+/** Return a prediction as a text: a probability in percent, a value or a risk with its unit. */
+function amount(number, target) {
+  if (hasClasses(target) || !Number.isFinite(number)) return percent(number);
+  return `${Number(number.toPrecision(3))}${target.unit ? ` ${target.unit}` : ""}`;
+}
+
+/** Show a slide's prediction, and the class or other output drawn hot; null if not known. */
+export function showPrediction(prediction, trueClass, target = null) {
   const rows = Object.entries(prediction ?? {}).sort((one, other) => (other[1] ?? -1) - (one[1] ?? -1));
-  byId("prediction").tBodies[0].replaceChildren(...rows.map(([name, probability]) => rowOf(name, probability, trueClass)));
+  byId("prediction").tBodies[0].replaceChildren(...rows.map(([name, probability]) => rowOf(name, probability, trueClass, target)));
   byId("prediction-section").hidden = rows.length === 0 && !trueClass;
   byId("true-class").textContent = trueClass ? `True class: ${trueClass}` : "";
 }
 
-function rowOf(name, probability, trueClass) {
+function rowOf(name, probability, trueClass, target) {
   const meter = make("span", { className: "meter" }, make("span"));
+  meter.hidden = !hasClasses(target);
   meter.firstChild.style.width = `${100 * Math.min(1, Math.max(0, probability ?? 0))}%`;
   const isTrue = name === trueClass;
   const label = make("th", { scope: "row", title: name }, name);
-  return make("tr", { className: isTrue ? "true" : "" }, label, make("td", { className: "bar" }, meter), make("td", { className: "number" }, percent(probability)));
+  return make("tr", { className: isTrue ? "true" : "" }, label, make("td", { className: "bar" }, meter), make("td", { className: "number" }, amount(probability, target)));
 }
 
 /** Show links to other viewers: [{ title, url, note }]; only web and local addresses. */

@@ -1,0 +1,105 @@
+"""Perturbation curves: how a class's probability falls as a map's hottest cells are removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RANDOM_ORDERS = 10
+"""Orders that the random baseline is the mean of."""
+_LEAST_GAIN = 1e-9
+_STORED_POINTS = 101
+"""Points of a curve that are stored and drawn: one per hundredth of the cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class Faithfulness:
+    """How fast a class's probability falls as the cells that a map shows as hottest are removed.
+
+    Patch flipping: Samek et al. 2017, doi:10.1109/TNNLS.2016.2599820; for multiple instance
+    learning, Hense et al. 2024 (xMIL), arXiv:2406.04280. A map is the more faithful the faster
+    the probability of its class falls, so the lower its AUPC; it must beat a random order.
+
+    Attributes
+    ----------
+    class_name : str
+        The class whose probability is followed, or the value or risk that is.
+    removed : (m,) float64, in [0, 1]
+        Shares of the cells that may be removed, all but one; m is at most 101.
+    curves : mapping of map → (m,) float64
+        Probability of the class at these shares, in [0, 1], or the value or risk in its unit; the
+        maps are contribution, attention, score, …, and random, the mean of some random orders.
+    aupc : mapping of map → float
+        Area under each map's curve, of all its points.
+    random_orders : int
+        The number of random orders.
+    """
+
+    class_name: str
+    removed: np.ndarray
+    curves: Mapping[str, np.ndarray]
+    aupc: Mapping[str, float]
+    random_orders: int = RANDOM_ORDERS
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it but the class as plain JSON values, with six digits."""
+        return {
+            "aupc": {name: round(area, 6) for name, area in self.aupc.items()},
+            "removed": self.removed.round(6).tolist(),
+            "curves": {name: curve.round(6).tolist() for name, curve in self.curves.items()},
+        }
+
+    @classmethod
+    def of_record(cls, class_name: str, record: Mapping[str, Any]) -> Faithfulness:
+        """Return the Faithfulness of a `record`; KeyError, TypeError or ValueError if none."""
+        return cls(
+            class_name=str(class_name),
+            removed=np.array(record["removed"], np.float64),
+            curves={str(k): np.array(curve, np.float64) for k, curve in record["curves"].items()},
+            aupc={str(name): float(area) for name, area in record["aupc"].items()},
+        )
+
+    @property
+    def beaten_by_chance(self) -> tuple[str, ...]:
+        """The maps that do not beat a random order, and so explain nothing of the class."""
+        chance = self.aupc["random"]
+        # Equal curves, as of a constant prediction, differ in their last digits.
+        bound = chance - _LEAST_GAIN * max(1.0, abs(chance))
+        return tuple(name for name, area in self.aupc.items() if name != "random" and area >= bound)
+
+
+def explaining_kind(curves: Faithfulness) -> str:
+    """Return the kind of map that explains a prediction: contributions, else leave-one-out."""
+    return next(
+        kind for kind in ("contribution", "leave-one-out", *curves.aupc) if kind in curves.aupc
+    )
+
+
+def aupc(curve: np.ndarray) -> float:
+    """Return the area under a perturbation curve over the share of the cells removed.
+
+    By trapezoids, of all cells but the last: 1 for a probability that stays 1.
+
+    >>> aupc(np.array([1.0, 0.5, 0.0]))
+    0.5
+    """
+    if len(curve) == 1:
+        return float(curve[0])
+    return float((curve.sum() - (curve[0] + curve[-1]) / 2) / (len(curve) - 1))
+
+
+def of_whole_curves(class_name: str, curves: Mapping[str, np.ndarray]) -> Faithfulness:
+    """Return the faithfulness of maps whose (n,) curves have all cells, and keep few points."""
+    n_cells = len(curves["random"])
+    points = np.unique(np.rint(np.linspace(0, n_cells - 1, _STORED_POINTS)).astype(int))
+    return Faithfulness(
+        class_name=class_name,
+        removed=points / max(1, n_cells - 1),
+        curves={name: curve[points] for name, curve in curves.items()},
+        aupc={name: aupc(curve) for name, curve in curves.items()},
+    )

@@ -1,0 +1,247 @@
+"""Chooses the maker of a run's raw maps, by the models and by the tiles that were given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.errors import OptionError
+from heatmaps_ome.features.block_size import block_px
+from heatmaps_ome.features.dense import Extraction
+from heatmaps_ome.maps.raw_maps import Recipe
+from heatmaps_ome.models import read_model
+from heatmaps_ome.models.attention_mil import AttentionMIL
+from heatmaps_ome.models.model_set import ModelSet, model_files
+from heatmaps_ome.run.devices import extractor_of, usable_device
+from heatmaps_ome.run.maker import DenseMaker, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.run.attempts import Attempts
+    from heatmaps_ome.run.maker import Maker
+    from heatmaps_ome.run.settings import Drawing, Look, RunSettings
+    from heatmaps_ome.run.slide_row import SlideRow
+    from heatmaps_ome.run.tile_maker import BagMaker, ScoresMaker
+
+
+def maker_of(
+    settings: RunSettings, rows: Sequence[SlideRow], tried: Attempts
+) -> tuple[Maker | None, Look | None]:
+    """Return the maker of raw maps, and how maps are drawn; None for what cannot be had.
+
+    Parameters
+    ----------
+    tried : Attempts
+        Collects the problems.
+    """
+    tiles, look = settings.tiles, settings.drawing.look
+    if tiles.scores is not None:
+        scores = tiles.scores
+        tried(lambda: _require_scores(settings, rows))
+        tried(lambda: _require_one_file_each(scores.path, rows, "SCORES"))
+        return _scores_maker(settings), look
+    models = _models(settings, tried)
+    tiled = tiles.features is not None or any(row.features for row in rows)
+    # Problems of the extractor are reported beside those of the models.
+    extractor = None if tiled else tried(lambda: extractor_of(settings.encoder))
+    if models is None:
+        return None, None
+    look = tried(lambda: _look(settings.drawing, models))
+    if look is None:
+        return None, None
+    if tiled:
+        tried(lambda: _require_one_file_each(tiles.features, rows, "--features"))
+        return tried(lambda: _bag_maker(settings, models, look)), look
+    if extractor is None:
+        return None, look
+    return tried(lambda: _dense_maker(settings, models, extractor)), look
+
+
+def _reading(settings: RunSettings) -> Reading:
+    """Return how slides are read."""
+    making, resources = settings.making, settings.resources
+    return Reading(
+        making.target_mpp, making.read_from, making.bad_tiles, resources.cache, resources.threads
+    )
+
+
+def _dense_maker(settings: RunSettings, models: ModelSet, extractor: Extractor) -> DenseMaker:
+    """Return the maker of maps of a dense grid."""
+    _require_match(models, extractor)
+    if settings.tiles.compat is not None:
+        raise OptionError(
+            f"--compat {settings.tiles.compat} draws the tiles of --features, which are not given"
+        )
+    first, *_ = _dense_models(models)
+    recipe = _recipe(settings, first, extractor)
+    return DenseMaker(recipe, models, settings.models.covariates, _reading(settings))
+
+
+def _dense_models(models: ModelSet) -> list[AttentionMIL]:
+    """Return the models, all of which can be applied to the cells of a dense grid.
+
+    Raises
+    ------
+    OptionError
+        If one cannot.
+    """
+    dense = []
+    for path, model in zip(models.paths, models.models, strict=True):
+        if not isinstance(model, AttentionMIL) or model.target.link != "softmax":
+            raise OptionError(
+                f"{path.name} is a {model.family} model, whose maps are made of the features of "
+                "tiles; give these with --features (heatmaps-ome extract makes them)"
+            )
+        dense.append(model)
+    return dense
+
+
+def _bag_maker(settings: RunSettings, models: ModelSet, look: Look) -> BagMaker:
+    """Return the maker of maps of features of tiles."""
+    from heatmaps_ome.run.tile_maker import BagMaker
+
+    tiles = settings.tiles
+    for path, model in zip(models.paths, models.models, strict=True):
+        if tiles.explain == "contributions" and model.additivity == "none":
+            raise OptionError(
+                f"--explain contributions: {path.name} is a {model.family} model, which has none; "
+                "use drop-one, or ig for integrated gradients"
+            )
+    return BagMaker(
+        models=models,
+        covariates=settings.models.covariates,
+        features=tiles.features,
+        facts=tiles.facts,
+        explain=tiles.explain,
+        compat=tiles.compat,
+        classes=look.classes,
+        reading=_reading(settings),
+    )
+
+
+def _scores_maker(settings: RunSettings) -> ScoresMaker:
+    """Return the maker of maps that were given."""
+    from heatmaps_ome.run.tile_maker import ScoresMaker
+
+    scores = settings.tiles.scores
+    return ScoresMaker(
+        None if scores is None else scores.path,
+        settings.tiles.facts,
+        _reading(settings),
+        None if scores is None else scores.in_memory,
+    )
+
+
+def _require_scores(settings: RunSettings, rows: Sequence[SlideRow]) -> None:
+    """Refuse an export without scores."""
+    scores = settings.tiles.scores
+    if scores is None or scores.path or scores.in_memory or any(row.scores for row in rows):
+        return
+    raise OptionError(
+        "SCORES is missing; name the file of scores, a folder with one for each slide, or a table "
+        "of --slides with a column scores"
+    )
+
+
+def _require_one_file_each(given: Path | None, rows: Sequence[SlideRow], flag: str) -> None:
+    """Refuse one file of tiles for several slides: it can be of one of them only."""
+    if given is not None and given.is_file() and len(rows) > 1:
+        raise OptionError(
+            f"{flag}: {given} is one file, and there are {len(rows)} slides; give the folder with "
+            "a file for each of them, or name each in the table of --slides"
+        )
+
+
+def _recipe(settings: RunSettings, model: AttentionMIL, extractor: Extractor) -> Recipe:
+    """Return the recipe of the raw maps."""
+    making, resources = settings.making, settings.resources
+    device = usable_device(settings.encoder.device)
+    return Recipe(
+        extractor=extractor,
+        model=model,
+        pooling=making.pooling,
+        extraction=Extraction(
+            target_mpp=making.target_mpp,
+            block_px=block_px(extractor, device, resources.block_px, resources.max_memory),
+            threads=resources.threads,
+            cache=resources.cache,
+        ),
+        mask_threshold=making.mask_threshold,
+        read_from=making.read_from,
+        overlaps=not device.startswith("cpu"),
+        consistency_tiles=making.consistency_tiles,
+        bad_tiles=making.bad_tiles,
+        excluded=making.excluded,
+    )
+
+
+def _models(settings: RunSettings, tried: Attempts) -> ModelSet | None:
+    """Return the MIL models without covariates, or None if any of them cannot be used."""
+    files = settings.models
+    attempts = [
+        (
+            path,
+            tried(
+                lambda path=path: read_model(
+                    path, facts=files.facts, allow_pickle=files.allow_pickle
+                )
+            ),
+        )
+        for path in tried(lambda: model_files(files.paths)) or ()
+    ]
+    read = [(path, model) for path, model in attempts if model is not None]
+    if not read or len(read) < len(attempts):
+        return None
+    models = tried(lambda: ModelSet.of(read))
+    if models is not None:
+        tried(lambda: _require_covariates(models, settings))
+    return models
+
+
+def _require_covariates(models: ModelSet, settings: RunSettings) -> None:
+    """Refuse covariates that no model takes; without a table, demand all that models take.
+
+    Training may have imputed missing ones, but a forgotten option is not a missing value.
+    """
+    given = settings.models.covariates
+    models.require_covariates(given)
+    if settings.slides.table is None:
+        models.require_all_covariates(given)
+
+
+def _look(drawing: Drawing, models: ModelSet) -> Look:
+    """Return how maps are drawn, with the classes to draw in the models' order."""
+    known, true_class = models.classes, drawing.look.true_class
+    if not true_class:
+        if len(known) > 1:
+            raise OptionError(
+                f"--true-class is missing: name the class to draw hot, one of {', '.join(known)}"
+            )
+        true_class = models.first.target.outputs[0]
+    wanted = known if drawing.classes is None else drawing.classes
+    for flag, names in (("--true-class", (true_class,)), ("--classes", wanted)):
+        for name in names:
+            if name not in known:
+                raise OptionError(
+                    f"{flag}: {models.paths[0].name} has no class {name!r}; its classes are "
+                    f"{', '.join(known)}"
+                )
+    return replace(
+        drawing.look,
+        classes=tuple(name for name in known if name in {*wanted, true_class}),
+        true_class=true_class,
+    )
+
+
+def _require_match(models: ModelSet, extractor: Extractor) -> None:
+    """Refuse models trained on features of another length; all models share one length."""
+    n_features = models.first.n_features
+    if n_features != extractor.channels:
+        raise OptionError(
+            f"{models.paths[0].name} was trained on {n_features} features per tile, but "
+            f"the extractor {extractor.name} gives {extractor.channels}; choose the model's own "
+            "with --extractor"
+        )
