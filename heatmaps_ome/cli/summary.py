@@ -157,7 +157,9 @@ def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
         chance = by_map.get("random", math.inf)
         beaten = [name for name, area in by_map.items() if name != "random" and area >= chance]
         if beaten:
+            maps, do = ("maps", "do") if len(beaten) > 1 else ("map", "does")
+            it = "they explain" if len(beaten) > 1 else "it explains"
             yield (
-                f"  warning: the map of {' and of '.join(beaten)} does not beat a random order, so "
-                f"it explains nothing of {true_class}"
+                f"  warning: the {maps} of {' and of '.join(beaten)} {do} not beat a random order, "
+                f"so {it} nothing of {true_class}"
             )

@@ -246,8 +246,16 @@ class _Drawing:
         rivals = [name for name in self._heatmaps.classes if name != class_name]
         return {
             "name": class_name or "",
+            "unit": self._heatmaps.unit_name,
             "rivals": " or ".join(rivals) if len(rivals) <= _MOST_NAMED else "another class",
         }
+
+    def _ends(self, kind: MapKind, words: dict[str, str]) -> tuple[str, str]:
+        """Return the meaning of values below and above the middle."""
+        target = self._heatmaps.target
+        is_value = not (target.has_classes or target.is_given)
+        lower, upper = kind.ends_of_values if is_value else kind.ends
+        return lower.format_map(words), upper.format_map(words)
 
     def _title(self, kind: MapKind) -> str:
         """Return the title of a kind's map."""

@@ -86,11 +86,13 @@ REGISTRY: Final = {
         (
             ResultFile(
                 ".cells.csv",
-                "Python, R, a spreadsheet; QuPath by import_tiles (one row a cell)",
+                "Python, R, a spreadsheet; QuPath by import_tiles (one row a cell or tile)",
                 "cells",
             ),
             ResultFile(
-                ".cells.geojson", "QuPath by import_tiles (one tile a cell)", "cells_geojson"
+                ".cells.geojson",
+                "QuPath by import_tiles (one object a cell or tile)",
+                "cells_geojson",
             ),
         ),
     ),

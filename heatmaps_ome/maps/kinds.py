@@ -39,7 +39,8 @@ is requested too; or one map for all classes."""
 class MapKind:
     """A kind of map: its meaning, its source, and how it is drawn.
 
-    Texts may hold ``{name}``, the class, and ``{rivals}``, the other classes.
+    Texts may hold ``{name}``, the class, ``{rivals}``, the other classes, and ``{unit}``, that of
+    the slide: cell or tile.
 
     Attributes
     ----------
@@ -72,6 +73,8 @@ class MapKind:
         Values of a label's first and last level; None: the ends of the cohort's range.
     ends : tuple of two str
         Meaning of values below and above the middle; empty where the quantity states it.
+    ends_of_values : tuple of two str
+        The same where the model predicts a value or a risk.
     fades : bool
         Whether cells are as opaque as their attention is high.
     pictured : bool
@@ -107,6 +110,7 @@ class MapKind:
     too_few: str = ""
     levels: tuple[float, float] | None = None
     ends: tuple[str, str] = ("", "")
+    ends_of_values: tuple[str, str] = ("", "")
     fades: bool = False
     pictured: bool = True
     evenly_spread: bool = False
@@ -226,14 +230,16 @@ _KINDS = (
         stored=True,
         ends=("against {name}", "for {name}"),
         fades=True,
+        ends_of_values=("lowers {name}", "raises {name}"),
         of_values="share of the slide's {name}",
+        of_given=("Contribution: {name}", "contribution: {name}"),
         summed=True,
     ),
     MapKind(
         key=LEAVE_ONE_OUT,
         title="Leave-one-out",
         map_title="Leave-one-out of {name}",
-        quantity="fall of the slide's {name} probability without the cell",
+        quantity="fall of the slide's {name} probability without the {unit}",
         unit="probability",
         scale="around zero",
         palette="contribution",
@@ -244,6 +250,7 @@ _KINDS = (
         ends=("against {name}", "for {name}"),
         fades=True,
         of_softmax=True,
+        ends_of_values=("lowers {name}", "raises {name}"),
         of_values="fall of the slide's {name} without the tile",
     ),
     MapKind(

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from heatmaps_ome.maps.evidence import evidence, evidence_words, undefined_reason
+from heatmaps_ome.maps.channels import unit_of
+from heatmaps_ome.maps.evidence import evidence, evidence_kind, evidence_words, undefined_reason
 from heatmaps_ome.maps.kinds import CONTRIBUTION, SCORE
+from heatmaps_ome.maps.kinds import KINDS as MAP_KINDS
 from heatmaps_ome.maps.outlines import footprints, outlines
 
 if TYPE_CHECKING:
@@ -96,6 +98,9 @@ class Regions:
         The shares of the evidence that the thresholds were chosen for; NaN for scores.
     why : str
         Why evidence does not exist, or there is no region at all; else empty.
+    unit : str
+        Of the quantity, for people; "" where it names it.
+    unit_name : "cell" or "tile"
     """
 
     class_name: str
@@ -107,6 +112,8 @@ class Regions:
     hot_share: float = math.nan
     cold_share: float = math.nan
     why: str = ""
+    unit: str = "logits"
+    unit_name: str = "cell"
 
     def of(self, kind: Kind) -> tuple[Region, ...]:
         """Return the regions of a kind, by rank."""
@@ -116,26 +123,28 @@ class Regions:
         """Return the criterion for hot or cold cells: "score of MSIH >= 0.75"."""
         sign, limit = (">=", self.hot_from) if kind == "hot" else ("<=", self.cold_to)
         if math.isnan(limit):
-            return "no cell"
+            return f"no {self.unit_name}"
         share = self.hot_share if kind == "hot" else self.cold_share
         if math.isnan(share):
             return f"{self.quantity} {sign} {limit:.3g}"
         whose = "it" if kind == "hot" else f"that against {self.class_name}"
         return (
-            f"{self.quantity} {sign} {limit:.3g} logits, the fewest cells that carry "
-            f"{_percent(share)} of {whose}"
+            f"{self.quantity} {sign} {limit:.3g}{' ' * bool(self.unit)}{self.unit}, the fewest "
+            f"{self.unit_name}s that carry {_percent(share)} of {whose}"
         )
 
     def sentence(self) -> str:
         """Return a summary: "3 hot regions carry 71 % of the evidence for MSIH on …"."""
         if not self.regions and math.isnan(self.hot_from) and math.isnan(self.cold_to):
-            text = f"no regions, as {self.why or 'no cell speaks for or against a class'}"
+            nothing = f"no {self.unit_name} speaks for or against a class"
+            text = f"no regions, as {self.why or nothing}"
         else:
             text = f"{self._summary('hot')}, {self._summary('cold')}"
         if self.left_out:
+            small = f"of fewer than {LEAST_CELLS} cells or " if self.unit_name == "cell" else ""
             text += (
-                f"; {self.left_out} more {'are' if self.left_out > 1 else 'is'} left out, of fewer "
-                f"than {LEAST_CELLS} cells or after the first {REGIONS_LIMIT}"
+                f"; {self.left_out} more {'are' if self.left_out > 1 else 'is'} left out, {small}"
+                f"after the first {REGIONS_LIMIT}"
             )
         return text
 
@@ -199,9 +208,10 @@ def find_regions(
     """
     why = undefined_reason(heatmaps)
     values, chosen = evidence(heatmaps, class_name), (hot_share, cold_share)
-    scores = heatmaps.map(SCORE, class_name)
+    scores, unit = heatmaps.map(SCORE, class_name), ""
     if values is not None and (not why or scores is None):
         quantity, why = evidence_words(heatmaps, class_name), ""
+        unit = _unit_words(heatmaps, class_name)
         known = values[heatmaps.tissue & np.isfinite(values)].astype(np.float64)
         limits = _threshold(known, hot_share), -_threshold(-known, cold_share)
     elif scores is None:
@@ -217,6 +227,8 @@ def find_regions(
     finder = _Finder(heatmaps, class_name, None if math.isnan(chosen[0]) else values)
     parts = [finder.regions(kind, mask) for kind, mask in zip(KINDS, masks, strict=True)]
     return Regions(
+        unit=unit,
+        unit_name=heatmaps.unit_name,
         class_name=class_name,
         hot_from=limits[0],
         cold_to=limits[1],
@@ -227,6 +239,13 @@ def find_regions(
         cold_share=chosen[1],
         why=why,
     )
+
+
+def _unit_words(heatmaps: HeatmapSet, class_name: str) -> str:
+    """Return the unit of the evidence for people; "" for probabilities and where it is unknown."""
+    kind = evidence_kind(heatmaps, class_name)
+    unit = "" if kind is None else unit_of(MAP_KINDS[kind], heatmaps, class_name)
+    return {"logit": "logits", "probability": ""}.get(unit, unit)
 
 
 def _none(class_name: str) -> Regions:
