@@ -10,7 +10,7 @@ import pytest
 from fakes import MPP, covering_grid
 from viewer_results import CLASSES, write_results
 
-from heatmaps_ome import export
+from heatmaps_ome import exporters
 from heatmaps_ome.cli import summary
 from heatmaps_ome.exporters import REGISTRY, Format, ResultFile, endings_of, result_files
 from heatmaps_ome.exporters.protocol import Settings
@@ -58,7 +58,7 @@ def test_files_of_formats_that_were_not_asked_for_are_listed_as_none(tmp_path):
     said = json.loads((write(tmp_path, ("cells",)) / "maps.json").read_text())
     for file in result_files():
         if file.key is not None:
-            there = file.ending in (*endings_of("cells"), export.VALUES.ending)
+            there = file.ending in (*endings_of("cells"), exporters.VALUES.ending)
             assert (said[file.key] is not None) == there, file
 
 
@@ -107,6 +107,6 @@ def test_the_registry_is_read_without_the_libraries_that_write():
     )
     found = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True,
-        cwd=Path(export.__file__).parents[2],
+        cwd=Path(exporters.__file__).parents[2],
     )  # fmt: skip
     assert found.stdout.strip() == "[]"
