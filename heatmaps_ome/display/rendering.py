@@ -237,7 +237,8 @@ class _Drawing:
     def _ends(self, kind: MapKind, words: dict[str, str]) -> tuple[str, str]:
         """Return the meaning of values below and above the middle."""
         below, above = kind.ends
-        if kind.of_values and below and not self._heatmaps.target.has_classes:
+        target = self._heatmaps.target
+        if kind.of_values and below and not (target.has_classes or target.is_given):
             below, above = "lowers {name}", "raises {name}"
         return below.format_map(words), above.format_map(words)
 
@@ -249,13 +250,6 @@ class _Drawing:
             "unit": self._heatmaps.unit_name,
             "rivals": " or ".join(rivals) if len(rivals) <= _MOST_NAMED else "another class",
         }
-
-    def _ends(self, kind: MapKind, words: dict[str, str]) -> tuple[str, str]:
-        """Return the meaning of values below and above the middle."""
-        target = self._heatmaps.target
-        is_value = not (target.has_classes or target.is_given)
-        lower, upper = kind.ends_of_values if is_value else kind.ends
-        return lower.format_map(words), upper.format_map(words)
 
     def _title(self, kind: MapKind) -> str:
         """Return the title of a kind's map."""

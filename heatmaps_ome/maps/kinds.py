@@ -73,8 +73,6 @@ class MapKind:
         Values of a label's first and last level; None: the ends of the cohort's range.
     ends : tuple of two str
         Meaning of values below and above the middle; empty where the quantity states it.
-    ends_of_values : tuple of two str
-        The same where the model predicts a value or a risk.
     fades : bool
         Whether cells are as opaque as their attention is high.
     pictured : bool
@@ -110,7 +108,6 @@ class MapKind:
     too_few: str = ""
     levels: tuple[float, float] | None = None
     ends: tuple[str, str] = ("", "")
-    ends_of_values: tuple[str, str] = ("", "")
     fades: bool = False
     pictured: bool = True
     evenly_spread: bool = False
@@ -230,7 +227,6 @@ _KINDS = (
         stored=True,
         ends=("against {name}", "for {name}"),
         fades=True,
-        ends_of_values=("lowers {name}", "raises {name}"),
         of_values="share of the slide's {name}",
         of_given=("Contribution: {name}", "contribution: {name}"),
         summed=True,
@@ -250,7 +246,6 @@ _KINDS = (
         ends=("against {name}", "for {name}"),
         fades=True,
         of_softmax=True,
-        ends_of_values=("lowers {name}", "raises {name}"),
         of_values="fall of the slide's {name} without the tile",
     ),
     MapKind(

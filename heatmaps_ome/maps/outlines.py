@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -81,8 +81,9 @@ def footprints(labels: np.ndarray, grid: Grid, slide_shape: Shape) -> list[Polyg
         (row, first), (_, last) = np.nonzero(steps == 1), np.nonzero(steps == -1)
         row, first, last = row + top, first + left, last + left
         boxes = shapely.box(cols[first], rows[row], cols[last], rows[row + 1])
-        # Cells that hang together by their sides are one polygon.
-        union = orient(cast("Polygon", shapely.union_all(boxes)))
+        # Cells that hang together are one polygon.
+        union: Any = shapely.union_all(boxes)
+        union = orient(union)
         rings = [union.exterior, *union.interiors]
         polygons.append(_polygon([np.asarray(ring.coords) for ring in rings], grid))
     return polygons

@@ -4,7 +4,9 @@ import csv
 import json
 import shutil
 
+import h5py
 import numpy as np
+import openslide
 import pytest
 import torch
 import zarr
@@ -512,3 +514,32 @@ def test_validate_finds_a_missing_table(good, tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["validate", str(tmp_path / "out")]) == 1
     assert "Traceback" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("name", [
+    "trident-CMU-1-Small-Region-20x_256px_0px_overlap.h5",
+    "stamp-2.5.0-CMU-1-Small-Region-56um_112px.h5",
+])  # fmt: skip
+def test_features_that_prove_their_place_are_found_there(shared_data, tmp_path, name):
+    """The first of these features is the mean red of the tile, which the slide itself has."""
+    path, slide = shared_data / "zoo" / "features" / name, "CMU-1-Small-Region"
+    if not path.is_file():
+        pytest.skip(f"needs {path}")
+    svs = shared_data / "slides" / f"{slide}.svs"
+    with h5py.File(path) as file:
+        dataset = next(key for key in ("features", "feats") if key in file)
+    words = ["--dataset", dataset, "--map", f"red={dataset}_0:value", *FAST]
+    assert export(path, "--slide", svs, "-o", tmp_path / "out", *words) == 0
+    with openslide.OpenSlide(svs) as opened:
+        mpp = [float(opened.properties[f"openslide.mpp-{axis}"]) for axis in "yx"]
+        image = np.asarray(opened.read_region((0, 0), 0, opened.dimensions))[..., 0] / 255
+    readings = TileReadings(tmp_path / "out" / slide, mpp)
+    assert len(readings.rows) > 50
+    for (x, y), row in list(readings.rows.items())[::3]:
+        left, top, width, height = (round(float(row[key])) for key in ("x", "y", "width", "height"))
+        if max(left + width - image.shape[1], top + height - image.shape[0]) >= 0:
+            # Beyond the slide each system has a colour of its own.
+            continue
+        mean = image[top : top + height, left : left + width].mean()
+        assert readings.manifest_value("value-red", x, y) == pytest.approx(mean, abs=0.02)
+        assert float(row["value: red"]) == pytest.approx(mean, abs=0.02)
