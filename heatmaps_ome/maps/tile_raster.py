@@ -105,9 +105,9 @@ def tile_raster(l0_places: np.ndarray, mpp: YX, slide_shape: Shape, n_maps: int 
         grid = _covering(YX(side, side), YX(0.0, 0.0), mpp, slide_shape)
         nothing = np.zeros(0, np.int64)
         return TileRaster(grid, np.full(grid.shape, -1, np.int32), nothing, nothing, regular=True)
-    most = MOST_NUMBERS // n_maps
-    return _regular(l0_places, mpp, slide_shape, min(4 * MOST_CELLS, most)) or _irregular(
-        l0_places, mpp, slide_shape, min(MOST_CELLS, most)
+    limit = MOST_NUMBERS // n_maps
+    return _regular(l0_places, mpp, slide_shape, min(4 * MOST_CELLS, limit)) or _irregular(
+        l0_places, mpp, slide_shape, min(MOST_CELLS, limit)
     )
 
 
