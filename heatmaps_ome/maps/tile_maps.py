@@ -128,7 +128,8 @@ def rasterised(table: HeatmapSet) -> HeatmapSet:
     if table.places is None:
         return table
     count = len(table.places)
-    raster = tile_raster(table.places, table.grid.mpp, table.slide_shape)
+    n_maps = sum(len(_planes(maps)) for maps in (table.maps, table.spread) if maps)
+    raster = tile_raster(table.places, table.grid.mpp, table.slide_shape, n_maps)
 
     def drawn(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_CELLS: Final = 4_000_000
 """Cells of a raster of irregular tiles over the slide; more only take time."""
+MOST_NUMBERS: Final = 60_000_000
+"""Numbers of all maps of a raster: readers refuse larger arrays if nearly all of them are empty."""
 _PART: Final = 4
 """Cells of irregular tiles along the smallest side."""
 _ROUNDING: Final = 1.0
@@ -88,20 +90,25 @@ class TileRaster:
             np.add.at(plane, hosts, own[hidden])
 
 
-def tile_raster(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster:
+def tile_raster(l0_places: np.ndarray, mpp: YX, slide_shape: Shape, n_maps: int = 1) -> TileRaster:
     """Return the raster of tiles.
 
     Parameters
     ----------
     l0_places : (n, 4) float64
         x0, y0, x1, y1 in level-0 pixels; n may be 0.
+    n_maps : int
+        The more maps there are, the fewer cells each of them may have.
     """
     if not len(l0_places):
         side = max(1.0, max(slide_shape) / 16)
         grid = _covering(YX(side, side), YX(0.0, 0.0), mpp, slide_shape)
         nothing = np.zeros(0, np.int64)
         return TileRaster(grid, np.full(grid.shape, -1, np.int32), nothing, nothing, regular=True)
-    return _regular(l0_places, mpp, slide_shape) or _irregular(l0_places, mpp, slide_shape)
+    limit = MOST_NUMBERS // n_maps
+    return _regular(l0_places, mpp, slide_shape, min(4 * MOST_CELLS, limit)) or _irregular(
+        l0_places, mpp, slide_shape, min(MOST_CELLS, limit)
+    )
 
 
 def _covering(cell: YX, origin: YX, mpp: YX, slide_shape: Shape) -> Grid:
@@ -114,7 +121,9 @@ def _covering(cell: YX, origin: YX, mpp: YX, slide_shape: Shape) -> Grid:
     return Grid(shape, cell, first, mpp)
 
 
-def _regular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster | None:
+def _regular(
+    l0_places: np.ndarray, mpp: YX, slide_shape: Shape, most_cells: int
+) -> TileRaster | None:
     """Return the raster of tiles of one size on one lattice; None if they lie on none."""
     sides = l0_places[:, 2:] - l0_places[:, :2]
     if (np.ptp(sides, axis=0) > _tolerance(sides.min(axis=0))).any():
@@ -132,7 +141,7 @@ def _regular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster |
         return None
     cell = YX(stride_y, stride_x)
     grid = _covering(cell, YX(centre_y - stride_y / 2, centre_x - stride_x / 2), mpp, slide_shape)
-    if grid.shape.rows * grid.shape.cols > 4 * MOST_CELLS:
+    if grid.shape.rows * grid.shape.cols > most_cells:
         return None
     scaled = (centres - (grid.l0_origin.x, grid.l0_origin.y)) / (cell.x, cell.y)
     hosts, inside = _hosts(scaled, grid.shape)
@@ -209,10 +218,10 @@ def _has_neighbours(rows: np.ndarray, cols: np.ndarray) -> bool:
     return float((beside | below).mean()) >= _WITH_NEIGHBOUR
 
 
-def _irregular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape) -> TileRaster:
+def _irregular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape, most_cells: int) -> TileRaster:
     """Return the raster of tiles of any size at any places."""
     sides = l0_places[:, 2:] - l0_places[:, :2]
-    least = float(np.sqrt(slide_shape.rows * slide_shape.cols / MOST_CELLS))
+    least = float(np.sqrt(slide_shape.rows * slide_shape.cols / most_cells))
     side = max(float(sides.min()) / _PART, least, float(sides.max()) / 1024)
     grid = _covering(
         YX(side, side), YX(*l0_places[:, 1::-1].min(axis=0).tolist()), mpp, slide_shape

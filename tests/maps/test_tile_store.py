@@ -11,11 +11,12 @@ from small_mil_models import RISK, THREE
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.features.bag import GivenMap, Tiles, TileScores
-from heatmaps_ome.geometry import YX
+from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.ensemble import combined
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.maps.tile_maps import given_maps, rasterised, table_of
 from heatmaps_ome.maps.tile_store import read_table, write_table
+from heatmaps_ome.models.target import classes_target
 
 SLIDE = FakeSlide(noise_rgb((300, 400)), YX(0.5, 0.25))
 RNG = np.random.default_rng(0)
@@ -238,3 +239,18 @@ def test_a_table_of_infinite_places_is_refused(tmp_path):
 def test_only_a_table_is_written(tmp_path):
     with pytest.raises(ValueError, match="no table of tiles"):
         write_table(rasterised(model_table()), tmp_path / "tiles")
+
+
+def test_few_tiles_on_a_large_slide_with_many_classes_are_read_again(tmp_path):
+    slide = FakeSlide(noise_rgb((30, 40)))
+    slide.shape = Shape(100_000, 100_000)
+    corners = RNG.uniform(20_000, 30_000, (50, 2))
+    tiles = Tiles(np.hstack([corners, corners + 256]), "test", (), "0" * 64)
+    target = classes_target(tuple(f"class {k}" for k in range(10)))
+    maps = {kind: RNG.random((10, 50)) for kind in ("score", "leave-one-out", "contribution")}
+    numbers = {"logits": np.zeros(10), "prediction": np.full(10, 0.1)}
+    table = table_of(slide, tiles, target, maps, **numbers)
+    raster = rasterised(table)
+    assert raster.grid.shape.rows * raster.grid.shape.cols < 2_100_000
+    found = read_values(write_values(raster, tmp_path, {}, "0.4"))
+    assert_same(found.tiles, table)

@@ -535,11 +535,16 @@ def test_features_that_prove_their_place_are_found_there(shared_data, tmp_path, 
         image = np.asarray(opened.read_region((0, 0), 0, opened.dimensions))[..., 0] / 255
     readings = TileReadings(tmp_path / "out" / slide, mpp)
     assert len(readings.rows) > 50
+    errors = []
     for (x, y), row in list(readings.rows.items())[::3]:
         left, top, width, height = (round(float(row[key])) for key in ("x", "y", "width", "height"))
         if max(left + width - image.shape[1], top + height - image.shape[0]) >= 0:
             # Beyond the slide each system has a colour of its own.
             continue
         mean = image[top : top + height, left : left + width].mean()
-        assert readings.manifest_value("value-red", x, y) == pytest.approx(mean, abs=0.02)
-        assert float(row["value: red"]) == pytest.approx(mean, abs=0.02)
+        value = float(readings.manifest_value("value-red", x, y))
+        assert np.float32(row["value: red"]) == np.float32(value)
+        errors.append(abs(value - mean))
+    # Systems resample tiles in ways of their own; half a tile off, it would be 0.05 and more.
+    assert len(errors) > 10
+    assert np.mean(errors) < 0.012
