@@ -263,6 +263,9 @@ class _Drawing:
             quantity = kind.of_values
         if target.is_given:
             quantity = kind.of_given[1] or quantity
+        tiles = self._heatmaps.tiles
+        if kind.summed and tiles is not None and self._heatmaps.tissue_cells > tiles.tissue_cells:
+            quantity += ", shared by a tile's cells"
         n_models = len(self._heatmaps.members)
         if not n_models or not (kind.stored or kind.spread_of):
             return quantity

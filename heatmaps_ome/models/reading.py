@@ -13,6 +13,7 @@ from heatmaps_ome.models.families import family_of
 from heatmaps_ome.models.model_facts import NO_FACTS
 from heatmaps_ome.models.refusals import Lacking, naming
 from heatmaps_ome.models.stored import PARTS, StoredModel
+from heatmaps_ome.models.taken_facts import require_taken
 from heatmaps_ome.models.target import classes_target
 from heatmaps_ome.storage.digests import file_digest
 
@@ -260,7 +261,10 @@ def _read_file(path: Path, facts: ModelFacts) -> ModelFile:
         )
     name, module = family
     file = module.read_file(path, facts)
-    return file if file.kind else replace(file, kind=name)
+    file = file if file.kind else replace(file, kind=name)
+    with naming(path):
+        require_taken(file, facts)
+    return file
 
 
 def _read_trusting(path: Path) -> AttentionMIL:

@@ -88,12 +88,16 @@ class Target:
         _require_names(names, label)
         if names and len(names) != n_outputs:
             raise Unusable(
-                f"has {n_outputs} outputs, and {len(names)} names were given: {', '.join(names)}; "
+                f"has {n_outputs} {'output' if n_outputs == 1 else 'outputs'}, and {len(names)} "
+                f"names were given: {', '.join(names)}; "
                 "give one for each output with --class-names"
             )
         if task in ("regression", "survival"):
             if n_outputs != 1:
-                raise Unusable(f"has {n_outputs} outputs, and one of {task} has a single one")
+                raise Unusable(
+                    f"has {n_outputs} outputs, and a model of {task} has a single one; leave out "
+                    "--task"
+                )
             usual = label or ("value" if task == "regression" else "risk")
             return cls(task, names or (usual,), "identity", label)
         numbers = tuple(map(str, range(n_outputs)))

@@ -168,6 +168,7 @@ def read_user_model(path: Path, facts: ModelFacts) -> UserModel:
         If the code fails, or lacks an attribute or method; or the file cannot be read.
     """
     code = facts.code or ""
+    _require_no_files_facts(facts)
     match = _CODE.fullmatch(code)
     if match is None:
         raise ModelError(
@@ -187,6 +188,20 @@ def read_user_model(path: Path, facts: ModelFacts) -> UserModel:
     target = _target(instance, facts, code)
     parts = {"file": contents, "source": source, "code": code, "target": target.record()}
     return UserModel(code, cast("UserClass", instance), target, n_features, digest_of(parts))
+
+
+def _require_no_files_facts(facts: ModelFacts) -> None:
+    """Refuse facts about the families of files: the user's own class reads its file."""
+    given = {
+        "--family": facts.family, "--head": facts.head, "--heads": facts.heads,
+        "--attention-gate": facts.gate, "--temperature": facts.temperature,
+    }  # fmt: skip
+    for option, value in given.items():
+        if value is not None:
+            raise ModelError(
+                f"{option} has no effect on a class of --model-code, which reads its file itself; "
+                "leave it out"
+            )
 
 
 def _class_and_source(module: str, name: str, code: str) -> tuple[Any, str]:

@@ -10,7 +10,7 @@ from heatmaps_ome.options.commands import (
     ValidateOptions,
     ViewOptions,
 )
-from heatmaps_ome.options.contradictions import with_usual_values
+from heatmaps_ome.options.contradictions import only_with, with_usual_values
 from heatmaps_ome.options.create import COMPAT, DEVICES, FORMATS, CreateOptions
 from heatmaps_ome.options.export import ExportOptions
 from heatmaps_ome.options.extract import ExtractOptions
@@ -36,6 +36,7 @@ __all__ = [
     "flags_of",
     "names",
     "nearest",
+    "only_with",
     "path",
     "quoted",
     "with_usual_values",

@@ -1,10 +1,12 @@
 """Bounds of options: by their metadata, each is checked against what it can mean.
 
 ``between=(low, high)`` bounds numbers. ``among`` has the values that texts may have, or is a
-function that returns them; a ``Literal`` has its values in its type. Texts are never empty.
+function that returns them; a ``Literal`` has its values in its type. ``form=(pattern, forms)``
+bounds other texts, whose forms a message lists. Texts are never empty.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import Field, fields
 from pathlib import Path
@@ -74,6 +76,10 @@ def _require(entry: Field[Any], value: Any) -> None:
         low, high = entry.metadata["between"]
         if not low <= value <= high:
             raise ValueError(f"{flag} is {quoted(value)}; give a value from {low} to {high}")
+    if "form" in entry.metadata:
+        pattern, forms = entry.metadata["form"]
+        if not re.fullmatch(pattern, str(value)):
+            raise ValueError(f"{flag}: unknown {quoted(value)}; it takes {forms}")
     choices = _choices(entry)
     if choices and value not in choices:
         hint = nearest(str(value), choices)

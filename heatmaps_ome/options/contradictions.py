@@ -7,11 +7,22 @@ default would contradict another is None unless it is given, and ``usual=value``
 
 from collections.abc import Iterator
 from dataclasses import Field, fields, replace
-from typing import Any, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from heatmaps_ome.options.fields import flag_of
 
 OptionsT = TypeVar("OptionsT")
+
+_ONLY_WITH: Final = {
+    "slide": (
+        "extractor", "extractor_weights", "no_pool", "blur_kernel_size", "consistency_tiles",
+        "device", "precision", "block_size", "max_memory", "mask_threshold", "exclude_artefacts",
+    ),
+    "features": (
+        "explain", "coords", "coords_unit", "tile_size", "origin", "stride", "dataset",
+    ),
+}  # fmt: skip
+"""Source of a run's maps → options that the maps of no other source depend on."""
 
 
 def given(options: Any, name: str) -> bool:
@@ -59,6 +70,21 @@ def unused_formats(options: Any) -> Iterator[str]:
         users: tuple[str, ...] = entry.metadata.get("used_by", ())
         if users and given(options, entry.name) and not {*users} & {*options.formats}:
             yield _unused(entry, users)
+
+
+def only_with(options: Any, source: Literal["slide", "features"]) -> tuple[str, ...]:
+    """Return the flags of the options that were given and that only maps of one source use.
+
+    Parameters
+    ----------
+    source : "slide" or "features"
+        "slide" for maps of a slide's own pixels, "features" for those of given features.
+    """
+    return tuple(
+        flag_of(entry)
+        for entry in fields(options)
+        if entry.name in _ONLY_WITH[source] and given(options, entry.name)
+    )
 
 
 def _unused(entry: Field[Any], users: tuple[str, ...]) -> str:

@@ -50,7 +50,7 @@ _TILES: Final[dict[str, dict[str, Any]]] = {
     "coords_unit": {
         "help_": "unit of the coordinates where the file does not state it: px (of level 0), um, "
         "or level:N (pixels of that level)",
-        "type": str, "metavar": "UNIT",
+        "form": (r"px|um|level:[0-9]{1,3}", "px, um or level:N"), "type": str, "metavar": "UNIT",
     },
     "tile_size": {
         "help_": "side of the tiles in that unit, where the file does not state it",

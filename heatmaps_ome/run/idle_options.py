@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def warn_of_idle_encoder_options(settings: RunSettings) -> None:
+    """Log a warning for each option of the encoder, which given features need not."""
+    for flag in settings.sourced.slide:
+        logger.warning("%s has no effect: the features are given, and no encoder runs", flag)
+
+
 def warn_of_idle_options(settings: RunSettings, models: ModelSet, device: str) -> None:
     """Log a warning for each of them; options that are idle beside others warn by themselves."""
     for sentence in _idle_options(settings, models, device):
@@ -24,6 +30,8 @@ def warn_of_idle_options(settings: RunSettings, models: ModelSet, device: str) -
 
 
 def _idle_options(settings: RunSettings, models: ModelSet, device: str) -> Iterator[str]:
+    for flag in settings.sourced.features:
+        yield f"{flag} has no effect without --features: the maps are made of the slide itself"
     style = settings.drawing.look.style
     if style.contribution_map != Style().contribution_map and all(
         model.additivity == "none" for model in models.models

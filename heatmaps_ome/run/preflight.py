@@ -13,7 +13,7 @@ from heatmaps_ome.maps.kinds import LEAVE_ONE_OUT
 from heatmaps_ome.run.applied_scaling import require_all_slides, scaling_to_apply
 from heatmaps_ome.run.attempts import Attempts, PreflightError
 from heatmaps_ome.run.devices import usable_device
-from heatmaps_ome.run.idle_options import warn_of_idle_options
+from heatmaps_ome.run.idle_options import warn_of_idle_encoder_options, warn_of_idle_options
 from heatmaps_ome.run.maker import DenseMaker
 from heatmaps_ome.run.makers import maker_of
 from heatmaps_ome.run.planning import (
@@ -108,6 +108,8 @@ def prepare(settings: RunSettings) -> Plan:
         raise PreflightError(tried.problems)
     if isinstance(maker, DenseMaker):
         warn_of_idle_options(settings, maker.models, usable_device(settings.encoder.device))
+    elif settings.tiles.scores is None:
+        warn_of_idle_encoder_options(settings)
     return _plan(settings, rows, maker, look, exporters, scaling)
 
 

@@ -18,7 +18,7 @@ from heatmaps_ome.maps.explanations.compat import COMPAT
 from heatmaps_ome.maps.regions import SHARE
 from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.models.model_facts import ModelFacts
-from heatmaps_ome.options import CreateOptions, with_usual_values
+from heatmaps_ome.options import CreateOptions, only_with, with_usual_values
 from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideList
 from heatmaps_ome.run.provenance import OptionRecords
 
@@ -184,6 +184,22 @@ class Output:
 
 
 @dataclass(frozen=True)
+class SourcedOptions:
+    """Options that were given, and that the maps of one source alone use, by their flags.
+
+    Attributes
+    ----------
+    slide : tuple of str
+        For maps of a slide's own pixels.
+    features : tuple of str
+        For maps of given features.
+    """
+
+    slide: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """All settings of a run, by stage."""
 
@@ -196,6 +212,7 @@ class RunSettings:
     drawing: Drawing
     output: Output
     records: OptionRecords
+    sourced: SourcedOptions = SourcedOptions()
 
 
 def settings_of(options: CreateOptions) -> RunSettings:
@@ -237,6 +254,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
         drawing=_drawing(options, asked),
         output=_output(options, resources),
         records=OptionRecords.of(options),
+        sourced=SourcedOptions(only_with(options, "slide"), only_with(options, "features")),
     )
 
 

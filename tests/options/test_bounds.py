@@ -144,6 +144,18 @@ def test_origins_are_origins(origin):
         ViewOptions(Path("a"), allow_origin=(origin,))
 
 
+@pytest.mark.parametrize("unit", ["mm", "level", "level:", "level:-1", "level:1234", "µm"])
+def test_units_of_coordinates_are_units(unit):
+    with pytest.raises(ValueError, match=r"--coords-unit: unknown .*; it takes px, um or level:N"):
+        CreateOptions(model_path=Path("m.pt"), output_path=Path("out"), coords_unit=unit)
+
+
+@pytest.mark.parametrize("unit", ["px", "um", "level:0", "level:12"])
+def test_units_of_coordinates_that_are_some_are_taken(unit):
+    options = CreateOptions(model_path=Path("m.pt"), output_path=Path("out"), coords_unit=unit)
+    assert options.coords_unit == unit
+
+
 def test_origins_that_are_some_are_taken():
     origins = ("*", "https://a", "http://127.0.0.1:8000")
     assert ViewOptions(Path("a"), allow_origin=origins).allow_origin == origins

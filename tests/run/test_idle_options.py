@@ -7,7 +7,7 @@ import pytest
 
 from heatmaps_ome.extractors import precision
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.run.idle_options import warn_of_idle_options
+from heatmaps_ome.run.idle_options import warn_of_idle_encoder_options, warn_of_idle_options
 from heatmaps_ome.run.settings import settings_of
 
 
@@ -54,3 +54,42 @@ def test_a_limit_of_memory_is_warned_of_where_the_gpu_has_its_own(caplog, device
     messages = warnings_of(caplog, device=device, max_memory=4.0)
     assert len(messages) == warned
     assert all(message.startswith("--max-memory has no effect") for message in messages)
+
+
+ENCODER_OPTIONS = {
+    "extractor": "tiny", "extractor_weights": Path("w.pth"), "no_pool": True,
+    "consistency_tiles": 3, "device": "cuda", "precision": "bfloat16", "block_size": 64,
+    "max_memory": 2.0, "mask_threshold": 100.0, "exclude_artefacts": ("pen",),
+}  # fmt: skip
+TILE_OPTIONS = {
+    "explain": "ig", "coords": Path("c.h5"), "coords_unit": "um", "tile_size": 256.0,
+    "origin": "centre", "stride": 2.0, "dataset": "feats",
+}  # fmt: skip
+
+
+def flag_of(name):
+    return f"--{name.replace('_', '-')} has no effect"
+
+
+@pytest.mark.parametrize("name", ENCODER_OPTIONS)
+def test_options_of_the_encoder_are_warned_of_beside_features(caplog, name):
+    options = CreateOptions(
+        model_path=(Path("m.pkl"),), output_path=Path("out"), **{name: ENCODER_OPTIONS[name]}
+    )
+    warn_of_idle_encoder_options(settings_of(options))
+    [sentence] = caplog.messages
+    assert sentence.startswith(flag_of(name))
+
+
+@pytest.mark.parametrize("name", TILE_OPTIONS)
+def test_facts_on_tiles_are_warned_of_without_features(caplog, name):
+    [sentence] = warnings_of(caplog, **{name: TILE_OPTIONS[name]})
+    assert sentence.startswith(flag_of(name))
+
+
+def test_a_run_of_features_with_usual_options_warns_of_nothing(caplog):
+    options = CreateOptions(
+        model_path=(Path("m.pkl"),), output_path=Path("out"), features=Path("f"), **TILE_OPTIONS
+    )
+    warn_of_idle_encoder_options(settings_of(options))
+    assert caplog.messages == []

@@ -5,15 +5,18 @@ import { hashOf } from "./slide.js";
 
 const warned = (row) => row.status === "failed" || Boolean(row.damaged) || Boolean(row.message) || (row.warnings ?? []).length > 0;
 
-function columns(run) {
+/** Columns of the run's table; `rows` decide whether predictions are probabilities, values or risks. */
+function columns(run, rows = []) {
+  const isValue = rows.some((row) => ["regression", "survival"].includes(row.task));
+  const hot = run.true_class;
   return [
     { key: "slide", title: "Slide", of: (row) => row.slide.toLowerCase(), cell: (row) => nameCell(row) },
     { key: "label", title: "Ground truth", about: "As the table of slides has it", of: (row) => row.label ?? null, cell: (row) => row.label ?? "" },
     { key: "predicted", title: "Prediction", of: (row) => row.predicted ?? null, cell: (row) => predictionCell(row, run) },
-    { key: "probability", title: `P(${run.true_class})`, about: `Probability of ${run.true_class}, the class drawn hot`, of: (row) => row.probability, cell: (row) => decimals(row.probability, 3) },
+    { key: "probability", title: isValue ? hot : `P(${hot})`, about: isValue ? `Predicted ${hot}` : `Probability of ${hot}, the class drawn hot`, of: (row) => row.probability, cell: (row) => decimals(row.probability, 3) },
     { key: "tissue", title: "Tissue, mm²", of: (row) => row.tissue_mm2, cell: (row) => decimals(row.tissue_mm2, 1) },
     { key: "gap", title: "Difference", about: "Largest difference between the tile-by-tile prediction and the map's", of: (row) => row.gap, cell: (row) => decimals(row.gap, 3) },
-    { key: "aupc", title: "AUPC", about: "Area under the perturbation curve of the contribution map; lower is better", of: (row) => row.aupc, cell: (row) => decimals(row.aupc, 3) },
+    { key: "aupc", title: "AUPC", about: "Area under the perturbation curve of the map of contributions or, without these, of leave-one-out; lower is better", of: (row) => row.aupc, cell: (row) => decimals(row.aupc, 3) },
     { key: "random", title: "Random", about: "AUPC of random orders, which the map should be below", of: (row) => row.aupc_random, cell: (row) => decimals(row.aupc_random, 3) },
     { key: "artefacts", title: "Artefacts", about: "Share of the tissue", of: (row) => row.artefacts, cell: (row) => percent(row.artefacts, 1) },
     { key: "warnings", title: "Warnings", of: (row) => (row.warnings ?? []).length + (row.status === "failed" || row.damaged ? 1e6 : 0), cell: (row) => warningCell(row) },
@@ -64,7 +67,7 @@ function sorted(rows, column, down) {
 export class Cohort {
   constructor(run) {
     this.run = run;
-    this.columns = columns(run).filter((column) => column.key === "status" || column.key === "warnings"
+    this.columns = columns(run, run.rows).filter((column) => column.key === "status" || column.key === "warnings"
       || run.rows.some((row) => (row.status === "failed" && column.key !== "label") || (column.of(row) !== null && column.of(row) !== undefined)));
     this.filter = { text: "", name: "", only: false };
     this.order = { key: null, down: false };
@@ -108,7 +111,8 @@ export class Cohort {
     const name = chooser([["", "all"], ...this.run.classes.map((label) => [label, label])], "", (value) => { filter.name = value; this.apply(); });
     name.id = "filter-class";
     const only = el("input", { type: "checkbox", id: "filter-warnings", onchange: () => { filter.only = only.checked; this.apply(); } });
-    return el("div", { id: "tools" }, labelled("Find", text), labelled("Predicted", name), el("label", { class: "tick" }, only, "Only with warnings"), this.shown);
+    const hasClasses = this.run.rows.some((row) => row.predicted);
+    return el("div", { id: "tools" }, labelled("Find", text), hasClasses ? labelled("Predicted", name) : null, el("label", { class: "tick" }, only, "Only with warnings"), this.shown);
   }
 
   sortBy(key) {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from heatmaps_ome.features.files.coordinates import Coordinates
-from heatmaps_ome.features.files.refusals import Unfit, listed
+from heatmaps_ome.features.files.refusals import Unfit, listed, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,12 +31,15 @@ class Columns:
     n_rows : int
     slides : (n,) array of texts or None
         The slide of each row, where a column names it.
+    texts : mapping
+        Name → the first text, for messages, of other columns that hold mainly numbers.
     """
 
     names: tuple[str, ...]
     numbers: Mapping[str, np.ndarray] = field(repr=False)
     n_rows: int
     slides: np.ndarray | None = field(default=None, repr=False)
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def rows_of(columns: Columns, slide: SlideFacts) -> Columns:
         )
     rows = np.isin(columns.slides, own)
     numbers = {name: values[rows] for name, values in columns.numbers.items()}
-    return Columns(columns.names, numbers, int(rows.sum()), columns.slides[rows])
+    return Columns(columns.names, numbers, int(rows.sum()), columns.slides[rows], columns.texts)
 
 
 def _stem(name: str) -> str:
@@ -158,7 +161,16 @@ def coordinates_in(columns: Columns) -> tuple[Coordinates, tuple[str, ...]]:
 
 
 def score_columns(columns: Columns, places: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Return the columns of numbers that may be maps: neither places nor numbers of rows."""
+    """Return the columns of numbers that may be maps: neither places nor numbers of rows.
+
+    Raises
+    ------
+    Unfit
+        If one that may be a map has a text among its numbers.
+    """
+    for name, text in columns.texts.items():
+        if name not in places and not _IDENTIFIERS.fullmatch(_plain(name)):
+            raise Unfit(_text_among_numbers(name, text))
     return {
         name: values
         for name, values in columns.numbers.items()
@@ -209,9 +221,18 @@ def _points(
 
 
 def _numbers(columns: Columns, name: str) -> np.ndarray:
+    if name in columns.texts:
+        raise Unfit(_text_among_numbers(name, columns.texts[name]))
     if name not in columns.numbers:
         raise Unfit(f"has texts in its column {name}, where numbers are needed")
     return columns.numbers[name]
+
+
+def _text_among_numbers(name: str, text: str) -> str:
+    return (
+        f"has {text} among the numbers of its column {quoted(name)}; write a number, or leave the "
+        "field empty"
+    )
 
 
 def _plain(name: str) -> str:

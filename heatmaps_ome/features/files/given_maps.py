@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.tile_facts import TileFacts
 
 MOST_MAPS: Final = 256
+LONGEST_NAME: Final = 200
 _NAMED_KINDS: Final[tuple[tuple[re.Pattern[str], GivenKind], ...]] = (
     (re.compile(r"(^|[^a-z])(attention|attn)"), "attention"),
     (re.compile(r"^prob(abilit(y|ies))?([^a-z]|$)|(^|[^a-z])probabilit(y|ies)$|[^a-z]prob$"),
@@ -68,6 +69,8 @@ def maps_of(
     names = [wish.name for wish in wishes]
     if len(set(names)) < len(names):
         raise Unfit(f"would have several maps of one name ({listed(names)}); name each differently")
+    for name in names:
+        _require_name(name)
     pairs = [_map(wish, columns) for wish in wishes]
     return tuple(given for given, _ in pairs), tuple(note for _, note in pairs if note)
 
@@ -85,6 +88,15 @@ def _wish(text: str) -> _Wish:
             f"NAME=COLUMN:kind with a kind of {', '.join(GIVEN_KINDS)}"
         )
     return _Wish(name.strip(), (column if equals else name).strip(), _kind(kind))
+
+
+def _require_name(name: str) -> None:
+    """Refuse names that no legend or file can have."""
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise Unfit(
+            f"would have a map {quoted(name)}, whose name is not of 1 to {LONGEST_NAME} printable "
+            "characters; name it with --map NAME=COLUMN"
+        )
 
 
 def _kind(text: str | None) -> GivenKind | None:

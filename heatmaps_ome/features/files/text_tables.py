@@ -12,7 +12,7 @@ import numpy as np
 
 from heatmaps_ome.features.files.columns import Columns, names_slides
 from heatmaps_ome.features.files.placing import MOST_TILES
-from heatmaps_ome.features.files.refusals import Unfit, listed
+from heatmaps_ome.features.files.refusals import Unfit, listed, quoted
 from heatmaps_ome.storage.regular_file import open_regular
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def _columns(text: io.TextIOWrapper) -> Columns:
     slide_place = next((place for place, name in enumerate(names) if names_slides(name)), None)
     parts: list[list[np.ndarray] | None] = [[] for _ in names]
     slides: list[np.ndarray] = []
+    mixed: dict[str, str] = {}
     n_rows = 0
     for block in _row_blocks(lines, delimiter, len(names)):
         n_rows += len(block)
@@ -90,6 +91,8 @@ def _columns(text: io.TextIOWrapper) -> Columns:
         for place, texts in enumerate(columns):
             column = parts[place]
             values = None if column is None else _numbers(texts, delimiter == ";")
+            if values is None and column is not None:
+                mixed |= _text_among_numbers(names[place], texts, n_rows - len(block), delimiter)
             if column is None or values is None:
                 parts[place] = None
             else:
@@ -99,7 +102,8 @@ def _columns(text: io.TextIOWrapper) -> Columns:
         for name, column in zip(names, parts, strict=True)
         if column is not None
     }
-    return Columns(tuple(names), numbers, n_rows, np.concatenate(slides) if slides else None)
+    own = np.concatenate(slides) if slides else None
+    return Columns(tuple(names), numbers, n_rows, own, mixed)
 
 
 def _row_blocks(lines: Iterator[str], delimiter: str, length: int) -> Iterator[list[list[str]]]:
@@ -127,13 +131,13 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
 def _require_header(names: list[str]) -> None:
     if len(names) > _MOST_COLUMNS:
         raise Unfit(f"has {len(names)} columns, more than {_MOST_COLUMNS}")
+    if _numbers(names, decimal_comma=False) is not None:
+        raise Unfit("has numbers in its first line; give its columns names such as x,y,score")
     twice = {name for name in names if name and names.count(name) > 1}
     if twice:
         raise Unfit(
             f"has several columns of the name {listed(sorted(twice))}; name each differently"
         )
-    if _numbers(names, decimal_comma=False) is not None:
-        raise Unfit("has numbers in its first line; give its columns names such as x,y,score")
 
 
 def _require_lengths(block: list[list[str]], length: int, before: int) -> None:
@@ -143,6 +147,16 @@ def _require_lengths(block: list[list[str]], length: int, before: int) -> None:
                 f"has {len(row)} fields in row {before + place + 1} and {length} in its header; "
                 "write it again"
             )
+
+
+def _text_among_numbers(
+    name: str, texts: tuple[str, ...], n_before: int, delimiter: str
+) -> dict[str, str]:
+    """Return name → the first text, if most fields of a column are numbers; else nothing."""
+    rows = [row for row, text in enumerate(texts) if _numbers([text], delimiter == ";") is None]
+    if 2 * len(rows) > len(texts):
+        return {}
+    return {name: f"{quoted(texts[rows[0]])} in row {n_before + rows[0] + 1}"}
 
 
 def _numbers(texts: tuple[str, ...] | list[str], decimal_comma: bool) -> np.ndarray | None:

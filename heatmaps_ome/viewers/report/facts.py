@@ -40,6 +40,7 @@ def cohort_row(result: SlideResult) -> dict[str, Any]:
     return {
         "slide": result.slide.path.name,
         "prediction": prediction,
+        "task": heatmaps.target.task,
         "predicted": max(prediction, key=prediction.__getitem__) if known else None,
         "probability": prediction.get(name),
         "tissue_mm2": _tissue_mm2(heatmaps),

@@ -145,10 +145,25 @@ def test_missing_files_folders_and_other_kinds_are_refused(tmp_path):
     ({"1": XY[:, 0], "2": XY[:, 1]}, "numbers in its first line"),
     ({"x": XY[:, 0], "y": XY[:, 1], "s": ["1,2"] * N}, "has 4 fields in row 1 and 3"),
     ({"x": XY[:, 0], "y": XY[:, 1], "s": ["nan"] * N}, "holds no scores"),
+    ({"1": XY[:, 0], "1 ": XY[:, 1]}, "numbers in its first line"),
+    ({"x": XY[:, 0], "y": XY[:, 1], "s": [*SCORES[:-1], "#DIV/0!"], "t": SCORES},
+     "has '#DIV/0!' in row 140 among the numbers of its column 's'"),
+    ({"x": [*XY[:-1, 0], "?"], "y": XY[:, 1], "s": SCORES}, "has '?' in row 140 among the numbers"),
+    ({"x": XY[:, 0], "y": XY[:, 1], "s" * 300: SCORES}, "not of 1 to 200 printable characters"),
+    ({"x": XY[:, 0], "y": XY[:, 1], "s\x07t": SCORES}, "--map NAME=COLUMN"),
 ])  # fmt: skip
 def test_faults_of_tables(tmp_path, columns, reason):
     path = write_table(tmp_path / "S1.csv", columns)
     assert reason in refused(path, TileFacts(tile_size=256), read_scores)
+
+
+def test_a_few_numbers_in_a_column_of_texts_are_no_scores(tmp_path):
+    names = ["1", *["tumour"] * (N - 1)]
+    columns = {"x": XY[:, 0], "y": XY[:, 1], "class": names, "tile_id": ["a", *range(N - 1)],
+               "s": SCORES}  # fmt: skip
+    path = write_table(tmp_path / "S1.csv", columns)
+    given = read_scores(path, SLIDE, TileFacts(tile_size=256, unit="px"))
+    assert [one.name for one in given.maps] == ["s"]
 
 
 def test_columns_of_one_name_are_refused(tmp_path):

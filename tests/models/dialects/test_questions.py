@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import network_files
 import numpy as np
 import pytest
 import torch
@@ -339,3 +340,25 @@ def test_a_conversion_takes_no_facts_against_its_own(tmp_path):
     convert_model(path, tmp_path / "m.safetensors", ModelFacts(task="survival"))
     assert "leave out --task" in refusal(tmp_path / "m.safetensors", **KNOWN_TASK)
     assert "leave out --class-names" in refusal(tmp_path / "m.safetensors", class_names=("a",))
+
+
+def test_facts_that_a_model_does_not_take_are_refused(tmp_path):
+    """The user's word is never ignored."""
+    path = saved(tmp_path / "model.pt", clam(n_features=30, n_classes=2).state)
+    assert "leave out --head" in refusal(path, head="x")
+    assert "--heads" in refusal(path, heads=4)
+    convert_model(path, tmp_path / "m.safetensors")
+    write_export(tmp_path / "export.pkl")
+    for other in (tmp_path / "m.safetensors", tmp_path / "export.pkl"):
+        assert "leave out --head" in refusal(other, head="x")
+        assert "--heads" in refusal(other, heads=4)
+        assert "leave out --attention-gate" in refusal(other, gate=0.5)
+        assert "leave out --temperature" in refusal(other, temperature=2.0)
+
+
+def test_heads_are_refused_where_the_tensors_settle_them(tmp_path):
+    path = network_files.write_plain(tmp_path / "a.pth", network_files.stamp_alibi())
+    known = {"task": "classification", "class_names": ("a", "b")}
+    text = refusal(path, heads=4, **known)
+    assert "has 3 attention heads, and --heads is 4" in text
+    assert read_model(path, ModelFacts(heads=3, **known)).family.startswith("STAMP")
