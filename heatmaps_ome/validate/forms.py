@@ -158,6 +158,7 @@ class RecordedTarget(Form):
     label: str | None
     unit: str
     numbered: bool
+    middle: Number | None
 
 
 class RecordedTiles(Form):
