@@ -157,7 +157,7 @@ def with_notes(
     )
 
 
-_BEATEN = "does not beat a random order of the tiles, so it explains nothing of this prediction"
+_BEATEN = "does not beat a random order, so it explains nothing of this prediction"
 
 
 class _Drawing:
