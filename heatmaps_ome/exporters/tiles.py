@@ -15,6 +15,7 @@ from heatmaps_ome.exporters.figures.tile_pictures import Naming, TilePicture, fr
 from heatmaps_ome.exporters.png import save_png
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
+from heatmaps_ome.maps.evidence import evidence_kind, evidence_words
 from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import in_order
 from heatmaps_ome.storage.cache import PicturesKey
@@ -72,7 +73,7 @@ class TilesExporter:
 
     def _draw(self, result: SlideResult, folder: Path) -> None:
         """Draw each tile, and all of them on one sheet."""
-        naming = Naming(result.slide.name, result.true_class)
+        naming = Naming(result.slide.name, result.true_class, _ranked_by(result))
         thumbnails = []
         for picture in self._pictures(result):
             thumbnails.append(picture.thumbnail())
@@ -155,8 +156,18 @@ def _key(result: SlideResult) -> PicturesKey:
         name=result.slide.name,
         true_class=result.true_class,
         affine=result.heatmaps.contributions is not None,
+        ranked_by=_ranked_by(result),
         tiles=tuple(asdict(tile) for tile in result.tiles),
     )
+
+
+def _ranked_by(result: SlideResult) -> str:
+    """Return the quantity that tiles made elsewhere are ordered by; "" for a dense grid."""
+    maps, name = result.heatmaps, result.true_class
+    if maps.tiles is None:
+        return ""
+    known = evidence_kind(maps, name) is not None
+    return evidence_words(maps, name) if known else f"score of {name}"
 
 
 def _write_csv(result: SlideResult, path: Path) -> None:

@@ -117,7 +117,9 @@ class BagSource:
         """See `Source`."""
         return {
             "model": self.models.record(),
-            "extractor": _extractor_record(self.tiles["encoder"], self.recipe.model.n_features),
+            "extractor": _extractor_record(
+                self.tiles["encoder"], self.recipe.model.n_features, self.recipe.explain
+            ),
             "pooling": None,
             "tiles": dict(self.tiles),
         }
@@ -139,14 +141,21 @@ class BagSource:
         return [bag_maps(slide, fingerprint, bag, recipe, stages) for recipe in self._recipes]
 
 
-def _features_digest(n_features: int) -> str:
-    """Return the digest that stands for the unknown extractor of given features."""
-    return digest_of({"features of tiles": n_features})
+def _features_digest(n_features: int, explain: Explain) -> str:
+    """Return the digest that stands for the unknown extractor of given features.
+
+    Maps that are explained otherwise have another scale, as those of another extractor have.
+    """
+    return digest_of({"features of tiles": n_features, "explain": explain})
 
 
-def _extractor_record(encoder: str, n_features: int) -> dict[str, Any]:
+def _extractor_record(encoder: str, n_features: int, explain: Explain) -> dict[str, Any]:
     """Return the facts on the extractor of given features; "" as its name where it is unknown."""
-    return {"name": encoder, "digest": _features_digest(n_features), "channels": n_features}
+    return {
+        "name": encoder,
+        "digest": _features_digest(n_features, explain),
+        "channels": n_features,
+    }
 
 
 def _scores_record(digest: str, maps: Iterable[str]) -> dict[str, Any]:
@@ -194,15 +203,13 @@ class BagMaker:
 
     @property
     def model_digest(self) -> str:
-        """Digest of the models as a set, and of the way in which they are explained."""
-        if self.explain == "auto":
-            return self.models.digest
-        return digest_of({"models": self.models.digest, "explain": self.explain})
+        """Digest of the models as a set."""
+        return self.models.digest
 
     @property
     def extractor_digest(self) -> str:
-        """Digest of the kind of features: all that models of one set take are alike."""
-        return _features_digest(self.models.first.n_features)
+        """Digest of the kind of features, and of the way in which predictions are explained."""
+        return _features_digest(self.models.first.n_features, self.explain)
 
     def source(self, row: SlideRow, slide: OpenedSlide) -> BagSource:
         """See `Maker`."""
@@ -233,7 +240,7 @@ class BagMaker:
 
     def record(self) -> dict[str, Any]:
         """See `Maker`."""
-        extractor = _extractor_record("", self.models.first.n_features)
+        extractor = _extractor_record("", self.models.first.n_features, self.explain)
         return {"model": self.models.record(), "extractor": extractor}
 
 

@@ -253,6 +253,8 @@ class PicturesKey:
         Whether the model has contributions, which are drawn.
     tiles : tuple of mapping
         The picked tiles with their places and numbers.
+    ranked_by : str
+        The quantity that tiles made elsewhere are ordered by; empty for a dense grid.
     """
 
     KIND: ClassVar = "pictures"
@@ -264,6 +266,7 @@ class PicturesKey:
     true_class: str
     affine: bool
     tiles: tuple[Mapping[str, object], ...]
+    ranked_by: str = ""
 
     def identity(self) -> dict[str, object]:
         """Return everything that the pictures depend on, as plain JSON values."""
@@ -275,6 +278,7 @@ class PicturesKey:
             "name": self.name,
             "class": self.true_class,
             "affine": self.affine,
+            "ranked_by": self.ranked_by,
             "tiles": self.tiles,
         }
 

@@ -38,10 +38,14 @@ class Naming:
     Attributes
     ----------
     slide_name, class_name : str
+    ranked_by : str
+        The quantity that tiles made elsewhere are ordered by: "leave-one-out of MSIH"; empty for
+        tiles of a dense grid.
     """
 
     slide_name: str
     class_name: str
+    ranked_by: str = ""
 
     def side(self, kind: Kind) -> str:
         """Return the side that tiles of a kind speak for: "for MSIH" or "against MSIH"."""
@@ -144,7 +148,8 @@ def _write_row(page: Page, pictures: Sequence[TilePicture], step: int, height: i
     for index, picture in enumerate(pictures):
         left, tile = page.margin + index * step, picture.tile
         page.place(picture.pixels, left, top)
-        texts = [f"{tile.rank}   score {tile.score:.3f}"]
+        score = "" if math.isnan(tile.score) else f"   score {tile.score:.3f}"
+        texts = [f"{tile.rank}{score}"]
         if not math.isnan(tile.share):
             texts.append(f"{_percent(tile.share)} of the evidence")
         texts.append(f"x {tile.um_centre.x:.0f}, y {tile.um_centre.y:.0f} µm")
@@ -155,8 +160,11 @@ def _write_row(page: Page, pictures: Sequence[TilePicture], step: int, height: i
 
 def _facts(tile: PickedTile, naming: Naming) -> list[str]:
     """Return the model's score for a tile, and its share of the evidence."""
-    facts = [f"score for {naming.class_name} {tile.score:.3f}"]
+    has_score = not math.isnan(tile.score)
+    facts = [f"score for {naming.class_name} {tile.score:.3f}"] if has_score else []
     if math.isnan(tile.share):
+        if naming.ranked_by:
+            return [*facts, f"chosen by its {naming.ranked_by}"]
         return [*facts, "chosen by its score, as the model's head is not affine"]
     return [
         *facts,
@@ -177,6 +185,11 @@ def _together(pictures: Sequence[TilePicture]) -> str:
 def _legend(naming: Naming, *, affine: bool) -> str:
     """Return the explanation of the numbers."""
     score = f"Score: the probability of {naming.class_name} if the slide were this tile alone."
+    if naming.ranked_by:
+        return (
+            f"Tiles are ordered by their {naming.ranked_by}; the percentages are their parts of "
+            f"all that speaks the same way. {score} Tiles do not overlap."
+        )
     if not affine:
         return f"{score} Tiles are chosen by it, as the model's head is not affine."
     return (
