@@ -233,15 +233,34 @@ def _describe_folder(path: Path) -> str:
 
 def _result_facts(record: dict[str, Any]) -> dict[str, object]:
     """Return the main facts of a slide's provenance."""
+    tiles = record.get("tiles")
     return {
         "slide": record["slide"]["name"],
-        "prediction": _prediction(record["prediction"]),
-        "true class": record["true_class"],
-        "model": f"{record['model']['digest'][:12]} ({', '.join(record['model']['classes'])})",
-        "extractor": f"{record['extractor']['name']} {record['extractor']['digest'][:12]}",
+        **(_given_facts(record) if tiles and "maps" in tiles else _trained_facts(record)),
+        **({"tiles": f"{tiles['count']} of {tiles['system']}"} if tiles else {}),
         "cells": f"{record['tissue_cells']} of tissue",
         "made": f"{record['created']} by heatmaps-ome {record['versions']['heatmaps-ome']}",
         "files": len(record["files"]),
+    }
+
+
+def _trained_facts(record: dict[str, Any]) -> dict[str, object]:
+    """Return the facts on the models of a result; features may be of an unknown extractor."""
+    extractor = record["extractor"]
+    return {
+        "prediction": _prediction(record["prediction"]),
+        "true class": record["true_class"],
+        "model": f"{record['model']['digest'][:12]} ({', '.join(record['model']['classes'])})",
+        "extractor": f"{extractor['name'] or 'not given'} {extractor['digest'][:12]}",
+    }
+
+
+def _given_facts(record: dict[str, Any]) -> dict[str, object]:
+    """Return the facts on maps that were given: no model is known."""
+    maps = record["tiles"]["maps"]
+    return {
+        "maps": ", ".join(f"{name} ({kind})" for name, kind in maps.items()),
+        "drawn hot": record["true_class"],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.features.bag import GIVEN_KINDS
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.bag import GivenKind
     from heatmaps_ome.run.keywords import AnyPath
     from heatmaps_ome.run.progress import Progress
+
+_OF_FILES: Final = ("scores", "table", "map", "coords", "dataset")
+"""Options on files of scores."""
 
 
 def export(
@@ -84,6 +87,7 @@ def export(
         output_path=one_path("output", output),
         true_class=true_class,
     )  # fmt: skip
+    _require_none_of_files(options)
     facts = replace(tile_facts(request), maps=_wishes(maps, kinds or {}))
     arrays = {name: _on_cpu(values) for name, values in maps.items()}
     from heatmaps_ome.run import pipeline
@@ -94,6 +98,16 @@ def export(
     if outcome.folder is None:
         raise OptionError(outcome.message)
     return Results({outcome.folder.name: outcome.folder}, {})
+
+
+def _require_none_of_files(options: Mapping[str, Any]) -> None:
+    """Refuse options on files of scores, of which there are none."""
+    for name in _OF_FILES:
+        if name in options:
+            raise OptionError(
+                f"{name} is of files of scores, and these are arrays; give places and maps, or run "
+                "heatmaps-ome export for a file"
+            )
 
 
 def _wishes(maps: Mapping[str, Any], kinds: Mapping[str, GivenKind]) -> tuple[str, ...]:

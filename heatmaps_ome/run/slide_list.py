@@ -40,9 +40,7 @@ def slide_rows(slides: SlideList) -> list[SlideRow]:
         rows += _listed(slides.from_file)
     facts = [] if slides.table is None else _without_contradictions(table_rows(slides.table))
     if not rows and not facts:
-        raise OptionError(
-            "no slides are given; name them, or list them in --from-file or a table of --slides"
-        )
+        raise OptionError("no slides are given; name them, or list them in a table of --slides")
     return _once(rows, facts)
 
 

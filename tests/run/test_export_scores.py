@@ -400,6 +400,8 @@ BAD_ARRAYS = {
     "a wrong option": ({"tile_sise": 3}, "tile_size"),
     "another true class": ({"true_class": "z"}, "'z'"),
     "a probability of 3": ({"maps": {"a": np.full(49, 3.0)}, "kinds": {"a": "probability"}}, "a"),
+    "a file": ({"coords": "patches.h5"}, "coords is of files of scores"),
+    "a dataset": ({"dataset": "a"}, "dataset is of files of scores"),
     "only NaN": ({"maps": {"a": np.full(49, np.nan)}}, "a"),
 }  # fmt: skip
 
@@ -506,6 +508,16 @@ def test_validate_finds_raster_and_table_that_differ(good, tmp_path, capsys, nam
     capsys.readouterr()
     assert cli.main(["validate", str(tmp_path / "out")]) == 1
     assert "values-tiles" in "".join(capsys.readouterr())
+
+
+def test_info_describes_maps_that_were_given(good, capsys):
+    folder = good / "a"
+    assert cli.main(["info", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    for title in ("maps", "drawn hot", "tiles"):
+        assert f"\n  {title} " in printed
+    for title in ("model", "extractor", "prediction"):
+        assert f"\n  {title} " not in printed
 
 
 def test_validate_finds_a_missing_table(good, tmp_path, capsys):

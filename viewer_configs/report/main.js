@@ -14,8 +14,10 @@ let scrolled = 0;
 function start() {
   document.title = `${run.name} – heatmaps`;
   document.getElementById("run-name").textContent = run.name;
-  const facts = [`made ${run.created.replace("T", " ").replace("+00:00", " UTC")}`, `drawn hot: ${run.true_class}`, `extractor ${run.extractor}`, `model ${run.model_digest.slice(0, 12)}`, `heatmaps-ome ${run.version}`];
-  document.getElementById("run-facts").replaceChildren(...facts.map((text) => el("span", {}, text)));
+  // Maps that were given have no prediction, and no model is known.
+  const hasModel = run.rows.some((row) => Object.keys(row.prediction ?? {}).length > 0);
+  const facts = [`made ${run.created.replace("T", " ").replace("+00:00", " UTC")}`, `drawn hot: ${run.true_class}`, run.extractor && `extractor ${run.extractor}`, hasModel && `model ${run.model_digest.slice(0, 12)}`, `heatmaps-ome ${run.version}`];
+  document.getElementById("run-facts").replaceChildren(...facts.filter(Boolean).map((text) => el("span", {}, text)));
   document.getElementById("loading").remove();
   places.cohort.append(cohort.element);
   document.getElementById("how").append("To view the slides at every zoom: ", el("code", {}, "heatmaps-ome view"), " and the folder of this file. Values here are rounded; the exact ones are in each slide's values.ome.zarr.");

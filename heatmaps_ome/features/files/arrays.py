@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.features.files.numbers import filled_from
-from heatmaps_ome.features.files.refusals import Unfit, quoted
+from heatmaps_ome.features.files.refusals import Unfit, brief, quoted
 from heatmaps_ome.storage.regular_file import open_regular
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError,
             NotImplementedError, RuntimeError, ValueError,
         ) as error:  # fmt: skip
-            raise Unfit(f"is damaged ({error}); copy or write it again") from error
+            raise Unfit(f"is damaged ({brief(error)}); copy or write it again") from error
     if not arrays:
         raise reason or Unfit("holds no arrays; write it again")
     return arrays

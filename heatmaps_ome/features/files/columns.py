@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,6 +31,8 @@ class Columns:
     n_rows : int
     slides : (n,) array of texts or None
         The slide of each row, where a column names it.
+    note : str
+        On the slide that the rows are of, if another is named; "" for none.
     texts : mapping
         Name → the first text, for messages, of other columns that hold mainly numbers.
     """
@@ -40,6 +42,7 @@ class Columns:
     n_rows: int
     slides: np.ndarray | None = field(default=None, repr=False)
     texts: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,16 +124,20 @@ def rows_of(columns: Columns, slide: SlideFacts) -> Columns:
     if columns.slides is None or not slide.name:
         return columns
     names = np.unique(columns.slides)
-    if len(names) <= 1:
-        return columns
     own = [name for name in names.tolist() if slide.name in (name, _stem(name))]
+    if not own and len(names) == 1:
+        return replace(
+            columns, note=f"its rows are of {quoted(names[0])}, not {slide.name}, by name"
+        )
+    if not own and len(names) == columns.n_rows:
+        return columns  # the name of a file for each tile
     if not own:
         raise Unfit(
             f"has rows of {len(names)} slides, and none is {slide.name}: {listed(names.tolist())}"
         )
     rows = np.isin(columns.slides, own)
     numbers = {name: values[rows] for name, values in columns.numbers.items()}
-    return Columns(columns.names, numbers, int(rows.sum()), columns.slides[rows], columns.texts)
+    return replace(columns, numbers=numbers, n_rows=int(rows.sum()), slides=columns.slides[rows])
 
 
 def _stem(name: str) -> str:
@@ -150,10 +157,12 @@ def coordinates_in(columns: Columns) -> tuple[Coordinates, tuple[str, ...]]:
     bases = {_without_unit(name)[0]: name for name in plain}
     for names in _CORNERS:
         if all(name in bases for name in names):
-            return _corners(columns, [plain[bases[name]] for name in names], names)
+            corners, used = _corners(columns, [plain[bases[name]] for name in names], names)
+            return _noted(corners, columns), used
     for pair in _POINTS:
         if pair.x in bases and pair.y in bases:
-            return _points(columns, pair, plain, bases)
+            points, used = _points(columns, pair, plain, bases)
+            return _noted(points, columns), used
     raise Unfit(
         f"has no columns of coordinates that are known; it has {listed(columns.names)}: name them "
         "x and y, or x0, y0, x1 and y1, or give a file of coordinates with --coords"
@@ -178,6 +187,11 @@ def score_columns(columns: Columns, places: tuple[str, ...]) -> dict[str, np.nda
         and not _IDENTIFIERS.fullmatch(_plain(name))
         and not np.isnan(values).all()
     }
+
+
+def _noted(coordinates: Coordinates, columns: Columns) -> Coordinates:
+    notes = (columns.note,) if columns.note else ()
+    return replace(coordinates, notes=(*coordinates.notes, *notes))
 
 
 def _corners(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NO_TILES: Final = "holds 0 tiles; leave this slide out, or cut its tiles again"
 _LONGEST_QUOTE, _LONGEST_LIST = 60, 12
+_LONGEST_REASON = 100
 
 
 class Unfit(Exception):
@@ -55,6 +56,16 @@ def quoted(text: Any) -> str:
     value = str(text)
     shortened = value if len(value) <= _LONGEST_QUOTE else value[: _LONGEST_QUOTE - 1] + "…"
     return repr(shortened)
+
+
+def brief(error: Exception) -> str:
+    r"""Return a library's words on a file for a message: it may quote the file's own bytes.
+
+    >>> brief(ValueError("a name\n\x00" + "x" * 200)) == "a name " + "x" * 93
+    True
+    """
+    text = " ".join(str(error).split())
+    return "".join(filter(str.isprintable, text))[:_LONGEST_REASON]
 
 
 def listed(names: Iterable[Any]) -> str:

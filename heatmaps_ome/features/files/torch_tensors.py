@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.features.files.numbers import filled_from
-from heatmaps_ome.features.files.refusals import Unfit
+from heatmaps_ome.features.files.refusals import Unfit, brief
 from heatmaps_ome.models.refusals import Unusable
 from heatmaps_ome.models.safe_pickle.inert_pickle import interpret
 from heatmaps_ome.models.safe_pickle.inert_values import Global, StorageRef, TensorRef
@@ -54,7 +54,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         except Unusable as reason:
             raise Unfit(f"{reason}; only tensors are read") from reason
         except (LookupError, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
-            raise Unfit(f"is damaged ({error}); copy it again") from error
+            raise Unfit(f"is damaged ({brief(error)}); copy it again") from error
 
 
 def _legacy_tensors(path: Path) -> dict[str, np.ndarray]:

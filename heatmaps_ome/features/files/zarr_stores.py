@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.features.files.refusals import Unfit, quoted
+from heatmaps_ome.features.files.refusals import Unfit, brief, quoted
 from heatmaps_ome.slides.plain_zarr import inside, read_object, require_plain_array
 from heatmaps_ome.storage.regular_file import open_regular
 
@@ -61,7 +61,7 @@ class ZarrStore:
         try:
             return inside(self.folder, name) if name else self.folder
         except ValueError as error:
-            raise Unfit(f"is damaged ({error})") from error
+            raise Unfit(f"is damaged ({brief(error)})") from error
 
     def names(self, name: str) -> list[str]:
         """Return the names of the groups and arrays in a group; none if it is not there."""
@@ -85,7 +85,7 @@ class ZarrStore:
             else:
                 return {}
         except ValueError as error:
-            raise Unfit(f"is damaged ({error}); copy or write it again") from error
+            raise Unfit(f"is damaged ({brief(error)}); copy or write it again") from error
         return attributes if isinstance(attributes, dict) else {}
 
     def array(self, name: str) -> np.ndarray | None:
@@ -123,7 +123,7 @@ class ZarrStore:
         try:
             return path.exists() and read_object(path).get("node_type") != "array"
         except ValueError as error:
-            raise Unfit(f"is damaged ({error}); copy or write it again") from error
+            raise Unfit(f"is damaged ({brief(error)}); copy or write it again") from error
 
 
 def _unpack(path: Path, folder: Path) -> None:
@@ -147,7 +147,7 @@ def _unpack(path: Path, folder: Path) -> None:
         zipfile.BadZipFile, zlib.error, EOFError, LookupError, NotImplementedError, RuntimeError,
         ValueError, FileExistsError, NotADirectoryError,
     ) as error:  # fmt: skip
-        raise Unfit(f"is a damaged archive ({error}); copy or write it again") from error
+        raise Unfit(f"is a damaged archive ({brief(error)}); copy or write it again") from error
 
 
 def _root(folder: Path) -> Path:

@@ -258,6 +258,20 @@ def test_arrays_that_claim_more_than_they_hold_are_refused(tmp_path):
     assert "cut short or damaged" in refused(tmp_path / "S1.npz")
 
 
+def test_bytes_of_a_damaged_archive_are_not_quoted(tmp_path):
+    path = tmp_path / "S1.zarr.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("zarr.json", "{}")
+    data = bytearray(path.read_bytes())
+    data[26:28] = (200).to_bytes(2, "little")  # the name in the local header becomes longer
+    data[30:30] = b"\x00secret\n" * 30
+    path.write_bytes(bytes(data))
+    text = refused(path, read_scores)
+    assert "damaged" in text
+    assert len(text) < len(str(path)) + 200
+    assert text.isprintable()
+
+
 def test_zipped_stores_do_not_lead_out_of_their_folder(tmp_path):
     path = tmp_path / "S1.zarr.zip"
     for name in ("../evil", "/tmp/evil", "a/../../evil", "a\\..\\evil"):

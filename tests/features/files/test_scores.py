@@ -145,6 +145,21 @@ def test_rows_of_other_slides_are_left_out(tmp_path):
     assert "none is S3" in refused(path, TileFacts(tile_size=256), other)
 
 
+def test_a_table_of_another_slide_by_name_is_noted(tmp_path):
+    columns = {"slide": ["S7.svs"] * len(X), "x": XY[:, 0], "y": XY[:, 1], "s": SCORES}
+    path = write_table(tmp_path / "scores.csv", columns)
+    given = read_scores(path, SLIDE, TileFacts(tile_size=256, unit="px"))
+    assert f"its rows are of 'S7.svs', not {SLIDE.name}, by name" in given.notes
+
+
+def test_names_of_the_tiles_files_are_no_slides(tmp_path):
+    columns = {"filename": [f"tile_{n}.png" for n in range(len(X))], "x": XY[:, 0], "y": XY[:, 1],
+               "s": SCORES}  # fmt: skip
+    path = write_table(tmp_path / "scores.csv", columns)
+    given = read_scores(path, SLIDE, TileFacts(tile_size=256, unit="px"))
+    assert given.count == len(X)
+
+
 def test_maps_are_chosen_named_and_of_the_kind_that_is_given(tmp_path):
     columns = {"x": X, "y": Y, "a": SCORES, "b": SCORES * 2, "Nucleus: Area": SCORES}
     path = write_table(tmp_path / "S1.csv", columns)
