@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.cli.streams import one_line
+from heatmaps_ome.display.rendering import LITTLE_TO_LOSE
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
@@ -156,7 +157,14 @@ def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
         yield f"faithfulness (AUPC of {true_class}, lower is better): {areas}"
         chance = by_map.get("random", math.inf)
         beaten = [name for name, area in by_map.items() if name != "random" and area >= chance]
-        if beaten:
+        probable = outcome.prediction.get(true_class, 1.0)
+        is_class = outcome.target.get("task") not in ("regression", "survival")
+        if beaten and is_class and probable < LITTLE_TO_LOSE:
+            yield (
+                f"  {true_class} has a probability of {probable:.3f}, too little to lose for these "
+                "areas to tell maps apart"
+            )
+        elif beaten:
             maps, do = ("maps", "do") if len(beaten) > 1 else ("map", "does")
             it = "they explain" if len(beaten) > 1 else "it explains"
             yield (
