@@ -9,7 +9,7 @@ from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.extractors.precision import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from heatmaps_ome.models.model_set import ModelSet
     from heatmaps_ome.run.settings import RunSettings
@@ -21,6 +21,27 @@ def warn_of_idle_encoder_options(settings: RunSettings) -> None:
     """Log a warning for each option of the encoder, which given features need not."""
     for flag in settings.sourced.slide:
         logger.warning("%s has no effect: the features are given, and no encoder runs", flag)
+
+
+def warn_of_idle_colours(settings: RunSettings, kinds: Collection[str]) -> None:
+    """Log a warning for each option on the look of a kind that none of the given maps is of.
+
+    Parameters
+    ----------
+    kinds : collection of str
+        The kinds of the given maps.
+    """
+    style, usual, asked = settings.drawing.look.style, Style(), settings.drawing.asked
+    given = {
+        "--att-cmap": ("attention", style.attention_map != usual.attention_map),
+        "--att-alpha": ("attention", style.attention_alpha != usual.attention_alpha),
+        "--att-lower-threshold": ("attention", "attention_lower" in asked),
+        "--att-upper-threshold": ("attention", "attention_upper" in asked),
+        "--contribution-cmap": ("contribution", style.contribution_map != usual.contribution_map),
+    }
+    for flag, (kind, is_given) in given.items():
+        if is_given and kind not in kinds:
+            logger.warning("%s has no effect: none of the maps is of the kind %s", flag, kind)
 
 
 def warn_of_idle_options(settings: RunSettings, models: ModelSet, device: str) -> None:

@@ -13,7 +13,11 @@ from heatmaps_ome.maps.kinds import LEAVE_ONE_OUT
 from heatmaps_ome.run.applied_scaling import require_all_slides, scaling_to_apply
 from heatmaps_ome.run.attempts import Attempts, PreflightError
 from heatmaps_ome.run.devices import usable_device
-from heatmaps_ome.run.idle_options import warn_of_idle_encoder_options, warn_of_idle_options
+from heatmaps_ome.run.idle_options import (
+    warn_of_idle_colours,
+    warn_of_idle_encoder_options,
+    warn_of_idle_options,
+)
 from heatmaps_ome.run.maker import DenseMaker
 from heatmaps_ome.run.makers import maker_of
 from heatmaps_ome.run.planning import (
@@ -143,6 +147,9 @@ def _plan(
     slides, refused = planned_slides(rows, names, output.folder, planned)
     if settings.tiles.scores is not None:
         look = _look_at_scores(drawing, slides)
+        kinds = {kind for s in slides for kind in s.source.record()["tiles"]["maps"].values()}
+        if slides:
+            warn_of_idle_colours(settings, kinds)
     plan = Plan(
         maker=maker,
         look=look,

@@ -6,9 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from heatmaps_ome.extractors import precision
-from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.run.idle_options import warn_of_idle_encoder_options, warn_of_idle_options
-from heatmaps_ome.run.settings import settings_of
+from heatmaps_ome.options import CreateOptions, ExportOptions
+from heatmaps_ome.run.idle_options import (
+    warn_of_idle_colours,
+    warn_of_idle_encoder_options,
+    warn_of_idle_options,
+)
+from heatmaps_ome.run.settings import settings_of, settings_of_export
 
 
 def warnings_of(caplog, *, device="cpu", additive=(True,), **values):
@@ -93,3 +97,25 @@ def test_a_run_of_features_with_usual_options_warns_of_nothing(caplog):
     )
     warn_of_idle_encoder_options(settings_of(options))
     assert caplog.messages == []
+
+
+COLOURS = {
+    "att_cmap": ("viridis", "attention"), "att_alpha": (0.3, "attention"),
+    "att_lower_threshold": (0.1, "attention"), "att_upper_threshold": (0.9, "attention"),
+    "contribution_cmap": ("bwr", "contribution"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_colours_of_kinds_that_were_not_given_are_warned_of(caplog, name):
+    value, kind = COLOURS[name]
+    options = ExportOptions(
+        scores=Path("s.csv"), slides=(Path("a.svs"),), output_path=Path("out"), **{name: value}
+    )
+    settings = settings_of_export(options)
+    warn_of_idle_colours(settings, {kind, "value"})
+    assert caplog.messages == []
+    warn_of_idle_colours(settings, {"value"})
+    [sentence] = caplog.messages
+    assert sentence.startswith(flag_of(name))
+    assert kind in sentence
