@@ -44,6 +44,10 @@ logger = logging.getLogger(__name__)
 _SCORES_DIGEST: Final = digest_of({"scores": "of tiles"})
 LEAST_TISSUE: Final = 0.6
 """Share of tiles on tissue below which they may be another slide's."""
+_NO_TISSUE: Final = 0.02
+"""Share of tiles on tissue below which they are another slide's."""
+_FEW_TILES: Final = 10
+"""Tiles below which their share on tissue says little."""
 
 
 def tile_record(tiles: Tiles) -> dict[str, Any]:
@@ -56,11 +60,16 @@ def tile_record(tiles: Tiles) -> dict[str, Any]:
     }
 
 
-def _checked(tiles: Tiles, slide: OpenedSlide) -> None:
+def _checked(tiles: Tiles, slide: OpenedSlide, path: Path) -> None:
     """Warn of tiles that may be another slide's; FeaturesError if they are."""
     for warning in check_on_slide(tiles, facts_of(slide)):
         logger.warning("%s: %s", slide.path.name, warning)
     share = tissue_share(slide, tiles) if tiles.count else 1.0
+    if share < _NO_TISSUE and tiles.count >= _FEW_TILES:
+        raise FeaturesError(
+            f"{path}: {100 * share:.0f} % of its {tiles.count:,} tiles lie on tissue of "
+            f"{slide.path.name}; give that slide's file, or the unit of its coordinates"
+        )
     if share < LEAST_TISSUE:
         logger.warning(
             "%s: only %.0f %% of the %s tiles lie on tissue; check that the file is this slide's, "
@@ -216,7 +225,7 @@ class BagMaker:
         path = _file_of(row.features or self.features, row, "features")
         bag = read_bag(path, facts_of(slide), self.facts)
         self._require_fit(bag, path)
-        _checked(bag, slide)
+        _checked(bag, slide, path)
         models = with_covariates(self.models, row, self.covariates)
         recipe = BagRecipe(
             models.first, self.explain, self.classes, self.reading.cache, self.compat
@@ -332,7 +341,7 @@ class ScoresMaker:
             read = partial(read_scores, path, facts, self.facts)
         scores = read()
         self._require_alike(scores, path)
-        _checked(scores, slide)
+        _checked(scores, slide, path)
         kinds = {given.name: given.kind for given in scores.maps}
         record = {**tile_record(scores), "maps": kinds}
         return ScoresSource(read, record, path, self.model_digest)

@@ -452,6 +452,16 @@ def test_bad_input_is_refused_in_a_sentence(world, tmp_path, capsys, monkeypatch
     assert not (tmp_path / "out" / "a").exists()
 
 
+def test_tiles_on_no_tissue_at_all_are_another_slides(tmp_path, capsys):
+    pixels = speckled(*SHAPE)
+    pixels[:, :400] = 255
+    slide = write_slide(tmp_path / "right.svs", pixels)
+    scores = write_csv(tmp_path / "left.csv", columns_of(lattice(4, 3, 96, 96)))
+    words = [scores, "--slide", slide, "--coords-unit", "px", "-o", tmp_path / "out"]
+    assert export(*words, *FAST) == 1
+    assert "0 % of its 12 tiles lie on tissue of right.svs" in capsys.readouterr().out
+
+
 def _values(folder):
     return zarr.open_group(folder / "a.values.ome.zarr", mode="r+")
 
