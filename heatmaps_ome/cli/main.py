@@ -42,12 +42,12 @@ commands:
   create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
   export         scores of tiles, from any tool, in, the same out without a model
   extract        slides in, features of their tiles out, for TRIDENT, CLAM and MIL-Lab
-  demo           the same on a synthetic slide, made by the command
+  demo           maps of a synthetic slide, which the command makes
   collect        bring a folder's report, list and QuPath project up to date with its slides
   view           show results in the browser, and serve them to other web viewers
-  info           describe a slide, a model or a result
+  info           describe a slide, a model, features, scores or a result
   validate       read results back with other libraries and list their problems
-  convert-model  turn an export.pkl into safetensors that cannot run code
+  convert-model  turn the file of a model into safetensors that cannot run code
   cache          list the data that a cache holds, by slide, and remove old ones
 
 heatmaps-ome COMMAND --help lists the options of a command.
@@ -233,7 +233,9 @@ def view(words: Sequence[str]) -> int:
 def info(words: Sequence[str]) -> int:
     """Run ``info``."""
     parser = OptionsParser(
-        InfoOptions, "heatmaps-ome info", "Describe a slide, a model or a result."
+        InfoOptions,
+        "heatmaps-ome info",
+        "Describe a slide, a model, features or scores of tiles, or a result.",
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
