@@ -120,7 +120,8 @@ class CreateOptions:
     )
     table: Optional[Path] = create_option(
         "inputs",
-        "table with a column slide and, for each slide, its name, mpp, label and covariates",
+        "table with a column slide and, for each slide, its name, mpp, label, features and "
+        "covariates",
         "--slides", effect="none", type=Path, metavar="TABLE",
     )  # fmt: skip
     mpp: Optional[float] = create_option(

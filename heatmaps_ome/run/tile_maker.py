@@ -47,7 +47,7 @@ LEAST_TISSUE: Final = 0.6
 _NO_TISSUE: Final = 0.02
 """Share of tiles on tissue below which they are another slide's."""
 _FEW_TILES: Final = 10
-"""Tiles below which their share on tissue says little."""
+"""Fewest tiles whose share on tissue means anything."""
 
 
 def tile_record(tiles: Tiles) -> dict[str, Any]:
