@@ -278,8 +278,8 @@ class PicturesKey:
             "name": self.name,
             "class": self.true_class,
             "affine": self.affine,
-            "ranked_by": self.ranked_by,
             "tiles": self.tiles,
+            **({"ranked_by": self.ranked_by} if self.ranked_by else {}),
         }
 
 

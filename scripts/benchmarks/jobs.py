@@ -34,11 +34,22 @@ OVERLAY_L0 = Shape(80_000, 100_000)
 
 @contextmanager
 def clock() -> Iterator[None]:
-    """Print the wall seconds and the processor seconds of the block."""
+    """Print the wall seconds, the processor seconds and the peak memory at the block's end."""
     wall, cpu = time.perf_counter(), time.process_time()
     yield
     figures = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-    print(json.dumps(figures))
+    print(json.dumps({**figures, "rss_mib": peak_mib()}))
+
+
+def peak_mib() -> float | None:
+    """Return the peak memory of this process; None where only the system that began it knows it.
+
+    getrusage's counts the memory of the process that this one was forked from, too.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
+    return peaks[0] if peaks else None
 
 
 def make(folder: str, *names: str) -> None:

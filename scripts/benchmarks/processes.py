@@ -50,5 +50,6 @@ def measured(job: str, *words: str) -> Figures:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0 or not output.strip():
         raise JobError(f"{job} {' '.join(words)} ended with {process.returncode}")
-    seconds = json.loads(output.splitlines()[-1])
-    return Figures(seconds["wall_s"], seconds["cpu_s"], usage.ru_maxrss / 1024)
+    figures = json.loads(output.splitlines()[-1])
+    peak = figures["rss_mib"] or usage.ru_maxrss / 1024
+    return Figures(figures["wall_s"], figures["cpu_s"], peak)

@@ -48,7 +48,7 @@ def result(**changes):
     tile = PickedTile(
         "top", 1, L0Window(10.5, 20.25, 448.0, 448.0), YX(117.0, 122.0), 0.75, 1.5, 0.125
     )
-    heatmaps = SimpleNamespace(contributions=np.zeros(1))
+    heatmaps = SimpleNamespace(contributions=np.zeros(1), tiles=None)
     return SimpleNamespace(
         **{"slide": SLIDE, "true_class": "MSIH", "heatmaps": heatmaps, "tiles": (tile,), **changes}
     )
