@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.features.bag import Bag
     from heatmaps_ome.maps.curves import Faithfulness
-    from heatmaps_ome.maps.explanations.compat import Compat
-    from heatmaps_ome.maps.explanations.explanation import Explain, Explanation
+    from heatmaps_ome.maps.explanations.explanation import Compat, Explain, Explanation
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.maps.raw_maps import Stages
     from heatmaps_ome.models.protocol import MilModel

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.bag import TileScores
     from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.features.tile_facts import TileFacts
-    from heatmaps_ome.maps.explanations.compat import Compat
-    from heatmaps_ome.maps.explanations.explanation import Explain
+    from heatmaps_ome.maps.explanations.explanation import Compat, Explain
     from heatmaps_ome.models.model_facts import ModelFacts
 
 

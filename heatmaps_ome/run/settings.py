@@ -14,7 +14,7 @@ from heatmaps_ome.display.scaling import Quantiles
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.features.tile_facts import TileFacts
-from heatmaps_ome.maps.explanations.compat import COMPAT
+from heatmaps_ome.maps.explanations.explanation import COMPAT
 from heatmaps_ome.maps.regions import SHARE
 from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.models.model_facts import ModelFacts

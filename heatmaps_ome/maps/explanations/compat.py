@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import rankdata
 
 from heatmaps_ome.maps.explanations.forwards import Forwards
 from heatmaps_ome.maps.explanations.gradients import gradients
@@ -13,10 +12,6 @@ from heatmaps_ome.maps.explanations.gradients import gradients
 if TYPE_CHECKING:
     from heatmaps_ome.features.bag import Bag
     from heatmaps_ome.models.protocol import MilModel
-
-Compat = Literal["stamp", "clam"]
-"""The system whose picture is reproduced."""
-COMPAT: Final[tuple[Compat, ...]] = get_args(Compat)
 
 
 def stamp_gradients(model: MilModel, bag: Bag) -> np.ndarray:
@@ -89,5 +84,8 @@ def clam_percentiles(attention: np.ndarray) -> np.ndarray:
     attention : (n,) or (C, n) float
         Before or after the softmax, which keeps their order.
     """
+    # It takes a second to import, and hardly any run needs it.
+    from scipy.stats import rankdata
+
     ranks = rankdata(attention, method="average", axis=-1)
     return (100.0 * ranks / attention.shape[-1]).astype(np.float32)

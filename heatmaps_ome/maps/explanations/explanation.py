@@ -12,7 +12,9 @@ Explain = Literal["auto", "contributions", "drop-one", "ig", "single"]
 """auto: the exact explanation where the model has one, else drop-one; contributions: exact shares
 of the logits; drop-one: predictions without each tile; ig: integrated gradients; single: the logits
 of each tile as a bag of its own."""
-EXPLAIN: Final[tuple[Explain, ...]] = get_args(Explain)
+Compat = Literal["stamp", "clam"]
+"""The program whose own picture is reproduced, to compare with."""
+COMPAT: Final[tuple[Compat, ...]] = get_args(Compat)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.integrate import trapezoid
 
 from heatmaps_ome.maps.curves import RANDOM_ORDERS, Faithfulness, of_whole_curves
 from heatmaps_ome.maps.explanations.forwards import Forwards, most_passes
@@ -188,4 +187,6 @@ def _curves(
 
 def _area(curve: np.ndarray, removed: np.ndarray) -> float:
     """Return the area under a curve over the share of tiles removed, by trapezoids."""
+    from scipy.integrate import trapezoid
+
     return float(curve[0] if len(curve) == 1 else trapezoid(curve, removed))
