@@ -371,13 +371,6 @@ class CreateOptions:
             yield "--max-memory has no effect beside --block-size, which settles the memory"
 
 
-def _require_known(flag: str, names_: tuple[str, ...], known: tuple[str, ...]) -> None:
-    """Refuse names that are not on a list."""
-    unknown = sorted(set(names_) - set(known))
-    if unknown:
-        raise ValueError(f"{flag}: unknown {', '.join(unknown)}; of {', '.join(known)}")
-
-
 def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:
     """Refuse kernels without a middle cell and contradictions."""
     if size is None or size == 0:

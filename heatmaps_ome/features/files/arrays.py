@@ -23,7 +23,6 @@ _MOST_PACKED_BYTES: Final = 256 << 20
 _MOST_EXPANSION: Final = 1100
 """More than deflate can compress: an entry that claims more is no array."""
 _MOST_ENTRIES: Final = 256
-_MOST_DIRECTORY: Final = 1 << 20
 _MOST_HEADER: Final = 10_000
 
 
