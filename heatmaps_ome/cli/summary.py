@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.cli.streams import one_line
@@ -10,6 +9,7 @@ from heatmaps_ome.display.rendering import LITTLE_TO_LOSE
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
+from heatmaps_ome.maps.curves import beaten_by_chance
 from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
@@ -155,8 +155,7 @@ def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
         by_map = outcome.faithfulness[true_class]
         areas = ", ".join(f"{name} {area:.3f}" for name, area in by_map.items())
         yield f"faithfulness (AUPC of {true_class}, lower is better): {areas}"
-        chance = by_map.get("random", math.inf)
-        beaten = [name for name, area in by_map.items() if name != "random" and area >= chance]
+        beaten = beaten_by_chance(by_map)
         probable = outcome.prediction.get(true_class, 1.0)
         is_class = outcome.target.get("task") not in ("regression", "survival")
         if beaten and is_class and probable < LITTLE_TO_LOSE:

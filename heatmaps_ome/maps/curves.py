@@ -67,10 +67,20 @@ class Faithfulness:
     @property
     def beaten_by_chance(self) -> tuple[str, ...]:
         """The maps that do not beat a random order, and so explain nothing of the class."""
-        chance = self.aupc["random"]
-        # Equal curves, as of a constant prediction, differ in their last digits.
-        bound = chance - _LEAST_GAIN * max(1.0, abs(chance))
-        return tuple(name for name, area in self.aupc.items() if name != "random" and area >= bound)
+        return beaten_by_chance(self.aupc)
+
+
+def beaten_by_chance(areas: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the maps whose area is no less than that of a random order, by {map: AUPC}.
+
+    Without an area of "random" there is nothing to compare with, so the tuple is empty.
+    """
+    if "random" not in areas:
+        return ()
+    chance = areas["random"]
+    # Equal curves, as of a constant prediction, differ in their last digits.
+    bound = chance - _LEAST_GAIN * max(1.0, abs(chance))
+    return tuple(name for name, area in areas.items() if name != "random" and area >= bound)
 
 
 def explaining_kind(curves: Faithfulness) -> str:
