@@ -58,6 +58,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "classes": list(heatmaps.classes),
         "class_colours": class_colours(heatmaps.classes),
         "true_class": result.true_class,
+        "label": result.label,
         "prediction": heatmaps.predicted,
         "target": heatmaps.target.record(),
         "grid": grid_facts(heatmaps.grid),

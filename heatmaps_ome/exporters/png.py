@@ -9,12 +9,11 @@ import numpy as np
 
 from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.exporters.earlier import SLIDE
-from heatmaps_ome.exporters.figures.captions import prediction_text
+from heatmaps_ome.exporters.figures.captions import answer_text
 from heatmaps_ome.exporters.figures.curves import drawn_curves
 from heatmaps_ome.exporters.figures.framed import DPI, Caption, framed
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import network_pixels
-from heatmaps_ome.maps.ensemble import prediction_sd
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.slides.reading import in_order, read_strips
 
@@ -142,8 +141,7 @@ def thumbnail_lattice(slide: SlideReader, longest_side_px: int) -> Grid:
 
 def _caption(drawn: DisplayMap, result: SlideResult) -> Caption:
     """Return the words around the pictures of a map."""
-    maps = result.heatmaps
-    text = prediction_text(maps.predicted, prediction_sd(maps), len(maps.members))
+    text = answer_text(result.heatmaps, result.label)
     return Caption(result.slide.name, drawn.title, text, drawn.note)
 
 

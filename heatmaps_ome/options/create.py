@@ -77,8 +77,8 @@ class CreateOptions:
     )
     true_class: Optional[str] = create_option(
         "inputs",
-        'class to be rendered as "hot" in the previews; may be left out where the model has one '
-        "output",
+        "class drawn hot: evidence for it is hot in the maps, whatever the slide's ground truth; "
+        "may be left out where the model has one output",
         "-t", "--true-class", effect="drawn", type=str,
     )  # fmt: skip
     features: Optional[Path] = create_option(
@@ -240,7 +240,8 @@ class CreateOptions:
     )  # fmt: skip
     region_hot: float = create_option(
         "thresholds",
-        "hot regions are the fewest cells that carry this share of the evidence for the true class",
+        "hot regions are the fewest cells that carry this share of the evidence for the class "
+        "drawn hot",
         effect="drawn", between=_SHARE, default=0.8, type=float, metavar="SHARE",
     )  # fmt: skip
     region_cold: float = create_option(
@@ -301,7 +302,8 @@ class CreateOptions:
     )  # fmt: skip
     top_tiles: int = create_option(
         "outputs",
-        "tiles to show for the true class, and as many against it, at full resolution; 0: none",
+        "tiles to show for the class drawn hot, and as many against it, at full resolution; 0: "
+        "none",
         effect="drawn", between=(0, 64), default=8, type=int, metavar="N",
         used_by=("tiles", "report"),
     )  # fmt: skip

@@ -49,11 +49,11 @@ class ExportOptions:
         },
     )
     table: Optional[Path] = create_option(
-        "inputs", "table with the columns slide and scores, and name and mpp where they are needed",
+        "inputs", "table with the columns slide and scores, and name, mpp and label where they are needed",
         "--slides", effect="none", type=Path, metavar="TABLE",
     )  # fmt: skip
     true_class: Optional[str] = create_option(
-        "inputs", "map to be shown first, and drawn hot in the previews (default: the first one)",
+        "inputs", "map drawn hot, which is shown first (default: the first one)",
         "-t", "--true-class", effect="drawn", type=str, metavar="NAME",
     )  # fmt: skip
     map: tuple[str, ...] = create_option(

@@ -70,6 +70,7 @@ class Curves(Form):
     aupc: dict[str, Number]
     removed: list[Share]
     curves: dict[str, list[Number]]
+    random_orders: Count
 
     @model_validator(mode="after")
     def _complete(self) -> Curves:

@@ -128,6 +128,7 @@ class Manifest(Form):
     classes: Classes
     class_colours: dict[str, Colour]
     true_class: Text
+    label: Text | None
     prediction: Numbers
     target: RecordedTarget | None = None
     grid: ListedGrid

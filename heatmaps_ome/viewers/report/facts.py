@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.display.rendering import LITTLE_TO_LOSE
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     artefact_record,
     cell_warnings,
     evidence_on_artefacts,
 )
-from heatmaps_ome.maps.curves import RANDOM_ORDERS, explaining_kind
+from heatmaps_ome.maps.curves import explaining_kind, has_much_to_lose, random_orders_of
 from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.slides.artefacts import KINDS
 
@@ -120,7 +119,7 @@ def _unfaithful(result: SlideResult) -> Iterator[str]:
     heatmaps, name = result.heatmaps, result.true_class
     target, unit = heatmaps.target, heatmaps.unit_name
     probable = heatmaps.predicted if target.has_classes else {}
-    likely = probable.get(name, 1.0) >= LITTLE_TO_LOSE
+    likely = has_much_to_lose(probable, name)
     quantity = f"probability of {name}" if target.has_classes else name
     for curves in result.faithfulness:
         kind = explaining_kind(curves)
@@ -172,7 +171,7 @@ def _faithfulness(result: SlideResult) -> dict[str, Any]:
     if reason:
         return _left_out(reason)
     return {
-        "random_orders": RANDOM_ORDERS,
+        "random_orders": random_orders_of(result.faithfulness),
         "unit": result.heatmaps.unit_name,
         "ends": _ends(result),
         "classes": [
