@@ -49,7 +49,8 @@ class ExportOptions:
         },
     )
     table: Optional[Path] = create_option(
-        "inputs", "table with the columns slide and scores, and name, mpp and label where they are needed",
+        "inputs",
+        "table with the columns slide and scores, and name, mpp and label where they are needed",
         "--slides", effect="none", type=Path, metavar="TABLE",
     )  # fmt: skip
     true_class: Optional[str] = create_option(
