@@ -69,21 +69,19 @@ def predicted_text(value: float, target: Mapping[str, Any]) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in per cent with two significant digits; only none and all are 0 and 100 %.
+    """Return a share in per cent with three digits; only none and all are 0 and 100 %.
 
-    >>> percent(0.8234), percent(0.0412), percent(0.000312), percent(1e-6), percent(0.998)
-    ('82 %', '4.1 %', '0.031 %', '< 0.01 %', '> 99 %')
-    >>> percent(0.0), percent(0.5), percent(1.0)
+    >>> percent(0.8234), percent(0.0412), percent(0.000312), percent(1e-6), percent(0.99991)
+    ('82.3 %', '4.12 %', '0.0312 %', '< 0.01 %', '> 99.9 %')
+    >>> percent(0.0), percent(0.5), percent(1 - 1e-12)
     ('0 %', '50 %', '100 %')
     """
-    per_cent = 100 * share
-    if not math.isfinite(per_cent):
-        return _NONE
-    if 0 < per_cent < 0.01:
+    if 0 < share < 1e-4:
         return "< 0.01 %"
-    if 99.5 <= per_cent < 100 * (1 - 1e-9):
-        return "> 99 %"
-    return f"{per_cent:.0f} %" if per_cent >= 9.95 else f"{per_cent:.2g} %"
+    # Sums of all shares differ from 1 in their last digits.
+    if 0.9995 <= share < 1 - 1e-9:
+        return "> 99.9 %"
+    return _NONE if not math.isfinite(share) else f"{number(100 * share)} %"
 
 
 def is_next_to_nothing(total: float, beside: float) -> bool:

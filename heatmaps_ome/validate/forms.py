@@ -99,6 +99,7 @@ class RegionSums(Form):
     area_mm2: NotNegative | None
     share_of_tissue: Share | None
     share_of_evidence: Number | None
+    total_evidence: NotNegative | None
 
 
 class RecordedRegions(Form):

@@ -70,7 +70,7 @@ def test_a_share_is_none_or_all_only_where_it_is(share):
     if share < 1 - 1e-9:
         assert text != "100 %"
     if text[0].isdigit():
-        assert float(text[:-2]) / 100 == pytest.approx(share, rel=0.051)
+        assert float(text[:-2]) / 100 == pytest.approx(share, rel=0.00501)
 
 
 def test_shares_of_next_to_nothing_are_known():
