@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import zarr
+
     from heatmaps_ome.geometry import Grid
 
 _BAND_ROWS = 1024
@@ -29,7 +31,7 @@ def on_label(levels: np.ndarray, grid: Grid, raster: Grid) -> np.ndarray:
     return np.where(rows[:, None] & cols, levels, np.uint8(0))
 
 
-def levels_of_cells(label: np.ndarray, grid: Grid, raster: Grid) -> np.ndarray:
+def levels_of_cells(label: np.ndarray | zarr.Array, grid: Grid, raster: Grid) -> np.ndarray:
     """Return the levels of cells from the label that was drawn of them, 0 for those not on it.
 
     Parameters

@@ -14,6 +14,7 @@ from heatmaps_ome.display.rasterise import BurntMap
 from heatmaps_ome.exporters.manifest import slide_facts
 from heatmaps_ome.ome.ngff import multiscales, rgb_omero
 from heatmaps_ome.ome.ngff_store import create_group, create_rgb_levels
+from heatmaps_ome.ome.ome_xml import ome_xml, rgb_image
 from heatmaps_ome.ome.pyramid import write_rgb
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ MOST_PX = 4096
 """Bearable side of a picture that is written once per map. If pictures of a gigapixel slide were as
 fine as its image, they would take several times the space of all its other files."""
 _NOISE = 1 + 1e-9
+FLAT_ENDING: Final = ".flat.ome.zarr"
+"""End of the name of a picture, after the slide's name and the map's."""
 _MAP_FACTS: Final = (
     "name", "kind", "class", "title", "quantity", "unit", "colour_map", "categories", "note",
 )  # fmt: skip
@@ -142,3 +145,8 @@ def flat_attributes(facts: Mapping[str, Any], um_pixel: YX, levels: int) -> dict
         "omero": rgb_omero(name),
         "heatmaps_ome": dict(facts),
     }
+
+
+def flat_xml(name: str, lattice: Grid) -> str:
+    """Return the OME-XML of a picture."""
+    return ome_xml(rgb_image(name, lattice.shape, lattice.um_cell), planes=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.display.display_map import pictured
 from heatmaps_ome.display.label_metadata import image_label
 from heatmaps_ome.display.rasterise import sampled_strips
-from heatmaps_ome.exporters.flat import FlatPicture, flat_level
+from heatmaps_ome.exporters.flat import FLAT_ENDING, FlatPicture, flat_level
 from heatmaps_ome.exporters.manifest import grid_facts, slide_facts
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.ome.ngff import multiscales, rgb_omero
@@ -21,7 +21,7 @@ from heatmaps_ome.ome.ngff_store import (
     write_label,
     write_ome_xml,
 )
-from heatmaps_ome.ome.ome_xml import RGB_CHANNELS, OmeImage
+from heatmaps_ome.ome.ome_xml import rgb_image
 from heatmaps_ome.ome.pyramid import CHUNK, levels_from_strips, n_levels, rgb_strips, write_rgb
 from heatmaps_ome.slides.reading import read_strips
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.exporters.protocol import SlideResult
-    from heatmaps_ome.geometry import Grid
     from heatmaps_ome.ome.ngff_store import Ngff
 
 
@@ -62,7 +61,9 @@ class OmeZarrExporter:
         for drawn in result.maps:
             if not result.earlier.take(drawn.name, folder, f"{path.name}/labels/{drawn.name}"):
                 _write_label(drawn, result, path / "labels" / drawn.name, levels, ngff)
-        write_ome_xml(path, rgb_ome_image(result.slide.name, result.image), ngff)
+        write_ome_xml(
+            path, rgb_image(result.slide.name, result.image.shape, result.image.um_cell), ngff
+        )
         return [path, *flats]
 
     def _flats(
@@ -73,12 +74,13 @@ class OmeZarrExporter:
         ngff, start = self.settings.ngff, flat_level(result.image, levels, self.settings.flat_mpp)
         for drawn in pictured(result.maps):
             name = f"{result.slide.name}.{drawn.name}"
-            path = folder / f"{name}.flat.ome.zarr"
+            path = folder / f"{name}{FLAT_ENDING}"
             if result.earlier.take(drawn.name, folder, path.name):
                 flats[path] = None
                 continue
             flats[path] = FlatPicture(drawn, result, range(start, levels), path, ngff)
-            write_ome_xml(path, rgb_ome_image(name, result.image.downsampled(start)), ngff)
+            lattice = result.image.downsampled(start)
+            write_ome_xml(path, rgb_image(name, lattice.shape, lattice.um_cell), ngff)
         return flats
 
     def _written(
@@ -134,8 +136,3 @@ def _write_label(
         array = create_array(group, str(level), coarse.shape, "uint8")
         for row, strip in sampled_strips(drawn.levels, drawn.grid, coarse, LABEL_CHUNK):
             write_label(array, row, strip)
-
-
-def rgb_ome_image(name: str, lattice: Grid) -> OmeImage:
-    """Return the OME-XML metadata of an RGB image."""
-    return OmeImage(name, lattice.shape, lattice.um_cell, "uint8", RGB_CHANNELS)
