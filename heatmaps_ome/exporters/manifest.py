@@ -68,6 +68,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
                 **drawn.facts(),
                 "colours": hex_colours(drawn.colours[1:]),
                 "opacity": opacity_rule(drawn, fades_with),
+                "l0_origin": drawn.grid.l0_origin._asdict(),
                 "channel": places.get(channel_key(drawn)),
                 "measurement": measurements.get(channel_key(drawn)),
                 "derived": _derived(drawn, places, there(VALUES.ending)),

@@ -313,13 +313,15 @@ class CreateOptions:
     )  # fmt: skip
     flat_mpp: Optional[float] = create_option(
         "outputs",
-        "µm per pixel of the pictures with a map burnt in (default: --image-mpp, halved until "
-        "they are at most 4096 pixels a side)",
+        "µm per pixel of the pictures of --flattened (default: --image-mpp, halved until they are "
+        "at most 4096 pixels a side)",
         effect="values", between=_MPP, used_by=("ome-zarr",), type=float, metavar="UM",
-        contradicts={"no_flattened": "which writes no such pictures"},
+        needs={"flattened": "which writes these pictures"},
     )  # fmt: skip
-    no_flattened: bool = create_option(
-        "outputs", "do not write these pictures, which are for web viewers that draw no labels",
+    flattened: bool = create_option(
+        "outputs",
+        "also write a picture of the slide with each map burnt in, for web viewers that draw no "
+        "labels; view serves such pictures without",
         effect="values", used_by=("ome-zarr",), default=False,
     )  # fmt: skip
     overlay_px: Optional[int] = create_option(

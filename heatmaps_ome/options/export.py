@@ -91,7 +91,7 @@ class ExportOptions:
     top_tiles: int = same_as(CreateOptions, "top_tiles")
     image_mpp: Optional[float] = same_as(CreateOptions, "image_mpp")
     flat_mpp: Optional[float] = same_as(CreateOptions, "flat_mpp")
-    no_flattened: bool = same_as(CreateOptions, "no_flattened")
+    flattened: bool = same_as(CreateOptions, "flattened")
     overlay_px: Optional[int] = same_as(CreateOptions, "overlay_px")
     ngff: Literal["0.4", "0.5"] = same_as(CreateOptions, "ngff")
     no_chain: bool = same_as(CreateOptions, "no_chain")

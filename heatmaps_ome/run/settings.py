@@ -384,7 +384,7 @@ def _output(options: CreateOptions, resources: Resources) -> Output:
             threads=resources.threads,
             chain=not options.no_chain,
             ngff=options.ngff,
-            flattened=not options.no_flattened,
+            flattened=options.flattened,
             flat_mpp=options.flat_mpp,
             overlay_px=options.overlay_px,
             cache=resources.cache,
