@@ -79,6 +79,8 @@ class SlideResult:
         The tiles that speak most for the true class, and those that speak most against it.
     earlier : PreviousResults
         The results being replaced; empty as a rule.
+    label : str or None
+        Ground truth of the table of slides.
     """
 
     slide: SlideReader
@@ -91,6 +93,7 @@ class SlideResult:
     regions: Regions | None = None
     tiles: tuple[PickedTile, ...] = ()
     earlier: PreviousResults = PreviousResults()
+    label: str | None = None
 
 
 class Exporter(Protocol):
