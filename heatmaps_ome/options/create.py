@@ -24,7 +24,7 @@ from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option
 from heatmaps_ome.options.shared import model_fact, tile_fact
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
-FORMATS = tuple(REGISTRY)
+FORMATS = tuple(name for name, row in REGISTRY.items() if row.usual)
 ENCODERS = tuple(extractors.REGISTRY)
 COMPAT = ("reference", "stamp", "clam")
 
@@ -297,8 +297,14 @@ class CreateOptions:
         effect="values", default=False,
     )  # fmt: skip
     formats: tuple[str, ...] = create_option(
-        "outputs", f"formats to write, any of {', '.join(FORMATS)}",
+        "outputs", f"formats to write, any of {', '.join(REGISTRY)}",
         effect="drawn", among=lambda: REGISTRY, default=FORMATS, type=names, metavar="A,B",
+    )  # fmt: skip
+    figures: bool = create_option(
+        "outputs",
+        "also write figures for papers and talks: a sheet that sums the slide up, each preview as "
+        "PDF and SVG with text as text, and bare maps and colour bars",
+        effect="drawn", default=False,
     )  # fmt: skip
     top_tiles: int = create_option(
         "outputs",

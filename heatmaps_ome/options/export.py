@@ -88,6 +88,7 @@ class ExportOptions:
     att_alpha: float = same_as(CreateOptions, "att_alpha")
     score_alpha: float = same_as(CreateOptions, "score_alpha")
     formats: tuple[str, ...] = same_as(CreateOptions, "formats")
+    figures: bool = same_as(CreateOptions, "figures")
     top_tiles: int = same_as(CreateOptions, "top_tiles")
     image_mpp: Optional[float] = same_as(CreateOptions, "image_mpp")
     flat_mpp: Optional[float] = same_as(CreateOptions, "flat_mpp")
