@@ -7,13 +7,13 @@ import { findMap, firstLayer, isFlat, isSorted, mapOfLayer } from "./manifest.js
 import { MapLayer } from "./maplayer.js";
 import { colourScale, paintCells, paintTissue, pixelOf } from "./painting.js";
 import { formatView, parseView } from "./permalink.js";
+import { blankTiles } from "./placedtiles.js";
 import { slideSize } from "./placement.js";
 import { Readout } from "./readout.js";
 import { SlideSession } from "./session.js";
 import { Settings } from "./settings.js";
 import { SlideList, showLinks, showPrediction } from "./slidelist.js";
 import { SlideView } from "./slideview.js";
-import { blankTiles, pyramidTiles } from "./tiles.js";
 
 const SAVE_AFTER = 250;
 
@@ -29,11 +29,18 @@ export class App {
   #saveSoon = debounced(() => this.#save(), SAVE_AFTER);
   ready = Promise.resolve(false);
 
-  /** @param run, palettes the server's answers; @param notices where to show messages */
-  constructor(run, palettes, notices) {
+  /**
+   * @param run, palettes the server's answers
+   * @param notices where to show messages
+   * @param storeOf (slide in the run's list) => the store of its data
+   * @param onSlide (session, or null while none is known) called when another slide is shown
+   */
+  constructor(run, palettes, notices, storeOf, onSlide = () => {}) {
     this.run = run;
     this.palettes = palettes;
     this.notices = notices;
+    this.storeOf = storeOf;
+    this.onSlide = onSlide;
     this.view = new SlideView(byId("viewer"), byId("navigator"));
     this.layer = new MapLayer(this.view);
     this.readout = new Readout(this.view);
@@ -77,7 +84,7 @@ export class App {
   /** Load a slide; returns whether all of it could be read. */
   async #load(entry, view) {
     this.#session?.leave();
-    const session = new SlideSession(entry);
+    const session = new SlideSession(entry, this.storeOf(entry));
     this.#session = session;
     this.#clear(entry);
     try {
@@ -87,6 +94,7 @@ export class App {
       return false;
     }
     if (session.left) return false;
+    this.onSlide(session);
     const shown = this.#showSlide(session, view);
     this.#takeLook(view);
     const painted = this.#showMap();
@@ -101,6 +109,7 @@ export class App {
     this.view.close();
     this.layer.clear();
     this.readout.show(null);
+    this.onSlide(null);
     this.notices.clear();
     this.controls.showNothing();
     this.list.mark(entry);
@@ -129,16 +138,16 @@ export class App {
     const { slide } = session.manifest;
     const blank = { source: blankTiles(slide), umWidth: slideSize(slide).x };
     try {
-      const image = await this.notices.during(session.image());
-      if (image === null) {
+      const watch = {
+        during: (promise) => this.notices.during(promise),
+        failed: (error) => this.#complain(session, error, "Parts of the slide’s picture cannot be read"),
+      };
+      const source = await this.notices.during(session.tiles(watch));
+      if (source === null) {
         this.notices.say("This run holds no picture of the slide; its outline is shown.");
         return { ...blank, fine: true };
       }
-      const source = pyramidTiles(image, {
-        during: (promise) => this.notices.during(promise),
-        failed: (error) => this.#complain(session, error, "Parts of the slide’s picture cannot be read"),
-      });
-      return { source, umWidth: source.plan.base.cols * image.um.x, fine: true };
+      return { source, umWidth: source.umWidth, fine: true };
     } catch (error) {
       this.#complain(session, error, "The slide’s picture cannot be read");
       return { ...blank, fine: false };

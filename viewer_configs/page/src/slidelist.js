@@ -51,8 +51,12 @@ export class SlideList {
 function itemOf(slide) {
   const top = likeliest(slide.prediction);
   const prediction = top === null ? null : make("span", { className: "said", title: top.className }, make("span", {}, top.className), amount(top.probability, slide.target));
-  const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, make("span", { className: "name" }, slide.name), prediction);
+  const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, thumbnailOf(slide), make("span", { className: "name" }, slide.name), prediction);
   return make("li", {}, link);
+}
+
+function thumbnailOf({ thumbnail }) {
+  return thumbnail ? make("img", { className: "thumbnail", src: thumbnail, alt: "", loading: "lazy" }) : null;
 }
 
 function likeliest(prediction) {
