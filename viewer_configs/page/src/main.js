@@ -3,6 +3,7 @@
 import { App } from "./app.js";
 import { byId } from "./dom.js";
 import { fetchJson, wordsOf } from "./fetching.js";
+import { listenToExplanations } from "./explanations.js";
 import { listenToKeys } from "./keys.js";
 import { Notices } from "./notices.js";
 
@@ -74,4 +75,5 @@ function forTests(app) {
 }
 
 listenToFold();
+listenToExplanations();
 start().catch((error) => notices.say(`The run cannot be shown: ${wordsOf(error)}.`));

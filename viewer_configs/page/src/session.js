@@ -5,6 +5,7 @@ import { fetchJson } from "./fetching.js";
 import { ReadError, checkedManifest, layersOf } from "./manifest.js";
 import { openMultiscale } from "./multiscale.js";
 import { gridPlace } from "./placement.js";
+import { regionsOf } from "./regions.js";
 import { SlideValues } from "./values.js";
 
 /** The open slide. */
@@ -59,7 +60,7 @@ export class SlideSession {
     }
   }
 
-  /** Return a map's values: of its channel, or derived from others. */
+  /** Return a map's raw values, which its factor makes the drawn ones: of its channel, or derived from others. */
   async valuesOf(map) {
     if (!map.derived) return this.channel(map.channel);
     const { highest_of: all, minus_highest_of: rivals, channel, label } = map.derived;
@@ -77,6 +78,12 @@ export class SlideSession {
   async fadingOf(map) {
     const fading = map.opacity.fades_with;
     return fading ? this.channel(fading.channel) : null;
+  }
+
+  /** Return the slide's hot and cold regions; the file has to be there. */
+  async regions() {
+    const { slide, regions_geojson: name } = this.manifest;
+    return regionsOf(await fetchJson(this.#url(name), this.signal), slide.mpp);
   }
 
   async #labelled(name) {
