@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 INDEX: Final = "index.html"
 BUDGET: Final = 200 * 2**20
 """Upper limit in bytes of all slides of a report together."""
-_EARLIER_FORMAT: Final = "heatmaps-ome report part 1"
+_EARLIER_FORMATS: Final = ("heatmaps-ome report part 1", "heatmaps-ome report part 2")
 _MAX_PART_BYTES = 1 << 30
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions from reading a damaged part or provenance."""
@@ -191,8 +191,8 @@ def _slide_block(output: Path, folder: str, limit: int) -> tuple[str, dict[str, 
         If its part is missing or damaged.
     """
     part = read_json(_part_path(output, folder), _MAX_PART_BYTES)
-    if part["format"] == _EARLIER_FORMAT:
-        raise _EarlierPart(_EARLIER_FORMAT)
+    if part["format"] in _EARLIER_FORMATS:
+        raise _EarlierPart(part["format"])
     if part["format"] != PART_FORMAT:
         raise ValueError(f"{part['format']} is not {PART_FORMAT}")
     row = part["row"]
