@@ -273,7 +273,9 @@ def test_it_can_be_used_by_keyboard_alone(chromium, rich):
         report.page.keyboard.press("+")
         assert report.page.evaluate("window.report.shown.stage.view.umPerPx") < before
         unnamed = report.page.evaluate(
-            """() => [...document.querySelectorAll("button, input, select, canvas, a, summary")].filter(
+            """() => [
+                ...document.querySelectorAll("button, input, select, canvas, a, summary"),
+            ].filter(
                 (each) => each.offsetParent && !(each.labels?.length || each.textContent.trim()
                     || each.getAttribute("aria-label") || each.querySelector("img[alt]"))
             ).map((each) => each.outerHTML)"""
