@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.display.rendering import LITTLE_TO_LOSE
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     artefact_record,
     cell_warnings,
     evidence_on_artefacts,
 )
-from heatmaps_ome.maps.curves import RANDOM_ORDERS, explaining_kind
-from heatmaps_ome.maps.evidence import evidence, undefined_reason
+from heatmaps_ome.maps.curves import explaining_kind, has_much_to_lose, random_orders_of
+from heatmaps_ome.maps.evidence import undefined_reason
+from heatmaps_ome.maps.numbers import probability
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 
@@ -125,7 +126,7 @@ def _unfaithful(result: SlideResult) -> Iterator[str]:
     heatmaps, name = result.heatmaps, result.true_class
     target, unit = heatmaps.target, heatmaps.unit_name
     probable = heatmaps.predicted if target.has_classes else {}
-    likely = probable.get(name, 1.0) >= LITTLE_TO_LOSE
+    likely = has_much_to_lose(probable, name)
     quantity = f"probability of {name}" if target.has_classes else name
     for curves in result.faithfulness:
         kind = explaining_kind(curves)
@@ -178,7 +179,7 @@ def _faithfulness(result: SlideResult) -> dict[str, Any]:
     if reason:
         return _left_out(reason)
     return {
-        "random_orders": RANDOM_ORDERS,
+        "random_orders": random_orders_of(result.faithfulness),
         "unit": heatmaps.unit_name,
         "ends": _ends(result),
         "classes": [
@@ -194,12 +195,13 @@ def _faithfulness(result: SlideResult) -> dict[str, Any]:
 
 def _nothing_to_measure(heatmaps: HeatmapSet, class_name: str) -> str:
     """Return why the fall of a class's probability says nothing of its maps, "" if it does."""
-    probable = heatmaps.predicted.get(class_name, 1.0) if heatmaps.target.has_classes else 1.0
-    if probable >= LITTLE_TO_LOSE:
+    probable = heatmaps.predicted if heatmaps.target.has_classes else {}
+    if has_much_to_lose(probable, class_name):
         return ""
     return (
-        f"Nothing to measure: the slide's probability of {class_name} is {probable:.3g}, too "
-        "little to lose for the curves to tell maps apart."
+        f"Nothing to measure: the slide's probability of {class_name} is "
+        f"{probability(probable[class_name])}, too little to lose for the curves to tell maps "
+        "apart."
     )
 
 
@@ -214,16 +216,14 @@ def _ends(result: SlideResult) -> list[float]:
 
 def _totals(result: SlideResult) -> dict[str, Any] | None:
     """Return all evidence for the class drawn hot, and all against it; None if it is not known."""
-    heatmaps, name = result.heatmaps, result.true_class
-    values = evidence(heatmaps, name)
-    if values is None:
+    regions = result.regions
+    if regions is None or math.isnan(regions.hot_total):
         return None
-    known = values[heatmaps.tissue].astype(np.float64)
     return {
-        "class": name,
-        "unit": "" if result.regions is None else result.regions.unit,
-        "for": float(known[known > 0].sum()),
-        "against": float(-known[known < 0].sum()),
+        "class": regions.class_name,
+        "unit": regions.unit,
+        "for": regions.hot_total,
+        "against": regions.cold_total,
     }
 
 
