@@ -45,7 +45,7 @@ commands:
   extract        slides in, features of their tiles out, for TRIDENT, CLAM and MIL-Lab
   demo           maps of a synthetic slide, which the command makes
   collect        bring a folder's report, list and QuPath project up to date with its slides
-  view           show results in the browser, and serve them to other web viewers
+  view           show results in the browser or in napari, and serve them to other web viewers
   share          make a folder or zip file that opens in any browser, without Python
   info           describe a slide, a model, features, scores or a result
   validate       read results back with other libraries and list their problems
@@ -215,6 +215,11 @@ def view(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
+    if options.napari:
+        from heatmaps_ome.viewers.napari.opening import open_in_napari
+
+        open_in_napari(options.path, options.slide)
+        return 0
     from heatmaps_ome.viewers.server.server import view as serve
 
     def say(text: str) -> None:

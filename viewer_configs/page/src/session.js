@@ -3,6 +3,7 @@
 import { highestOf, minusHighestOf, onTissue } from "./derived.js";
 import { ReadError, checkedManifest, layersOf } from "./manifest.js";
 import { gridPlace } from "./placement.js";
+import { regionsOf } from "./regions.js";
 
 /** The open slide. */
 export class SlideSession {
@@ -52,7 +53,7 @@ export class SlideSession {
     return this.#store.channel(this.manifest.values, this.place, index ?? 0, this.signal);
   }
 
-  /** Return a map's values: of its channel, or derived from others. */
+  /** Return a map's raw values, which its factor makes the drawn ones: of its channel, or derived from others. */
   async valuesOf(map) {
     if (!map.derived) return this.channel(map.channel);
     const { highest_of: all, minus_highest_of: rivals, channel, label } = map.derived;
@@ -70,6 +71,12 @@ export class SlideSession {
   async fadingOf(map) {
     const fading = map.opacity.fades_with;
     return fading ? this.channel(fading.channel) : null;
+  }
+
+  /** Return the slide's hot and cold regions; the file has to be there. */
+  async regions() {
+    const collection = await this.#store.regions(this.manifest, this.signal);
+    return regionsOf(collection, this.manifest.slide.mpp);
   }
 
   #labelled(name) {

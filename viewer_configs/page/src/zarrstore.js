@@ -40,6 +40,11 @@ export class ZarrStore {
     }
   }
 
+  /** Return the slide's regions as GeoJSON; the manifest has to name the file. */
+  regions({ regions_geojson: name }, signal) {
+    return fetchJson(this.#url(name), signal);
+  }
+
   #url(name) {
     return this.files + name.split("/").map(encodeURIComponent).join("/");
   }
