@@ -10,8 +10,9 @@ export function number(value, digits = 3) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
   const size = Math.abs(value);
   let text;
-  if (size !== 0 && (size >= 1e6 || size < 1e-4)) {
-    const [digit, exponent] = size.toExponential(digits - 1).split("e");
+  const [digit, exponent] = size.toExponential(digits - 1).split("e");
+  // Rounding may carry: 0.00009996 has three digits as 0.0001.
+  if (size !== 0 && (size >= 1e6 || exponent < -4)) {
     const power = Math.abs(Number(exponent)).toString().padStart(2, "0");
     text = `${Number(digit)}e${exponent < 0 ? "-" : "+"}${power}`;
   } else text = size >= 10 ** digits ? size.toFixed(0) : Number(size.toPrecision(digits)).toString();
