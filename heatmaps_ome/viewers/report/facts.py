@@ -17,7 +17,7 @@ from heatmaps_ome.maps.artefact_evidence import (
 )
 from heatmaps_ome.maps.curves import explaining_kind, has_much_to_lose, random_orders_of
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.numbers import probability
+from heatmaps_ome.maps.numbers import percent, probability
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 
@@ -145,10 +145,11 @@ def _artefact_warnings(result: SlideResult) -> Iterator[str]:
         return
     shares = evidence_on_artefacts(result.heatmaps, result.true_class)
     evidence = sum(entry["evidence"] for entry in shares.values())
-    carries = f", with {evidence:.0%} of the evidence for {result.true_class}"
+    carries = f", with {percent(evidence)} of the evidence for {result.true_class}"
     # Unknown evidence is NaN, and no comparison with NaN is true.
     if share > WARNED_FROM or evidence > WARNED_FROM:
-        yield f"{share:.0%} of the tissue is on artefacts{'' if evidence != evidence else carries}."
+        known = "" if math.isnan(evidence) else carries
+        yield f"{percent(share)} of the tissue is on artefacts{known}."
     for warning in cell_warnings(artefact_record(result.heatmaps) or {}):
         yield f"{warning[0].upper()}{warning[1:]}."
 
