@@ -4,7 +4,7 @@
     pip install "napari[all]" zarr dask
     python open.py RESULTS            (a slide's folder, or a run's with --slide NAME)
 
-The slide is one RGB layer; each map is a layer of its raw floats (with its colours, its contrast
+The slide is one RGB layer; each map is a layer of its drawn floats (with its colours, its contrast
 limits and its value under the mouse) and a hidden layer of its label in the OME-Zarr. napari takes
 a layer's translation as the centre of its first pixel, but the files state its corner: here every
 layer is moved by half of its own pixel, so that the slide's corner is (0, 0) µm and all layers
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 UNITS = ("um", "um")
 MANIFEST = "maps.json"
-FORMAT, EARLIER_FORMAT = "heatmaps-ome maps 2", "heatmaps-ome maps 1"
+FORMAT = "heatmaps-ome maps 3"
+EARLIER_FORMATS = ("heatmaps-ome maps 1", "heatmaps-ome maps 2")
+STATED = ("kind", "class", "quantity", "unit", "factor", "raw")
+"""Facts of a map that its layer keeps as metadata."""
 FIRST_KIND = "attention"
 """Kind of the map that is visible at first."""
 MAX_OPACITY = 0.7
@@ -61,7 +64,7 @@ def show(folder: Path, viewer: ViewerModel) -> None:
 def read_manifest(path: Path) -> dict[str, Any]:
     """Return the content of a maps.json; exit with a message if it is of another format."""
     facts = read_object(path)
-    if facts.get("format") == EARLIER_FORMAT:
+    if facts.get("format") in EARLIER_FORMATS:
         sys.exit(
             f"open.py: {path} was made by an earlier version of heatmaps-ome; run create again "
             "with --overwrite (the network's work is in the cache)"
@@ -75,9 +78,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _values_of(about: dict[str, Any], values: zarr.Array) -> np.ndarray | None:
-    """Return a map's raw floats, or None for a map of kinds of cells, which has a label only."""
+    """Return a map's drawn floats, or None for a map of kinds of cells, which has a label only.
+
+    Contributions are drawn times the slide's cells, so that slides of any size compare.
+    """
     if about["channel"] is not None:
-        return np.asarray(values[about["channel"]])
+        return np.asarray(values[about["channel"]]) * np.float32(about["factor"])
     derived = about["derived"] or {}
     rivals = derived.get("minus_highest_of")
     if rivals is None:
@@ -98,7 +104,7 @@ def _add_slide(store: zarr.Group, name: str, viewer: ViewerModel) -> None:
 def _add_values(
     values: np.ndarray, about: dict[str, Any], grid: dict[str, Any], viewer: ViewerModel
 ) -> None:
-    """Add a map's raw floats; NaN is transparent."""
+    """Add a map's drawn floats; NaN is transparent."""
     from napari.utils.colormaps import Colormap
 
     mpp = _yx(grid["mpp"])
@@ -116,7 +122,7 @@ def _add_values(
         scale=um_cell, translate=um_origin + um_cell / 2, units=UNITS,
         interpolation2d="nearest", blending="translucent", visible=False,
         opacity=min(about["opacity"]["alpha"], MAX_OPACITY),
-        metadata={name: about[name] for name in ("kind", "class", "quantity", "unit")},
+        metadata={name: about[name] for name in STATED},
     )  # fmt: skip
 
 
