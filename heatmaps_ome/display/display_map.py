@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
-from heatmaps_ome.maps.kinds import KINDS
+from heatmaps_ome.maps.kinds import KINDS, PREDICTION, SCORE, VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from heatmaps_ome.geometry import Grid
 
 
+MapT = TypeVar("MapT", bound="DisplayMap | Mapping[str, Any]")
 _BOUNDS: Final = ("at most", "at least")
 """What a level at the lower, and at the upper end of a clipped range means."""
 
@@ -178,6 +179,32 @@ class DisplayMap:
             "categories": list(self.categories),
             "note": self.note,
         }
+
+
+_FIRST_KINDS = (SCORE, PREDICTION, VALUE)
+
+
+def first_map(maps: Sequence[MapT], true_class: str) -> MapT | None:
+    """Return the map that every viewer shows first; None if there is none.
+
+    It is the score of the class drawn hot, else its prediction, else its value, else the first map.
+
+    Parameters
+    ----------
+    maps : sequence of DisplayMap, or of entries of ``maps.json``
+    true_class : str
+        The class drawn hot.
+    """
+    facts = {_kind_and_class(drawn): drawn for drawn in reversed(maps)}
+    wanted = [facts[kind, true_class] for kind in _FIRST_KINDS if (kind, true_class) in facts]
+    return next(iter([*wanted, *maps]), None)
+
+
+def _kind_and_class(drawn: DisplayMap | Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return what a map is of."""
+    if isinstance(drawn, DisplayMap):
+        return drawn.kind, drawn.class_name
+    return drawn["kind"], drawn["class"]
 
 
 def pictured(maps: Iterable[DisplayMap]) -> list[DisplayMap]:

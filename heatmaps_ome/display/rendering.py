@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from heatmaps_ome.display.display_map import DisplayMap, RawQuantity
 from heatmaps_ome.display.scaling import CohortScaling, Range
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.channels import unit_of
+from heatmaps_ome.maps.curves import has_much_to_lose
 from heatmaps_ome.maps.heatmap_set import map_name
 from heatmaps_ome.maps.kinds import KINDS, MapKind
 
@@ -134,10 +135,6 @@ def reference_score_range(cohort: Range, n_classes: int) -> Range:
     return Range(chance - 2 * reach * chance, chance + 2 * reach * (1 - chance))
 
 
-LITTLE_TO_LOSE: Final = 0.05
-"""Below this probability of a class, its fall cannot show whether a map is faithful."""
-
-
 def with_notes(
     maps: Sequence[DisplayMap], faithfulness: Sequence[Faithfulness], heatmaps: HeatmapSet
 ) -> tuple[DisplayMap, ...]:
@@ -146,7 +143,7 @@ def with_notes(
     beaten = {
         (kind, curves.class_name)
         for curves in faithfulness
-        if probable.get(curves.class_name, 1.0) >= LITTLE_TO_LOSE
+        if has_much_to_lose(probable, curves.class_name)
         for kind in curves.beaten_by_chance
     }
     return tuple(

@@ -223,7 +223,7 @@ class _Run:
                     slide, heatmaps, scaling, self._plan.look,
                     # Predictions without some cells do not follow from the mean of several models.
                     parts if heatmaps.members else (),
-                    self._replaced(planned, earlier or {}),
+                    self._replaced(planned, earlier or {}), planned.row.label,
                 )  # fmt: skip
             write_formats(result, self._exporters(), folder, stages)
             record = slide_record(
@@ -302,6 +302,7 @@ class _Run:
             "options": self._settings.records.undrawn,
             "slide": planned.fingerprint,
             "mpp": list(planned.mpp),
+            "label": planned.row.label,
             "models": planned.source.digests,
             "extractor": self._plan.maker.extractor_digest,
         }

@@ -102,7 +102,7 @@ def _predicted(facts: dict[str, Any]) -> Iterator[str]:
         yield f"colours are of {', '.join(facts['class_colours'])}, not of {', '.join(classes)}"
     is_given = target is not None and target["task"] == "none"
     if facts["true_class"] not in classes and not is_given:
-        yield f"the true class {facts['true_class']!r} is none of {', '.join(classes)}"
+        yield f"the class drawn hot, {facts['true_class']!r}, is none of {', '.join(classes)}"
 
 
 def _files(facts: dict[str, Any], folder: Path) -> Iterator[str]:

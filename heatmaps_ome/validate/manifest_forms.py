@@ -123,6 +123,7 @@ class ListedMap(Form):
     note: str
     colours: Annotated[list[Colour], Field(min_length=1)]
     opacity: Opacity
+    l0_origin: Pair
     channel: Count | None
     measurement: Text | None
     derived: dict[str, Any] | None
@@ -138,6 +139,7 @@ class Manifest(Form):
     classes: Classes
     class_colours: dict[str, Colour]
     true_class: Text
+    label: Text | None
     prediction: Numbers
     target: RecordedTarget | None = None
     grid: ListedGrid

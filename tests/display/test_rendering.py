@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heatmaps_ome.display.colour import level_values, quantised, require_colour_map
-from heatmaps_ome.display.display_map import RawQuantity
+from heatmaps_ome.display.display_map import RawQuantity, first_map
 from heatmaps_ome.display.label_metadata import image_label
 from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.display.scaling import Quantiles, Range, ScalingFit
@@ -267,3 +267,25 @@ def test_infinite_attention_is_drawn_at_the_end_of_the_scale():
 def test_an_unknown_colour_map_is_refused_with_a_suggestion():
     with pytest.raises(OptionError, match="coolwarm"):
         require_colour_map("coolworm")
+
+
+def test_the_first_map_is_the_score_of_the_class_drawn_hot_wherever_it_is_listed():
+    maps = list(rendered(heatmap_set(GRID, SLIDE, ("A", "B"))).values())
+    for order in (maps, maps[::-1]):
+        first = first_map(order, "B")
+        assert (first.kind, first.class_name) == ("score", "B")
+        assert first_map([drawn.facts() for drawn in order], "B")["title"] == "Score of B"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "wanted"),
+    [
+        (("attention", "value", "prediction"), "prediction"),
+        (("contribution", "value"), "value"),
+        (("attention", "contribution"), "attention"),
+    ],
+)
+def test_without_scores_the_first_map_is_the_prediction_the_value_or_the_first(kinds, wanted):
+    maps = [{"kind": kind, "class": None if kind == "attention" else "A"} for kind in kinds]
+    assert first_map(maps, "A")["kind"] == wanted
+    assert first_map([], "A") is None

@@ -296,7 +296,7 @@ def test_who_says_what_is_told_in_words():
 
 
 def test_captions_say_the_deviation():
-    said = prediction_text({"A": 0.25, "B": 0.75}, {"A": 0.1, "B": 0.1}, 5)
+    said = prediction_text({"A": 0.25, "B": 0.75}, {}, {"A": 0.1, "B": 0.1}, 5)
     assert said.replace("\u00a0", " ") == (
         "Prediction: A 0.250 ± 0.100 · B 0.750 ± 0.100 (mean ± SD of 5 models)"
     )

@@ -1,6 +1,7 @@
 """Good results are valid; each rule finds what breaks it, and nothing else does."""
 
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -27,11 +28,12 @@ from broken_results import (
     VALUES,
     each_level,
     edited,
-    give_value_tiff_a_level,
     good_run,
     multiscale,
     rehash,
+    replace_bytes,
     rewrite_array,
+    rewrite_value_tiff,
     roll_label,
     shared_good_run,
     transposed,
@@ -175,16 +177,23 @@ def test_swapped_colours_of_an_overlay_are_found(copy):
     assert rules_of(validate(copy)) == {"placement-overlay", "flat-blend", "manifest-agrees"}
 
 
-def test_values_in_a_tiff_may_have_coarser_levels_that_hold_every_other_pixel(copy):
-    give_value_tiff_a_level(copy / VALUE_TIFF, lambda channel: channel[::2, ::2])
+def test_values_of_a_tiff_at_another_place_are_found(copy):
+    path = copy / VALUE_TIFF
+    with tifffile.TiffFile(path) as file:
+        [(old, x)] = set(re.findall(rb'(PositionX="([^"]*)")', file.pages[0].description.encode()))
+    new = f'PositionX="{float(x) + 1:.{len(x)}f}'[: len(old) - 1].encode() + b'"'
+    replace_bytes(path, old, new)
     rehash(copy)
-    assert validate(copy).problems == ()
+    assert rules_of(validate(copy)) == {"placement-value-tiff"}
 
 
-def test_coarser_levels_of_another_size_are_found_in_a_value_tiff(copy):
-    give_value_tiff_a_level(copy / VALUE_TIFF, lambda channel: channel[::2, ::3])
+def test_kinds_of_artefacts_in_a_tiff_are_compared_with_those_of_the_values(copy):
+    with tifffile.TiffFile(copy / VALUE_TIFF) as file:
+        last = iter([False] * (len(file.pages) - 1) + [True])
+    rewrite_value_tiff(copy / VALUE_TIFF, lambda c: np.where(c >= 0, 2, c) if next(last) else c)
     rehash(copy)
-    assert rules_of(validate(copy)) == {"value-tiff-levels"}
+    [problem] = validate(copy).problems
+    assert (problem.rule, problem.message[:9]) == ("placement-value-tiff", "artefacts")
 
 
 def shifted(folder, by):

@@ -13,6 +13,7 @@ from value_places import ValuesReader, assert_values_at_places
 from viewer_results import write_results
 
 import heatmaps_ome
+from heatmaps_ome.display.numbers import probability
 from heatmaps_ome.errors import MissingError, ResultError
 from heatmaps_ome.geometry import YX, Grid, Shape
 
@@ -240,17 +241,19 @@ def test_html_is_well_formed_and_escaped_and_names_no_folder(folder, slide):
         assert len(text) < 500_000
         assert all(each["src"].startswith("data:image/") for each in page.pictures)
     page = Page(slide._repr_html_())
-    assert [each["alt"] for each in page.pictures] == [f"Attention over {SLIDE}"]
+    assert [each["alt"] for each in page.pictures] == [f"Score of {CLASSES[0]} over {SLIDE}"]
     assert {SLIDE, *CLASSES} <= set(page.texts)
-    assert f"{max(slide.prediction.values()):.3f}" in page.texts
+    assert probability(max(slide.prediction.values())) in page.texts
+    assert f"drawn hot: {CLASSES[0]}" in page.texts
 
 
 def test_a_damaged_preview_does_not_hide_the_rest(folder, tmp_path):
     copy = with_manifest(folder, tmp_path)
-    (copy / "previews" / "attention-overlay.png").write_bytes(b"no picture")
+    (preview,) = (copy / "previews").glob("score-MSI-H*-overlay.png")
+    preview.write_bytes(b"no picture")
     text = heatmaps_ome.open(copy)[SLIDE]._repr_html_()
     assert "The preview cannot be read." in text
-    (copy / "previews" / "attention-overlay.png").unlink()
+    preview.unlink()
     assert not Page(heatmaps_ome.open(copy)[SLIDE]._repr_html_()).pictures
 
 

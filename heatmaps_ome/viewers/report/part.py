@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PART: Final = ".report.json"
 """End of the file's name."""
-PART_FORMAT: Final = "heatmaps-ome report part 2"
+PART_FORMAT: Final = "heatmaps-ome report part 3"
 _STRIP_ROWS = 256
 _QUALITY = 80
 
