@@ -118,7 +118,9 @@ def tiles_shown(result: SlideResult) -> list[PickedTile]:
 def _head(layout: Layout, result: SlideResult) -> float:
     """Write the slide's name and prediction across the sheet; return where they end."""
     maps, room = result.heatmaps, _SHEET[0] - 2 * _MARGIN
-    prediction = prediction_text(maps.predicted, prediction_sd(maps), len(maps.members))
+    prediction = prediction_text(
+        maps.predicted, maps.target.record(), prediction_sd(maps), len(maps.members)
+    )
     drawn_hot = f"drawn hot: {result.true_class}"
     truth = f"ground truth: {result.label}" if result.label else ""
     top = float(_MARGIN)
