@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from heatmaps_ome.maps.artefact_evidence import WARNED_FROM, WARNING, artefact_sentences
+from heatmaps_ome.maps.artefact_evidence import (
+    WARNED_FROM,
+    WARNING,
+    artefact_sentences,
+    attention_warnings,
+    cell_warnings,
+)
 from heatmaps_ome.maps.curves import beaten_by_chance, has_much_to_lose
 from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.maps.numbers import is_probability, percent
@@ -32,6 +38,13 @@ def cautions(outcome: Outcome) -> list[str]:
         *_of_pixels(outcome), *_of_tiles(outcome), *_of_order(outcome), *_of_artefacts(outcome),
         *_of_models(outcome),
     ]  # fmt: skip
+
+
+def logged_cautions(outcome: Outcome) -> list[str]:
+    """Return the cautions about a slide's pixels, which are logged while other slides follow."""
+    record, name = outcome.artefacts, outcome.true_class
+    on_artefacts = [*attention_warnings(record, name), *cell_warnings(record)]
+    return [*_of_pixels(outcome), *on_artefacts, *_of_tiles(outcome)]
 
 
 def trust(outcome: Outcome) -> Trust:
@@ -97,4 +110,4 @@ def _of_artefacts(outcome: Outcome) -> Iterator[str]:
 def _of_models(outcome: Outcome) -> Iterator[str]:
     models = agreement(outcome.members, outcome.true_class)
     if models is not None and len(models.votes) > 1:
-        yield f"the models do not agree: {models.sentence()}"
+        yield f"the models do not agree: they predict {', '.join(sorted(models.votes))}"

@@ -20,7 +20,7 @@ from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.options import ExportOptions
 from heatmaps_ome.run.applied_scaling import publish
-from heatmaps_ome.run.cautions import cautions
+from heatmaps_ome.run.cautions import logged_cautions
 from heatmaps_ome.run.collect import collect
 from heatmaps_ome.run.delivery import complete, slide_record, slide_result, write_formats
 from heatmaps_ome.run.faults import reason_of
@@ -206,7 +206,7 @@ class _Run:
         else:
             outcome.status = "unchanged"
             outcome.note(earlier)
-        for caution in cautions(outcome):
+        for caution in logged_cautions(outcome):
             logger.warning("%s: %s", outcome.slide, caution)
 
     def _deliver(
