@@ -47,7 +47,7 @@ class Settings:
     threads: int = 4
     chain: bool = True
     ngff: Ngff = "0.4"
-    flattened: bool = True
+    flattened: bool = False
     flat_mpp: float | None = None
     overlay_px: int | None = None
     cache: Path | None = None

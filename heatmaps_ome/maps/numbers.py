@@ -25,14 +25,15 @@ _NONE: Final = "unknown"
 def number(value: float) -> str:
     """Return a number with three significant digits.
 
-    >>> number(2.7412), number(-0.0012345), number(1.2e-7), number(12345.6), number(0.5)
-    ('2.74', '−0.00123', '1.2e-07', '12346', '0.5')
+    >>> number(2.7412), number(-0.0012345), number(1.2e-7), number(12345.6), number(999.7)
+    ('2.74', '−0.00123', '1.2e-07', '12346', '1000')
     """
     if not math.isfinite(value):
         return _not_finite(value)
     size = abs(value)
     if value == 0 or _PLAIN[0] <= size < _PLAIN[1]:
-        text = f"{value:.0f}" if size >= 10**_DIGITS else f"{value:.{_DIGITS}g}"
+        # Rounding may carry: 999.7 has three digits as 1000.
+        text = f"{value:.0f}" if size >= 10**_DIGITS - 0.5 else f"{value:.{_DIGITS}g}"
     else:
         text = f"{value:.{_DIGITS}g}"
     return text.replace("-", MINUS, 1) if value < 0 else text.lstrip("-")

@@ -27,7 +27,7 @@ CHANNELS = {
     "attention": ("attention", "attention"), "score-tumour": ("tumour", "score: tumour"),
     "contribution-push": ("push", "contribution: push"), "value-size": ("size", "value: size"),
 }  # fmt: skip
-FAST = ["--formats", "cells", "--no-flattened", "--top-tiles", "0"]
+FAST = ["--formats", "cells", "--top-tiles", "0"]
 
 
 def lattice(rows, cols, stride, side, x=0.0, y=0.0):
@@ -368,7 +368,7 @@ def test_arrays_of_python_are_exported(world, tmp_path, kind):
         tumour, places = torch.tensor(tumour).half(), torch.tensor(places)
     results = heatmaps_ome.export(
         world / "a.svs", places, {"attention": attention, "tumour": tumour}, tmp_path / "out",
-        kinds={"tumour": "probability"}, formats=["cells"], no_flattened=True, top_tiles=0,
+        kinds={"tumour": "probability"}, formats=["cells"], top_tiles=0,
     )  # fmt: skip
     slide = results["a"]
     rows = TileReadings(tmp_path / "out" / "a", (0.5, 0.5)).rows
@@ -381,7 +381,7 @@ def test_arrays_of_python_are_exported(world, tmp_path, kind):
     # The same again is unchanged, and corners with a size are the same tiles.
     again = heatmaps_ome.export(
         world / "a.svs", places[:, :2], {"attention": attention, "tumour": tumour},
-        tmp_path / "out", kinds={"tumour": "probability"}, formats=["cells"], no_flattened=True,
+        tmp_path / "out", kinds={"tumour": "probability"}, formats=["cells"],
         top_tiles=0, tile_size=112,
     )  # fmt: skip
     assert len(again) == 1
