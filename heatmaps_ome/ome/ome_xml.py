@@ -52,6 +52,11 @@ RGB_CHANNELS = (("Red", -16776961), ("Green", 16711935), ("Blue", 65535))
 """Names and colours by which QuPath recognises a brightfield image."""
 
 
+def rgb_image(name: str, shape: Shape, um_pixel: YX) -> OmeImage:
+    """Return the metadata of an RGB image."""
+    return OmeImage(name, shape, um_pixel, "uint8", RGB_CHANNELS)
+
+
 def ome_xml(image: OmeImage, planes: bool) -> str:
     """Return the OME-XML of an image, with a raw "µm".
 

@@ -51,6 +51,7 @@ def good_run(folder, **changed):
         "extractor": "off-centre",
         # Fine enough for overlays of such slides to have levels.
         "overlay_px": 8,
+        "flattened": True,
     }
     known = extractors.REGISTRY.get("off-centre")
     extractors.REGISTRY["off-centre"] = "broken_results:load_off_centre"

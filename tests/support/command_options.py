@@ -9,6 +9,7 @@ from heatmaps_ome.options import (
     ExportOptions,
     ExtractOptions,
     InfoOptions,
+    ShareOptions,
     ValidateOptions,
     ViewOptions,
 )
@@ -22,6 +23,7 @@ OPTIONS = {
     "export": ExportOptions,
     "extract": ExtractOptions,
     "info": InfoOptions,
+    "share": ShareOptions,
     "validate": ValidateOptions,
     "view": ViewOptions,
 }
