@@ -36,6 +36,8 @@ SHAPE = Shape(7001, 9003)
 BOUNDS = Window(371, 733, 5005, 6011)
 CELL, ORIGIN = YX(73.142857, 73.142857), YX(-35.428571, -35.428571)
 
+_RING = np.s_[40:49, 50:59]
+
 needed = [
     *bioformats.needed,
     pytest.mark.skipif(
@@ -52,38 +54,33 @@ def write_results(
     slide = FakeSlide(np.zeros((1, 1, 3), np.uint8), mpp, name)
     slide.shape, slide.bounds = SHAPE, BOUNDS
     grid = covering_grid(SHAPE, CELL, ORIGIN, mpp)
-    heatmaps = heatmap_set(grid, SHAPE, classes, seed=seed, slide_name=name)
-    kinds = np.random.default_rng(seed).integers(0, 5, grid.shape, np.uint8)
+    rng = np.random.default_rng(seed)
+    tissue = rng.random(grid.shape) < 2 / 3
+    tissue[_RING] = True
+    heatmaps = heatmap_set(grid, SHAPE, classes, seed=seed, tissue=tissue, slide_name=name)
+    _make_ring(heatmaps)
+    kinds = rng.integers(0, 5, grid.shape, np.uint8)
     heatmaps = replace(heatmaps, artefacts=np.where(heatmaps.tissue, kinds, 0))
     fit = ScalingFit(Quantiles())
     fit.add(heatmaps)
     maps = display_maps(heatmaps, fit.fit("", "", ""), Style(**style), classes, classes[0])
     result = SlideResult(
         slide, heatmaps, maps, classes[0], grid, raster_pixels(SHAPE, mpp, CELL),
-        regions=find_regions(heatmaps, classes[0]),
+        regions=find_regions(heatmaps, classes[0]), label=classes[1],
     )  # fmt: skip
     folder.mkdir(parents=True)
     write_value_tiff(result, folder)
     CellsExporter().write(result, folder)
     RegionsExporter().write(result, folder)
-    write_json(folder / MANIFEST, _as_format_3(manifest(result, folder), heatmaps.tissue_cells))
+    write_json(folder / MANIFEST, manifest(result, folder))
     return result
 
 
-def _as_format_3(said: dict, cells: int) -> dict:
-    """Return the facts with what format 3 has more."""
-    if said["format"] == "heatmaps-ome maps 3":
-        return said
-    for entry in said["maps"]:
-        times = cells if entry["kind"] in ("contribution", "evidence") else 1
-        entry |= {"factor": times, "raw": None}
-        entry["range"] = dict(entry["range"], clips=[times > 1] * 2)
-        if times > 1:
-            entry["raw"] = {"quantity": entry["quantity"], "unit": entry["unit"]}
-            for part in ("levels", "range"):
-                ends = entry[part] = dict(entry[part])
-                ends |= {"lower": ends["lower"] * times, "upper": ends["upper"] * times}
-    return said | {"format": "heatmaps-ome maps 3", "label": "nonMSIH"}
+def _make_ring(heatmaps: HeatmapSet) -> None:
+    """Have cells speak for the first class all round some that speak against it: a hole."""
+    own = heatmaps.contributions[0][_RING]
+    own[:] = 0.001
+    own[3:-3, 3:-3] = -0.001
 
 
 def run_cases(cases: list[dict], folder: Path) -> list[dict]:

@@ -225,6 +225,9 @@ class World:
                 "script": regions, "slide": cropped, "args": [str(cells)], "times": 2,
                 "annotations": ["mine", "hot 1"],
             },
+            "regions, cropped once": {
+                "script": regions, "slide": cropped, "args": [str(cells)],
+            },
             "regions, hostile": {"script": regions, "slide": wild, "headless": True},
             "regions, damaged": {
                 "script": regions, "slide": full, "args": [str(self.torn)], "headless": True,
@@ -590,10 +593,19 @@ def test_regions_lie_at_their_place_with_their_values_and_classes(
         assert each["values"][f"mean score: {classes[0]}"] == region.mean_score
         hot = region.kind == "hot"
         assert each["class"] == qupath_class(classes[0] if hot else f"not {classes[0]}")
+        # Hot and cold differ for eyes of any colour vision, whichever class is drawn hot.
+        assert each["own"] & 0xFFFFFF == (0xD55E00 if hot else 0x0072B2)
+        values = {"cells", "area mm²", "share of tissue", f"mean score: {classes[0]}"}
+        assert values <= set(each["values"])
+    kinds = {region.kind for region, _ in wanted.values()}
+    assert kinds == {"hot", "cold"}
+    assert any(len(each["rings"]) > 1 for each in found), "holes are rings of their region"
 
 
 def test_a_second_import_of_regions_replaces_the_first_and_nothing_else(world):
     found = world.case("regions, cropped")
+    once = world.case("regions, cropped once")["annotations"]
+    assert [each for each in found["annotations"] if each["rings"]] == once
     # Of the name that ours have, but without what is measured of them.
     assert [each["name"] for each in found["annotations"] if not each["rings"]] == ["mine", "hot 1"]
     names = [each["name"] for each in found["annotations"] if each["rings"]]
