@@ -12,10 +12,15 @@ from heatmaps_ome.display.colour import N_LEVELS, level_colours, level_values, o
 from heatmaps_ome.display.display_map import DisplayMap
 from heatmaps_ome.display.scaling import CohortScaling, Range
 from heatmaps_ome.geometry import YX
+from heatmaps_ome.maps.artefact_evidence import (
+    WARNED_FROM,
+    attention_on_artefacts,
+    hottest_text,
+)
 from heatmaps_ome.maps.channels import unit_of
 from heatmaps_ome.maps.curves import has_much_to_lose
 from heatmaps_ome.maps.heatmap_set import map_name
-from heatmaps_ome.maps.kinds import KINDS, MapKind
+from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS, MapKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,7 +143,10 @@ def reference_score_range(cohort: Range, n_classes: int) -> Range:
 def with_notes(
     maps: Sequence[DisplayMap], faithfulness: Sequence[Faithfulness], heatmaps: HeatmapSet
 ) -> tuple[DisplayMap, ...]:
-    """Return maps with a note on those that do not beat a random order: they explain nothing."""
+    """Return maps with notes on those that explain nothing, and on attention to artefacts.
+
+    A map explains nothing that does not beat a random order.
+    """
     probable = heatmaps.predicted if heatmaps.target.has_classes else {}
     beaten = {
         (kind, curves.class_name)
@@ -147,11 +155,19 @@ def with_notes(
         for kind in curves.beaten_by_chance
     }
     return tuple(
-        replace(drawn, note="; ".join(filter(None, [drawn.note, _BEATEN])))
-        if (drawn.kind, drawn.class_name) in beaten
-        else drawn
+        replace(drawn, note="; ".join(filter(None, [drawn.note, beaten_note, artefact_note])))
         for drawn in maps
+        for beaten_note in [_BEATEN if (drawn.kind, drawn.class_name) in beaten else ""]
+        for artefact_note in [_on_artefacts(drawn, heatmaps)]
     )
+
+
+def _on_artefacts(drawn: DisplayMap, heatmaps: HeatmapSet) -> str:
+    """Return a note on a map of attention that is hottest on artefacts; "" for others."""
+    if drawn.kind not in (ATTENTION, CLASS_ATTENTION):
+        return ""
+    shares = attention_on_artefacts(heatmaps, drawn.class_name or heatmaps.classes[0])
+    return hottest_text(shares) if sum(shares.values()) > WARNED_FROM else ""
 
 
 _BEATEN = "does not beat a random order, so it explains nothing of this prediction"

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
+from heatmaps_ome.display.numbers import percent, probability
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     artefact_record,
+    attention_on_artefacts,
+    attention_warnings,
     cell_warnings,
     evidence_on_artefacts,
 )
 from heatmaps_ome.maps.curves import explaining_kind, has_much_to_lose, random_orders_of
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.numbers import percent, probability
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 
@@ -150,7 +152,8 @@ def _artefact_warnings(result: SlideResult) -> Iterator[str]:
     if share > WARNED_FROM or evidence > WARNED_FROM:
         known = "" if math.isnan(evidence) else carries
         yield f"{percent(share)} of the tissue is on artefacts{known}."
-    for warning in cell_warnings(artefact_record(result.heatmaps) or {}):
+    record = artefact_record(result.heatmaps) or {}
+    for warning in [*attention_warnings(record, result.true_class), *cell_warnings(record)]:
         yield f"{warning[0].upper()}{warning[1:]}."
 
 
@@ -302,9 +305,14 @@ def _artefacts(result: SlideResult, no_tissue: str) -> dict[str, Any]:
     if result.heatmaps.artefacts is None:
         return _left_out(no_tissue or "artefacts were not looked for in this run")
     shares = evidence_on_artefacts(result.heatmaps, result.true_class)
+    hottest = attention_on_artefacts(result.heatmaps, result.true_class)
     return {
         "class": result.true_class,
-        "kinds": [{"kind": kind, **shares[kind]} for kind in KINDS if kind in shares],
+        "kinds": [
+            {"kind": kind, **shares[kind], "hottest": hottest.get(kind)}
+            for kind in KINDS
+            if kind in shares
+        ],
         "excluded": dict(result.heatmaps.excluded),
     }
 
