@@ -32,7 +32,9 @@ _Place = tuple[int, int]
 def jpeg(rgb: np.ndarray) -> bytes:
     """Return (rows, cols, 3) uint8 as a JPEG without metadata.
 
-    Colours have the full resolution: nuclei and fibres a few pixels wide would lose theirs.
+    Colours have the full resolution. For the same size, half of it and a higher quality is further
+    from the slide: tiles of CMU-1-Small-Region differ by 1.4 grey levels on average in 1.66 bits a
+    pixel, by 2.6 in 1.40 with quality 92 and half the resolution.
     """
     file = BytesIO()
     Image.fromarray(rgb).save(file, "JPEG", quality=_QUALITY, subsampling="4:4:4")

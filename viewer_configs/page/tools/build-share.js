@@ -27,6 +27,15 @@ const REPLACED = [
   ['<meta charset="utf-8">', `<meta charset="utf-8">\n    <meta http-equiv="Content-Security-Policy" content="${POLICY}">`],
   ['<link rel="stylesheet" href="page/style.css">', '<link rel="stylesheet" href="data/page/style.css">'],
   ['<script type="module" src="page/main.js"></script>', '<script defer src="data/page/share.js"></script>'],
+  [
+    "<body>",
+    `<body>
+    <p id="unpack">
+      If you can read this, the page was opened inside a zip file and lacks its other files. Unpack all of
+      the zip file first (in Windows: close this page, right-click the zip file, choose “Extract All”), then
+      open START-HERE.html in the new folder.
+    </p>`,
+  ],
 ];
 
 /** Build the page into `out`, replacing its content. */
