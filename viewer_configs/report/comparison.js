@@ -78,6 +78,7 @@ export class Comparison {
     this.place.hidden = !two;
     this.controlsPlace.hidden = !two;
     this.place.parentElement?.classList.toggle("two", two);
+    this.stage.onchange();
   }
 
   /** Return what is shown: [{ stage, pane }], one or two. */
