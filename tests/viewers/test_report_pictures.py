@@ -300,7 +300,7 @@ def test_outlines_differ_in_colour_and_dash_and_holes_are_no_regions(chromium, t
     with opened(chromium, tmp_path / "index.html") as report:
         report.slide_to("opacity", 0)
         outlined = colours_of(report, "#picture")[..., :3].astype(int)
-        legend = report.page.locator(".outlines li").all_inner_texts()
+        legend = report.page.locator("#slide .outlines li").all_inner_texts()
         report.page.locator("#outlines").uncheck()
         report.settle()
         bare = colours_of(report, "#picture")[..., :3].astype(int)
