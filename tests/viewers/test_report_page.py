@@ -137,9 +137,8 @@ def test_the_value_under_the_mouse_is_that_of_its_cell(chromium, demo):
                 wanted = factor * raw
                 found = report.value(um)
                 # A step of what is stored, and half of the third digit that is shown.
-                assert found == pytest.approx(
-                    wanted, abs=factor * span / 4000 + 5.1e-3 * abs(wanted)
-                )
+                step = span / 4000
+                assert found == pytest.approx(wanted, abs=factor * step + 5.1e-3 * abs(wanted))
                 lines = report.point(um)
                 if factor > 1:
                     named = float(lines.pop(1).split(" ")[-1].replace("\u2212", "-"))

@@ -263,6 +263,21 @@ def test_a_certain_model_has_digits_and_nothing_to_measure(report):
     assert faithful.locator("svg.curves polyline").count() > 2
 
 
+def test_a_bar_of_no_span_is_not_drawn(report):
+    report.go(slide="full", map="sd-score-MSIH")
+    report.page.evaluate(
+        """() => { const { slide, controls } = window.report.shown;
+            const map = slide.map("sd-score-nonMSIH");
+            Object.assign(map.range, { lower: 0, upper: 1e-12 });
+            slide.keep(map, slide.cells.map(() => 0));
+            return controls.choose(map.name); }"""
+    )
+    scale = report.page.locator("#controls .scale")
+    assert "Nothing to measure: all values are between 0 and 0." in scale.inner_text()
+    assert "e-1" not in report.page.locator("#controls").inner_text()
+    assert report.page.locator("#colour-bar").count() == 0
+
+
 def test_a_fading_map_has_a_bar_of_two_dimensions_and_says_so(report):
     report.go(slide="full", map="score-MSIH")
     key = report.page.locator("#controls .scale")
