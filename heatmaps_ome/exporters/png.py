@@ -11,7 +11,8 @@ from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.exporters.earlier import SLIDE
 from heatmaps_ome.exporters.figures.captions import answer_text
 from heatmaps_ome.exporters.figures.curves import drawn_curves
-from heatmaps_ome.exporters.figures.framed import DPI, Caption, framed
+from heatmaps_ome.exporters.figures.framed import Caption, framed
+from heatmaps_ome.exporters.figures.layout import DPI
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.heatmap_set import class_keys
