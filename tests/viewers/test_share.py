@@ -164,16 +164,15 @@ def test_values_are_the_stored_floats_bit_by_bit(world, tmp_path):
 
 def test_regions_keep_their_outlines_and_holes(world, tmp_path):
     assert share(world, "-o", tmp_path / "out", "--slides", "second") == 0
-    regions = data_of(tmp_path / "out" / "data" / "1" / "slide.js")["regions"]
+    regions = data_of(tmp_path / "out" / "data" / "1" / "regions.js")["features"]
     geojson = json.loads((world / "run" / "second" / "second.regions.geojson").read_text())
     assert len(regions) == len(geojson["features"])
     for region_, feature in zip(regions, geojson["features"], strict=True):
-        assert region_["name"] == feature["properties"]["name"]
-        assert region_["kind"] == feature["properties"]["name"].split()[0]
+        assert region_["properties"]["name"] == feature["properties"]["name"]
         rings = feature["geometry"]["coordinates"]
-        assert len(region_["rings"]) == len(rings)
-        for ring, points in zip(region_["rings"], rings, strict=True):
-            assert np.reshape(ring, (-1, 2)) == pytest.approx(np.array(points), abs=0.051)
+        assert len(region_["geometry"]["coordinates"]) == len(rings)
+        for ring, points in zip(region_["geometry"]["coordinates"], rings, strict=True):
+            assert np.array(ring) == pytest.approx(np.array(points), abs=0.051)
 
 
 # --- Names -------------------------------------------------------------------------------------
