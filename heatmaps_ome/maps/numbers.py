@@ -15,6 +15,7 @@ MINUS: Final = "\u2212"
 LEAST_TOTAL: Final = 0.01
 """Part of the other side's total below which a side's evidence is next to nothing."""
 _DIGITS: Final = 3
+_LEAST_LENGTH: Final = len("0.123")
 _PLAIN: Final = (1e-4, 1e6)
 """Numbers between these are written without an exponent."""
 _OF_VALUES: Final = ("regression", "survival")
@@ -24,24 +25,29 @@ _NONE: Final = "unknown"
 def number(value: float) -> str:
     """Return a number with three significant digits.
 
-    >>> number(2.7412), number(-0.0012345), number(1.2e-7), number(12345.6), number(0.5)
-    ('2.74', '−0.00123', '1.2e-07', '12346', '0.5')
+    >>> number(2.7412), number(-0.0012345), number(1.2e-7), number(12345.6), number(999.7)
+    ('2.74', '−0.00123', '1.2e-07', '12346', '1000')
     """
     if not math.isfinite(value):
         return _not_finite(value)
     size = abs(value)
     if value == 0 or _PLAIN[0] <= size < _PLAIN[1]:
-        text = f"{value:.0f}" if size >= 10**_DIGITS else f"{value:.{_DIGITS}g}"
+        # Rounding may carry: 999.7 has three digits as 1000.
+        text = f"{value:.0f}" if size >= 10**_DIGITS - 0.5 else f"{value:.{_DIGITS}g}"
     else:
         text = f"{value:.{_DIGITS}g}"
-    return text.replace("-", MINUS, 1) if value < 0 else text
+    return text.replace("-", MINUS, 1) if value < 0 else text.lstrip("-")
 
 
 def probability(p: float) -> str:
     """Return a probability with three significant digits of itself or, above 0.5, of 1 - p.
 
-    >>> probability(0.8342), probability(0.1), probability(0.99987), probability(0.000123456)
-    ('0.834', '0.100', '0.999870', '0.000123')
+    There are three decimals at least, and no more than are needed.
+
+    >>> probability(0.8342), probability(0.1), probability(0.95), probability(0.0123456)
+    ('0.834', '0.100', '0.950', '0.0123')
+    >>> probability(0.99987), probability(0.000123456)
+    ('0.99987', '0.000123')
     >>> probability(1 - 1.2e-7), probability(1.2e-7), probability(1.0), probability(0.0)
     ('1 − 1.2e-07', '1.2e-07', '1', '0')
     """
@@ -55,7 +61,8 @@ def probability(p: float) -> str:
         return number(p)
     # Rounding may carry: 0.0999999 has three digits as 0.100.
     exponent = int(f"{least:.{_DIGITS - 1}e}".partition("e")[2])
-    return f"{p:.{_DIGITS - 1 - exponent}f}"
+    text = f"{p:.{_DIGITS - 1 - exponent}f}"
+    return text[:_LEAST_LENGTH] + text[_LEAST_LENGTH:].rstrip("0")
 
 
 def is_probability(target: Mapping[str, Any]) -> bool:

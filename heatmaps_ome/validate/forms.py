@@ -117,10 +117,11 @@ class RecordedRegions(Form):
 
 
 class RecordedArtefacts(Form):
-    """Shares of cells and evidence on artefacts."""
+    """Shares of cells, evidence and attention on artefacts."""
 
     cells: dict[str, Share]
     evidence: dict[str, dict[str, Number | None]]
+    attention: dict[str, dict[str, Share]]
     excluded: dict[str, Count]
     brightness: Number | None
     measures: dict[str, Number]

@@ -118,7 +118,8 @@ def test_a_sheet_sums_the_slide_up(written):
     text, page, size = page_of(folder / "overview.pdf")
     prediction = result.heatmaps.predicted
     for words in (
-        "slide", "Score of MSIH", "Attention", "drawn hot: MSIH", "ground truth: nonMSIH",
+        "slide", "Score of MSIH", "Attention", "drawn\u00a0hot:\u00a0MSIH",
+        "ground\u00a0truth:\u00a0nonMSIH",
         f"MSIH\u00a0{prediction['MSIH']:.3f}"[:9], RESEARCH, "How far to trust it",
     ):  # fmt: skip
         assert words in text

@@ -256,15 +256,31 @@ def other_channel(said):
 
 
 def of_the_future(said):
-    said["format"] = "heatmaps-ome maps 3"
+    said["format"] = "heatmaps-ome maps 4"
 
 
 def of_an_earlier_version(said):
-    said["format"] = "heatmaps-ome maps 1"
+    said["format"] = "heatmaps-ome maps 2"
 
 
 def of_another_class(said):
     next(each for each in said["maps"] if each["class"] == CLASSES[0])["class"] = CLASSES[1]
+
+
+def of_kind(said, kind):
+    return next(each for each in said["maps"] if each["kind"] == kind)
+
+
+def with_raw_contributions(said):
+    of_kind(said, "contribution").update(factor=1, raw=None)
+
+
+def without_its_raw_quantity(said):
+    of_kind(said, "evidence")["raw"] = None
+
+
+def hiding_that_it_clips(said):
+    of_kind(said, "contribution")["range"]["clips"] = [False, False]
 
 
 def fading_otherwise(said):
@@ -276,7 +292,8 @@ def fading_otherwise(said):
     "change",
     [
         moved_grid, other_colour, other_channel, of_the_future, of_an_earlier_version,
-        of_another_class, fading_otherwise,
+        of_another_class, fading_otherwise, with_raw_contributions, without_its_raw_quantity,
+        hiding_that_it_clips,
     ],
 )  # fmt: skip
 def test_a_manifest_that_says_otherwise_than_the_stores_is_found(copy, change):
@@ -284,6 +301,25 @@ def test_a_manifest_that_says_otherwise_than_the_stores_is_found(copy, change):
         change(said)
     rehash(copy)
     assert rules_of(validate(copy)) == {"manifest-agrees"}
+
+
+def unmarked(properties):
+    del properties[1]["bound"], properties[255]["bound"]
+
+
+def marked_inside(properties):
+    properties[100]["bound"] = "at least"
+
+
+@pytest.mark.parametrize("change", [unmarked, marked_inside])
+def test_a_number_that_cells_lie_beyond_is_marked_as_a_bound(copy, change):
+    label = f"{IMAGE}/labels/contribution-{CLASSES[0]}/.zattrs"
+    with edited(copy / label) as said:
+        properties = said["image-label"]["properties"]
+        assert [each["bound"] for each in properties if "bound" in each] == ["at most", "at least"]
+        change(properties)
+    rehash(copy)
+    assert rules_of(validate(copy)) == {"label-bounds"}
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", "{}", "null", '{"multiscales": 3}', ""])

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from value_places import assert_values_at_places
+from value_places import ValuesReader, assert_values_at_places
 from viewer_results import write_results
 
 import heatmaps_ome
@@ -89,7 +89,25 @@ def test_maps_that_the_run_did_not_draw_have_texts_and_colours_too(folder, slide
         finite = shown.values[slide.tissue]
         assert np.isfinite(finite).all()
         assert shown.colours.lower < shown.colours.upper
-        assert finite.min() < shown.colours.upper
+        assert finite.min() * shown.colours.factor < shown.colours.upper
+
+
+def test_contributions_are_raw_values_and_drawn_times_the_cells(folder, slide, plt):
+    manifest = manifest_of(folder)
+    [entry] = [e for e in manifest["maps"] if e["name"] == "contribution-normal"]
+    raw = ValuesReader(folder / SLIDE, manifest).plane(entry)
+    cells = np.count_nonzero(~np.isnan(raw))
+    shown = slide.map("contribution", "normal")
+    assert (shown.quantity, shown.unit) == ("share of the slide's normal logit", "logit")
+    assert np.nanmax(np.abs(shown.values)) == np.nanmax(np.abs(raw))
+    axes = shown.show()
+    [image] = axes.get_images()
+    np.testing.assert_allclose(image.get_array().filled(np.nan), raw * cells, rtol=1e-6)
+    assert image.get_clim() == (entry["range"]["lower"], entry["range"]["upper"])
+    bar = axes.figure.axes[1]
+    assert bar.get_ylabel() == "slide's normal logit if all cells were like this one"
+    assert image.colorbar.extend == "both"
+    assert slide.map("attention").show().get_images()[0].colorbar.extend == "min"
 
 
 def test_values_cannot_be_changed_by_mistake(slide):

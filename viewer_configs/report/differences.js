@@ -25,7 +25,7 @@ export async function difference(slide, first, second) {
   const map = {
     name, kind: "difference", kind_title: "Difference", class: null,
     title: `${first.title} − ${second.title}`,
-    quantity: `difference of ${first.title} and ${second.title}`,
+    quantity: `${first.title} − ${second.title}${first.unit ? ` (${first.unit})` : ""}`,
     unit: first.unit, categories: [], note: "", factor: 1, raw: null,
     l0_origin: first.l0_origin, colours: colours(),
     opacity: { alpha: 0.85, fades_with: null },

@@ -94,5 +94,5 @@ export function totalsText(totals) {
   const [less] = totals.for < totals.against ? ["for", "against"] : ["against", "for"];
   const least = Math.min(totals.for, totals.against);
   return isNextToNothing(least, Math.max(totals.for, totals.against)) && least > 0
-    ? `${text} That ${less} is next to nothing, so it is given in numbers, not in shares.` : text;
+    ? `${text} That ${less} it is next to nothing, so it has no shares.` : text;
 }

@@ -10,8 +10,9 @@ export function number(value, digits = 3) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
   const size = Math.abs(value);
   let text;
-  if (size !== 0 && (size >= 1e6 || size < 1e-4)) {
-    const [digit, exponent] = size.toExponential(digits - 1).split("e");
+  const [digit, exponent] = size.toExponential(digits - 1).split("e");
+  // Rounding may carry: 0.00009996 has three digits as 0.0001.
+  if (size !== 0 && (size >= 1e6 || exponent < -4)) {
     const power = Math.abs(Number(exponent)).toString().padStart(2, "0");
     text = `${Number(digit)}e${exponent < 0 ? "-" : "+"}${power}`;
   } else text = size >= 10 ** digits ? size.toFixed(0) : Number(size.toPrecision(digits)).toString();
@@ -66,13 +67,12 @@ export function tick(value, span) {
   return number(rounded, Math.max(1, Math.min(12, digits)));
 }
 
-/** Return a share in per cent with two significant digits; only none and all are 0 and 100 %. */
+/** Return a share in per cent with three digits; only none and all are 0 and 100 %. */
 export function percent(share) {
   if (share === null || share === undefined || !Number.isFinite(share)) return "–";
-  const value = 100 * share;
-  if (value > 0 && value < 0.01) return "< 0.01 %";
-  if (value >= 99.5 && value < 100 * (1 - 1e-9)) return "> 99 %";
-  return `${value >= 9.95 ? value.toFixed(0) : Number(value.toPrecision(2))} %`;
+  if (share > 0 && share < 1e-4) return "< 0.01 %";
+  if (share >= 0.9995 && share < 1 - 1e-9) return "> 99.9 %";
+  return `${number(100 * share)} %`;
 }
 
 /** Return whether a side's total is so small beside the other's that shares of it mislead. */
@@ -80,12 +80,9 @@ export function isNextToNothing(total, beside) {
   return !(total > 0) || total < LEAST_TOTAL * beside;
 }
 
-/** Return a share of one side's evidence or, where that is next to nothing, the amount. */
-export function shareText(share, side, totals) {
-  if (share === null || share === undefined || totals === null) return percent(share);
-  const [own, other] = side === "for" ? [totals.for, totals.against] : [totals.against, totals.for];
-  if (!isNextToNothing(own, other)) return percent(share);
-  return `${number(share * own)}${totals.unit ? ` ${totals.unit}` : ""}`;
+/** Return a share of one side's evidence; it is not known where that side's is next to nothing. */
+export function shareText(share, totals) {
+  return (share === null || share === undefined) && totals !== null ? "next to nothing" : percent(share);
 }
 
 /** Return a count with groups of three digits. */

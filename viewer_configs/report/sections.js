@@ -89,7 +89,7 @@ function regionsCard(part, onchoose) {
       onchoose(region);
     } }, region.name);
     return { cells: [el("span", { class: "mark" }, outlineSample(part, region.kind), button),
-      shareText(region.share_of_evidence, region.kind === "hot" ? "for" : "against", totals), percent(region.share_of_tissue),
+      shareText(region.share_of_evidence, totals), percent(region.share_of_tissue),
       `${number(region.area_mm2)} mm²`, probability(region.mean_score), number(region.contribution)] };
   });
   const place = el("div", {}, rows.length ? table([["Region"], ["Share of evidence", true], ["Share of tissue", true], ["Area", true],
@@ -109,7 +109,7 @@ function tilesCard(part, onchoose) {
 
 /** Return the shares of tissue and evidence on artefacts. */
 function artefactsCard({ artefacts, evidence: totals = null }) {
-  const rows = artefacts.kinds.map(({ kind, cells, evidence }) => ({ cells: [kind, percent(cells), shareText(evidence, "for", totals)] }));
+  const rows = artefacts.kinds.map(({ kind, cells, evidence }) => ({ cells: [kind, percent(cells), shareText(evidence, totals)] }));
   const excluded = Object.entries(artefacts.excluded ?? {}).map(([kind, cells]) => `${kind} ${count(cells)}`);
   return card("Artefacts", about("artefacts"), table([["Looks like"], ["Share of tissue", true], [`Share of evidence for ${artefacts.class}`, true]], rows),
     ...(excluded.length ? [el("p", { class: "soft" }, `Left out of maps and prediction: ${excluded.join(", ")} cells.`)] : []));

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 from heatmaps_ome.display.display_map import pictured
 from heatmaps_ome.display.rasterise import BurntMap
 from heatmaps_ome.exporters.figures.captions import (
+    answer_text,
     drawable,
-    prediction_text,
+    glued,
     shortened,
     width_px,
     wrapped,
 )
 from heatmaps_ome.exporters.figures.framed import DPI, Layout, Line, draw_legend, draw_scale_bar
 from heatmaps_ome.exporters.figures.trust import trust_sentences
-from heatmaps_ome.maps.ensemble import prediction_sd
 from heatmaps_ome.maps.kinds import ATTENTION, CONTRIBUTION, EVIDENCE, LEAVE_ONE_OUT
 
 if TYPE_CHECKING:
@@ -117,16 +117,13 @@ def tiles_shown(result: SlideResult) -> list[PickedTile]:
 
 def _head(layout: Layout, result: SlideResult) -> float:
     """Write the slide's name and prediction across the sheet; return where they end."""
-    maps, room = result.heatmaps, _SHEET[0] - 2 * _MARGIN
-    prediction = prediction_text(
-        maps.predicted, maps.target.record(), prediction_sd(maps), len(maps.members)
-    )
-    drawn_hot = f"drawn hot: {result.true_class}"
-    truth = f"ground truth: {result.label}" if result.label else ""
+    room = _SHEET[0] - 2 * _MARGIN
+    answer = answer_text(result.heatmaps, result.label)
+    drawn_hot = glued(f"drawn hot: {result.true_class}")
     top = float(_MARGIN)
     for text, size, bold, colour in (
         (result.slide.name, 1.8 * _UNIT, True, _INK),
-        (" · ".join(filter(None, (prediction, truth, drawn_hot))), 1.2 * _UNIT, False, _INK),
+        (" · ".join(filter(None, (answer, drawn_hot))), 1.2 * _UNIT, False, _INK),
     ):
         line = Line(shortened(drawable(text), size, room), size, bold, colour)
         layout.text(_MARGIN, top, line)

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
+from heatmaps_ome.display.numbers import percent
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     artefact_record,
+    attention_on_artefacts,
+    attention_warnings,
     cell_warnings,
     evidence_on_artefacts,
 )
 from heatmaps_ome.maps.curves import explaining_kind, has_much_to_lose, random_orders_of
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.numbers import probability
+from heatmaps_ome.maps.numbers import percent, probability
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 
@@ -145,11 +148,13 @@ def _artefact_warnings(result: SlideResult) -> Iterator[str]:
         return
     shares = evidence_on_artefacts(result.heatmaps, result.true_class)
     evidence = sum(entry["evidence"] for entry in shares.values())
-    carries = f", with {evidence:.0%} of the evidence for {result.true_class}"
+    carries = f", with {percent(evidence)} of the evidence for {result.true_class}"
     # Unknown evidence is NaN, and no comparison with NaN is true.
     if share > WARNED_FROM or evidence > WARNED_FROM:
-        yield f"{share:.0%} of the tissue is on artefacts{'' if evidence != evidence else carries}."
-    for warning in cell_warnings(artefact_record(result.heatmaps) or {}):
+        known = "" if math.isnan(evidence) else carries
+        yield f"{percent(share)} of the tissue is on artefacts{known}."
+    record = artefact_record(result.heatmaps) or {}
+    for warning in [*attention_warnings(record, result.true_class), *cell_warnings(record)]:
         yield f"{warning[0].upper()}{warning[1:]}."
 
 
@@ -301,9 +306,14 @@ def _artefacts(result: SlideResult, no_tissue: str) -> dict[str, Any]:
     if result.heatmaps.artefacts is None:
         return _left_out(no_tissue or "artefacts were not looked for in this run")
     shares = evidence_on_artefacts(result.heatmaps, result.true_class)
+    hottest = attention_on_artefacts(result.heatmaps, result.true_class)
     return {
         "class": result.true_class,
-        "kinds": [{"kind": kind, **shares[kind]} for kind in KINDS if kind in shares],
+        "kinds": [
+            {"kind": kind, **shares[kind], "hottest": hottest.get(kind)}
+            for kind in KINDS
+            if kind in shares
+        ],
         "excluded": dict(result.heatmaps.excluded),
     }
 

@@ -264,9 +264,9 @@ export class App {
   /** Show the outlines of the slide's regions if they are wanted; returns whether they could be read. */
   async #showRegions() {
     const session = this.#session;
-    const { regions_geojson: file, true_class: hotClass } = session.manifest;
-    this.controls.offerOutlines(Boolean(file));
-    const wanted = this.#outlined && Boolean(file);
+    const { true_class: hotClass } = session.manifest;
+    this.controls.offerOutlines(session.hasRegions);
+    const wanted = this.#outlined && session.hasRegions;
     let fine = true;
     if (wanted && this.#regions === null) {
       try {

@@ -1,12 +1,14 @@
 /** The buttons around the slide and of the panel, and the page's interface for tests. */
 
 import { byId } from "./dom.js";
+import { listenToExplanations } from "./explanations.js";
 import { listenToKeys } from "./keys.js";
 
 /** Connect the buttons and keys with the page at work. */
 export function connect(app) {
   const { actions, view } = app;
   listenToKeys(actions);
+  listenToExplanations();
   byId("zoom-in").addEventListener("click", () => view.zoomBy(1.5));
   byId("zoom-out").addEventListener("click", () => view.zoomBy(1 / 1.5));
   byId("home").addEventListener("click", () => view.home());

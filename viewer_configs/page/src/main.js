@@ -4,7 +4,6 @@ import { App } from "./app.js";
 import { connect, forTests, listenToFold } from "./buttons.js";
 import { byId } from "./dom.js";
 import { fetchJson, wordsOf } from "./fetching.js";
-import { listenToExplanations } from "./explanations.js";
 import { Notices } from "./notices.js";
 import { ZarrStore } from "./zarrstore.js";
 
@@ -26,5 +25,4 @@ async function start() {
 }
 
 listenToFold();
-listenToExplanations();
 start().catch((error) => notices.say(`The run cannot be shown: ${wordsOf(error)}.`));

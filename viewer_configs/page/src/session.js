@@ -73,10 +73,15 @@ export class SlideSession {
     return fading ? this.channel(fading.channel) : null;
   }
 
-  /** Return the slide's hot and cold regions; the file has to be there. */
+  /** Whether the page can outline regions of the slide: a shared folder has them elsewhere, and outlines them itself. */
+  get hasRegions() {
+    return Boolean(this.manifest.regions_geojson && this.#store.regionsFile);
+  }
+
+  /** Return the slide's hot and cold regions; it has to have them. */
   async regions() {
-    const collection = await this.#store.regions(this.manifest, this.signal);
-    return regionsOf(collection, this.manifest.slide.mpp);
+    const { slide, regions_geojson: name } = this.manifest;
+    return regionsOf(await this.#store.regionsFile(name, this.signal), slide.mpp);
   }
 
   #labelled(name) {

@@ -93,9 +93,9 @@ function hasText(label) {
 function itemOf(slide) {
   const top = likeliest(slide.prediction);
   const prediction = top === null ? null : make("span", { className: "said", title: top.className }, make("span", {}, top.className), amount(top.probability, slide.target));
-  const first = make("span", { className: "first" }, make("span", { className: "name" }, slide.name), prediction);
+  const first = make("span", { className: "first" }, thumbnailOf(slide), make("span", { className: "name" }, slide.name), prediction);
   const classes = classText(slide.true_class, slide.label, slide.correct);
-  const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, thumbnailOf(slide), first, classes ? make("span", { className: slide.correct === false ? "classes wrong" : "classes" }, classes) : null);
+  const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, first, classes ? make("span", { className: slide.correct === false ? "classes wrong" : "classes" }, classes) : null);
   return make("li", {}, link);
 }
 

@@ -40,8 +40,8 @@ export class ZarrStore {
     }
   }
 
-  /** Return the slide's regions as GeoJSON; the manifest has to name the file. */
-  regions({ regions_geojson: name }, signal) {
+  /** Return the content of a file of regions. */
+  regionsFile(name, signal) {
     return fetchJson(this.#url(name), signal);
   }
 
