@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.display.numbers import percent
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     artefact_record,

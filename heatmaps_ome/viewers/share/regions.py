@@ -1,4 +1,4 @@
-"""Reads the outlines of a slide's regions, without measurements, as GeoJSON for the page to draw."""
+"""Reads the outlines of a slide's regions as GeoJSON, for the page to draw."""
 
 from __future__ import annotations
 

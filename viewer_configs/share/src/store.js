@@ -40,8 +40,8 @@ export class SharedStore {
     return promise;
   }
 
-  /** Return the slide's regions as GeoJSON; the manifest has to name them. */
-  regions({ regions_geojson: name }, signal) {
+  /** Return the slide's regions as GeoJSON, by their name in the manifest. */
+  regionsFile(name, signal) {
     return loadData(`${this.entry.folder}/${name}`, signal);
   }
 
