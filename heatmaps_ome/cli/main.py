@@ -18,6 +18,7 @@ from heatmaps_ome.cli.utf8_mode import use_utf8
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.options import (
     CollectOptions,
+    CompareOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
@@ -45,6 +46,7 @@ commands:
   demo           maps of a synthetic slide, which the command makes
   collect        bring a folder's report, list and QuPath project up to date with its slides
   view           show results in the browser, and serve them to other web viewers
+  compare        two models, runs or options on the same slides, side by side
   info           describe a slide, a model, features, scores or a result
   validate       read results back with other libraries and list their problems
   convert-model  turn the file of a model into safetensors that cannot run code
@@ -230,6 +232,31 @@ def view(words: Sequence[str]) -> int:
     return 0
 
 
+def compare(words: Sequence[str]) -> int:
+    """Run ``compare``."""
+    parser = OptionsParser(
+        CompareOptions,
+        "heatmaps-ome compare",
+        "Hold two results on the same slides side by side: two models, two runs or two options. "
+        "Difference maps B − A, correlations, agreement of regions and predictions, in a report "
+        "of its own; view and the viewers open the difference maps.",
+    )
+    log_to_stderr(verbose=False)
+    options = parser.parse_args(words)
+    log_to_stderr(verbose=options.verbose)
+    from heatmaps_ome.cli import compare_summary
+    from heatmaps_ome.run import progress
+    from heatmaps_ome.run.comparison import comparing
+
+    display = progress.for_stream(sys.stderr)
+    try:
+        comparison = comparing.compare(options, display)
+    finally:
+        display.close()
+    sys.stdout.write(compare_summary.of_comparison(comparison))
+    return 1 if comparison.failed else 0
+
+
 def info(words: Sequence[str]) -> int:
     """Run ``info``."""
     parser = OptionsParser(
@@ -325,6 +352,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
     "collect": collect,
     "view": view,
+    "compare": compare,
     "info": info,
     "validate": validate,
     "convert-model": convert_model,

@@ -3,6 +3,7 @@
 from heatmaps_ome.options import (
     CacheOptions,
     CollectOptions,
+    CompareOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
@@ -16,6 +17,7 @@ from heatmaps_ome.options import (
 OPTIONS = {
     "cache": CacheOptions,
     "collect": CollectOptions,
+    "compare": CompareOptions,
     "convert-model": ConvertOptions,
     "create": CreateOptions,
     "demo": DemoOptions,

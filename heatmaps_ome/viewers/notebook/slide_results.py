@@ -124,6 +124,11 @@ class SlideResults:
             self._preview(),
         )
 
+    @property
+    def heatmaps(self) -> HeatmapSet:
+        """The raw maps as one set, with all that the values record."""
+        return self._heatmaps
+
     @cached_property
     def _manifest(self) -> Manifest:
         return read_manifest(self.path)
