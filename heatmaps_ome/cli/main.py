@@ -25,6 +25,7 @@ from heatmaps_ome.options import (
     ExportOptions,
     ExtractOptions,
     InfoOptions,
+    ShareOptions,
     ValidateOptions,
     ViewOptions,
     nearest,
@@ -45,7 +46,8 @@ commands:
   extract        slides in, features of their tiles out, for TRIDENT, CLAM and MIL-Lab
   demo           maps of a synthetic slide, which the command makes
   collect        bring a folder's report, list and QuPath project up to date with its slides
-  view           show results in the browser, and serve them to other web viewers
+  view           show results in the browser or in napari, and serve them to other web viewers
+  share          make a folder or zip file that opens in any browser, without Python
   compare        two models, runs or options on the same slides, side by side
   info           describe a slide, a model, features, scores or a result
   validate       read results back with other libraries and list their problems
@@ -215,6 +217,11 @@ def view(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
+    if options.napari:
+        from heatmaps_ome.viewers.napari.opening import open_in_napari
+
+        open_in_napari(options.path, options.slide)
+        return 0
     from heatmaps_ome.viewers.server.server import view as serve
 
     def say(text: str) -> None:
@@ -232,6 +239,23 @@ def view(words: Sequence[str]) -> int:
     return 0
 
 
+def share(words: Sequence[str]) -> int:
+    """Run ``share``."""
+    parser = OptionsParser(
+        ShareOptions,
+        "heatmaps-ome share",
+        "Make a folder for people without Python: its START-HERE.html opens from disk in any "
+        "browser, with slides down to their own resolution, all maps over them, and the value "
+        "under the mouse. It holds pictures of the slides' tissue, but neither labels of slides "
+        "nor paths.",
+    )
+    log_to_stderr(verbose=False)
+    options = parser.parse_args(words)
+    from heatmaps_ome.cli.sharing import run_share
+
+    return run_share(options)
+
+
 def compare(words: Sequence[str]) -> int:
     """Run ``compare``."""
     parser = OptionsParser(
@@ -244,17 +268,9 @@ def compare(words: Sequence[str]) -> int:
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
     log_to_stderr(verbose=options.verbose)
-    from heatmaps_ome.cli import compare_summary
-    from heatmaps_ome.run import progress
-    from heatmaps_ome.run.comparison import comparing
+    from heatmaps_ome.cli.comparing import run_compare
 
-    display = progress.for_stream(sys.stderr)
-    try:
-        comparison = comparing.compare(options, display)
-    finally:
-        display.close()
-    sys.stdout.write(compare_summary.of_comparison(comparison))
-    return 1 if comparison.failed else 0
+    return run_compare(options)
 
 
 def info(words: Sequence[str]) -> int:
@@ -352,6 +368,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
     "collect": collect,
     "view": view,
+    "share": share,
     "compare": compare,
     "info": info,
     "validate": validate,

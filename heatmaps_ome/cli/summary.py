@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.cli.streams import one_line
-from heatmaps_ome.display.rendering import LITTLE_TO_LOSE
+from heatmaps_ome.display.numbers import is_probability, number, predicted_text, probability
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters import result_files
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
-from heatmaps_ome.maps.curves import beaten_by_chance
+from heatmaps_ome.maps.curves import beaten_by_chance, has_much_to_lose
 from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
@@ -122,9 +122,8 @@ def _prediction(outcome: Outcome) -> str:
         return " (no tissue found, so no prediction)"
     ranked = sorted(prediction.items(), key=lambda item: -item[1])
     unit = outcome.target.get("unit", "")
-    return (
-        f" ({', '.join(f'{name} {value:.3f}' for name, value in ranked)}{' ' * bool(unit)}{unit})"
-    )
+    texts = [f"{name} {predicted_text(value, outcome.target)}" for name, value in ranked]
+    return f" ({', '.join(texts)}{' ' * bool(unit)}{unit})"
 
 
 def _tiles(outcome: Outcome) -> Iterator[str]:
@@ -153,14 +152,14 @@ def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
         yield f"faithfulness: left out, as {outcome.faithfulness_left_out}"
     elif true_class in outcome.faithfulness:
         by_map = outcome.faithfulness[true_class]
-        areas = ", ".join(f"{name} {area:.3f}" for name, area in by_map.items())
+        areas = ", ".join(f"{name} {number(area)}" for name, area in by_map.items())
         yield f"faithfulness (AUPC of {true_class}, lower is better): {areas}"
         beaten = beaten_by_chance(by_map)
-        probable = outcome.prediction.get(true_class, 1.0)
-        is_class = outcome.target.get("task") not in ("regression", "survival")
-        if beaten and is_class and probable < LITTLE_TO_LOSE:
+        probabilities = outcome.prediction if is_probability(outcome.target) else {}
+        if beaten and not has_much_to_lose(probabilities, true_class):
+            probable = probability(probabilities[true_class])
             yield (
-                f"  {true_class} has a probability of {probable:.3f}, too little to lose for these "
+                f"  {true_class} has a probability of {probable}, too little to lose for these "
                 "areas to tell maps apart"
             )
         elif beaten:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
     import pyvips
 
-    from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.geometry import Grid, Shape
 
 _AT_ONCE_BYTES = 32 * 2**20
@@ -78,7 +78,7 @@ def lazy_raster(
     return rimmed.mapim(x.bandjoin(y), interpolate=pyvips.Interpolate.new("nearest"))
 
 
-def coloured_cells(drawn: DisplayMap) -> np.ndarray:
+def coloured_cells(drawn: ColouredMap) -> np.ndarray:
     """Return a map's cells as they lie over the slide.
 
     Returns
@@ -93,48 +93,75 @@ def coloured_cells(drawn: DisplayMap) -> np.ndarray:
     return rgba
 
 
+class ColouredMap(Protocol):
+    """What of a map its colours over the slide follow from; see DisplayMap."""
+
+    @property
+    def grid(self) -> Grid: ...  # noqa: D102
+    @property
+    def levels(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def colours(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def opacity(self) -> np.ndarray: ...  # noqa: D102
+
+
 class BurntMap:
     """A map burnt into pixels of the slide, window by window.
 
     Parameters
     ----------
-    drawn : DisplayMap
+    drawn : ColouredMap
     lattice : Grid
         The slide's pixels; each takes the cell that contains its centre.
     """
 
-    def __init__(self, drawn: DisplayMap, lattice: Grid) -> None:
-        self._rows, cols = drawn.grid.cells_under(lattice)
+    def __init__(self, drawn: ColouredMap, lattice: Grid) -> None:
+        self._grid = drawn.grid
         rgba = np.pad(coloured_cells(drawn), [(0, 1), (0, 1), (0, 0)]).astype(np.uint16)
         # Red, green and blue side by side, as the pixels of the slide have them in memory.
         self._weighed = (rgba[..., :3] * rgba[..., 3:]).reshape(len(rgba), -1)
         self._slides_part = np.repeat(255 - rgba[..., 3], 3, axis=1)
+        self._place(lattice)
+
+    def on(self, lattice: Grid) -> BurntMap:
+        """Return the same map for other pixels of the slide; both share the cells' colours."""
+        other = copy(self)
+        other._place(lattice)
+        return other
+
+    def _place(self, lattice: Grid) -> None:
+        """Find the cells under the pixels of a lattice."""
+        self._rows, cols = self._grid.cells_under(lattice)
         self._cols = (cols[:, None] * 3 + np.arange(3)).ravel()
 
-    def over(self, pixels: np.ndarray, row: int) -> np.ndarray:
-        """Return whole rows of the slide, from ``row`` of the lattice on, with the map over them.
+    def over(self, pixels: np.ndarray, row: int, col: int = 0) -> np.ndarray:
+        """Return a window of the slide with the map over it.
 
         Parameters
         ----------
-        pixels : (rows, lattice.cols, 3) uint8
+        pixels : (rows, cols, 3) uint8
+        row, col : int
+            The window's first row and column on the lattice.
 
         Returns
         -------
-        (rows, lattice.cols, 3) uint8
+        (rows, cols, 3) uint8
             ``pixels · (1 − alpha) + colour · alpha``, rounded to nearest.
         """
         burnt = np.array(pixels, order="C")
         flat = burnt.reshape(len(burnt), -1)
         cells = self._rows[row : row + len(flat)]
+        cols = self._cols[3 * col : 3 * col + flat.shape[1]]
         # One row of cells at a time: its few rows of pixels fit in the processor's cache. Outside
         # the outermost coloured cells the slide stays as it is.
         bounds = np.flatnonzero(np.diff(cells)) + 1
         for top, bottom in pairwise([0, *bounds.tolist(), len(flat)]):
-            slides_part = self._slides_part[cells[top]][self._cols]
+            slides_part = self._slides_part[cells[top]][cols]
             coloured = slides_part < 255
             if coloured.any():
                 span = slice(coloured.argmax(), len(coloured) - coloured[::-1].argmax())
-                weighed = self._weighed[cells[top]][self._cols[span]]
+                weighed = self._weighed[cells[top]][cols[span]]
                 _mix(flat[top:bottom, span], slides_part[span], weighed)
         return burnt
 

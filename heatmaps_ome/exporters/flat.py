@@ -6,29 +6,37 @@ Those are hms-dbmi/vizarr 0.3.0, whose label layer has been blank since deck.gl 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
+from heatmaps_ome.display.label_cells import on_label
 from heatmaps_ome.display.rasterise import BurntMap
 from heatmaps_ome.exporters.manifest import slide_facts
 from heatmaps_ome.ome.ngff import multiscales, rgb_omero
 from heatmaps_ome.ome.ngff_store import create_group, create_rgb_levels
-from heatmaps_ome.ome.pyramid import CHUNK, LevelStream, n_levels, write_rgb
+from heatmaps_ome.ome.ome_xml import ome_xml, rgb_image
+from heatmaps_ome.ome.pyramid import write_rgb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
 
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.exporters.protocol import SlideResult
-    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.geometry import YX, Grid
     from heatmaps_ome.ome.ngff_store import Ngff
 
 MOST_PX = 4096
 """Bearable side of a picture that is written once per map. If pictures of a gigapixel slide were as
 fine as its image, they would take several times the space of all its other files."""
 _NOISE = 1 + 1e-9
+FLAT_ENDING: Final = ".flat.ome.zarr"
+"""End of the name of a picture, after the slide's name and the map's."""
+_MAP_FACTS: Final = (
+    "name", "kind", "class", "title", "quantity", "unit", "colour_map", "categories", "note",
+)  # fmt: skip
 
 
 def flat_level(image: Grid, levels: int, flat_mpp: float | None) -> int:
@@ -59,61 +67,86 @@ def flat_level(image: Grid, levels: int, flat_mpp: float | None) -> int:
 
 
 class FlatPicture:
-    """``<slide>.<map>.flat.ome.zarr``, written while a level of the slide streams by.
+    """``<slide>.<map>.flat.ome.zarr``, written while the slide image's levels stream by.
+
+    Each level is that of the slide image with the map over it, so that a chunk follows from one
+    chunk of the image: the server composes the same ones when they are asked for.
 
     Parameters
     ----------
     drawn : DisplayMap
         The map to burn in.
     result : SlideResult
-    lattice : Grid
-        Lattice of the level of the slide image that the picture begins at.
+    levels : range
+        The levels of the slide image that the picture has.
     path : Path
         Where to write it.
     ngff : "0.4" or "0.5"
     """
 
     def __init__(
-        self, drawn: DisplayMap, result: SlideResult, lattice: Grid, path: Path, ngff: Ngff
+        self,
+        drawn: DisplayMap,
+        result: SlideResult,
+        levels: range,
+        path: Path,
+        ngff: Ngff,
     ) -> None:
-        self._burnt = BurntMap(drawn, lattice)
-        levels = n_levels(lattice.shape, CHUNK)
-        self._stream = LevelStream(levels, CHUNK)
-        group = create_group(path, _attributes(drawn, result, lattice, levels), ngff)
-        self._arrays = create_rgb_levels(group, lattice.shape, levels)
+        lattice = result.image.downsampled(levels.start)
+        cells = replace(drawn, levels=on_label(drawn.levels, drawn.grid, result.raster))
+        self._start = levels.start
+        burnt = BurntMap(cells, lattice)
+        self._burnt = [burnt.on(result.image.downsampled(level)) for level in levels]
+        facts = flat_facts(drawn.facts(), slide_facts(result), drawn.alpha, fades=drawn.fades)
+        group = create_group(path, flat_attributes(facts, lattice.um_cell, len(levels)), ngff)
+        self._arrays = create_rgb_levels(group, lattice.shape, len(levels))
 
-    def take(self, row: int, strip: np.ndarray) -> None:
-        """Burn the map into the next (rows, cols, 3) strip of the slide and write it."""
-        self._write(self._stream.taken(self._burnt.over(strip, row)))
-
-    def finish(self) -> None:
-        """Write the remaining strips after the last strip of the slide."""
-        self._write(self._stream.rest())
-
-    def _write(self, strips: Iterable[tuple[int, int, np.ndarray]]) -> None:
-        """Write strips into their levels."""
-        for level, row, strip in strips:
-            write_rgb(self._arrays[level], row, strip)
+    def take(self, level: int, row: int, strip: np.ndarray) -> None:
+        """Burn the map into a (rows, cols, 3) strip of a level of the image, and write it."""
+        index = level - self._start
+        if index >= 0:
+            write_rgb(self._arrays[index], row, self._burnt[index].over(strip, row))
 
 
-def _attributes(
-    drawn: DisplayMap, result: SlideResult, lattice: Grid, levels: int
+def flat_facts(
+    facts: Mapping[str, Any], slide: Mapping[str, Any], alpha: float, *, fades: bool
 ) -> dict[str, Any]:
-    """Return the metadata of a picture, with the facts that one needs to read it."""
-    # The map first: Vizarr shows only the first dozen letters.
-    name = f"{drawn.title}, {result.slide.name}"
+    """Return the facts that one needs to read a picture.
+
+    Parameters
+    ----------
+    facts, slide : mapping
+        The map's and the slide's, as ``maps.json`` has them.
+    """
     return {
-        "multiscales": [multiscales(name, lattice.um_cell, levels, "mean")],
-        "omero": rgb_omero(name),
-        "heatmaps_ome": {
-            "kind": "flat",
-            "slide": slide_facts(result),
-            "map": {
-                "name": drawn.name,
-                **drawn.label_facts(),
-                "alpha": drawn.alpha,
-                "fades": drawn.fades,
-                "note": drawn.note,
-            },
+        "kind": "flat",
+        "slide": dict(slide),
+        "map": {
+            **{key: facts[key] for key in _MAP_FACTS},
+            **{key: facts["range"][key] for key in ("lower", "upper", "middle")},
+            "alpha": alpha,
+            "fades": fades,
         },
     }
+
+
+def flat_attributes(facts: Mapping[str, Any], um_pixel: YX, levels: int) -> dict[str, Any]:
+    """Return the metadata of a picture, as NGFF 0.4 has them.
+
+    Parameters
+    ----------
+    facts : mapping
+        See `flat_facts`.
+    """
+    # The map first: Vizarr shows only the first dozen letters.
+    name = f"{facts['map']['title']}, {facts['slide']['name']}"
+    return {
+        "multiscales": [multiscales(name, um_pixel, levels, "mean")],
+        "omero": rgb_omero(name),
+        "heatmaps_ome": dict(facts),
+    }
+
+
+def flat_xml(name: str, lattice: Grid) -> str:
+    """Return the OME-XML of a picture."""
+    return ome_xml(rgb_image(name, lattice.shape, lattice.um_cell), planes=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
 
 MANIFEST = "maps.json"
-MAPS_FORMAT = "heatmaps-ome maps 2"
+MAPS_FORMAT = "heatmaps-ome maps 3"
 
 
 def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
@@ -37,7 +37,9 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
     -------
     dict
         Places and sizes are in level-0 pixels from the slide's outer top left corner. Each map
-        states its kind and class, so that no reader parses a name. ``colours`` are those from
+        states its kind and class, so that no reader parses a name. Drawn values are those of
+        ``channel`` times ``factor``; ranges, levels, unit and quantity are of drawn values,
+        ``channel`` and ``measurement`` name the raw ones. ``colours`` are those from
         ``levels.lower`` to ``levels.upper``, evenly spaced; a map with ``categories`` has values
         1, 2, … for the first, the second of them, with the first, the second of its colours. For
         ``opacity`` see `opacity_rule`.
@@ -58,6 +60,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "classes": list(heatmaps.classes),
         "class_colours": class_colours(heatmaps.classes),
         "true_class": result.true_class,
+        "label": result.label,
         "prediction": heatmaps.predicted,
         "target": heatmaps.target.record(),
         "grid": grid_facts(heatmaps.grid),
@@ -67,6 +70,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
                 **drawn.facts(),
                 "colours": hex_colours(drawn.colours[1:]),
                 "opacity": opacity_rule(drawn, fades_with),
+                "l0_origin": drawn.grid.l0_origin._asdict(),
                 "channel": places.get(channel_key(drawn)),
                 "measurement": measurements.get(channel_key(drawn)),
                 "derived": _derived(drawn, places, there(VALUES.ending)),

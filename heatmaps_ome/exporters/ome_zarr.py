@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.display.display_map import pictured
 from heatmaps_ome.display.label_metadata import image_label
 from heatmaps_ome.display.rasterise import sampled_strips
-from heatmaps_ome.exporters.flat import FlatPicture, flat_level
-from heatmaps_ome.exporters.manifest import slide_facts
+from heatmaps_ome.exporters.flat import FLAT_ENDING, FlatPicture, flat_level
+from heatmaps_ome.exporters.manifest import grid_facts, slide_facts
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.ome.ngff import multiscales, rgb_omero
 from heatmaps_ome.ome.ngff_store import (
@@ -21,7 +21,7 @@ from heatmaps_ome.ome.ngff_store import (
     write_label,
     write_ome_xml,
 )
-from heatmaps_ome.ome.ome_xml import RGB_CHANNELS, OmeImage
+from heatmaps_ome.ome.ome_xml import rgb_image
 from heatmaps_ome.ome.pyramid import CHUNK, levels_from_strips, n_levels, rgb_strips, write_rgb
 from heatmaps_ome.slides.reading import read_strips
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.exporters.protocol import SlideResult
-    from heatmaps_ome.geometry import Grid
     from heatmaps_ome.ome.ngff_store import Ngff
 
 
@@ -52,57 +51,56 @@ class OmeZarrExporter:
         """Write ``<slide>.ome.zarr`` and the pictures of its maps; return their paths."""
         path = folder / f"{result.slide.name}.ome.zarr"
         levels, ngff = n_levels(result.image.shape, CHUNK), self.settings.ngff
-        start = flat_level(result.image, levels, self.settings.flat_mpp)
-        flats = self._flats(result, folder, result.image.downsampled(start))
+        flats = self._flats(result, folder, levels) if self.settings.flattened else {}
         arrays = _image_arrays(result, path, levels, ngff)
         begun = [flat for flat in flats.values() if flat is not None]
-        for row, strip in self._written(result, path, arrays, start if begun else None):
+        for level, row, strip in self._written(result, path, arrays, again=bool(begun)):
             for flat in begun:
-                flat.take(row, strip)
-        for flat in begun:
-            flat.finish()
+                flat.take(level, row, strip)
         create_group(path / "labels", {"labels": [drawn.name for drawn in result.maps]}, ngff)
         for drawn in result.maps:
             if not result.earlier.take(drawn.name, folder, f"{path.name}/labels/{drawn.name}"):
                 _write_label(drawn, result, path / "labels" / drawn.name, levels, ngff)
-        write_ome_xml(path, _ome_image(result.slide.name, result.image), ngff)
+        write_ome_xml(
+            path, rgb_image(result.slide.name, result.image.shape, result.image.um_cell), ngff
+        )
         return [path, *flats]
 
     def _flats(
-        self, result: SlideResult, folder: Path, lattice: Grid
+        self, result: SlideResult, folder: Path, levels: int
     ) -> dict[Path, FlatPicture | None]:
         """Begin the pictures and return them by path; None for those that were taken over."""
         flats: dict[Path, FlatPicture | None] = {}
-        ngff = self.settings.ngff
-        for drawn in pictured(result.maps) if self.settings.flattened else ():
+        ngff, start = self.settings.ngff, flat_level(result.image, levels, self.settings.flat_mpp)
+        for drawn in pictured(result.maps):
             name = f"{result.slide.name}.{drawn.name}"
-            path = folder / f"{name}.flat.ome.zarr"
+            path = folder / f"{name}{FLAT_ENDING}"
             if result.earlier.take(drawn.name, folder, path.name):
                 flats[path] = None
                 continue
-            flats[path] = FlatPicture(drawn, result, lattice, path, ngff)
-            write_ome_xml(path, _ome_image(name, lattice), ngff)
+            flats[path] = FlatPicture(drawn, result, range(start, levels), path, ngff)
+            lattice = result.image.downsampled(start)
+            write_ome_xml(path, rgb_image(name, lattice.shape, lattice.um_cell), ngff)
         return flats
 
     def _written(
-        self, result: SlideResult, path: Path, arrays: list[zarr.Array], start: int | None
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """Write all levels of the image; yield the (first row, strip) of one of them.
+        self, result: SlideResult, path: Path, arrays: list[zarr.Array], *, again: bool
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Write all levels of the image; yield each (level, first row, strip).
 
         Parameters
         ----------
-        start : int or None
-            The level to yield; None: none of them.
+        again : bool
+            Whether strips are yielded of an image that exists, too.
         """
         if take_levels(result.slide.level_folders(result.image), path):
-            if start is not None:
-                yield from rgb_strips(arrays[start])
+            for level, array in enumerate(arrays if again else ()):
+                yield from ((level, row, strip) for row, strip in rgb_strips(array))
             return
         strips = read_strips(result.slide, result.image, CHUNK, self.settings.threads)
         for level, row, strip in levels_from_strips(strips, len(arrays), CHUNK):
             write_rgb(arrays[level], row, strip)
-            if level == start:
-                yield row, strip
+            yield level, row, strip
 
 
 def _image_arrays(result: SlideResult, path: Path, levels: int, ngff: Ngff) -> list[zarr.Array]:
@@ -112,7 +110,12 @@ def _image_arrays(result: SlideResult, path: Path, levels: int, ngff: Ngff) -> l
     attributes = {
         "multiscales": [multiscales(name, lattice.um_cell, levels, "mean")],
         "omero": rgb_omero(name),
-        "heatmaps_ome": {"slide": slide_facts(result), "prediction": prediction},
+        "heatmaps_ome": {
+            "slide": slide_facts(result),
+            "prediction": prediction,
+            # In level-0 pixels to the last digit, which µm are not.
+            "lattice": grid_facts(lattice),
+        },
     }
     group = create_group(path, attributes, ngff)
     return create_rgb_levels(group, lattice.shape, levels)
@@ -133,8 +136,3 @@ def _write_label(
         array = create_array(group, str(level), coarse.shape, "uint8")
         for row, strip in sampled_strips(drawn.levels, drawn.grid, coarse, LABEL_CHUNK):
             write_label(array, row, strip)
-
-
-def _ome_image(name: str, lattice: Grid) -> OmeImage:
-    """Return the OME-XML metadata of an RGB image."""
-    return OmeImage(name, lattice.shape, lattice.um_cell, "uint8", RGB_CHANNELS)

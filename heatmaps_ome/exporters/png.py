@@ -9,12 +9,11 @@ import numpy as np
 
 from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.exporters.earlier import SLIDE
-from heatmaps_ome.exporters.figures.captions import prediction_text
+from heatmaps_ome.exporters.figures.captions import answer_text
 from heatmaps_ome.exporters.figures.curves import drawn_curves
 from heatmaps_ome.exporters.figures.framed import DPI, Caption, framed
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import network_pixels
-from heatmaps_ome.maps.ensemble import prediction_sd
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.slides.reading import in_order, read_strips
 
@@ -82,7 +81,7 @@ class PngExporter:
             overlay, alone = _names(drawn.name)
             if wanted.isdisjoint((overlay, alone)):
                 continue
-            around = framed(extent, _caption(drawn, result), drawn)
+            around = framed(extent, caption_of(drawn, result), drawn)
             page = around.drawn()
             over = BurntMap(drawn, lattice).over(thumbnail, 0)
             for name, picture in (
@@ -116,8 +115,13 @@ def _names(map_name: str) -> tuple[str, str]:
 
 def _curves(result: SlideResult) -> dict[str, Faithfulness]:
     """Return the faithfulness of maps, which is drawn as curves, by the pictures' names."""
+    return {f"{name}.png": curves for name, curves in curves_by_name(result).items()}
+
+
+def curves_by_name(result: SlideResult) -> dict[str, Faithfulness]:
+    """Return the faithfulness of maps by the names of its figures, without an ending."""
     keys = dict(zip(result.heatmaps.classes, class_keys(result.heatmaps.classes), strict=True))
-    return {f"faithfulness-{keys[curves.class_name]}.png": curves for curves in result.faithfulness}
+    return {f"faithfulness-{keys[curves.class_name]}": curves for curves in result.faithfulness}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +144,9 @@ def thumbnail_lattice(slide: SlideReader, longest_side_px: int) -> Grid:
     return network_pixels(slide.shape, slide.mpp, target)
 
 
-def _caption(drawn: DisplayMap, result: SlideResult) -> Caption:
+def caption_of(drawn: DisplayMap, result: SlideResult) -> Caption:
     """Return the words around the pictures of a map."""
-    maps = result.heatmaps
-    text = prediction_text(maps.predicted, prediction_sd(maps), len(maps.members))
+    text = answer_text(result.heatmaps, result.label)
     return Caption(result.slide.name, drawn.title, text, drawn.note)
 
 

@@ -16,6 +16,7 @@ from heatmaps_ome.options.create import COMPAT, DEVICES, FORMATS, CreateOptions
 from heatmaps_ome.options.export import ExportOptions
 from heatmaps_ome.options.extract import ExtractOptions
 from heatmaps_ome.options.fields import GROUPS, assignment, flag_of, flags_of, names, path
+from heatmaps_ome.options.share import ShareOptions
 
 __all__ = [
     "COMPAT",
@@ -31,6 +32,7 @@ __all__ = [
     "ExportOptions",
     "ExtractOptions",
     "InfoOptions",
+    "ShareOptions",
     "ValidateOptions",
     "ViewOptions",
     "assignment",

@@ -1,8 +1,9 @@
 """Contradictions between options: some are refused, others only have no effect, which is reported.
 
 A field's metadata state them: ``contradicts={option: reason}`` for options that cannot be meant
-together, and ``used_by=(format, …)`` for an option that no other format uses. An option whose
-default would contradict another is None unless it is given, and ``usual=value`` is its default.
+together, ``needs={option: reason}`` for an option that means nothing without another, and
+``used_by=(format, …)`` for an option that no other format uses. An option whose default would
+contradict another is None unless it is given, and ``usual=value`` is its default.
 """
 
 from collections.abc import Iterator
@@ -62,6 +63,10 @@ def require_consistent(options: Any) -> None:
                     f"{flag_of(entry)} contradicts {flag_of(by_name[other])}, {reason}; leave out "
                     "either of them"
                 )
+        for other, reason in entry.metadata.get("needs", {}).items():
+            if given(options, name) and not given(options, other):
+                flag = flag_of(by_name[other])
+                raise ValueError(f"{flag_of(entry)} needs {flag}, {reason}; give {flag} too")
 
 
 def unused_formats(options: Any) -> Iterator[str]:

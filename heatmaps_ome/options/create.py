@@ -24,7 +24,7 @@ from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option
 from heatmaps_ome.options.shared import model_fact, tile_fact
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
-FORMATS = tuple(REGISTRY)
+FORMATS = tuple(name for name, row in REGISTRY.items() if row.usual)
 ENCODERS = tuple(extractors.REGISTRY)
 COMPAT = ("reference", "stamp", "clam")
 
@@ -77,8 +77,8 @@ class CreateOptions:
     )
     true_class: Optional[str] = create_option(
         "inputs",
-        'class to be rendered as "hot" in the previews; may be left out where the model has one '
-        "output",
+        "class drawn hot: evidence for it is hot in the maps, whatever the slide's ground truth; "
+        "may be left out where the model has one output",
         "-t", "--true-class", effect="drawn", type=str,
     )  # fmt: skip
     features: Optional[Path] = create_option(
@@ -240,7 +240,8 @@ class CreateOptions:
     )  # fmt: skip
     region_hot: float = create_option(
         "thresholds",
-        "hot regions are the fewest cells that carry this share of the evidence for the true class",
+        "hot regions are the fewest cells that carry this share of the evidence for the class "
+        "drawn hot",
         effect="drawn", between=_SHARE, default=0.8, type=float, metavar="SHARE",
     )  # fmt: skip
     region_cold: float = create_option(
@@ -296,12 +297,19 @@ class CreateOptions:
         effect="values", default=False,
     )  # fmt: skip
     formats: tuple[str, ...] = create_option(
-        "outputs", f"formats to write, any of {', '.join(FORMATS)}",
+        "outputs", f"formats to write, any of {', '.join(REGISTRY)}",
         effect="drawn", among=lambda: REGISTRY, default=FORMATS, type=names, metavar="A,B",
+    )  # fmt: skip
+    figures: bool = create_option(
+        "outputs",
+        "also write figures for papers and talks: a sheet that sums the slide up, each preview as "
+        "PDF and SVG with text as text, and bare maps and colour bars",
+        effect="drawn", default=False,
     )  # fmt: skip
     top_tiles: int = create_option(
         "outputs",
-        "tiles to show for the true class, and as many against it, at full resolution; 0: none",
+        "tiles to show for the class drawn hot, and as many against it, at full resolution; 0: "
+        "none",
         effect="drawn", between=(0, 64), default=8, type=int, metavar="N",
         used_by=("tiles", "report"),
     )  # fmt: skip
@@ -311,13 +319,15 @@ class CreateOptions:
     )  # fmt: skip
     flat_mpp: Optional[float] = create_option(
         "outputs",
-        "µm per pixel of the pictures with a map burnt in (default: --image-mpp, halved until "
-        "they are at most 4096 pixels a side)",
+        "µm per pixel of the pictures of --flattened (default: --image-mpp, halved until they are "
+        "at most 4096 pixels a side)",
         effect="values", between=_MPP, used_by=("ome-zarr",), type=float, metavar="UM",
-        contradicts={"no_flattened": "which writes no such pictures"},
+        needs={"flattened": "which writes these pictures"},
     )  # fmt: skip
-    no_flattened: bool = create_option(
-        "outputs", "do not write these pictures, which are for web viewers that draw no labels",
+    flattened: bool = create_option(
+        "outputs",
+        "also write a picture of the slide with each map burnt in, for web viewers that draw no "
+        "labels; view serves such pictures without",
         effect="values", used_by=("ome-zarr",), default=False,
     )  # fmt: skip
     overlay_px: Optional[int] = create_option(

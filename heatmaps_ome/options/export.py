@@ -49,11 +49,12 @@ class ExportOptions:
         },
     )
     table: Optional[Path] = create_option(
-        "inputs", "table with the columns slide and scores, and name and mpp where they are needed",
+        "inputs",
+        "table with the columns slide and scores, and name, mpp and label where they are needed",
         "--slides", effect="none", type=Path, metavar="TABLE",
     )  # fmt: skip
     true_class: Optional[str] = create_option(
-        "inputs", "map to be shown first, and drawn hot in the previews (default: the first one)",
+        "inputs", "map drawn hot, which is shown first (default: the first one)",
         "-t", "--true-class", effect="drawn", type=str, metavar="NAME",
     )  # fmt: skip
     map: tuple[str, ...] = create_option(
@@ -87,10 +88,11 @@ class ExportOptions:
     att_alpha: float = same_as(CreateOptions, "att_alpha")
     score_alpha: float = same_as(CreateOptions, "score_alpha")
     formats: tuple[str, ...] = same_as(CreateOptions, "formats")
+    figures: bool = same_as(CreateOptions, "figures")
     top_tiles: int = same_as(CreateOptions, "top_tiles")
     image_mpp: Optional[float] = same_as(CreateOptions, "image_mpp")
     flat_mpp: Optional[float] = same_as(CreateOptions, "flat_mpp")
-    no_flattened: bool = same_as(CreateOptions, "no_flattened")
+    flattened: bool = same_as(CreateOptions, "flattened")
     overlay_px: Optional[int] = same_as(CreateOptions, "overlay_px")
     ngff: Literal["0.4", "0.5"] = same_as(CreateOptions, "ngff")
     no_chain: bool = same_as(CreateOptions, "no_chain")

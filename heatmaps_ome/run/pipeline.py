@@ -16,6 +16,7 @@ from heatmaps_ome.exporters import VALUES
 from heatmaps_ome.exporters.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order
+from heatmaps_ome.maps.kinds import KINDS
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.options import ExportOptions
@@ -154,6 +155,7 @@ class _Run:
         self._settings, self._plan, self._progress = settings, plan, progress
         self._fit = ScalingFit(settings.drawing.quantiles)
         self._fitted: list[str] = []
+        self._is_told = False
 
     def survives(
         self, work: Callable[[PlannedSlide, Outcome], None], slide: PlannedSlide, outcome: Outcome
@@ -212,6 +214,7 @@ class _Run:
             parts = self._parts(planned, slide, stages)
             folder = planned.folder.start()
             heatmaps = self._stored(planned, parts, scaling, folder)
+            self._tell_lacking(scaling, heatmaps)
             if slide.bad_tiles.policy == "blank":
                 # Maps from the cache may be older than the copy, which knows the tiles left blank.
                 slide.fill()
@@ -220,7 +223,7 @@ class _Run:
                     slide, heatmaps, scaling, self._plan.look,
                     # Predictions without some cells do not follow from the mean of several models.
                     parts if heatmaps.members else (),
-                    self._replaced(planned, earlier or {}),
+                    self._replaced(planned, earlier or {}), planned.row.label,
                 )  # fmt: skip
             write_formats(result, self._exporters(), folder, stages)
             record = slide_record(
@@ -234,6 +237,19 @@ class _Run:
             if folder is not None:
                 remove(folder)
         outcome.note(record)
+
+    def _tell_lacking(self, scaling: CohortScaling, heatmaps: HeatmapSet) -> None:
+        """Warn once of kinds of maps that a scaling of an earlier version cannot draw."""
+        lacking = [KINDS[key].title.lower() for key in scaling.lacking(heatmaps)]
+        if lacking and not self._is_told:
+            self._is_told = True
+            instead = "" if self._settings.drawing.scaling is None else " instead of --scaling"
+            logger.warning(
+                "no maps of %s are drawn: the scaling is of an earlier version and has no range "
+                "for them; fit a new one with --refit%s",
+                " and ".join(lacking),
+                instead,
+            )
 
     def _stored(
         self,
@@ -286,6 +302,7 @@ class _Run:
             "options": self._settings.records.undrawn,
             "slide": planned.fingerprint,
             "mpp": list(planned.mpp),
+            "label": planned.row.label,
             "models": planned.source.digests,
             "extractor": self._plan.maker.extractor_digest,
         }

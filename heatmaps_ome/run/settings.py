@@ -375,16 +375,21 @@ def _quantiles(options: CreateOptions) -> Quantiles:
     return Quantiles(lower, upper, score)
 
 
+def _formats(options: CreateOptions) -> tuple[str, ...]:
+    """Return the formats to write, each once."""
+    return tuple(dict.fromkeys((*options.formats, *(["figures"] if options.figures else []))))
+
+
 def _output(options: CreateOptions, resources: Resources) -> Output:
     return Output(
         folder=options.output_path,
         overwrite=options.overwrite,
-        formats=tuple(dict.fromkeys(options.formats)),
+        formats=_formats(options),
         files=Settings(
             threads=resources.threads,
             chain=not options.no_chain,
             ngff=options.ngff,
-            flattened=not options.no_flattened,
+            flattened=options.flattened,
             flat_mpp=options.flat_mpp,
             overlay_px=options.overlay_px,
             cache=resources.cache,

@@ -84,31 +84,50 @@ def _named(placed: PlacedFlat) -> Iterator[str]:
 
 
 def _blend(placed: PlacedFlat) -> Iterator[str]:
-    """Demand the slide image's pixels, blended with the map, in windows spread over a picture."""
-    level = _matching_level(placed)
-    if level is None:
+    """Demand the slide image's pixels, blended with the map, in windows spread over each level."""
+    finest = _matching_level(placed)
+    if finest is None:
         yield (
             f"the slide image has no level of {tuple(placed.flat.shapes[0])} pixels of "
             f"{tuple(placed.flat.um_pixel)} µm, as the picture has"
         )
         return
-    for window in _windows(placed):
+    for level in range(len(placed.flat.levels)):
+        same = finest + level
+        if same >= len(placed.image.levels):
+            yield f"its level {level} is coarser than all of the slide image"
+            return
+        # Another rule reports levels of other sizes.
+        if placed.flat.shapes[level] == placed.image.shapes[same]:
+            yield from _blend_at(placed, level, same)
+
+
+def _blend_at(placed: PlacedFlat, level: int, same: int) -> Iterator[str]:
+    """Demand the blend at a level of a picture.
+
+    Parameters
+    ----------
+    same : int
+        The slide image's level of the same pixels.
+    """
+    for window in _windows(placed, level):
         index = (slice(None), *window.slices)
         picture, slide = (
             np.moveaxis(np.asarray(pixels[index]), 0, -1).astype(np.float64)
-            for pixels in (placed.flat.levels[0], placed.image.levels[level])
+            for pixels in (placed.flat.levels[level], placed.image.levels[same])
         )
-        off = _difference(picture, slide, placed, window)
+        off = _difference(picture, slide, placed, _cells_of(placed, level, window))
         if off.max(initial=0) > _GREY_LEVELS:
             row, col = np.unravel_index(np.argmax(off), off.shape)
             yield (
-                f"it differs by {off.max():.0f} grey levels from level {level} of the slide image "
-                f"with the map over it at row {window.row + row}, column {window.col + col}"
+                f"its level {level} differs by {off.max():.0f} grey levels from level {same} of "
+                f"the slide image with the map over it at row {window.row + row}, column "
+                f"{window.col + col}"
             )
 
 
 def _matching_level(placed: PlacedFlat) -> int | None:
-    """Return the level of the slide image that has the picture's pixels, or None."""
+    """Return the level of the slide image that has the picture's finest pixels, or None."""
     flat, image = placed.flat, placed.image
     for level, shape in enumerate(image.shapes):
         if shape == flat.shapes[0] and image.move("scale", level) == flat.um_pixel:
@@ -116,16 +135,17 @@ def _matching_level(placed: PlacedFlat) -> int | None:
     return None
 
 
-def _windows(placed: PlacedFlat) -> list[Window]:
-    """Return windows spread over a picture, and some at cells of tissue."""
+def _windows(placed: PlacedFlat, level: int) -> list[Window]:
+    """Return windows spread over a level of a picture, and some at cells of tissue."""
     flat, values = placed.flat, placed.drawn_map.values
-    rows, cols = flat.shapes[0]
+    rows, cols = flat.shapes[level]
     corners = [(row, col) for row in spread(rows, _SIDE) for col in spread(cols, _SIDE)]
     tissue = np.argwhere(values.tissue)
     few = min(len(tissue), _TISSUE_WINDOWS)
     chosen = np.random.default_rng(_SEED).choice(tissue, few, replace=False) if few else tissue
     um = np.asarray(values.um_drawn) + (chosen + 0.5) * np.asarray(values.um_cell)
-    starts = np.floor(um / np.asarray(flat.um_pixel)).astype(np.int64) - _SIDE // 2
+    um_pixel = np.asarray(flat.um_pixel) * 2.0**level
+    starts = np.floor(um / um_pixel).astype(np.int64) - _SIDE // 2
     ends = np.maximum(0, np.subtract((rows, cols), _SIDE))
     corners += [(int(row), int(col)) for row, col in np.clip(starts, 0, ends)]
     return [
@@ -133,17 +153,25 @@ def _windows(placed: PlacedFlat) -> list[Window]:
     ]
 
 
-def _cells_of(placed: PlacedFlat, window: Window) -> _Cells:
-    """Return the cells around a window's pixels, from places in µm alone."""
-    values = placed.drawn_map.values
+def _cells_of(placed: PlacedFlat, level: int, window: Window) -> _Cells:
+    """Return the cells around the pixels of a window of a level, from places in µm alone.
+
+    Cells at the slide's edge that are on no label are in no picture.
+    """
+    values, label = placed.drawn_map.values, placed.drawn_map.label
+    um_pixel = placed.flat.um_pixel.times(2.0**level)
     per_axis = zip(
-        window[:2], window[2:], placed.flat.um_pixel, values.um_drawn, values.um_cell,
-        values.tissue.shape, strict=True,
+        window[:2], window[2:], um_pixel, values.um_drawn, values.um_cell, values.tissue.shape,
+        strict=True,
     )  # fmt: skip
     indices, inside, clear = [], [], []
-    for first, count, pixel, origin, cell, cells in per_axis:
+    for axis, (first, count, pixel, origin, cell, cells) in enumerate(per_axis):
         um_centres = (first + np.arange(count) + 0.5) * pixel
         index, certain = cells_along(um_centres, origin, cell, cells)
+        if label is not None:
+            size, pixels = label.pyramid.um_pixel[axis], label.pyramid.shapes[0][axis]
+            drawn, _ = cells_along((np.arange(pixels) + 0.5) * size, origin, cell, cells)
+            index = np.where(np.isin(index, drawn), index, -1)
         inside.append(index >= 0)
         clear.append(certain)
         indices.append(np.maximum(index, 0))
@@ -152,7 +180,7 @@ def _cells_of(placed: PlacedFlat, window: Window) -> _Cells:
 
 
 def _difference(
-    picture: np.ndarray, slide: np.ndarray, placed: PlacedFlat, window: Window
+    picture: np.ndarray, slide: np.ndarray, placed: PlacedFlat, cells: _Cells
 ) -> np.ndarray:
     """Return how far pixels are from the blend, in grey levels.
 
@@ -165,13 +193,13 @@ def _difference(
     (rows, cols) float64
         0 where a pixel's cell or colour is uncertain.
     """
-    cells, drawn_map = _cells_of(placed, window), placed.drawn_map
+    drawn_map = placed.drawn_map
     where = np.ix_(cells.rows, cells.cols)
     alpha = np.where(cells.inside, drawn_map.alpha()[where], 0)[..., None] / 255
-    raw = drawn_map.values.channel(drawn_map.name)[where]
+    shown = drawn_map.shown[where]
     nearest = np.full(picture.shape[:2], np.inf)
-    for colour in drawn_colours(raw.ravel(), drawn_map.label):
-        colours = colour.reshape(*raw.shape, 3)
+    for colour in drawn_colours(shown.ravel(), drawn_map.label):
+        colours = colour.reshape(*shown.shape, 3)
         off = np.abs(picture - (slide * (1 - alpha) + colours * alpha)).max(axis=2)
         off[(colours[..., 0] == ANY) & (alpha[..., 0] > 0)] = 0
         nearest = np.minimum(nearest, off)

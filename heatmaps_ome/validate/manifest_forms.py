@@ -81,6 +81,14 @@ class ShownRange(Ends):
 
     middle: Number | None
     ends: Annotated[list[str], Field(min_length=2, max_length=2)]
+    clips: Annotated[list[bool], Field(min_length=2, max_length=2)]
+
+
+class RawQuantity(Form):
+    """The quantity of raw values that are not the drawn ones."""
+
+    quantity: Text
+    unit: str
 
 
 class Fading(Ends):
@@ -109,10 +117,13 @@ class ListedMap(Form):
     colour_map: Text
     levels: Ends | None
     range: ShownRange
+    factor: Length
+    raw: RawQuantity | None
     categories: list[Text]
     note: str
     colours: Annotated[list[Colour], Field(min_length=1)]
     opacity: Opacity
+    l0_origin: Pair
     channel: Count | None
     measurement: Text | None
     derived: dict[str, Any] | None
@@ -128,6 +139,7 @@ class Manifest(Form):
     classes: Classes
     class_colours: dict[str, Colour]
     true_class: Text
+    label: Text | None
     prediction: Numbers
     target: RecordedTarget | None = None
     grid: ListedGrid

@@ -39,6 +39,9 @@ A list of its own on purpose: the table of the program that wrote the results ma
 _EVEN = ("attention", "winner", "class-attention", "value", "as-stamp", "as-clam")
 """Kinds of maps that have one opacity throughout; the others fade with the attention."""
 
+_TIMES_CELLS = ("contribution", "evidence")
+"""Kinds of maps that are drawn times the slide's number of tissue cells, unless they were given."""
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -160,6 +163,13 @@ class Values:
             if channel.name == name:
                 return "spread" if channel.spread else channel.kind
         return "margin" if name in self._margins else name
+
+    def factor(self, name: str) -> int:
+        """Return the number by which a map's raw values are drawn."""
+        is_given = self.target is not None and self.target["task"] == "none"
+        if self.kind(name) not in _TIMES_CELLS or is_given:
+            return 1
+        return max(1, int(np.count_nonzero(self.tissue)))
 
     def fades(self, name: str) -> bool:
         """Return whether a map's cells are as opaque as their attention is high."""

@@ -68,11 +68,20 @@ def check_image(path: Path, findings: Findings) -> tuple[Pyramid | None, dict[st
     image = findings.opened(path, open_pyramid)
     if image is None:
         return None, {}
-    findings.hold(image, path, SHARED, DRAWN, COLOURED, IMAGE_LEVELS, ZARR_XML, LISTED)
+    findings.hold(image, path, SHARED, DRAWN, COLOURED, ZARR_XML, LISTED)
+    # Each level of a picture with a map is compared with that of the slide image instead.
+    if _kind(image) != "flat":
+        findings.hold(image, path, IMAGE_LEVELS)
     labels = _checked_labels(image, findings)
     for label in labels.values():
         findings.hold(label.pyramid, label.pyramid.path, DRAWN)
     return image, labels
+
+
+def _kind(image: Pyramid) -> object:
+    """Return what an image says that it is; None where it says nothing."""
+    own = image.attributes.get("heatmaps_ome")
+    return own.get("kind") if isinstance(own, dict) else None
 
 
 def _checked_labels(image: Pyramid, findings: Findings) -> dict[str, Label]:

@@ -31,7 +31,7 @@ CHANGES = (
     {"compat": "reference"},
     {"ngff": "0.5"},
     {"no_chain": True},
-    {"no_flattened": True},
+    {"flattened": False},
     {"flat_mpp": 4.0},
     {"overlay_px": 3},
     {"image_mpp": 2.0},
@@ -64,6 +64,7 @@ class World:
             "block_size": 256,
             "overwrite": True,
             "refit": True,
+            "flattened": True,
         }
         [outcome] = create(CreateOptions(**(given | changed)), silent)
         assert outcome.status == "done", outcome.message

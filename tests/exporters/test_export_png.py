@@ -230,7 +230,7 @@ def test_a_slide_without_tissue_says_so(tmp_path):
     PngExporter(longest_side_px=100).write(
         replace(result, heatmaps=replace(result.heatmaps, prediction=nothing)), tmp_path
     )
-    assert "no tissue" in prediction_text({"a": np.nan, "b": np.nan})
+    assert "no tissue" in prediction_text({"a": np.nan, "b": np.nan}, {})
 
 
 @pytest.mark.parametrize("size", [Shape(1, 900), Shape(900, 1), Shape(1600, 1200)], ids=str)
@@ -239,7 +239,7 @@ def test_a_slide_without_tissue_says_so(tmp_path):
 def test_no_text_overlaps_another_or_leaves_the_figure(size, n_classes, name):
     frame = Grid(size, YX(1, 1), YX(0, 0), YX(0.25, 0.25))
     classes = {f"class {index}": 1 / n_classes for index in range(n_classes)}
-    caption = Caption("n" * 200, "Score of " + "long " * 40, prediction_text(classes))
+    caption = Caption("n" * 200, "Score of " + "long " * 40, prediction_text(classes, {}))
     ends = (f"against {name}", f"for {name}") if name else ("", "")
     shown = replace(display_map("attention", frame.downsampled(5), middle=0.0), ends=ends)
     around = framed(frame, caption, shown)

@@ -2,7 +2,6 @@
 
 import json
 import tracemalloc
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ NGFF = ("0.4", "0.5")
 
 def write(result, folder, **settings):
     """Write a result and return its image and the picture of its first map, opened."""
-    image, first, *_ = OmeZarrExporter(Settings(**settings)).write(result, folder)
+    image, first, *_ = OmeZarrExporter(Settings(flattened=True, **settings)).write(result, folder)
     return zarr.open_group(image, mode="r"), zarr.open_group(first, mode="r")
 
 
@@ -47,9 +46,19 @@ def cells_at(grid, um_pixel, shape):
     return found
 
 
-def blended(rgb, shown, um_pixel):
-    """Return a picture with a map over it: the plain formula in floats."""
-    rows, cols = cells_at(shown.grid, um_pixel, rgb.shape[:2])
+def blended(rgb, result, um_pixel):
+    """Return a picture with the first map over it: the plain formula in floats.
+
+    Cells at the slide's edge that are on no label are not drawn.
+    """
+    shown, raster = result.maps[0], result.raster
+    labelled = cells_at(shown.grid, raster.um_cell, raster.shape)
+    rows, cols = (
+        np.where(np.isin(at, on_label), at, -1)
+        for at, on_label in zip(
+            cells_at(shown.grid, um_pixel, rgb.shape[:2]), labelled, strict=True
+        )
+    )
     colour = np.zeros((*rgb.shape[:2], 3))
     alpha = np.zeros((*rgb.shape[:2], 1))
     levels = np.pad(shown.levels, [(0, 1), (0, 1)])[rows[:, None], cols[None]]
@@ -84,25 +93,24 @@ def test_a_picture_is_the_slide_blended_with_the_map_at_each_pixels_centre(
     grid = covering_grid(slide.shape, cell, origin, slide.mpp)
     opacity = np.random.default_rng(3).integers(0, 256, grid.shape)
     shown = display_map("attention", grid, opacity=opacity)
-    _, flat = write(slide_result(slide, grid, (shown,)), tmp_path, ngff=ngff)
-    np.testing.assert_array_equal(levels_of(flat)[0], blended(slide.rgb, shown, slide.mpp))
+    result = slide_result(slide, grid, (shown,))
+    _, flat = write(result, tmp_path, ngff=ngff)
+    np.testing.assert_array_equal(levels_of(flat)[0], blended(slide.rgb, result, slide.mpp))
 
 
 @pytest.mark.parametrize("ngff", NGFF)
-def test_a_coarser_picture_is_blended_at_its_own_level_and_halved_from_there(
+def test_each_level_of_a_picture_is_the_images_own_with_the_map_over_it(
     tmp_path, monkeypatch, ngff
 ):
     monkeypatch.setattr(flat_module, "MOST_PX", 1024)
     slide = FakeSlide(noise_rgb(Shape(2100, 3001)), YX(0.5, 0.5))
     result = slide_result(slide, covering_grid(slide.shape, YX(73.1, 73.1), YX(-30, -30)))
     image, flat = write(result, tmp_path, ngff=ngff)
-    shown, whole, found = result.maps[0], levels_of(image), levels_of(flat)
-    assert found[0].shape == whole[2].shape
-    np.testing.assert_array_equal(found[0], blended(whole[2], shown, YX(2.0, 2.0)))
-    for finer, coarser in pairwise(found):
-        half = np.asarray(Image.fromarray(finer).reduce(2))
-        np.testing.assert_array_equal(coarser, half)
+    whole, found = levels_of(image), levels_of(flat)
     assert len(found) == len(whole) - 2
+    for level, (picture, under) in enumerate(zip(found, whole[2:], strict=True), 2):
+        um_pixel = YX(0.5, 0.5).times(2.0**level)
+        np.testing.assert_array_equal(picture, blended(under, result, um_pixel))
 
 
 def test_a_picture_is_the_preview_where_both_have_the_same_pixels(tmp_path):
@@ -148,18 +156,20 @@ def test_the_coarser_axis_decides_how_fine_a_level_is():
 def test_pictures_are_made_of_all_maps_but_the_tissue_or_of_none(tmp_path):
     result = slide_result(FakeSlide(noise_rgb(Shape(64, 64))))
     (tmp_path / "none").mkdir()
-    paths = OmeZarrExporter().write(result, tmp_path)
+    paths = OmeZarrExporter(Settings(flattened=True)).write(result, tmp_path)
     names = ["slide.ome.zarr", "slide.attention.flat.ome.zarr", "slide.score-MSIH.flat.ome.zarr"]
     assert [path.name for path in paths] == names
     assert sorted(path.name for path in tmp_path.glob("*.zarr")) == sorted(names)
-    bare = OmeZarrExporter(Settings(flattened=False)).write(result, tmp_path / "none")
+    bare = OmeZarrExporter().write(result, tmp_path / "none")
     assert [path.name for path in bare] == ["slide.ome.zarr"]
 
 
 @pytest.mark.parametrize("ngff", NGFF)
 def test_pictures_keep_to_the_contract_of_images(tmp_path, ngff):
     slide = FakeSlide(noise_rgb(Shape(700, 900)), YX(0.5, 0.25))
-    _, path, *_ = OmeZarrExporter(Settings(ngff=ngff)).write(slide_result(slide), tmp_path)
+    _, path, *_ = OmeZarrExporter(Settings(ngff=ngff, flattened=True)).write(
+        slide_result(slide), tmp_path
+    )
     (ImageV04 if ngff == "0.4" else ImageV05).from_zarr(zarr.open_group(path, mode="r"))
     [node] = list(Reader(parse_url(path))())
     assert [data.shape for data in node.data] == [(3, 700, 900), (3, 350, 450)]
@@ -176,7 +186,7 @@ def test_pictures_keep_to_the_contract_of_images(tmp_path, ngff):
 @pytest.mark.parametrize("ngff", NGFF)
 def test_pictures_say_which_map_they_show_and_how_to_read_it(tmp_path, ngff):
     result = slide_result(FakeSlide(noise_rgb(Shape(64, 64))))
-    paths = OmeZarrExporter(Settings(ngff=ngff)).write(result, tmp_path)
+    paths = OmeZarrExporter(Settings(ngff=ngff, flattened=True)).write(result, tmp_path)
     facts = zarr.open_group(paths[2], mode="r").attrs["heatmaps_ome"]
     assert facts["kind"] == "flat"
     assert facts["slide"]["name"] == "slide"
@@ -196,7 +206,7 @@ def area_read(slide):
 @pytest.mark.parametrize("settings", [{}, {"ngff": "0.5"}, {"flat_mpp": 2.0}], ids=str)
 def test_each_pixel_of_the_slide_is_read_once_whatever_is_written(tmp_path, settings):
     slide = FakeSlide(noise_rgb(Shape(1500, 5000)))
-    OmeZarrExporter(Settings(**settings)).write(slide_result(slide), tmp_path)
+    OmeZarrExporter(Settings(flattened=True, **settings)).write(slide_result(slide), tmp_path)
     assert area_read(slide) == 1500 * 5000
 
 
@@ -223,7 +233,7 @@ def peak_mb(rows, folder, ngff):
     folder.mkdir()
     tracemalloc.start()
     try:
-        OmeZarrExporter(Settings(threads=1, ngff=ngff)).write(result, folder)
+        OmeZarrExporter(Settings(threads=1, ngff=ngff, flattened=True)).write(result, folder)
         return tracemalloc.get_traced_memory()[1] / 1e6
     finally:
         tracemalloc.stop()

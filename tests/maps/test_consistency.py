@@ -392,7 +392,8 @@ def test_what_is_no_number_is_said_to_be_none(tmp_path):
     assert (record["gap"], record["slide_gap"], record["wide"]) == (None, None, False)
     again = Consistency.of_record(record)
     assert np.isnan([*again.dense, *again.slide, again.gap, again.slide_gap]).all()
-    assert "nan" in found.sentence()
+    assert "MSIH unknown from all cells" in found.sentence()
+    assert "nan" not in found.sentence()
 
 
 def test_values_of_the_first_versions_say_nothing_of_it(tmp_path):

@@ -287,7 +287,7 @@ def test_who_says_what_is_told_in_words():
         "MSIH",
     )
     assert found.sentence() == (
-        "MSIH 0.81 ± 0.11 over 3 models (0.70 to 0.92); 3 of 3 predict MSIH"
+        "MSIH 0.810 ± 0.110 over 3 models (0.700 to 0.920); 3 of 3 predict MSIH"
     )
     split = agreement([member(a=0.2, b=0.8), member(a=0.6, b=0.4), member(a=0.1, b=0.9)], "a")
     assert split.sentence().endswith("; 2 of 3 predict b, 1 a")
@@ -296,7 +296,7 @@ def test_who_says_what_is_told_in_words():
 
 
 def test_captions_say_the_deviation():
-    said = prediction_text({"A": 0.25, "B": 0.75}, {"A": 0.1, "B": 0.1}, 5)
+    said = prediction_text({"A": 0.25, "B": 0.75}, {}, {"A": 0.1, "B": 0.1}, 5)
     assert said.replace("\u00a0", " ") == (
         "Prediction: A 0.250 ± 0.100 · B 0.750 ± 0.100 (mean ± SD of 5 models)"
     )

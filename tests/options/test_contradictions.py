@@ -21,7 +21,7 @@ from heatmaps_ome.run.settings import settings_of
 FIELDS = {entry.name: entry for entry in fields(CreateOptions)}
 SOME = {
     "scaling": Path("scaling.json"), "att_lower_threshold": 0.01, "att_upper_threshold": 1.0,
-    "score_threshold": 0.95, "no_flattened": True, "flat_mpp": 2.0, "block_size": 256,
+    "score_threshold": 0.95, "block_size": 256,
     "max_memory": 4.0, "overlay_px": 8, "no_chain": True, "image_mpp": 2.0, "top_tiles": 3,
     "refit": True,
 }  # fmt: skip
@@ -42,7 +42,7 @@ CONTRADICTIONS = [
 
 
 def test_there_are_contradictions():
-    assert {("score_threshold", "scaling"), ("flat_mpp", "no_flattened")} <= set(CONTRADICTIONS)
+    assert {("score_threshold", "scaling"), ("refit", "scaling")} <= set(CONTRADICTIONS)
 
 
 @pytest.mark.parametrize(("name", "other"), CONTRADICTIONS)
@@ -54,6 +54,12 @@ def test_contradictions_are_refused_with_both_names(name, other):
     assert flag_of(FIELDS[other]) in str(caught.value)
     for one in (name, other):
         assert getattr(asked(**{one: SOME[one]}), one) == SOME[one]
+
+
+def test_an_option_that_means_nothing_alone_needs_another():
+    with pytest.raises(ValueError, match="--flat-mpp needs --flattened, which writes these"):
+        asked(flat_mpp=2.0)
+    assert asked(flat_mpp=2.0, flattened=True).flat_mpp == 2.0
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ print(json.dumps([list(results), sorted(set(os.environ) - set(before))]))
         ({"threads": 10**5000}, "--threads is beyond 1e+18; give a value from 1 to 256"),
         ({"mpp": float("nan")}, "--mpp is nan; give a value from 0.05 to 20"),
         ({"scaling": "s.json", "score_threshold": 0.95}, "--score-threshold contradicts --scaling"),
-        ({"flat_mpp": 1.0, "no_flattened": True}, "--flat-mpp contradicts --no-flattened"),
+        ({"flat_mpp": 1.0}, "--flat-mpp needs --flattened"),
     ],
 )
 def test_options_that_are_none_are_refused_in_a_sentence(tmp_path, options, said):

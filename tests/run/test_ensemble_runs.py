@@ -180,7 +180,7 @@ def test_slides_without_tissue_and_models_without_contributions_are_no_crash(her
     bent = nn.Sequential(nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 2))
     write_export(Path("bent.pkl"), parts=make_parts(n_inputs=3) | {"head": bent})
     asked = {"slides": (Path("a.svs"), Path("white.svs")), "formats": FORMATS, "ngff": "0.5",
-             "compat": "reference", "no_flattened": True}  # fmt: skip
+             "compat": "reference"}  # fmt: skip
     for models in (FOLDS, ("fold-0.pkl", "bent.pkl")):
         outcomes = create(options(*models, **asked, output_path=Path(models[-1] + "-out")), silent)
         assert [outcome.status for outcome in outcomes] == ["done", "done"]

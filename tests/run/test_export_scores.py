@@ -27,7 +27,7 @@ CHANNELS = {
     "attention": ("attention", "attention"), "score-tumour": ("tumour", "score: tumour"),
     "contribution-push": ("push", "contribution: push"), "value-size": ("size", "value: size"),
 }  # fmt: skip
-FAST = ["--formats", "cells", "--no-flattened", "--top-tiles", "0"]
+FAST = ["--formats", "cells", "--top-tiles", "0"]
 
 
 def lattice(rows, cols, stride, side, x=0.0, y=0.0):
@@ -368,7 +368,7 @@ def test_arrays_of_python_are_exported(world, tmp_path, kind):
         tumour, places = torch.tensor(tumour).half(), torch.tensor(places)
     results = heatmaps_ome.export(
         world / "a.svs", places, {"attention": attention, "tumour": tumour}, tmp_path / "out",
-        kinds={"tumour": "probability"}, formats=["cells"], no_flattened=True, top_tiles=0,
+        kinds={"tumour": "probability"}, formats=["cells"], top_tiles=0,
     )  # fmt: skip
     slide = results["a"]
     rows = TileReadings(tmp_path / "out" / "a", (0.5, 0.5)).rows
@@ -381,7 +381,7 @@ def test_arrays_of_python_are_exported(world, tmp_path, kind):
     # The same again is unchanged, and corners with a size are the same tiles.
     again = heatmaps_ome.export(
         world / "a.svs", places[:, :2], {"attention": attention, "tumour": tumour},
-        tmp_path / "out", kinds={"tumour": "probability"}, formats=["cells"], no_flattened=True,
+        tmp_path / "out", kinds={"tumour": "probability"}, formats=["cells"],
         top_tiles=0, tile_size=112,
     )  # fmt: skip
     assert len(again) == 1
@@ -570,3 +570,13 @@ def test_features_that_prove_their_place_are_found_there(shared_data, tmp_path, 
     # Systems resample tiles in ways of their own; half a tile off, it would be 0.05 and more.
     assert len(errors) > 10
     assert np.mean(errors) < 0.012
+
+
+def test_the_ground_truth_of_the_table_is_kept(world, tmp_path):
+    table = tmp_path / "cohort.csv"
+    scores, slide = world / "scores.csv", world / "a.svs"
+    table.write_text(f"slide,scores,label\n{slide},{scores},nonMSIH\n", encoding="utf-8")
+    assert export("--slides", table, "-o", tmp_path / "out", *KINDS, *FAST) == 0
+    facts = json.loads((tmp_path / "out" / "a" / "maps.json").read_text(encoding="utf-8"))
+    assert facts["label"] == "nonMSIH"
+    assert heatmaps_ome.open(tmp_path / "out").labels == {"a": "nonMSIH"}

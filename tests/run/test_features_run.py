@@ -20,7 +20,7 @@ from heatmaps_ome.cli import main as cli
 SHAPE, SIDE = (900, 1200), 112
 XY = [(col * SIDE, row * SIDE) for row in range(7) for col in range(7)]
 N, D = len(XY), 8
-FAST = ["--formats", "cells", "--no-flattened", "--top-tiles", "0"]
+FAST = ["--formats", "cells", "--top-tiles", "0"]
 CLASSES = ("MSIH", "nonMSIH")
 
 

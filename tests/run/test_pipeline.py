@@ -93,14 +93,12 @@ def test_a_run_leaves_everything_it_promises(world):
         "a.ome.zarr", "a.values.ome.zarr", "previews", "provenance.json", "maps.json",
         "a.cells.csv", "a.cells.geojson", "a.regions.csv", "a.regions.geojson",
         "a.tiles.csv", "tiles", "a.report.json",
-        "a.attention.ome.tiff", "a.values.ome.tiff", "a.attention.flat.ome.zarr",
+        "a.attention.ome.tiff", "a.values.ome.tiff", "a.winner.ome.tiff",
         *(
-            f"a.{kind}-{c}.{ending}"
+            f"a.{kind}-{c}.ome.tiff"
             for kind in ("score", "contribution", "evidence")
             for c in CLASSES
-            for ending in ("ome.tiff", "flat.ome.zarr")
         ),
-        "a.winner.ome.tiff", "a.winner.flat.ome.zarr",
     }  # fmt: skip
     labels = zarr.open_group(out / "a" / "a.ome.zarr" / "labels", mode="r").attrs["labels"]
     assert set(labels) == {

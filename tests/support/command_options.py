@@ -10,6 +10,7 @@ from heatmaps_ome.options import (
     ExportOptions,
     ExtractOptions,
     InfoOptions,
+    ShareOptions,
     ValidateOptions,
     ViewOptions,
 )
@@ -24,6 +25,7 @@ OPTIONS = {
     "export": ExportOptions,
     "extract": ExtractOptions,
     "info": InfoOptions,
+    "share": ShareOptions,
     "validate": ValidateOptions,
     "view": ViewOptions,
 }

@@ -61,11 +61,14 @@ def write_slide_results(
     scaling = fit.fit("", digest, "e" * 64)
     hot = true_class or heatmaps.classes[0]
     result = slide_result(
-        slide, heatmaps, scaling, Look(Style(), heatmaps.classes, hot, 2.0, top_tiles=4)
+        slide,
+        heatmaps,
+        scaling,
+        Look(Style(), heatmaps.classes, hot, 2.0, top_tiles=4),
+        label=label,
     )
     write_values(heatmaps, folder, {})
-    settings = Settings(flattened=False)
-    exporters = dict(zip(formats, load_exporters(formats, settings), strict=True))
+    exporters = dict(zip(formats, load_exporters(formats, Settings()), strict=True))
     write_formats(result, exporters, folder, Stages({}))
     origin = {
         "name": slide.name, "request": digest, "basis": digest, "label": label,

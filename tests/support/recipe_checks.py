@@ -43,7 +43,7 @@ def run(out: Path, *words: str, slide: Path | None = None, extractor: str = "fak
     with contextlib.redirect_stdout(lines):
         code = cli.main([
             "create", str(slide), "-m", str(out / "export.pkl"), "-o", str(out / "out"),
-            "-t", CLASSES[0], "--extractor", extractor, "--no-flattened", "--force-cpu",
+            "-t", CLASSES[0], "--extractor", extractor, "--force-cpu",
             "--top-tiles", "0", "--consistency-tiles", "0", *words,
         ])  # fmt: skip
     assert code == 0

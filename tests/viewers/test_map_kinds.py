@@ -37,7 +37,7 @@ def result():
 @pytest.fixture(scope="module")
 def server(result, tmp_path_factory):
     out = tmp_path_factory.mktemp("page")
-    folder = write_result(out, result, ("ome-zarr",), Settings(flattened=False))
+    folder = write_result(out, result, ("ome-zarr",), Settings())
     add_new_kind(folder / MANIFEST)
     earlier = write_result(tmp_path_factory.mktemp("earlier"), result, (), Settings())
     said = json.loads((earlier / MANIFEST).read_text())

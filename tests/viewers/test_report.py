@@ -316,10 +316,11 @@ def test_a_damaged_part_costs_its_slide_alone(full, tmp_path, damage):
     assert "slide-0" not in text.replace("`slide-", "")
 
 
-def test_a_part_of_an_earlier_version_is_named_as_such(full, tmp_path):
+@pytest.mark.parametrize("earlier", [1, 2])
+def test_a_part_of_an_earlier_version_is_named_as_such(full, tmp_path, earlier):
     slide = write_slide_folder(tmp_path, full)
     path = tmp_path / "full" / "full.report.json"
-    path.write_text(path.read_text().replace("report part 2", "report part 1", 1))
+    path.write_text(path.read_text().replace("report part 3", f"report part {earlier}", 1))
     text = write_report(tmp_path, [slide], run_facts()).read_text(encoding="utf-8")
     assert (
         "This slide's part of the report was made by an earlier version of heatmaps-ome; run "

@@ -109,7 +109,7 @@ def brightness_results(path, out, mpp=None):
     folder = out / slide.name
     folder.mkdir(parents=True)
     write_values(heatmaps, folder, {})
-    exporters = {"ome-zarr": OmeZarrExporter(Settings(flattened=False))}
+    exporters = {"ome-zarr": OmeZarrExporter(Settings())}
 
     write_formats(result, exporters, folder, Stages({}))
     (folder / "provenance.json").write_text("{}")

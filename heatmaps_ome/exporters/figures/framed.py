@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DPI = 72
 """At this resolution a point is a pixel, so that one unit serves text and layout."""
 _LEAST_WIDTH_PX = 760
+_LEGEND_WIDTH_PX = 480
 _ALIKE = 1e-4
 """Relative difference below which two values count as equal: numbers of five digits help nobody."""
 _LINE = 1.6
@@ -127,12 +128,36 @@ def framed(extent: Grid, caption: Caption, drawn: DisplayMap) -> Framed:
     layout.fill(around.col, around.row, around.cols, around.rows, _BORDER)
     draw_scale_bar(layout, (margin, box.row_stop + 1.5 * unit), extent.um_cell.x, 0.3 * width)
     left = margin + width - bar_width - round(1.5 * unit)
-    below = (left, box.row_stop + round(1.2 * unit), bar_width, round(unit))
-    if entries:
-        _draw_legend(layout, drawn, entries, below)
-    else:
-        _draw_colours(layout, drawn, below)
+    draw_legend(layout, drawn, (left, box.row_stop + round(1.2 * unit), bar_width, round(unit)))
     return Framed(figure, box)
+
+
+def legend_figure(drawn: DisplayMap) -> Figure:
+    """Return a figure of nothing but the meaning of a map's colours."""
+    from matplotlib.figure import Figure
+
+    width, unit = _LEGEND_WIDTH_PX, 13.0
+    bar_width = round(width - 3 * unit)
+    height = round(max(5.2, 2 + _legend_height(legend(drawn, unit, bar_width))) * unit)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    layout = Layout(figure, (width, height), unit)
+    draw_legend(layout, drawn, (round(1.5 * unit), round(unit), bar_width, round(unit)))
+    return figure
+
+
+def draw_legend(layout: Layout, drawn: DisplayMap, box: tuple[int, int, int, int]) -> None:
+    """Draw the meaning of a map's colours: a bar with numbers, or swatches with names.
+
+    Parameters
+    ----------
+    box : tuple of four int
+        Left, top, width and height of the bar; numbers and names are written below it.
+    """
+    entries = legend(drawn, layout.unit, box[2])
+    if entries:
+        _draw_legend(layout, drawn, entries, box)
+    else:
+        _draw_colours(layout, drawn, box)
 
 
 @dataclass(frozen=True)
@@ -143,7 +168,7 @@ class Layout:
     size: tuple[int, int]
     unit: float
 
-    def axes(self, box: tuple[int, int, int, int]) -> Axes:
+    def axes(self, box: tuple[float, float, float, float]) -> Axes:
         """Return axes without ticks in a (left, top, width, height) box."""
         (width, height), (left, top, cols, rows) = self.size, box
         place = (left / width, 1 - (top + rows) / height, cols / width, rows / height)

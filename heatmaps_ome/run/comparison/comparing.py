@@ -102,7 +102,7 @@ def compare(options: CompareOptions, progress: Progress) -> Comparison:
     pairing = paired(*sides)
     output = options.output_path or Path(f"{sides[0].name}-vs-{sides[1].name}")
     _require_replaceable(output, (options.a, options.b), overwrite=options.overwrite)
-    exporters = load_exporters(options.formats, Settings(flattened=False))
+    exporters = load_exporters(options.formats, Settings())
     formats = dict(zip(dict.fromkeys(options.formats), exporters, strict=True))
     job = _Job(sides, pairing, formats, progress)
     scales = job.numbers()

@@ -63,7 +63,8 @@ class DifferenceWriter:
         write_values(heatmaps, folder, {"request": digest})
         names = self.scales.names
         look = Look(_STYLE, names, _first(slide, names), stored.image_mpp)
-        result = slide_result(stored, heatmaps, self.scales.cohort(digest), look)
+        label = slide.predictions.label
+        result = slide_result(stored, heatmaps, self.scales.cohort(digest), look, label=label)
         # Nothing but the raw values can be written without the slide's pixels.
         formats = {
             name: own for name, own in self.exporters.items() if stored.levels or name != _IMAGE

@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.exporters.figures.captions import number as short_number
+from heatmaps_ome.display.numbers import number as number_text
+from heatmaps_ome.display.numbers import percent, probability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,12 @@ def number(value: float | None) -> str:
     >>> number(-0.12345), number(None), number(0.0)
     ('−0.123', '–', '0')
     """
-    return _NONE if value is None else short_number(value)
+    return _NONE if value is None else number_text(value)
+
+
+def answer(value: float | None, are_probabilities: bool) -> str:
+    """Return a prediction: a probability, or a value or risk; a dash for what is unknown."""
+    return probability(value) if are_probabilities and value is not None else number(value)
 
 
 def signed(value: float | None) -> str:
@@ -129,7 +135,7 @@ def summary_sentences(summary: Mapping[str, Any]) -> list[str]:
     if regions:
         sentences.append(f"Regions in common (Dice, median): {', '.join(regions)}.")
     sentences += [
-        f"{name}: the same in {100 * agree:.3g} % of the tissue (median)."
+        f"{name}: the same in {percent(agree)} of the tissue (median)."
         for name, agree in summary["categories"].items()
         if agree is not None
     ]
@@ -201,8 +207,7 @@ def _slide_row(index: int, slide: Mapping[str, Any], maps: Sequence[str]) -> lis
         escape(predictions["label"] or ""),
         _classes(predictions["predicted_a"], predictions["right_a"]),
         _classes(predictions["predicted_b"], predictions["right_b"]) + flag,
-        number(hot["a"]),
-        number(hot["b"]),
+        *(answer(hot[key], predictions["probabilities"]) for key in ("a", "b")),
         signed(hot["difference"]),
         *(number(correlations.get(name)) for name in maps),
         *(number(regions[kind]["dice"]) if kind in regions else _NONE for kind in ("hot", "cold")),
@@ -222,7 +227,11 @@ def _classes(names: Sequence[str] | None, right: bool | None) -> str:
 def number_cards(slide: Mapping[str, Any]) -> str:
     """Return a slide's predictions, regions and tissue as small tables."""
     rows = [
-        (escape(one["output"]), number(one["a"]), number(one["b"]), signed(one["difference"]))
+        (
+            escape(one["output"]),
+            *(answer(one[key], slide["predictions"]["probabilities"]) for key in ("a", "b")),
+            signed(one["difference"]),
+        )
         for one in slide["predictions"]["outputs"]
     ]
     label = slide["predictions"]["label"]
@@ -270,7 +279,7 @@ def _confusion(entry: Mapping[str, Any]) -> str:
         for name, counts in zip(entry["a"], entry["counts"], strict=True)
     ]
     agree = entry["agree"]
-    text = "" if agree is None else f"the same in {100 * agree:.3g} % of the cells"
+    text = "" if agree is None else f"the same in {percent(agree)} of the cells"
     table = _table(heads, rows, numbers=range(1, len(heads)))
     return f'{table}<p class="soft">{text}</p>'
 

@@ -68,6 +68,7 @@ class Predictions:
             ],
             "predicted_a": None if self.classes[0] is None else list(self.classes[0]),
             "predicted_b": None if self.classes[1] is None else list(self.classes[1]),
+            "probabilities": any(classes is not None for classes in self.classes),
             "flips": self.flips,
             "label": self.label,
             "right_a": self.right[0],

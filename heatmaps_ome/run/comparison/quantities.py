@@ -12,7 +12,6 @@ from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS, LEAVE_ONE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.run.comparison.common_cells import CommonCells
     from heatmaps_ome.viewers.notebook.map_values import MapValues
     from heatmaps_ome.viewers.notebook.slide_results import SlideResults
@@ -132,17 +131,6 @@ def keys_of(results: SlideResults, true_class: str) -> list[MapKey]:
     ]
 
 
-def factor_of(heatmaps: HeatmapSet, kind: str) -> int:
-    """Return the number by which raw values of a kind are drawn.
-
-    Contributions are drawn times the slide's cells, as the slide's logit if all cells were like
-    this one, which slides and grids of any size share; maps that were given as they are.
-    """
-    if not KINDS[kind].summed or heatmaps.target.is_given:
-        return 1
-    return max(1, heatmaps.tissue_cells)
-
-
 def compared_maps(
     a: SlideResults, b: SlideResults, cells: CommonCells, true_class: str
 ) -> Iterator[Compared | Sorted | LeftOut]:
@@ -199,10 +187,9 @@ def _numbers(
     a: MapValues, b: MapValues, sides: tuple[SlideResults, SlideResults], cells: CommonCells
 ) -> Compared:
     """Return two maps of a quantity with a unit that both share."""
-    factors = factor_of(sides[0].heatmaps, a.kind), factor_of(sides[1].heatmaps, b.kind)
-    raw, text, is_raw = _placed(a.values, b.values, cells), a.quantity, factors == (1, 1)
-    if not is_raw:
-        text = f"{a.title}, if all cells were like this one"
+    factors = sides[0].heatmaps.factor(a.kind), sides[1].heatmaps.factor(b.kind)
+    raw, is_raw = _placed(a.values, b.values, cells), factors == (1, 1)
+    text = a.colours.quantity or b.colours.quantity or a.quantity
     quantity = Quantity(a.kind, a.class_name, "", a.title, a.unit, text)
     drawn = raw[0] * factors[0], raw[1] * factors[1]
     return Compared(quantity, *drawn, None if is_raw or not cells.same_grid else raw, factors)

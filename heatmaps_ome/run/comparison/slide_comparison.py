@@ -138,7 +138,7 @@ def compared_slide(pair: Pair, a: Side, b: Side) -> SlideComparison:
         },
         regions=region_pairs(sets, hot, options) if hot else [],
         tiles=tile_agreement(sets, hot, options) if hot else {},
-        predictions=_predictions(sides, _label(*records)),
+        predictions=_predictions(sides),
     )
 
 
@@ -150,14 +150,15 @@ def _common_class(a: SlideResults, b: SlideResults) -> str:
     return ""
 
 
-def _predictions(sides: tuple[SlideResults, SlideResults], label: str | None) -> Predictions:
-    """Return the predictions of two results."""
+def _predictions(sides: tuple[SlideResults, SlideResults]) -> Predictions:
+    """Return the predictions of two results, and the ground truth that either was given."""
     own = [
         ({}, None)
         if side.heatmaps.target.is_given
         else (side.prediction, predicted_classes(side.prediction, side.heatmaps.target))
         for side in sides
     ]
+    label = sides[1].label if sides[0].label is None else sides[0].label
     return Predictions(own[0][0], own[1][0], (own[0][1], own[1][1]), label)
 
 
@@ -165,9 +166,3 @@ def _options(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a run's options in a slide's provenance; {} if it has none."""
     options = record.get("options")
     return options if isinstance(options, dict) else {}
-
-
-def _label(*records: Mapping[str, Any]) -> str | None:
-    """Return the ground truth that either run was given."""
-    labels = [record.get("label") for record in records]
-    return next((str(label) for label in labels if label is not None), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, Any, Final
 
+from heatmaps_ome.display.numbers import percent
 from heatmaps_ome.exporters.cells import plain_field
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _rows(slide: Mapping[str, Any]) -> Iterator[list[Any]]:
     for entry in slide["maps"]:
         yield [*own, *_map_fields(entry)]
     for entry in slide["categories"]:
-        note = "" if entry["agree"] is None else f"the same in {100 * entry['agree']:.3g} %"
+        note = "" if entry["agree"] is None else f"the same in {percent(entry['agree'])}"
         yield [*own, entry["map"], "", entry["cells"], *[None] * 8, note]
     for entry in slide["left_out"]:
         yield [*own, entry["map"], *[None] * 10, entry["reason"]]

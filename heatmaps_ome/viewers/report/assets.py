@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MODULES: Final = (
-    "dom.js", "numbers.js", "data.js", "painting.js", "view.js", "stage.js", "controls.js",
-    "curves.js", "sections.js", "slide.js", "cohort.js", "main.js",
+    "dom.js", "numbers.js", "terms.js", "trust.js", "data.js", "painting.js", "view.js",
+    "scene.js", "legend.js", "differences.js", "stage.js", "controls.js", "comparison.js",
+    "saving.js", "curves.js", "tiles.js", "sections.js", "sheet.js", "pictures.js", "slide.js",
+    "truth.js", "cohort.js", "main.js",
 )  # fmt: skip
 """Every module imports only modules before it."""
 _IMPORT: Final = re.compile(r"^import [^;]*;\n", re.MULTILINE)

@@ -10,10 +10,11 @@ An answer that its client takes nothing of for a second gives its turn to anothe
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -23,28 +24,31 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.status import HTTP_204_NO_CONTENT, HTTP_404_NOT_FOUND
+from starlette.status import (
+    HTTP_204_NO_CONTENT,
+    HTTP_404_NOT_FOUND,
+    HTTP_500_INTERNAL_SERVER_ERROR,
+)
 
-from heatmaps_ome.display.colour import palette
+from heatmaps_ome.memory.limits import usable_cores
+from heatmaps_ome.viewers.palettes import palettes as colour_maps
+from heatmaps_ome.viewers.server.answers import answer
+from heatmaps_ome.viewers.server.burnt_pictures import BurntPictures, DamagedResultError
 from heatmaps_ome.viewers.server.links import ORIGINS, Linker
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from heatmaps_ome.viewers.server.burnt_pictures import ServedFile
     from heatmaps_ome.viewers.server.served import Served
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 _LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?"
 _AT_ONCE = 256
 _STALL_S = 1.0
-_PALETTES = (
-    "magma", "viridis", "inferno", "cividis", "turbo", "gray",
-    "coolwarm", "PuOr_r", "RdBu_r", "PiYG_r",
-)  # fmt: skip
 _PAGE_HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
@@ -88,7 +92,7 @@ def application(
         return JSONResponse(results.description(Linker(str(request.base_url))))
 
     def palettes(_: Request) -> Response:
-        return JSONResponse(_palettes())
+        return JSONResponse(colour_maps())
 
     return Starlette(
         routes=[
@@ -115,27 +119,45 @@ def application(
     )
 
 
-@lru_cache(maxsize=1)
-def _palettes() -> dict[str, list[str]]:
-    """Return the colour maps that the page offers."""
-    return {name: palette(name) for name in _PALETTES}
-
-
 class _Results(StaticFiles):
     """Files of results, but no others; links that lead out of the folder are not followed."""
 
     def __init__(self, results: Served) -> None:
         super().__init__(directory=results.root, follow_symlink=False)
         self._served = results
+        self._pictures = BurntPictures()
+        # Each chunk that is composed takes some 16 MiB.
+        self._composing = CapacityLimiter(usable_cores())
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, or 404; for an absent chunk our page asks for 204, which is no error."""
         try:
             return await super().get_response(path, scope)
         except HTTPException as error:
-            if error.status_code == HTTP_404_NOT_FOUND and Headers(scope=scope).get(_MISSING_AS):
+            if error.status_code != HTTP_404_NOT_FOUND:
+                raise
+            composed = await self._composed(path)
+            if composed is not None:
+                return answer(composed, Headers(scope=scope))
+            if Headers(scope=scope).get(_MISSING_AS):
                 return Response(status_code=HTTP_204_NO_CONTENT)
             raise
+
+    async def _composed(self, path: str) -> ServedFile | None:
+        """Return a file of a picture with a map burnt in, made now; None if there is none."""
+        parts = Path(path).parts
+        if not self._served.allows(parts) or len(parts) < 2:
+            return None
+        folder = self._served.root / parts[0]
+        # A picture that is stored is served as it is.
+        if os.path.lexists(folder / parts[1]):
+            return None
+        try:
+            return await to_thread.run_sync(
+                self._pictures.file, folder, parts[1:], limiter=self._composing
+            )
+        except DamagedResultError as error:
+            raise HTTPException(HTTP_500_INTERNAL_SERVER_ERROR, str(error)) from error
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """Return a file's real path and status, or nothing if it is absent or not served."""

@@ -1,7 +1,7 @@
 """Links that open a slide's files in other web viewers, each with a file that it draws right.
 
 Measured in 2026: hms-dbmi's Vizarr and Avivator draw no labels, so they get the image with the
-attention map burnt in; BioNGFF's fork of Vizarr draws labels, so it gets the slide with them.
+first map burnt in; BioNGFF's fork of Vizarr draws labels, so it gets the slide with them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
+from heatmaps_ome.exporters.flat import FLAT_ENDING
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ORIGINS = (
     "https://biongff.github.io",
@@ -74,7 +76,7 @@ class Linker:
         """
         links = []
         image = manifest.get("image")
-        flat = next((entry["flat"] for entry in manifest["maps"] if entry.get("flat")), None)
+        flat = next(_flats(manifest), None)
         if image:
             source = self._quoted(files, image)
             links.append(Link(
@@ -100,3 +102,15 @@ class Linker:
     def _quoted(self, files: str, name: str) -> str:
         """Return a file's absolute address, quoted for a query."""
         return quote(urljoin(self.base_url, f"{files}{quote(name)}"), safe="")
+
+
+def _flats(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the pictures of maps burnt in, stored or composed as they are asked for.
+
+    They are composed of the image.
+    """
+    for entry in manifest["maps"]:
+        if entry.get("flat"):
+            yield entry["flat"]
+        elif manifest.get("image"):
+            yield f"{manifest['slide']['name']}.{entry['name']}{FLAT_ENDING}"

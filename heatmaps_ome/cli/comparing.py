@@ -1,16 +1,32 @@
-"""The closing lines of ``compare``: each slide's main numbers, and where the report is."""
+"""Runs ``compare`` and prints each slide's main numbers, and where the report is."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.cli.streams import one_line
-from heatmaps_ome.run.comparison.page_tables import number, signed, summary_sentences
+from heatmaps_ome.run.comparison.page_tables import answer, number, signed, summary_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from heatmaps_ome.options import CompareOptions
     from heatmaps_ome.run.comparison.comparing import Comparison
+
+
+def run_compare(options: CompareOptions) -> int:
+    """Compare two folders of results, print the main numbers and return the exit code."""
+    from heatmaps_ome.run import progress
+    from heatmaps_ome.run.comparison import comparing
+
+    display = progress.for_stream(sys.stderr)
+    try:
+        comparison = comparing.compare(options, display)
+    finally:
+        display.close()
+    sys.stdout.write(of_comparison(comparison))
+    return 1 if comparison.failed else 0
 
 
 def of_comparison(comparison: Comparison) -> str:
@@ -52,8 +68,8 @@ def _prediction(slide: Mapping[str, Any]) -> str:
     hot = next((one for one in outputs if one["output"] == slide["true_class"]), None)
     if hot is None:
         return "no prediction in common"
+    answers = [answer(hot[key], predictions["probabilities"]) for key in ("a", "b")]
     flips = ", another class is predicted" if predictions["flips"] else ""
     return (
-        f"{hot['output']} {number(hot['a'])} in A, {number(hot['b'])} in B "
-        f"({signed(hot['difference'])}){flips}"
+        f"{hot['output']} {answers[0]} in A, {answers[1]} in B ({signed(hot['difference'])}){flips}"
     )
