@@ -18,8 +18,14 @@ from shapely.ops import unary_union
 
 import heatmaps_ome
 from heatmaps_ome.cli import main as cli
+from heatmaps_ome.cli.comparing import of_comparison
+from heatmaps_ome.display.numbers import number, probability
 from heatmaps_ome.errors import OptionError, OutputError, ResultError
+from heatmaps_ome.features.bag import Tiles
 from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.maps.kinds import KINDS
+from heatmaps_ome.maps.tile_maps import rasterised, table_of
+from heatmaps_ome.models.target import Target
 from heatmaps_ome.run.collect import collect
 from heatmaps_ome.validate.result import validate
 
@@ -322,10 +328,10 @@ def resampled(heatmaps, times):
     )  # fmt: skip
 
 
-def compared_runs(root, a, b, **changed):
+def compared_runs(root, a, b, slides_of_b=None, **changed):
     """Write two runs of made-up maps and return the record of their comparison."""
-    write_run(root / "a", a, **{key: one for key, one in changed.items() if key != "b"})
-    write_run(root / "b", b, model="b", **changed.get("b", {}))
+    write_run(root / "a", a, **changed)
+    write_run(root / "b", b, **{**changed, "model": "b", "slides": slides_of_b})
     return heatmaps_ome.compare(root / "a", root / "b", root / "out").record
 
 
@@ -544,3 +550,154 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     with pytest.raises(ResultError, match="holds a comparison"):
         collect(out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "out"]
+
+
+STEP = 160
+
+
+def tiles_of(name, kinds, target=None, **facts):
+    """Return maps of tiles side by side on a slide, as a run on features of tiles has them.
+
+    Parameters
+    ----------
+    kinds : mapping of kind → (n,) or (classes, n) values of 12 tiles
+    """
+    slide = slide_of_world(tiny(name))
+    y, x = (index.ravel() * float(STEP) for index in np.mgrid[:3, :4])
+    tiles = Tiles(np.stack([x, y, x + STEP, y + STEP], axis=1), "made up", (), "d" * 64)
+    target = target or Target("classification", CLASSES, "softmax")
+    return rasterised(table_of(slide, tiles, target, kinds, **facts))
+
+
+def test_maps_of_tiles_are_compared_with_those_of_a_dense_grid(tmp_path):
+    rng = np.random.default_rng(3)
+    score = rng.random(12).astype(np.float32)
+    kinds = {"attention": rng.normal(size=12), "score": np.stack([score, 1 - score])}
+    tiles = tiles_of("one", kinds, prediction=np.array([0.3, 0.7]))
+    slide = {"one": slide_of_world(tiny("one"))}
+    record = compared_runs(tmp_path, [tiny("one", 6)], [tiles], slides_of_b=slide)
+    [slide] = record["slides"]
+    assert not slide["cells"]["same_grid"]
+    dense = heatmaps_ome.open(tmp_path / "a")["one"].map("score", HOT)
+    drawn = heatmaps_ome.open(tmp_path / "out")["one"].map("difference", "Score of MSIH")
+    checked = 0
+    for (x0, y0, x1, y1), own in zip(tiles.tiles.places, score, strict=True):
+        for part in (0.1, 0.5, 0.9):
+            # Cells have the values at their middles, so places are taken from these.
+            place = drawn.grid.g_from_l0(YX(y0 + part * (y1 - y0), x0 + part * (x1 - x0)))
+            middle = drawn.grid.um_from_g(YX(math.floor(place.y) + 0.5, math.floor(place.x) + 0.5))
+            inside = y0 < middle.y / MPP.y < y1 and x0 < middle.x / MPP.x < x1
+            there = at(dense, middle.x, middle.y)
+            if inside and math.isfinite(there):
+                assert at(drawn, middle.x, middle.y) == pytest.approx(own - there, abs=1e-6)
+                checked += 1
+    assert checked > 10
+    predictions = slide["predictions"]["outputs"]
+    assert {one["output"]: one["b"] for one in predictions} == {"MSIH": 0.3, "nonMSIH": 0.7}
+
+
+def test_attention_of_unknown_unit_is_compared_by_percentiles_alone(tmp_path):
+    values = np.random.default_rng(4).random(12).astype(np.float32)
+    listed = {key: () for key, kind in KINDS.items() if kind.per_class}
+    first, second = (
+        tiles_of("one", {"attention": own}, Target("none", (), "identity"), names=listed)
+        for own in (values, values**2)
+    )
+    slides = {"one": slide_of_world(tiny("one"))}
+    record = compared_runs(
+        tmp_path, [first], [second], slides, slides=slides, true_class="attention"
+    )
+    [slide] = record["slides"]
+    [entry] = slide["maps"]
+    assert (entry["map"], entry["form"]) == ("Attention, percentile", "percentile")
+    assert entry["differences"]["mean_absolute"] == 0
+    assert entry["spearman"] == pytest.approx(1)
+    assert slide["predictions"]["outputs"] == []
+    assert (slide["regions"], slide["tiles"]) == ({}, {})
+
+
+@pytest.fixture
+def page(chromium, compared):
+    """The report, opened from disk; it may complain of nothing and ask for nothing."""
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    complaints, url = [], (compared.output / "index.html").as_uri()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda one: one.url.startswith(("data:", url)) or complaints.append(one.url))
+    page.goto(url)
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def test_the_report_shows_one_map_of_all_slides_at_a_time(page, record):
+    shown = "figure:not([hidden]) figcaption"
+    assert page.locator(shown).all_inner_texts() == ["Score of MSIH"] * 2
+    page.locator("#map").select_option("Contribution to MSIH")
+    assert page.locator(shown).all_inner_texts() == ["Contribution to MSIH"] * 2
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('figure:not([hidden]) img')].map((one) => one.naturalWidth)"
+    )
+    assert len(sizes) == 8
+    assert min(sizes) > 300
+    options = page.locator("#map option").all_inner_texts()
+    assert "Score of nonMSIH" not in options
+    assert {"Winner", "Regions", "Attention, percentile"} < set(options)
+
+
+def test_the_reports_table_is_sorted_by_any_column(page, record):
+    def column(title):
+        heads = page.locator("#slides thead th").all_inner_texts()
+        place = [head.strip() for head in heads].index(title)
+        page.locator("#slides thead button").nth(place).click()
+        return page.locator(f"#slides tbody td:nth-child({place + 1})").all_inner_texts()
+
+    assert column("Slide") == ["first", "second"]
+    page.locator("#slides thead button").first.click()
+    assert page.locator("#slides tbody td:first-child").all_inner_texts() == ["second", "first"]
+    numbers = [float(text.replace("\u2212", "-")) for text in column("B \u2212 A")]
+    assert numbers == sorted(numbers)
+    own = [slide_of(record, name)["predictions"]["outputs"][0] for name in ("first", "second")]
+    assert numbers == pytest.approx(sorted(one["difference"] for one in own), rel=5e-3)
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 390])
+def test_the_report_fits_every_screen(page, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("footer .notice").inner_text() == "For research, not for diagnosis."
+
+
+def test_every_slide_is_printed_on_a_page_of_its_own(page, tmp_path):
+    pdfium = pytest.importorskip("pypdfium2")
+    page.pdf(path=tmp_path / "print.pdf", prefer_css_page_size=True)
+    document = pdfium.PdfDocument(tmp_path / "print.pdf")
+    texts = [document[index].get_textpage().get_text_range() for index in range(len(document))]
+    assert len(texts) == 4
+    assert "All slides" in texts[0]
+    for text, name in zip(texts[1:3], ("first", "second"), strict=True):
+        assert text.startswith(name)
+        assert "Score of MSIH" in text
+    assert "For research, not for diagnosis." in texts[-1]
+
+
+def test_the_closing_lines_name_predictions_correlations_and_files(compared, record):
+    lines = of_comparison(compared).splitlines()
+    own = slide_of(record, "first")["predictions"]["outputs"][0]
+    [line] = [line for line in lines if line.startswith("first: ")]
+    assert line.startswith(
+        f"first: MSIH {probability(own['a'])} in A, {probability(own['b'])} in B"
+    )
+    pearson = map_of(record, "first", "Score of MSIH")["pearson"]
+    assert f"Score of MSIH r {number(pearson)}" in lines[lines.index(line) + 1]
+    assert "alone a: only in A" in lines
+    assert f"{compared.output / 'index.html'}: the report, for any browser" in lines
+
+
+def test_the_output_is_named_after_the_folders(tmp_path, monkeypatch, capsys):
+    write_run(tmp_path / "a", [tiny("one", 1)])
+    write_run(tmp_path / "b", [tiny("one", 2)], model="b")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["compare", "b", "a"]) == 0
+    assert (tmp_path / "b-vs-a" / "index.html").is_file()
+    assert "1 slide compared." in capsys.readouterr().out
