@@ -207,6 +207,15 @@ def _kind_and_class(drawn: DisplayMap | Mapping[str, Any]) -> tuple[str, str | N
     return drawn["kind"], drawn["class"]
 
 
+def with_unit(quantity: str, unit: str) -> str:
+    """Return a quantity with its unit, unless it names it.
+
+    >>> with_unit("percentile of attention", "%"), with_unit("probability of A", "probability")
+    ('percentile of attention (%)', 'probability of A')
+    """
+    return quantity if unit in quantity else f"{quantity} ({unit})"
+
+
 def pictured(maps: Iterable[DisplayMap]) -> list[DisplayMap]:
     """Return the maps that are exported as overlays and pictures."""
     return [drawn for drawn in maps if KINDS[drawn.kind].pictured]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.exporters.figures.captions import drawable, font, shortened
-from heatmaps_ome.exporters.figures.framed import DPI, pixels_of
+from heatmaps_ome.exporters.figures.layout import DPI, pixels_of
 
 if TYPE_CHECKING:
     import numpy as np
