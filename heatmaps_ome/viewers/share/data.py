@@ -58,12 +58,12 @@ class SlideData:
 
     def manifest(self) -> dict[str, Any]:
         """Return ``maps.json`` as the page reads it, without names of files."""
-        kept = {key: self.content[key] for key in _KEPT if key in self.content}
+        facts = {key: self.content[key] for key in _KEPT if key in self.content}
         slide = {**self.content["slide"], "name": self.name}
         maps = [_without_files(entry) for entry in self.content["maps"]]
         regions = None if self.regions is None else _REGIONS
         ours = {"slide": slide, "values": _VALUES, "regions_geojson": regions, "maps": maps}
-        return {**kept, **ours}
+        return {**facts, **ours}
 
     def scripts(self, key: str, plan: TilePlan) -> Iterator[tuple[str, str]]:
         """Yield (name, text) of each script.
@@ -128,9 +128,9 @@ def _values_script(key: str, name: str, place: int, values: np.ndarray) -> tuple
 
 def _without_files(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a map's entry without the names of its files."""
-    kept = {key: value for key, value in entry.items() if key not in _FILES}
-    derived = kept.get("derived")
+    facts = {key: value for key, value in entry.items() if key not in _FILES}
+    derived = facts.get("derived")
     if derived and "label" in derived:
         # "<values store>/labels/artefacts"
-        kept["derived"] = {"label": str(derived["label"]).rpartition("/")[2]}
-    return kept
+        facts["derived"] = {"label": str(derived["label"]).rpartition("/")[2]}
+    return facts
