@@ -74,7 +74,7 @@ def _tile_facts(heatmaps: HeatmapSet) -> dict[str, Any]:
         "explanation": json_ready(dict(heatmaps.explanation)),
         "curves": {curves.class_name: curves.record() for curves in heatmaps.curves},
         # Differences of two results are of cells, not of tiles.
-        **({} if heatmaps.tiles is not None else {"table": False}),
+        **({"table": False} if heatmaps.tiles is None and heatmaps.places is None else {}),
     }
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.display.numbers import number as number_text
 from heatmaps_ome.display.numbers import percent, probability
+from heatmaps_ome.maps.kinds import ATTENTION, CONTRIBUTION, SCORE
+from heatmaps_ome.run.comparison.quantities import PERCENTILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _NONE: Final = "–"
-_MINUS: Final = "\u2212"
 
 
 def number(value: float | None) -> str:
@@ -168,14 +169,7 @@ def slides_table(record: Mapping[str, Any]) -> str:
     done = [(index, one) for index, one in enumerate(record["slides"]) if one["status"] == "done"]
     if not done:
         return ""
-    first = done[0][1]["maps"]
-    chosen = [
-        next(
-            (one["map"] for one in first if one["kind"] == kind and one["form"] != "percentile"), ""
-        )
-        for kind in ("score", "attention", "contribution")
-    ]
-    maps = [name for name in chosen if name]
+    maps = _main_maps(done[0][1])
     heads = (
         "Slide", "Ground truth", "Predicted in A", "Predicted in B", "P in A", "P in B", "B − A",
         *(f"r: {name}" for name in maps), "Hot regions", "Cold regions", "Top tiles", "Tissue",
@@ -191,6 +185,20 @@ def slides_table(record: Mapping[str, Any]) -> str:
         '<section class="card"><h2>Slides</h2>'
         f"{_table(heads, rows, 'slides', numbers=columns)}{about}</section>"
     )
+
+
+def _main_maps(slide: Mapping[str, Any]) -> list[str]:
+    """Return the maps whose correlations the table of slides has, of the class drawn hot."""
+    own = [
+        one
+        for one in slide["maps"]
+        if one["class"] in (None, slide["true_class"]) and one["form"] != PERCENTILE
+    ]
+    return [
+        next(one["map"] for one in own if one["kind"] == kind)
+        for kind in (SCORE, ATTENTION, CONTRIBUTION)
+        if any(one["kind"] == kind for one in own)
+    ]
 
 
 def _slide_row(index: int, slide: Mapping[str, Any], maps: Sequence[str]) -> list[str]:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS, LEAVE_ONE_OUT, MARGIN, TISSUE
+from heatmaps_ome.maps.kinds import (
+    ARTEFACTS,
+    ATTENTION,
+    CLASS_ATTENTION,
+    KINDS,
+    LEAVE_ONE_OUT,
+    MARGIN,
+    TISSUE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,14 +126,15 @@ class LeftOut:
 def keys_of(results: SlideResults, true_class: str) -> list[MapKey]:
     """Return the maps of a slide that are worth a comparison, in the order of the kinds.
 
-    Tissue is compared as an area; margins are of one class as drawn, and leave-one-out counts where
-    there are no contributions, to which it is nearly proportional.
+    Tissue is compared as an area, and artefacts are of the slide whatever the model; margins are of
+    one class as drawn, and leave-one-out counts where there are no contributions, to which it is
+    nearly proportional.
     """
     has_contributions = results.heatmaps.contributions is not None
     return [
         (kind, name)
         for kind, name in results.maps
-        if kind != TISSUE
+        if kind not in (TISSUE, ARTEFACTS)
         and not (kind == LEAVE_ONE_OUT and has_contributions)
         and not (kind == MARGIN and name != true_class)
     ]

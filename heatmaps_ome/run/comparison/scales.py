@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
-from heatmaps_ome.maps.kinds import DIFFERENCE
+from heatmaps_ome.maps.kinds import DIFFERENCE, KINDS
 
 if TYPE_CHECKING:
     from heatmaps_ome.run.comparison.quantities import Quantity
@@ -19,6 +19,8 @@ RAW: Final = ", raw"
 QUANTILES: Final = Quantiles(attention_lower=0.01, attention_upper=0.99, score=0.95)
 """Quantiles of both scales, as of a run's; the upper one so that one cell does not darken a map."""
 _LEAST = 1e-12
+_UNSEEN = 1e-3
+"""Part of a bar's span that its numbers do not show."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,18 @@ def _scale(cells: _Cells) -> MapScale:
     span = (values.upper - values.lower) / 2
     difference = _around_zero(distances, span)
     raw = None if not cells.raw else _around_zero(_finite(cells.raw), span)
+    least, largest = (0.0, 100.0) if quantity.scale == "percent" else KINDS[quantity.kind].limits
     clips = (
-        bool((own < values.lower).any()),
-        bool((own > values.upper).any()),
+        bool((own < values.lower).any()) and not _is_near(values.lower, least, span),
+        bool((own > values.upper).any()) and not _is_near(values.upper, largest, span),
         bool((distances > difference.upper).any()),
     )
     return MapScale(quantity, values, middle, difference, raw, clips)
+
+
+def _is_near(end: float, limit: float | None, span: float) -> bool:
+    """Return whether the end of a bar is as good as the quantity's own limit."""
+    return limit is not None and abs(end - limit) < _UNSEEN * span
 
 
 def _values_range(

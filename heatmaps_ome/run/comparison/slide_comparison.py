@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ResultError
+from heatmaps_ome.maps.kinds import PREDICTION, SCORE
 from heatmaps_ome.run.comparison.agreement import (
     RegionPair,
     category_agreement,
@@ -38,6 +39,7 @@ class SlideComparison:
         The class whose regions and tiles are compared: the one drawn hot in A or, where B has no
         such class, in B; "" where they have none in common.
     maps : tuple of Compared
+        The score of the class drawn hot first.
     categories : tuple of Sorted
     left_out : tuple of LeftOut
     numbers : mapping of map name → Numbers
@@ -122,7 +124,10 @@ def compared_slide(pair: Pair, a: Side, b: Side) -> SlideComparison:
     records = a.records[pair.a], b.records[pair.b]
     cells, hot = CommonCells.of(*sets), _common_class(*sides)
     maps = list(compared_maps(*sides, cells, hot))
-    numbers = [one for one in maps if isinstance(one, Compared)]
+    numbers = sorted(
+        (one for one in maps if isinstance(one, Compared)),
+        key=lambda one: not _is_first(one, hot),
+    )
     options = _options(records[0]), _options(records[1])
     return SlideComparison(
         pair=pair,
@@ -140,6 +145,12 @@ def compared_slide(pair: Pair, a: Side, b: Side) -> SlideComparison:
         tiles=tile_agreement(sets, hot, options) if hot else {},
         predictions=_predictions(sides),
     )
+
+
+def _is_first(compared: Compared, true_class: str) -> bool:
+    """Return whether a map is listed first: the score, or prediction, of the class drawn hot."""
+    quantity = compared.quantity
+    return quantity.kind in (SCORE, PREDICTION) and quantity.class_name == true_class
 
 
 def _common_class(a: SlideResults, b: SlideResults) -> str:
