@@ -22,6 +22,9 @@ _CLASS_COLOURS: Final = (
 )  # fmt: skip
 """The palette of Okabe and Ito, which people with any colour vision can distinguish. The two most
 distinct colours come first, the one that is hard to see on stained tissue last."""
+OUTLINE_COLOURS: Final = {"hot": "#d55e00", "cold": "#0072b2"}
+"""Colours of the outlines of hot and cold regions, whatever their class: those two of the palette
+that differ most, for eyes of any colour vision and on stained tissue."""
 _GOLDEN_TURN = 0.61803398875
 """Step along the hue circle: no two colours come close, however many there are."""
 
