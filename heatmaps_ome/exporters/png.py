@@ -13,6 +13,7 @@ from heatmaps_ome.exporters.figures.captions import answer_text
 from heatmaps_ome.exporters.figures.curves import drawn_curves
 from heatmaps_ome.exporters.figures.framed import Caption, framed
 from heatmaps_ome.exporters.figures.layout import DPI
+from heatmaps_ome.exporters.figures.region_outlines import drawn_regions
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.heatmap_set import class_keys
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.slides.reader import SlideReader
 
-_SLIDE = "slide.png"
+_SLIDE, _REGIONS = "slide.png", "regions.png"
+_REGIONS_TITLE = "Hot and cold regions"
 _STRIP_ROWS = 256
 _MM_PER_INCH = 25.4
 
@@ -92,6 +94,13 @@ class PngExporter:
                 filled = page.copy()
                 filled[around.box.slices] = picture
                 yield _Page(name, filled, photograph=name == overlay)
+        if _REGIONS in wanted and result.regions is not None:
+            caption = Caption(
+                result.slide.name, _REGIONS_TITLE, answer_text(result.heatmaps, result.label)
+            )
+            shown = thumbnail if zoom == 1 else thumbnail.repeat(zoom, 0).repeat(zoom, 1)
+            page = drawn_regions(shown, extent, caption, result.regions)
+            yield _Page(_REGIONS, page, photograph=True)
         for name, faithfulness in _curves(result).items():
             if name in wanted:
                 yield _Page(name, _drawn_curves(faithfulness, result), photograph=False)
@@ -106,7 +115,9 @@ def _drawn_curves(faithfulness: Faithfulness, result: SlideResult) -> np.ndarray
 def _parts(result: SlideResult) -> dict[str, str]:
     """Return the parts of the results that pictures belong to, by the pictures' names."""
     maps = {name: drawn.name for drawn in result.maps for name in _names(drawn.name)}
-    return {_SLIDE: SLIDE, **maps, **dict.fromkeys(_curves(result), SLIDE)}
+    has_regions = result.regions is not None and bool(result.regions.regions)
+    regions = {_REGIONS: SLIDE} if has_regions else {}
+    return {_SLIDE: SLIDE, **maps, **regions, **dict.fromkeys(_curves(result), SLIDE)}
 
 
 def _names(map_name: str) -> tuple[str, str]:

@@ -486,8 +486,7 @@ def test_regions_lie_at_their_place_with_their_values_and_classes(
         assert each["values"]["cells"] == region.cells
         assert each["values"]["area mm²"] == region.area_mm2
         assert each["values"][f"mean score: {classes[0]}"] == region.mean_score
-        hot = region.kind == "hot"
-        assert each["class"] == qupath_class(classes[0] if hot else f"not {classes[0]}")
+        assert each["class"] == qupath_class(f"{classes[0]} ({region.kind})")
 
 
 def test_a_second_import_of_regions_replaces_the_first_and_nothing_else(world):
