@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import heatmaps_ome
 from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.cli.guard import guarded, log_to_stderr
+from heatmaps_ome.cli.layout import page_for
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.cli.utf8_mode import use_utf8
 from heatmaps_ome.errors import HeatmapsError
@@ -139,7 +140,8 @@ def run_create(options: CreateOptions | ExportOptions) -> int:
         outcomes, unrecorded = error.outcomes, error
     finally:
         display.close()
-    sys.stdout.write(summary.of_run(outcomes, options.output_path))
+    page = page_for(sys.stdout, verbose=options.verbose)
+    sys.stdout.write(summary.of_run(outcomes, options.output_path, page))
     if unrecorded is not None:
         raise unrecorded
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0

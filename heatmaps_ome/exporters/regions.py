@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.display.outlines import OUTLINES
 from heatmaps_ome.exporters import endings_of
 from heatmaps_ome.exporters.cells import plain_field, qupath_class
@@ -19,6 +20,7 @@ from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.maps.regions import find_regions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from heatmaps_ome.exporters.protocol import SlideResult
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.regions import Kind, Region, Regions
 
 CSV_ENDING, GEOJSON_ENDING = endings_of("regions")
+_UNNAMED_COLOUR = "#808080"
+"""Colour of "not MSIH" where that is more than one class."""
 _PLACES = (
     "x", "y", "width", "height", "centroid x", "centroid y", "centroid x µm", "centroid y µm",
 )  # fmt: skip
@@ -51,7 +55,7 @@ class RegionsExporter:
         geojson, table = (
             folder / f"{result.slide.name}{ending}" for ending in (GEOJSON_ENDING, CSV_ENDING)
         )
-        _write_geojson(regions, geojson)
+        _write_geojson(regions, result.heatmaps.classes, geojson)
         _write_csv(regions, result.slide.mpp, table)
         return [geojson, table]
 
@@ -68,16 +72,16 @@ def measurements(region: Region, class_name: str) -> dict[str, float]:
     }
 
 
-def _write_geojson(regions: Regions, path: Path) -> None:
+def _write_geojson(regions: Regions, classes: Sequence[str], path: Path) -> None:
     """Write a feature per region, as QuPath reads annotations."""
-    features = [_feature(region, regions) for region in regions.regions]
+    features = [_feature(region, regions, classes) for region in regions.regions]
     lines = [json.dumps(feature, ensure_ascii=False, allow_nan=False) for feature in features]
     body = ",\n".join(lines)
     text = f'{{"type": "FeatureCollection", "features": [\n{body}\n]}}\n'
     path.write_text(text, encoding="utf-8")
 
 
-def _feature(region: Region, regions: Regions) -> dict[str, Any]:
+def _feature(region: Region, regions: Regions, classes: Sequence[str]) -> dict[str, Any]:
     """Return a region as a feature of GeoJSON."""
     polygon = region.l0_polygon
     rings = [polygon.exterior, *polygon.interiors]
@@ -95,19 +99,23 @@ def _feature(region: Region, regions: Regions) -> dict[str, Any]:
             "objectType": "annotation",
             "name": region.name,
             "isLocked": True,
-            "classification": _classification(region.kind, regions.class_name),
+            # QuPath draws an object in its own colour rather than its class's, which cells have.
+            "color": OUTLINES[region.kind].rgb,
+            "classification": _classification(region.kind, regions.class_name, classes),
             "measurements": {name: value for name, value in values.items() if math.isfinite(value)},
             "metadata": {"made by": "heatmaps-ome", "cells with": regions.criterion(region.kind)},
         },
     }
 
 
-def _classification(kind: Kind, class_name: str) -> dict[str, Any]:
-    """Return the class of QuPath that regions of a kind have, with its colour.
-
-    It is none of the model's classes: QuPath has one colour for a name, and tiles have theirs.
-    """
-    return {"name": qupath_class(f"{class_name} ({kind})"), "color": OUTLINES[kind].rgb}
+def _classification(kind: Kind, class_name: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the class of QuPath that regions of a kind have, with its colour."""
+    colours = class_colours(classes)
+    name, colour = class_name, colours[class_name]
+    if kind == "cold":
+        name, others = f"not {class_name}", [other for other in classes if other != class_name]
+        colour = colours[others[0]] if len(others) == 1 else _UNNAMED_COLOUR
+    return {"name": qupath_class(name), "color": list(bytes.fromhex(colour[1:]))}
 
 
 def _write_csv(regions: Regions, mpp: YX, path: Path) -> None:

@@ -25,6 +25,8 @@ HOTTEST: Final = 0.01
 
 A rank and not a weight, so that it means the same for models whose attention is no softmax."""
 _LEAST_HOTTEST: Final = 10
+WARNING: Final = "warning: "
+"""Begins the sentences that are warnings."""
 MOST_CELLS: Final = 0.5
 """Share of the tissue above which a slide is warned of, whatever speaks for a class."""
 _FLUORESCENT_BELOW: Final = 80.0
@@ -123,7 +125,7 @@ def artefact_sentences(record: Mapping[str, Any], class_name: str) -> list[str]:
         The slide's `artefact_record`; maybe empty.
     """
     warnings = [*attention_warnings(record, class_name), *cell_warnings(record)]
-    marked = [f"warning: {warning}" for warning in warnings]
+    marked = [f"{WARNING}{warning}" for warning in warnings]
     return [*_excluded(record), *_on_artefacts(record, class_name), *marked]
 
 
@@ -202,7 +204,7 @@ def _on_artefacts(record: Mapping[str, Any], class_name: str) -> list[str]:
     sentences = [f"{sentence} carry {percent(carried)} of the evidence for {class_name}"]
     if carried > WARNED_FROM:
         sentences.append(
-            f"warning: more than {percent(WARNED_FROM)} of the evidence for {class_name} lies on "
+            f"{WARNING}more than {percent(WARNED_FROM)} of the evidence for {class_name} lies on "
             "artefacts; look at the map of artefacts before you trust the others"
         )
     return sentences

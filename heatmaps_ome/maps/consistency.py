@@ -107,12 +107,12 @@ as in training; difference 0.1
             f"difference from the tiles {number(self.slide_gap)}"
         )
 
-    def warning(self, slide_name: str) -> str:
+    def warning(self) -> str:
         """Return the warning for a slide whose gap is wide."""
         return (
-            f"{slide_name}: the dense grid that its maps are made of and tiles as in training "
-            f"differ by more than {WIDE_GAP:g} in what the model predicts: {self.sentence()}; take "
-            "the maps for where to look rather than for probabilities, compare more tiles with "
+            "the dense grid that its maps are made of and tiles as in training differ by more than "
+            f"{WIDE_GAP:g} in what the model predicts: {self.sentence()}; take the maps "
+            "for where to look rather than for probabilities, compare more tiles with "
             "--consistency-tiles, and leave out --no-pool and --blur-kernel-size if they were given"
         )
 

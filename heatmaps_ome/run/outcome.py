@@ -6,13 +6,11 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from heatmaps_ome.maps.artefact_evidence import attention_warnings, cell_warnings
 from heatmaps_ome.maps.consistency import Consistency
-from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.storage.digests import finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 
@@ -110,16 +108,6 @@ class Outcome:
         parts = ("cells", "evidence", "attention", "excluded", "brightness")
         self.artefacts = {key: artefacts[key] for key in parts if key in artefacts}
         self.bad_tiles = record.get("bad_tiles") or {}
-
-    def warnings(self) -> Iterator[str]:
-        """Yield all that makes the slide's maps less than they seem, as sentences."""
-        blank = bad_tiles_sentence(self.bad_tiles)
-        on_artefacts = attention_warnings(self.artefacts, self.true_class)
-        of_cells = cell_warnings(self.artefacts)
-        for warning in [*([blank] if blank else []), *on_artefacts, *of_cells]:
-            yield f"{self.slide}: {warning}"
-        if self.consistency is not None and self.consistency.is_wide:
-            yield self.consistency.warning(self.slide)
 
     def record(self, places: Iterable[str]) -> dict[str, Any]:
         """Return the outcome as plain JSON values, without the folders of files."""

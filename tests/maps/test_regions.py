@@ -341,10 +341,13 @@ def test_geojson_holds_the_very_polygons_as_locked_annotations(tmp_path):
         assert properties["objectType"] == "annotation"
         assert properties["isLocked"] is True
         assert properties["name"] == region.name
-        colour = {"hot": [213, 94, 0], "cold": [0, 114, 178]}[region.kind]
-        name = f"MSIH ({region.kind})"
-        assert properties["classification"] == {"name": name, "color": colour}
-        assert name not in colours
+        # Hot and cold differ whichever classes there are; QuPath has one colour for a class.
+        assert properties["color"] == {"hot": [213, 94, 0], "cold": [0, 114, 178]}[region.kind]
+        name = "MSIH" if region.kind == "hot" else "not MSIH"
+        colour = colours["MSIH" if region.kind == "hot" else "nonMSIH"]
+        assert properties["classification"] == {
+            "name": name, "color": list(bytes.fromhex(colour[1:])),
+        }  # fmt: skip
         assert properties["measurements"] == {
             "cells": region.cells,
             "area mm²": region.area_mm2,

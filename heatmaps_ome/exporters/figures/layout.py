@@ -23,11 +23,9 @@ _RIM = "#999999"
 
 def pixels_of(figure: Figure) -> np.ndarray:
     """Return a figure without transparency as (rows, cols, 3) uint8."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from heatmaps_ome.exporters.figures.quick_text import rgba_of
 
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    rgba = np.asarray(canvas.buffer_rgba())
+    rgba = rgba_of(figure)
     rgb = np.empty((*rgba.shape[:2], 3), np.uint8)
     # Band by band takes a fifth of the time of all at once, which numpy copies pixel by pixel.
     for band in range(3):

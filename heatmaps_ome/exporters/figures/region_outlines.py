@@ -15,7 +15,7 @@ from heatmaps_ome.maps.regions import KINDS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from heatmaps_ome.geometry import Grid
+    from heatmaps_ome.geometry import Grid, Window
     from heatmaps_ome.maps.regions import Kind, Region, Regions
 
 _LINE_PX: Final = 2.2
@@ -27,13 +27,17 @@ _LEGEND_LINES: Final = 4
 
 def drawn_regions(
     pixels: np.ndarray, extent: Grid, caption: Caption, regions: Regions
-) -> np.ndarray:
-    """Return a figure of the outlines over the slide, as (rows, cols, 3) uint8.
+) -> tuple[np.ndarray, Window]:
+    """Return a figure of the outlines over the slide, and where in it the slide is seen.
 
     Parameters
     ----------
     pixels : (rows, cols, 3) uint8
         The slide on ``extent``.
+
+    Returns
+    -------
+    (rows, cols, 3) uint8, and a Window
     """
     around = frame(extent, caption, lambda unit, _: 1.6 * (_LEGEND_LINES + 1) * unit)
     layout, box = around.layout, around.box
@@ -46,7 +50,7 @@ def drawn_regions(
         _name(axes, region, extent, layout.unit)
     axes.set(xlim=(0, box.cols), ylim=(box.rows, 0))
     _legend(layout, regions, around.below)
-    return pixels_of(layout.figure)
+    return pixels_of(layout.figure), box
 
 
 def _draw(axes: Axes, region: Region, extent: Grid) -> None:
