@@ -13,6 +13,7 @@ from heatmaps_ome.exporters.figures.captions import answer_text
 from heatmaps_ome.exporters.figures.curves import drawn_curves
 from heatmaps_ome.exporters.figures.framed import Caption, framed
 from heatmaps_ome.exporters.figures.picture_files import save_few_colours, save_png
+from heatmaps_ome.exporters.figures.region_outlines import drawn_regions
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.maps.heatmap_set import class_keys
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.slides.reader import SlideReader
 
-_SLIDE = "slide.png"
+_SLIDE, _REGIONS = "slide.png", "regions.png"
+_REGIONS_TITLE = "Hot and cold regions"
 _STRIP_ROWS = 256
 
 
@@ -91,6 +93,13 @@ class PngExporter:
                 filled = page.copy()
                 filled[around.box.slices] = picture
                 yield _Page(name, filled, around.box if name == overlay else None)
+        if _REGIONS in wanted and result.regions is not None:
+            caption = Caption(
+                result.slide.name, _REGIONS_TITLE, answer_text(result.heatmaps, result.label)
+            )
+            shown = thumbnail if zoom == 1 else thumbnail.repeat(zoom, 0).repeat(zoom, 1)
+            page, box = drawn_regions(shown, extent, caption, result.regions)
+            yield _Page(_REGIONS, page, box)
         for name, faithfulness in _curves(result).items():
             if name in wanted:
                 yield _Page(name, _drawn_curves(faithfulness, result))
@@ -105,7 +114,9 @@ def _drawn_curves(faithfulness: Faithfulness, result: SlideResult) -> np.ndarray
 def _parts(result: SlideResult) -> dict[str, str]:
     """Return the parts of the results that pictures belong to, by the pictures' names."""
     maps = {name: drawn.name for drawn in result.maps for name in _names(drawn.name)}
-    return {_SLIDE: SLIDE, **maps, **dict.fromkeys(_curves(result), SLIDE)}
+    has_regions = result.regions is not None and bool(result.regions.regions)
+    regions = {_REGIONS: SLIDE} if has_regions else {}
+    return {_SLIDE: SLIDE, **maps, **regions, **dict.fromkeys(_curves(result), SLIDE)}
 
 
 def _names(map_name: str) -> tuple[str, str]:

@@ -268,7 +268,7 @@ class CreateOptions:
     )  # fmt: skip
     contribution_cmap: str = create_option(
         "colours", "diverging colour map of contributions and leave-one-out",
-        effect="drawn", default="PuOr_r", type=str, metavar="CMAP",
+        effect="drawn", default="blue-orange", type=str, metavar="CMAP",
     )  # fmt: skip
     att_alpha: float = create_option(
         "colours", "opaqueness of the attention map and of the winner",
@@ -277,6 +277,16 @@ class CreateOptions:
     score_alpha: float = create_option(
         "colours", "opaqueness of scores, margins and contributions where attention is highest",
         effect="drawn", between=_SHARE, default=1.0, type=float, metavar="ALPHA",
+    )  # fmt: skip
+    fade: Literal["attention", "none"] = create_option(
+        "colours",
+        "what scores, margins and contributions fade with: attention, or none, which makes them as "
+        "opaque as the attention map",
+        effect="drawn", default="attention", type=str, metavar="WITH",
+    )  # fmt: skip
+    grey_tissue: bool = create_option(
+        "colours", "draw the tissue grey under maps, in previews and pictures with a map burnt in",
+        effect="drawn", default=False,
     )  # fmt: skip
     compat: Optional[str] = create_option(
         "colours",

@@ -21,6 +21,8 @@ from heatmaps_ome.exporters.figures.layout import (
 from heatmaps_ome.geometry import Shape, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.figure import Figure
 
     from heatmaps_ome.display.display_map import DisplayMap
@@ -67,6 +69,24 @@ class Framed:
         return pixels_of(self.figure)
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A figure with title and scale bar, a place for a picture, and one below for its legend.
+
+    Attributes
+    ----------
+    layout : Layout
+    box : Window
+        Where the picture belongs, in px.
+    below : tuple of four int
+        Left, top, width and height of the legend's first line.
+    """
+
+    layout: Layout
+    box: Window
+    below: tuple[int, int, int, int]
+
+
 def framed(extent: Grid, caption: Caption, drawn: DisplayMap) -> Framed:
     """Return a figure with title, scale bar and legend around a place for a picture of a slide.
 
@@ -74,6 +94,21 @@ def framed(extent: Grid, caption: Caption, drawn: DisplayMap) -> Framed:
     ----------
     extent : Grid
         The picture's pixels.
+    """
+    around = frame(extent, caption, lambda unit, width: legend_height(drawn, unit, width))
+    draw_legend(around.layout, drawn, around.below)
+    return Framed(around.layout.figure, around.box)
+
+
+def frame(extent: Grid, caption: Caption, legend_px: Callable[[float, float], float]) -> Frame:
+    """Return a figure with title and scale bar around a place for a picture of a slide.
+
+    Parameters
+    ----------
+    extent : Grid
+        The picture's pixels.
+    legend_px : callable
+        Returns the height of a legend of a text's size and a width; all in px.
     """
     from matplotlib.figure import Figure
 
@@ -84,7 +119,7 @@ def framed(extent: Grid, caption: Caption, drawn: DisplayMap) -> Framed:
     margin = round(1.5 * unit)
     head = round(sum(1.4 * line.size for line in lines) + 0.6 * unit)
     bar_width = round(min(0.55 * width, 34 * unit))
-    foot = round(max(5.2 * unit, 1.8 * unit + legend_height(drawn, unit, bar_width)))
+    foot = round(max(5.2 * unit, 1.8 * unit + legend_px(unit, bar_width)))
     full = (2 * margin + width, 2 * margin + head + rows + foot)
     figure = Figure(figsize=(full[0] / DPI, full[1] / DPI), dpi=DPI, facecolor="white")
     layout = Layout(figure, full, unit)
@@ -96,8 +131,8 @@ def framed(extent: Grid, caption: Caption, drawn: DisplayMap) -> Framed:
     research = Line(RESEARCH, 0.8 * unit, False, FAINT)
     layout.text(margin, full[1] - margin - 0.4 * unit, research)
     left = margin + width - bar_width - round(1.5 * unit)
-    draw_legend(layout, drawn, (left, box.row_stop + round(1.2 * unit), bar_width, round(unit)))
-    return Framed(figure, box)
+    below = (left, box.row_stop + round(1.2 * unit), bar_width, round(unit))
+    return Frame(layout, box, below)
 
 
 def legend_figure(drawn: DisplayMap) -> Figure:
