@@ -13,6 +13,7 @@ from heatmaps_ome.maps.curves import beaten_by_chance
 from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
+from heatmaps_ome.storage.sizes import folder_size
 from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def of_run(outcomes: Sequence[Outcome], output: Path) -> str:
             lines += [f"  {line}" for line in artefact_sentences(outcome.artefacts, true_class)]
             blank = bad_tiles_sentence(outcome.bad_tiles)
             lines += [f"  warning: {blank}"] if blank else []
-            lines.append(f"  {outcome.folder}")
+            lines.append(f"  {outcome.folder}: {folder_size(outcome.folder).sentence()}")
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
     if folders:
         kinds = {_kind(path) for folder in folders for path in _files(folder)}
