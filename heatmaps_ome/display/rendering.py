@@ -27,13 +27,14 @@ from heatmaps_ome.maps.artefact_evidence import (
 from heatmaps_ome.maps.channels import unit_of
 from heatmaps_ome.maps.curves import has_much_to_lose
 from heatmaps_ome.maps.heatmap_set import map_name
-from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS, MapKind
+from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.maps.map_kind import MapKind
 
 
 Fade = Literal["attention", "none"]
