@@ -84,7 +84,7 @@ def _table(outcomes: Sequence[Outcome], page: Page) -> Iterator[str]:
     yield from table(rows, page.width, _RIGHT)
     more = len(outcomes) - len(shown)
     if more:
-        yield f"and {more} more, which {RUN} lists and --verbose shows"
+        yield from wrapped(f"and {more} more, which {RUN} lists and --verbose shows", page.width)
     if any(outcome.status != "failed" for outcome in outcomes):
         yield ""
         yield from wrapped(_TRUST, page.width)
@@ -111,7 +111,8 @@ def _findings(outcomes: Sequence[Outcome], page: Page) -> Iterator[str]:
             texts = [failure(outcome)] if outcome in failed else warnings
             yield from _prose([f"  {text}" for text in texts], page, outcome)
         if len(group) > _MOST_WARNED:
-            yield f"  and of {len(group) - _MOST_WARNED} more slides, which --verbose lists"
+            more = len(group) - _MOST_WARNED
+            yield from wrapped(f"  and of {more} more slides, which --verbose lists", page.width)
 
 
 def _prose(lines: Sequence[str], page: Page, outcome: Outcome) -> Iterator[str]:

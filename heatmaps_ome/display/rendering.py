@@ -183,7 +183,8 @@ def _on_artefacts(drawn: DisplayMap, heatmaps: HeatmapSet) -> str:
     """Return a note on a map of attention that is hottest on artefacts; "" for others."""
     if drawn.kind not in (ATTENTION, CLASS_ATTENTION):
         return ""
-    shares = attention_on_artefacts(heatmaps, drawn.class_name or heatmaps.classes[0])
+    # A lone map of attention that was given has no class beside it.
+    shares = attention_on_artefacts(heatmaps, drawn.class_name or next(iter(heatmaps.classes), ""))
     return hottest_text(shares) if sum(shares.values()) > WARNED_FROM else ""
 
 

@@ -355,8 +355,10 @@ class ScalingFit:
         elif kind.scale == "around the middle":
             middle = self._middle(index)
         around = _around(values, middle, quantiles.score)
-        # No deviation is below zero: its range is the upper half of the one around zero.
-        return Range(0.0, around.upper) if kind.scale == "from zero" else around
+        if kind.scale == "from zero":
+            # No deviation is below zero: its range is the upper half of the one around zero.
+            return Range(0.0, max(around.upper, _LEAST_SPREAD))
+        return around
 
     def _middle(self, index: int) -> float:
         """Return the middle of the training or, if unknown, the slides' median prediction."""
@@ -365,6 +367,10 @@ class ScalingFit:
         predictions = np.array([prediction[index] for prediction in self._middles])
         known = predictions[np.isfinite(predictions)]
         return float(np.median(known)) if len(known) else 0.0
+
+
+_LEAST_SPREAD = 0.01
+"""Least end of a range from zero: models that agree to far more digits look alike, as they are."""
 
 
 def _between(values: np.ndarray, lower: float, upper: float) -> Range:

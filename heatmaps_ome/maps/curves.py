@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from heatmaps_ome.maps.numbers import probability
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -15,6 +17,8 @@ RANDOM_ORDERS = 10
 LITTLE_TO_LOSE: Final = 0.05
 """Below this probability of a class, its fall cannot show whether a map is faithful."""
 _LEAST_GAIN = 1e-9
+_LEAST_VISIBLE: Final = 0.005
+"""Least change of a probability that can be seen in a plot from 0 to 1."""
 _STORED_POINTS = 101
 """Points of a curve that are stored and drawn: one per hundredth of the cells."""
 
@@ -100,6 +104,26 @@ def has_much_to_lose(probabilities: Mapping[str, float], class_name: str) -> boo
         The slide's; empty for values and risks, which may fall from anywhere.
     """
     return probabilities.get(class_name, 1.0) >= LITTLE_TO_LOSE
+
+
+def nothing_to_measure(curves: Faithfulness, maps: Sequence[str]) -> str:
+    """Return why the curves of some maps show nothing, in a sentence; "" if they show something.
+
+    Parameters
+    ----------
+    curves : Faithfulness
+        Of a probability.
+    maps : sequence of str
+        The maps whose curves are drawn.
+    """
+    values = np.concatenate([curves.curves[name] for name in maps])
+    start = float(curves.curves[maps[0]][0])
+    if float(np.ptp(values)) >= _LEAST_VISIBLE:
+        return ""
+    name, text = curves.class_name, probability(start)
+    if start < LITTLE_TO_LOSE:
+        return f"nothing to measure: {name} has a probability of {text}, too little to lose"
+    return f"nothing to measure: the probability of {name} stays at {text}, whatever is removed"
 
 
 def random_orders_of(curves: Sequence[Faithfulness]) -> int:

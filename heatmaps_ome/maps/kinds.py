@@ -157,6 +157,7 @@ TISSUE: Final = "tissue"
 WINNER: Final = "winner"
 MARGIN: Final = "margin"
 ARTEFACTS: Final = "artefacts"
+DIFFERENCE: Final = "difference"
 
 _KINDS = (
     MapKind(
@@ -380,6 +381,19 @@ _KINDS = (
         palette="categories",
         drawn="once",
         pictured=False,
+    ),
+    MapKind(
+        key=DIFFERENCE,
+        title="Difference",
+        map_title="{name}, B \u2212 A",
+        quantity="{name}, B \u2212 A",
+        unit="",
+        scale="around zero",
+        palette="score",
+        drawn="every class",
+        stored=True,
+        ends=("A is higher", "B is higher"),
+        evenly_spread=True,
     ),
 )
 

@@ -10,6 +10,7 @@ from heatmaps_ome.options.commands import (
     ValidateOptions,
     ViewOptions,
 )
+from heatmaps_ome.options.compare import CompareOptions
 from heatmaps_ome.options.contradictions import only_with, with_usual_values
 from heatmaps_ome.options.create import COMPAT, DEVICES, CreateOptions
 from heatmaps_ome.options.export import ExportOptions
@@ -25,6 +26,7 @@ __all__ = [
     "GROUPS",
     "CacheOptions",
     "CollectOptions",
+    "CompareOptions",
     "ConvertOptions",
     "CreateOptions",
     "DemoOptions",

@@ -27,6 +27,7 @@ from heatmaps_ome.exporters.png import PngExporter, thumbnail_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
 from heatmaps_ome.maps.curves import Faithfulness
 from heatmaps_ome.maps.regions import find_regions
+from heatmaps_ome.models.target import Target
 
 SHAPES = [Shape(1, 1), Shape(5, 7), Shape(60, 900), Shape(900, 40), Shape(300, 400)]
 
@@ -447,7 +448,7 @@ def test_curves_are_drawn_through_their_points_with_areas_and_what_is_better(n_p
     [axes] = figure.axes
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert set(lines) == {
-        "contribution 0.100", "attention 0.200", "score 0.300", "random 0.400"
+        "contribution 0.1", "attention 0.2", "score 0.3", "random 0.4"
     }  # fmt: skip
     for label, line in lines.items():
         np.testing.assert_array_equal(line.get_xdata(), found.removed)
@@ -457,6 +458,31 @@ def test_curves_are_drawn_through_their_points_with_areas_and_what_is_better(n_p
     assert "lower is better" in axes.get_legend().get_title().get_text()
     assert axes.get_ylabel() == "probability of $A_1$"
     assert axes.get_xlabel() == "share of the cells removed"
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (1.2e-7, "nothing to measure: MSIH has a probability of 1.2e-07, too little to lose"),
+        (
+            1 - 1.2e-7,
+            "nothing to measure: the probability of MSIH stays at 1 \u2212 1.2e-07, whatever is "
+            "removed",
+        ),
+    ],
+)
+def test_curves_with_nothing_to_lose_say_so_instead_of_an_empty_plot(start, words):
+    found = faithful("MSIH")
+    flat = {name: np.full(len(found.removed), start) for name in found.curves}
+    figure = curves_figure(replace(found, curves=flat), "slide")
+    [axes] = figure.axes
+    assert not axes.get_lines()
+    assert axes.get_legend() is None
+    assert [text.get_text().replace("\n", " ") for text in axes.texts] == [words]
+    assert "For research, not for diagnosis." in [text.get_text() for text in figure.texts]
+    # A value has no scale on which its changes are small.
+    regression = Target.of_task("regression", (), 1)
+    assert curves_figure(replace(found, curves=flat), "slide", regression).axes[0].get_lines()
 
 
 @pytest.mark.parametrize("name", ["MSIH", "$x_1 {", "切片" * 80, "long name " * 30])

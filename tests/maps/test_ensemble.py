@@ -7,7 +7,7 @@ import pytest
 from fakes import covering_grid, heatmap_set
 
 from heatmaps_ome.display.rendering import Style, display_maps
-from heatmaps_ome.display.scaling import CohortScaling, Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range, ScalingFit
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters.figures.captions import prediction_text
 from heatmaps_ome.geometry import Shape
@@ -346,3 +346,12 @@ def test_a_scaling_of_several_models_is_kept_and_one_of_a_single_one_says_nothin
     assert len(scalings[0].ranges["sd-score"]) == 3
     with pytest.raises(ScalingError, match="another model"):
         scalings[0].require_fit("one model", "extractor", tmp_path / "scaling.json")
+
+
+def test_models_that_agree_to_many_digits_have_a_bar_of_visible_numbers():
+    """A bar of the spread to 1e-12 would colour noise as if the models did not agree."""
+    found = together(models(1) * 2)
+    fit = ScalingFit(Quantiles())
+    fit.add(found)
+    spread = fit.fit("", "", "").range_of("sd-score", found.classes[0])
+    assert spread == Range(0.0, 0.01)

@@ -24,7 +24,7 @@ export function ticksOf(slide, map) {
   const { lower, upper, middle } = map.range;
   const clips = map.range.clips ?? [map.values.min < lower, map.values.max > upper];
   // Rounded, an end between 0 and 1 could become 0 or 1, which no probability is beyond.
-  const text = (value) => (map.unit === "probability" && value > 0 && value < 1 && value !== middle ? probability(value) : tick(value, upper - lower));
+  const text = (value) => (map.unit === "probability" && lower >= 0 && value > 0 && value < 1 && value !== middle ? probability(value) : tick(value, upper - lower));
   const place = middle === null ? null : (middle - lower) / (upper - lower);
   return [
     [`${clips[0] ? "≤ " : ""}${text(lower)}`, 0],
