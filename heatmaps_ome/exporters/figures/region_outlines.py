@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from heatmaps_ome.display.outlines import OUTLINES
-from heatmaps_ome.exporters.figures.captions import drawable, font, shortened
+from heatmaps_ome.exporters.figures.captions import (
+    drawable,
+    font,
+    shortened,
+    width_px,
+    wrapped,
+)
 from heatmaps_ome.exporters.figures.framed import Caption, frame
 from heatmaps_ome.exporters.figures.layout import FAINT, INK, Layout, Line, pixels_of
 from heatmaps_ome.maps.regions import KINDS
@@ -19,10 +25,12 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.regions import Kind, Region, Regions
 
 _LINE_PX: Final = 2.2
-"""Width of the line around a region; a hole's has half of it."""
+"""Width of the line around a region."""
+_HOLE_PX: Final = 1.4
 _CASING_PX: Final = 1.3
 """White on both sides of a line, so that it is seen on tissue of any colour."""
-_LEGEND_LINES: Final = 4
+_LEGEND_HEIGHT: Final = 10.5
+"""In heights of its text."""
 
 
 def drawn_regions(
@@ -39,9 +47,11 @@ def drawn_regions(
     -------
     (rows, cols, 3) uint8, and a Window
     """
-    around = frame(extent, caption, lambda unit, _: 1.6 * (_LEGEND_LINES + 1) * unit)
+    around = frame(extent, caption, lambda unit, _: _LEGEND_HEIGHT * unit)
     layout, box = around.layout, around.box
     axes = layout.axes((box.col, box.row, box.cols, box.rows))
+    # Above the rim around the picture, which is filled.
+    axes.set_zorder(2)
     axes.imshow(pixels, interpolation="nearest", aspect="auto", extent=(0, box.cols, box.rows, 0))
     # Hot regions last: theirs are the outlines to see where both meet.
     for region in sorted(regions.regions, key=lambda region: region.kind == "hot"):
@@ -59,7 +69,7 @@ def _draw(axes: Axes, region: Region, extent: Grid) -> None:
     polygon = region.l0_polygon
     for ring, width in (
         (polygon.exterior, _LINE_PX),
-        *((hole, _LINE_PX / 2) for hole in polygon.interiors),
+        *((hole, _HOLE_PX) for hole in polygon.interiors),
     ):
         x, y = (np.asarray(ring.coords) / (extent.l0_cell.x, extent.l0_cell.y)).T
         axes.plot(x, y, color="white", linewidth=width + 2 * _CASING_PX, clip_on=True)
@@ -78,12 +88,14 @@ def _pen(colour: str, dash: tuple[int, ...], width: float) -> dict[str, Any]:
 
 
 def _name(axes: Axes, region: Region, extent: Grid, unit: float) -> None:
-    """Write a region's name at a place inside it."""
+    """Write a region's name at a place inside it, as a whole also at the edge."""
     from matplotlib.patheffects import withStroke
 
     place = region.l0_polygon.representative_point()
+    half = width_px(region.name, 0.8 * unit, bold=True) / 2 + 3
+    x = float(np.clip(place.x / extent.l0_cell.x, half, max(half, extent.shape.cols - half)))
     axes.text(
-        place.x / extent.l0_cell.x, place.y / extent.l0_cell.y, region.name,
+        x, place.y / extent.l0_cell.y, region.name,
         color=OUTLINES[region.kind].colour, fontproperties=font(0.8 * unit, bold=True),
         ha="center", va="center", clip_on=True,
         path_effects=[withStroke(linewidth=2.5, foreground="white")],
@@ -102,13 +114,20 @@ def _legend(layout: Layout, regions: Regions, box: tuple[int, int, int, int]) ->
         line = Line(shortened(drawable(text), layout.unit, width - sample), layout.unit, False, INK)
         layout.text(left + sample + 0.8 * layout.unit, top - 0.1 * layout.unit, line)
         top += round(1.6 * layout.unit)
-        criterion = drawable(f"cells with {regions.criterion(kind)}")
         size = 0.8 * layout.unit
-        small = Line(shortened(criterion, size, width), size, False, FAINT)
-        layout.text(left, top - 0.2 * layout.unit, small)
-        top += round(1.4 * layout.unit)
+        for part in _criterion_lines(regions, kind, size, width):
+            layout.text(left, top - 0.2 * layout.unit, Line(part, size, False, FAINT))
+            top += round(1.4 * size)
+        top += round(0.4 * layout.unit)
     thin = Line("thin lines: holes, which are no part of a region", 0.8 * layout.unit, False, FAINT)
     layout.text(left, top, thin)
+
+
+def _criterion_lines(regions: Regions, kind: Kind, size: float, width: float) -> list[str]:
+    """Return what makes a cell hot or cold, in at most two lines."""
+    text = drawable(f"cells with {regions.criterion(kind)}")
+    first, *rest = wrapped(text, lambda part: width_px(part, size) <= width)
+    return [first, shortened(" ".join(rest), size, width)] if rest else [first]
 
 
 def _sample(layout: Layout, kind: Kind, box: tuple[int, int, int, int]) -> None:
