@@ -277,7 +277,7 @@ def network_pixels(slide_shape: Shape, slide_mpp: YX, target_mpp: float) -> Grid
     return _covering(slide_shape, slide_mpp, l0_pixel)
 
 
-def raster_pixels(slide_shape: Shape, slide_mpp: YX, cell: YX, largest: int = 8) -> Grid:
+def raster_pixels(slide_shape: Shape, slide_mpp: YX, cell: YX) -> Grid:
     """Return the lattice that a map is drawn on for viewers.
 
     Its pixels are a whole number of level-0 pixels, anchored at the slide's corner, so that no
@@ -287,11 +287,13 @@ def raster_pixels(slide_shape: Shape, slide_mpp: YX, cell: YX, largest: int = 8)
     ----------
     cell : YX
         Size of the map's cells in level-0 pixels.
-    largest : int
-        Upper limit of a raster pixel in level-0 pixels.
     """
-    whole = max(1, min(largest, math.floor(min(cell) / 4)))
+    whole = max(1, min(_LARGEST_L0, math.floor(min(cell) / 4)))
     return anchored_pixels(slide_shape, slide_mpp, whole)
+
+
+_LARGEST_L0 = 8
+"""Upper limit of a raster's pixel in level-0 pixels."""
 
 
 def anchored_pixels(slide_shape: Shape, slide_mpp: YX, side: int) -> Grid:

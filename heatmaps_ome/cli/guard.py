@@ -7,7 +7,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.cli.streams import OneLineFormatter, guarded_streams, one_line
+from heatmaps_ome.cli.layout import for_people
+from heatmaps_ome.cli.streams import BesideBars, OneLineFormatter, guarded_streams, one_line
 from heatmaps_ome.errors import HeatmapsError, OptionError
 from heatmaps_ome.memory import out_of_memory
 
@@ -37,8 +38,8 @@ def guarded(work: Callable[[], int]) -> int:
 
 def log_to_stderr(*, verbose: bool) -> None:
     """Send the package's log messages to the standard error, a line each."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s"))
+    handler = BesideBars(sys.stderr)
+    handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s", sys.stderr))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("heatmaps_ome").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
@@ -78,4 +79,4 @@ def _unforeseen(error: Exception) -> str:
 
 
 def _sentence(problem: object) -> str:
-    return f"heatmaps-ome: {one_line(problem)}\n"
+    return f"{for_people(f'heatmaps-ome: {one_line(problem)}', sys.stderr)}\n"

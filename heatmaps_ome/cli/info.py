@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from heatmaps_ome.cli.streams import one_line
+from heatmaps_ome.display.numbers import predicted_text
 from heatmaps_ome.errors import FeaturesError, ModelError, ResultError
 from heatmaps_ome.features.files.describe import describe_tiles, may_hold_tiles
 from heatmaps_ome.geometry import YX
@@ -248,8 +249,9 @@ def _trained_facts(record: dict[str, Any]) -> dict[str, object]:
     """Return the facts on the models of a result; features may be of an unknown extractor."""
     extractor = record["extractor"]
     return {
-        "prediction": _prediction(record["prediction"]),
-        "true class": record["true_class"],
+        "prediction": _prediction(record),
+        **_ground_truth(record),
+        "drawn hot": record["true_class"],
         "model": f"{record['model']['digest'][:12]} ({', '.join(record['model']['classes'])})",
         "extractor": f"{extractor['name'] or 'not given'} {extractor['digest'][:12]}",
     }
@@ -260,8 +262,20 @@ def _given_facts(record: dict[str, Any]) -> dict[str, object]:
     maps = record["tiles"]["maps"]
     return {
         "maps": ", ".join(f"{name} ({kind})" for name, kind in maps.items()),
+        **_ground_truth(record),
         "drawn hot": record["true_class"],
     }
+
+
+def _ground_truth(record: dict[str, Any]) -> dict[str, object]:
+    """Return the ground truth that the user gave for a slide; {} if none."""
+    label = record.get("label")
+    return {} if label is None else {"ground truth": label}
+
+
+def _beside(record: dict[str, Any]) -> str:
+    """Return the ground truth as it follows a prediction; "" if none was given."""
+    return "".join(f"; {name}: {text}" for name, text in _ground_truth(record).items())
 
 
 def _run_facts(record: dict[str, Any]) -> dict[str, object]:
@@ -269,7 +283,7 @@ def _run_facts(record: dict[str, Any]) -> dict[str, object]:
     return {
         "made": f"{record['created']} by heatmaps-ome {record['versions']['heatmaps-ome']}",
         **{
-            slide["slide"]: f"{slide['status']} {_prediction(slide['prediction'])}"
+            slide["slide"]: f"{slide['status']} {_prediction(slide)}{_beside(slide)}"
             f"{slide['message']}"
             for slide in record["slides"]
         },
@@ -289,9 +303,11 @@ def _zarr_facts(metadata: dict[str, Any]) -> dict[str, object]:
     }
 
 
-def _prediction(prediction: dict[str, float | None]) -> str:
-    """Return class probabilities as a text."""
-    return ", ".join(
-        f"{name} {'none' if value is None else format(value, '.3f')}"
-        for name, value in prediction.items()
-    )
+def _prediction(record: dict[str, Any]) -> str:
+    """Return the class probabilities, values or risks in a record as a text."""
+    target = record.get("target") or {}
+    texts = {
+        name: "none" if value is None else predicted_text(value, target)
+        for name, value in record["prediction"].items()
+    }
+    return ", ".join(f"{name} {text}" for name, text in texts.items())

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING
 import heatmaps_ome
 from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.cli.guard import guarded, log_to_stderr
+from heatmaps_ome.cli.layout import page_for
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.cli.utf8_mode import use_utf8
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.options import (
     CollectOptions,
+    CompareOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
     ExportOptions,
     ExtractOptions,
     InfoOptions,
+    ShareOptions,
     ValidateOptions,
     ViewOptions,
     nearest,
@@ -44,7 +47,9 @@ commands:
   extract        slides in, features of their tiles out, for TRIDENT, CLAM and MIL-Lab
   demo           maps of a synthetic slide, which the command makes
   collect        bring a folder's report, list and QuPath project up to date with its slides
-  view           show results in the browser, and serve them to other web viewers
+  view           show results in the browser or in napari, and serve them to other web viewers
+  share          make a folder or zip file that opens in any browser, without Python
+  compare        two models, runs or options on the same slides, side by side
   info           describe a slide, a model, features, scores or a result
   validate       read results back with other libraries and list their problems
   convert-model  turn the file of a model into safetensors that cannot run code
@@ -137,7 +142,8 @@ def run_create(options: CreateOptions | ExportOptions) -> int:
         outcomes, unrecorded = error.outcomes, error
     finally:
         display.close()
-    sys.stdout.write(summary.of_run(outcomes, options.output_path))
+    page = page_for(sys.stdout, verbose=options.verbose)
+    sys.stdout.write(summary.of_run(outcomes, options.output_path, page))
     if unrecorded is not None:
         raise unrecorded
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
@@ -213,6 +219,11 @@ def view(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
+    if options.napari:
+        from heatmaps_ome.viewers.napari.opening import open_in_napari
+
+        open_in_napari(options.path, options.slide)
+        return 0
     from heatmaps_ome.viewers.server.server import view as serve
 
     def say(text: str) -> None:
@@ -228,6 +239,40 @@ def view(words: Sequence[str]) -> int:
         browser=not options.no_browser,
     )
     return 0
+
+
+def share(words: Sequence[str]) -> int:
+    """Run ``share``."""
+    parser = OptionsParser(
+        ShareOptions,
+        "heatmaps-ome share",
+        "Make a folder for people without Python: its START-HERE.html opens from disk in any "
+        "browser, with slides down to their own resolution, all maps over them, and the value "
+        "under the mouse. It holds pictures of the slides' tissue, but neither labels of slides "
+        "nor paths.",
+    )
+    log_to_stderr(verbose=False)
+    options = parser.parse_args(words)
+    from heatmaps_ome.cli.sharing import run_share
+
+    return run_share(options)
+
+
+def compare(words: Sequence[str]) -> int:
+    """Run ``compare``."""
+    parser = OptionsParser(
+        CompareOptions,
+        "heatmaps-ome compare",
+        "Hold two results on the same slides side by side: two models, two runs or two options. "
+        "Difference maps B − A, correlations, agreement of regions and predictions, in a report "
+        "of its own; view and the viewers open the difference maps.",
+    )
+    log_to_stderr(verbose=False)
+    options = parser.parse_args(words)
+    log_to_stderr(verbose=options.verbose)
+    from heatmaps_ome.cli.comparing import run_compare
+
+    return run_compare(options)
 
 
 def info(words: Sequence[str]) -> int:
@@ -325,6 +370,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
     "collect": collect,
     "view": view,
+    "share": share,
+    "compare": compare,
     "info": info,
     "validate": validate,
     "convert-model": convert_model,

@@ -14,6 +14,8 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from heatmaps_ome.cli.layout import for_people
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,6 +24,7 @@ _CONTROLS: Final = re.compile(
     # (unicode.org/reports/tr9, section 2), separators of lines; bytes that are no text.
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+_MOVES_UP: Final = re.compile(r"(\x1b\[A)+")
 _LINE_ENDS: Final = re.compile("[\t\n]")
 _UNDECODED: Final = range(0xDC80, 0xDD00)
 """Bytes of names that are not UTF-8, as Python has them in texts (PEP 383)."""
@@ -107,7 +110,12 @@ class Guarded:
 
     @staticmethod
     def _for_bars(text: str) -> str:
-        """Return a text escaped but for the return at its begin or end, which a bar needs."""
+        """Return a text escaped but for what bars need: returns at its ends, or moves to a bar.
+
+        A text of nothing but moves up has no name in it.
+        """
+        if _MOVES_UP.fullmatch(text):
+            return text
         begin = "\r" if text.startswith("\r") else ""
         end = "\r" if len(text) > 1 and text.endswith("\r") else ""
         return begin + escaped(text[len(begin) : len(text) - len(end)]) + end
@@ -123,12 +131,32 @@ def _discard(stream: TextIO) -> None:
 
 
 class OneLineFormatter(logging.Formatter):
-    """Formats log messages of one line each; a name in them cannot begin a line of its own."""
+    """Formats log messages of one line each; a name in them cannot begin a line of its own.
+
+    On a terminal they are wrapped, with all lines but the first indented.
+    """
+
+    def __init__(self, form: str, stream: TextIO | None = None) -> None:
+        super().__init__(form)
+        self._stream = stream
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the message without the traceback that may follow it."""
         record.message = one_line(record.message)
-        return super().formatMessage(record)
+        return for_people(super().formatMessage(record), self._stream)
+
+
+class BesideBars(logging.StreamHandler[Any]):
+    """Writes log messages above the bars of a run, which are drawn anew below them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message."""
+        bars = sys.modules.get("tqdm")
+        if bars is None:
+            super().emit(record)
+            return
+        with bars.tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
 
 
 @contextmanager

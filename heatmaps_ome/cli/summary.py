@@ -1,19 +1,20 @@
-"""The closing lines of a run: the outcome of each slide, its folder, and how to open it."""
+"""The closing lines of a run: a table of its slides, warnings, and how to open the results."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.cli.layout import Page, table, wrapped
+from heatmaps_ome.cli.slide_lines import details, failure, table_row
 from heatmaps_ome.cli.streams import one_line
-from heatmaps_ome.display.rendering import LITTLE_TO_LOSE
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters import result_files
-from heatmaps_ome.maps.artefact_evidence import artefact_sentences
-from heatmaps_ome.maps.curves import beaten_by_chance
-from heatmaps_ome.maps.ensemble import agreement
-from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
+from heatmaps_ome.exporters.figures.captions import RESEARCH
+from heatmaps_ome.maps.numbers import is_probability
+from heatmaps_ome.run.cautions import cautions
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
-from heatmaps_ome.storage.sizes import folder_size
+from heatmaps_ome.storage.sizes import folder_size, folders_size
 from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
@@ -22,46 +23,124 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.run.outcome import Outcome
 
+_MOST_ROWS = 20
+"""Slides in the table, unless all details are wanted: a screen."""
+_MOST_WARNED = 6
+"""Slides whose warnings, or failures, are listed below it."""
+_HEADS = ("slide", "prediction", "P", "ground truth", "trust", "warnings")
+_RIGHT = (2, 5)
+"""Columns of numbers."""
+_TRUST = (
+    "trust: good where tiles as in training give the same prediction and the map that explains it "
+    "beats a random order, fair where only one of the two could be measured, low where there are "
+    "warnings"
+)
+_WHOLE = Page()
 
-def of_run(outcomes: Sequence[Outcome], output: Path) -> str:
-    """Return the closing lines of a run."""
-    lines: list[str] = []
-    for outcome in outcomes:
-        true_class = outcome.true_class
-        lines.append(f"{outcome.slide}: {outcome.status}{_prediction(outcome)}")
-        if outcome.status == "failed":
-            lines.append(f"  {outcome.message}")
-        elif outcome.folder is not None:
-            if outcome.consistency is not None:
-                lines.append(f"  consistency: {outcome.consistency.sentence(true_class)}")
-            models = agreement(outcome.members, true_class)
-            lines += [] if models is None else [f"  {models.sentence()}"]
-            lines += [f"  {line}" for line in _tiles(outcome)]
-            lines += [f"  {line}" for line in _faithfulness(outcome, true_class)]
-            if outcome.regions:
-                lines.append(f"  regions: {outcome.regions['sentence']}")
-            lines += [f"  {line}" for line in artefact_sentences(outcome.artefacts, true_class)]
-            blank = bad_tiles_sentence(outcome.bad_tiles)
-            lines += [f"  warning: {blank}"] if blank else []
-            lines.append(f"  {outcome.folder}: {folder_size(outcome.folder).sentence()}")
+
+def of_run(outcomes: Sequence[Outcome], output: Path, page: Page = _WHOLE) -> str:
+    """Return the closing lines of a run.
+
+    Parameters
+    ----------
+    page : Page
+        The width, and whether the findings of each slide are wanted.
+    """
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
+    whole = page.verbose or len(outcomes) == 1
+    lines = [*_details(outcomes, page)] if whole else []
+    if len(outcomes) > 1:
+        lines += [*_table(outcomes, page), *([] if whole else _findings(outcomes, page))]
+    if len(folders) > 1 and not whole:
+        lines.append(f"{len(folders)} slides take {folders_size(folders).sentence()}.")
     if folders:
-        kinds = {_kind(path) for folder in folders for path in _files(folder)}
         lines += ["", "View the results:", *_ways(output, folders)]
-        lines += ["", "Or open single files:"]
-        lines += [
-            f"  *{file.ending:17} {file.opened_with}"
-            for file in result_files()
-            if file.ending in kinds
-        ]
-    lines += [
-        "",
-        *_colour_scale(output),
-        f"List of all slides: {output / RUN}; records of each run (outcomes, options, versions): "
-        f"{output / RUNS}",
-    ]
-    # Names of slides and classes cannot begin a line of their own.
-    return "\n".join(map(one_line, lines)) + "\n"
+        lines += [*_single_files(folders)] if page.verbose else []
+    lines += ["", *_closing(output), RESEARCH]
+    return "\n".join(lines) + "\n"
+
+
+def _details(outcomes: Sequence[Outcome], page: Page) -> Iterator[str]:
+    """Yield all findings of each slide."""
+    for outcome in outcomes:
+        yield from _prose(details(outcome), page, outcome)
+        if outcome.folder is not None:
+            yield one_line(f"  {outcome.folder}: {folder_size(outcome.folder).sentence()}")
+    if len(outcomes) > 1:
+        yield ""
+
+
+def _table(outcomes: Sequence[Outcome], page: Page) -> Iterator[str]:
+    """Yield a row per slide; of very many, those that failed or have warnings come first."""
+    counts = Counter(outcome.status for outcome in outcomes)
+    states = ", ".join(f"{count} {status}" for status, count in counts.items())
+    hot = ", ".join(dict.fromkeys(o.true_class for o in outcomes if o.true_class))
+    drawn = one_line(f"; drawn hot: {hot}") if hot else ""
+    yield from wrapped(f"{len(outcomes)} slides: {states}{drawn}", page.width)
+    yield ""
+    shown = list(outcomes)
+    if not page.verbose and len(outcomes) > _MOST_ROWS:
+        shown = sorted(outcomes, key=_urgency)[:_MOST_ROWS]
+    are_values = any(o.prediction and not is_probability(o.target) for o in outcomes)
+    heads = [{"P": "value"}.get(head, head) if are_values else head for head in _HEADS]
+    rows = [heads, *(list(map(one_line, table_row(outcome))) for outcome in shown)]
+    yield from table(rows, page.width, _RIGHT)
+    more = len(outcomes) - len(shown)
+    if more:
+        yield from wrapped(f"and {more} more, which {RUN} lists and --verbose shows", page.width)
+    if any(outcome.status != "failed" for outcome in outcomes):
+        yield ""
+        yield from wrapped(_TRUST, page.width)
+
+
+def _urgency(outcome: Outcome) -> int:
+    """Return how far down the table of many slides one stands."""
+    if outcome.status == "failed":
+        return 0
+    return 1 if cautions(outcome) else 2
+
+
+def _findings(outcomes: Sequence[Outcome], page: Page) -> Iterator[str]:
+    """Yield why slides failed, and their warnings; a screen of them."""
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    warned = [outcome for outcome in outcomes if outcome not in failed and cautions(outcome)]
+    for group, title in ((failed, "Failed:"), (warned, "Warnings:")):
+        if not group:
+            continue
+        yield ""
+        yield title
+        for outcome in group[:_MOST_WARNED]:
+            warnings = [f"{outcome.slide}: {caution}" for caution in cautions(outcome)]
+            texts = [failure(outcome)] if outcome in failed else warnings
+            yield from _prose([f"  {text}" for text in texts], page, outcome)
+        if len(group) > _MOST_WARNED:
+            more = len(group) - _MOST_WARNED
+            yield from wrapped(f"  and of {more} more slides, which --verbose lists", page.width)
+
+
+def _prose(lines: Sequence[str], page: Page, outcome: Outcome) -> Iterator[str]:
+    """Yield sentences in lines that fit; names of slides and classes cannot begin one."""
+    names = (outcome.slide, outcome.name, outcome.true_class, str(outcome.folder or ""))
+    whole = [one_line(name) for name in names if " " in name]
+    for line in lines:
+        yield from wrapped(one_line(line), page.width, whole)
+
+
+def _single_files(folders: Sequence[Path]) -> Iterator[str]:
+    """Yield the kinds of files that there are, and the programs that open them."""
+    kinds = {_kind(path) for folder in folders for path in _files(folder)}
+    yield ""
+    yield "Or open single files:"
+    for file in result_files():
+        if file.ending in kinds:
+            yield f"  *{file.ending:17} {file.opened_with}"
+
+
+def _closing(output: Path) -> Iterator[str]:
+    """Yield the lines on the files that all slides share; none is wrapped, as each has a path."""
+    yield from map(one_line, _colour_scale(output))
+    yield one_line(f"List of all slides: {output / RUN}")
+    yield one_line(f"Records of each run (outcomes, options, versions): {output / RUNS}")
 
 
 def _colour_scale(output: Path) -> Iterator[str]:
@@ -78,7 +157,11 @@ def _colour_scale(output: Path) -> Iterator[str]:
 
 
 def _ways(output: Path, folders: Sequence[Path]) -> Iterator[str]:
-    """Yield the ways to open a whole run."""
+    """Yield the ways to open a whole run; none is wrapped, as each has a path or command."""
+    yield from map(one_line, _ways_of(output, folders))
+
+
+def _ways_of(output: Path, folders: Sequence[Path]) -> Iterator[str]:
     report = output / INDEX
     if report.is_file():
         yield f"  report   open {report} in a browser"
@@ -112,62 +195,3 @@ def _kind(path: Path) -> str:
     """Return the longest ending in the formats' lists that a file's name has, or ""."""
     endings = [file.ending for file in result_files() if path.name.endswith(file.ending)]
     return max(endings, key=len, default="")
-
-
-def _prediction(outcome: Outcome) -> str:
-    """Return the class probabilities, largest first, or the value or risk."""
-    prediction = outcome.prediction
-    if not prediction:
-        return ""
-    if any(value != value for value in prediction.values()):
-        return " (no tissue found, so no prediction)"
-    ranked = sorted(prediction.items(), key=lambda item: -item[1])
-    unit = outcome.target.get("unit", "")
-    return (
-        f" ({', '.join(f'{name} {value:.3f}' for name, value in ranked)}{' ' * bool(unit)}{unit})"
-    )
-
-
-def _tiles(outcome: Outcome) -> Iterator[str]:
-    """Yield the facts on tiles that were made elsewhere, and all that was inferred of them."""
-    if outcome.tiles:
-        count = outcome.tiles.get("count", 0)
-        yield f"tiles: {count:,} of {outcome.tiles.get('system')}"
-        yield from (f"  {note}" for note in outcome.tiles.get("notes", ()))
-    method = outcome.explanation.get("method")
-    if method:
-        residual = outcome.explanation.get("residual")
-        rest = "" if residual is None else f"; their sums miss the logits by {100 * residual:.2g} %"
-        yield f"explanation: {method}{rest}"
-    known = set(outcome.tiles.get("notes", ()))
-    yield from (f"  {note}" for note in outcome.explanation.get("notes", ()) if note not in known)
-    if outcome.target.get("numbered"):
-        yield (
-            "classes: the model's file does not name them, so they have its outputs' numbers; name "
-            "them with --class-names"
-        )
-
-
-def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
-    """Yield how faithful the maps of the true class are, or the reason why it is left out."""
-    if outcome.faithfulness_left_out:
-        yield f"faithfulness: left out, as {outcome.faithfulness_left_out}"
-    elif true_class in outcome.faithfulness:
-        by_map = outcome.faithfulness[true_class]
-        areas = ", ".join(f"{name} {area:.3f}" for name, area in by_map.items())
-        yield f"faithfulness (AUPC of {true_class}, lower is better): {areas}"
-        beaten = beaten_by_chance(by_map)
-        probable = outcome.prediction.get(true_class, 1.0)
-        is_class = outcome.target.get("task") not in ("regression", "survival")
-        if beaten and is_class and probable < LITTLE_TO_LOSE:
-            yield (
-                f"  {true_class} has a probability of {probable:.3f}, too little to lose for these "
-                "areas to tell maps apart"
-            )
-        elif beaten:
-            maps, do = ("maps", "do") if len(beaten) > 1 else ("map", "does")
-            it = "they explain" if len(beaten) > 1 else "it explains"
-            yield (
-                f"  warning: the {maps} of {' and of '.join(beaten)} {do} not beat a random order, "
-                f"so {it} nothing of {true_class}"
-            )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def image_label(drawn: DisplayMap, slide: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ``image-label`` block of a map.
 
+    A level at a clipped end has a ``bound`` beside its value: "at most" or "at least" this.
+
     Parameters
     ----------
     slide : mapping
@@ -34,7 +36,11 @@ def image_label(drawn: DisplayMap, slide: Mapping[str, Any]) -> dict[str, Any]:
         "pixel_origin": ngff.PIXEL_ORIGIN,
         "slide": dict(slide),
     }
-    return ngff.image_label(drawn.name, dict(enumerate(drawn.colours)), stands_for, facts)
+    block = ngff.image_label(drawn.name, dict(enumerate(drawn.colours)), stands_for, facts)
+    for entry in block["properties"]:
+        if entry["label-value"] in drawn.bounds:
+            entry["bound"] = drawn.bounds[entry["label-value"]]
+    return block
 
 
 def _seven_digits(value: float) -> float:

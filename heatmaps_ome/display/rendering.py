@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from heatmaps_ome.display.categories import category_map
-from heatmaps_ome.display.colour import N_LEVELS, level_colours, level_values, opacity, quantised
-from heatmaps_ome.display.display_map import DisplayMap
+from heatmaps_ome.display.colour import (
+    BLUE_ORANGE,
+    N_LEVELS,
+    level_colours,
+    level_values,
+    opacity,
+    quantised,
+)
+from heatmaps_ome.display.display_map import DisplayMap, RawQuantity
 from heatmaps_ome.display.scaling import CohortScaling, Range
 from heatmaps_ome.geometry import YX
+from heatmaps_ome.maps.artefact_evidence import (
+    WARNED_FROM,
+    attention_on_artefacts,
+    hottest_text,
+)
 from heatmaps_ome.maps.channels import unit_of
+from heatmaps_ome.maps.curves import has_much_to_lose
 from heatmaps_ome.maps.heatmap_set import map_name
-from heatmaps_ome.maps.kinds import KINDS, MapKind
+from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS, MapKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
+
+
+Fade = Literal["attention", "none"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +46,8 @@ class Style:
     Attributes
     ----------
     attention_map, score_map, contribution_map : str
-        matplotlib colour maps; the last two diverge around chance and zero. Leave-one-out has that
-        of contributions.
+        Colour maps, of matplotlib or ours; the last two diverge around chance and zero.
+        Leave-one-out has that of contributions.
     spread_map : str
         Colour map of the spread of several models' scores, from zero.
     attention_alpha, score_alpha : float, in [0, 1]
@@ -41,19 +57,26 @@ class Style:
         old figures.
     leave_one_out : bool
         Draw leave-one-out maps too; on slides of many cells they look like contributions.
+    fade : "attention" or "none"
+        What maps of kinds that fade are opaque with; with none, they are as opaque as the attention
+        map throughout.
+    grey_tissue : bool
+        Draw the slide grey under maps, in pictures that show both.
     """
 
     attention_map: str = "magma"
     score_map: str = "coolwarm"
-    contribution_map: str = "PuOr_r"
+    contribution_map: str = BLUE_ORANGE
     spread_map: str = "viridis"
     attention_alpha: float = 0.5
     score_alpha: float = 1.0
     like_reference: bool = False
     leave_one_out: bool = False
+    fade: Fade = "attention"
+    grey_tissue: bool = False
 
     def colour_map(self, kind: MapKind) -> str:
-        """Return the matplotlib colour map of a kind of quantity."""
+        """Return the colour map of a kind of quantity."""
         return {
             "attention": self.attention_map,
             "score": self.score_map,
@@ -134,27 +157,35 @@ def reference_score_range(cohort: Range, n_classes: int) -> Range:
     return Range(chance - 2 * reach * chance, chance + 2 * reach * (1 - chance))
 
 
-LITTLE_TO_LOSE: Final = 0.05
-"""Below this probability of a class, its fall cannot show whether a map is faithful."""
-
-
 def with_notes(
     maps: Sequence[DisplayMap], faithfulness: Sequence[Faithfulness], heatmaps: HeatmapSet
 ) -> tuple[DisplayMap, ...]:
-    """Return maps with a note on those that do not beat a random order: they explain nothing."""
+    """Return maps with notes on those that explain nothing, and on attention to artefacts.
+
+    A map explains nothing that does not beat a random order.
+    """
     probable = heatmaps.predicted if heatmaps.target.has_classes else {}
     beaten = {
         (kind, curves.class_name)
         for curves in faithfulness
-        if probable.get(curves.class_name, 1.0) >= LITTLE_TO_LOSE
+        if has_much_to_lose(probable, curves.class_name)
         for kind in curves.beaten_by_chance
     }
     return tuple(
-        replace(drawn, note="; ".join(filter(None, [drawn.note, _BEATEN])))
-        if (drawn.kind, drawn.class_name) in beaten
-        else drawn
+        replace(drawn, note="; ".join(filter(None, [drawn.note, beaten_note, artefact_note])))
         for drawn in maps
+        for beaten_note in [_BEATEN if (drawn.kind, drawn.class_name) in beaten else ""]
+        for artefact_note in [_on_artefacts(drawn, heatmaps)]
     )
+
+
+def _on_artefacts(drawn: DisplayMap, heatmaps: HeatmapSet) -> str:
+    """Return a note on a map of attention that is hottest on artefacts; "" for others."""
+    if drawn.kind not in (ATTENTION, CLASS_ATTENTION):
+        return ""
+    # A lone map of attention that was given has no class beside it.
+    shares = attention_on_artefacts(heatmaps, drawn.class_name or next(iter(heatmaps.classes), ""))
+    return hottest_text(shares) if sum(shares.values()) > WARNED_FROM else ""
 
 
 _BEATEN = "does not beat a random order, so it explains nothing of this prediction"
@@ -174,7 +205,8 @@ class _Drawing:
         if values is None:
             return None
         if kind.scale == "categories":
-            return category_map(self._heatmaps, kind, values, self._style.alpha(kind))
+            categories = category_map(self._heatmaps, kind, values, self._style.alpha(kind))
+            return replace(categories, over_grey=self._style.grey_tissue)
         cohort, whole = self._scaling.range_of(kind.key, class_name), None
         if kind.levels is not None:
             whole = Range(*kind.levels)
@@ -183,7 +215,9 @@ class _Drawing:
             return None
         if self._style.like_reference and kind.scale == "around chance":
             colour_range = reference_score_range(colour_range, len(self._heatmaps.classes))
-        return self._quantity(kind, class_name, values, (colour_range, whole or colour_range))
+        factor = self._heatmaps.factor(kind.key)
+        drawn = values if factor == 1 else values * np.float32(factor)
+        return self._quantity(kind, class_name, drawn, (colour_range, whole or colour_range))
 
     def _quantity(
         self,
@@ -197,6 +231,7 @@ class _Drawing:
         Parameters
         ----------
         values : (rows, cols) float32
+            Drawn values.
         ranges : tuple of two Range
             The values at the ends of the colour map, and those of the first and last level.
         """
@@ -207,10 +242,10 @@ class _Drawing:
         positions = evenly if colour_range == whole else colour_range.position(steps[1:])
         names = heatmaps.names_of(kind.key)
         index = 0 if class_name is None else names.index(class_name)
-        words = self._words(class_name)
+        words = self._words(kind, class_name)
         # Nothing fades with an attention that the model does not have; then no map may hide the
         # tissue.
-        fading = self._fading if kind.fades else None
+        fading = self._fading if kind.fades and style.fade == "attention" else None
         alpha = style.attention_alpha if fading is None else style.score_alpha
         visible = ~np.isnan(values) if fading is None else np.nan_to_num(fading)
         return DisplayMap(
@@ -218,7 +253,7 @@ class _Drawing:
             kind=kind.key,
             class_name=class_name,
             title=self._title(kind).format_map(words),
-            quantity=self._quantity_text(kind).format_map(words),
+            quantity=self._quantity_text(kind, kind.quantity, kind.of_values).format_map(words),
             unit=unit_of(kind, heatmaps, class_name),
             grid=heatmaps.grid,
             levels=quantised(values, whole),
@@ -232,6 +267,36 @@ class _Drawing:
             ends=self._ends(kind, words),
             alpha=alpha,
             fades=fading is not None,
+            factor=heatmaps.factor(kind.key),
+            raw=self._raw(kind, class_name, words),
+            clips=self._clips(kind, values, colour_range),
+            over_grey=style.grey_tissue,
+        )
+
+    def _raw(
+        self, kind: MapKind, class_name: str | None, words: dict[str, str]
+    ) -> RawQuantity | None:
+        """Return the quantity of a kind's raw values where it is not the drawn one."""
+        if self._heatmaps.factor(kind.key) == 1:
+            return None
+        text = self._quantity_text(kind, *kind.raw).format_map(words)
+        return RawQuantity(text, unit_of(kind, self._heatmaps, class_name))
+
+    def _clips(self, kind: MapKind, values: np.ndarray, colour_range: Range) -> tuple[bool, bool]:
+        """Return whether values lie beyond the ends of the colours, on this slide or on others.
+
+        Parameters
+        ----------
+        values : (rows, cols) float32
+        """
+        lower, upper = colour_range.lower, colour_range.upper
+        least, largest = kind.limits
+        # A quantile of 0 or 1 is no slide's clipping, unless a slide joined the cohort later.
+        low_fit, high_fit = self._scaling.quantiles.leave_out(kind.scale)
+        below, above = bool((values < lower).any()), bool((values > upper).any())
+        return (
+            below or (low_fit and (least is None or lower > least)),
+            above or (high_fit and (largest is None or upper < largest)),
         )
 
     def _ends(self, kind: MapKind, words: dict[str, str]) -> tuple[str, str]:
@@ -242,12 +307,18 @@ class _Drawing:
             below, above = "lowers {name}", "raises {name}"
         return below.format_map(words), above.format_map(words)
 
-    def _words(self, class_name: str | None) -> dict[str, str]:
+    def _shares(self, kind: MapKind) -> bool:
+        """Return whether the cells of a tile share its value."""
+        tiles = self._heatmaps.tiles
+        several = tiles is not None and self._heatmaps.tissue_cells > tiles.tissue_cells
+        return kind.summed and several
+
+    def _words(self, kind: MapKind, class_name: str | None) -> dict[str, str]:
         """Return the names that the texts of a kind have placeholders for."""
         rivals = [name for name in self._heatmaps.classes if name != class_name]
         return {
             "name": class_name or "",
-            "unit": self._heatmaps.unit_name,
+            "unit": "cell" if self._shares(kind) else self._heatmaps.unit_name,
             "rivals": " or ".join(rivals) if len(rivals) <= _MOST_NAMED else "another class",
         }
 
@@ -256,15 +327,21 @@ class _Drawing:
         given = kind.of_given[0] if self._heatmaps.target.is_given else ""
         return given or kind.map_title
 
-    def _quantity_text(self, kind: MapKind) -> str:
-        """Return a kind's quantity, with the number of models where it is taken over several."""
-        quantity, target = kind.quantity, self._heatmaps.target
-        if kind.of_values and not target.has_classes:
-            quantity = kind.of_values
+    def _quantity_text(self, kind: MapKind, quantity: str, of_values: str) -> str:
+        """Return a kind's quantity, with the number of models where it is taken over several.
+
+        Parameters
+        ----------
+        quantity, of_values : str
+            Drawn or raw: of classes, and of a value or a risk.
+        """
+        target = self._heatmaps.target
+        if of_values and not target.has_classes:
+            quantity = of_values
         if target.is_given:
             quantity = kind.of_given[1] or quantity
-        tiles = self._heatmaps.tiles
-        if kind.summed and tiles is not None and self._heatmaps.tissue_cells > tiles.tissue_cells:
+        # Times the cells, a share is as large as the tile's whole value times the tiles.
+        if self._shares(kind) and "{unit}" not in quantity:
             quantity += ", shared by a tile's cells"
         n_models = len(self._heatmaps.members)
         if not n_models or not (kind.stored or kind.spread_of):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
-    from heatmaps_ome.maps.kinds import MapKind
+    from heatmaps_ome.maps.kinds import MapKind, Scale
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,12 @@ class Quantiles:
                 f"the lower attention quantile, {self.attention_lower}, must be below the upper "
                 f"one, {self.attention_upper}"
             )
+
+    def leave_out(self, scale: Scale) -> tuple[bool, bool]:
+        """Return whether ranges of a kind leave out the smallest, and the largest, values."""
+        if scale == "quantiles":
+            return self.attention_lower > 0, self.attention_upper < 1
+        return self.score < 1 and scale != "from zero", self.score < 1
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,8 @@ class CohortScaling:
         The model's classes.
     ranges : mapping of kind → tuple of Range
         The ranges of each kind of quantity that the slides have (see `kinds`): one per class, in
-        the order of ``classes``, or a single one. Files of earlier versions lack later kinds.
+        the order of ``classes``, or a single one; of drawn values (see `HeatmapSet.factor`). Files
+        of earlier versions lack later kinds and those drawn otherwise since.
     slides, cells : int
         Number of slides and cells in the fit.
     names : mapping of kind → tuple of str
@@ -129,6 +136,7 @@ class CohortScaling:
     def lacking(self, heatmaps: HeatmapSet) -> list[str]:
         """Return the kinds that cannot be drawn, as this scaling is of an earlier version.
 
+        It lacks them, or was fitted to what they showed then.
         Kinds whose labels have fixed ends need no range.
         """
         return [
@@ -150,7 +158,7 @@ class CohortScaling:
 
     def record(self) -> dict[str, Any]:
         """Return all of it as plain JSON values."""
-        record = asdict(self)
+        record = {"format": _FORMAT, **asdict(self)}
         if not self.names:
             del record["names"]
         return record
@@ -164,11 +172,12 @@ class CohortScaling:
         ValueError, KeyError, TypeError
             If it describes none.
         """
-        return _from_json({"format": _FORMAT, **record})
+        # Records state their format since the fifth.
+        return _from_json({"format": _RAW_FORMATS[-1], **record})
 
     def save(self, path: Path) -> None:
         """Write the scaling as JSON, replacing the file as a whole."""
-        write_json(path, {"format": _FORMAT, **self.record()})
+        write_json(path, self.record())
 
     @classmethod
     def load(cls, path: Path) -> CohortScaling:
@@ -221,8 +230,10 @@ class CohortScaling:
 
 _MAX_BYTES = 8 << 20
 """Longest file that is read; one of 1,000 classes has a tenth of it."""
-_FORMAT = "heatmaps-ome scaling 4"
-_EARLIER_FORMATS = tuple(f"heatmaps-ome scaling {number}" for number in (1, 2, 3))
+_FORMAT = "heatmaps-ome scaling 5"
+_RAW_FORMATS = tuple(f"heatmaps-ome scaling {number}" for number in (1, 2, 3, 4))
+"""Formats whose contributions and evidence are raw, not times the slide's cells: dropped."""
+_EARLIER_FORMATS = _RAW_FORMATS[:3]
 _EARLIER_KEYS = {
     "attention": "attention",
     "scores": "score",
@@ -241,7 +252,7 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
     if form in _EARLIER_FORMATS:
         ranges = {kind: facts.pop(key, ()) for key, kind in _EARLIER_KEYS.items()}
         ranges[ATTENTION] = [ranges[ATTENTION]]
-    elif form == _FORMAT:
+    elif form in (_FORMAT, _RAW_FORMATS[-1]):
         ranges = facts.pop("ranges")
     else:
         raise ValueError("another format")
@@ -258,10 +269,19 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
             **facts,
             "quantiles": Quantiles(**facts["quantiles"]),
             "classes": tuple(facts["classes"]),
-            "ranges": {kind: group for kind, group in read.items() if group},
+            "ranges": {
+                kind: group
+                for kind, group in read.items()
+                if group and not (form in _RAW_FORMATS and _was_raw(kind, names))
+            },
             "names": names,
         }
     )
+
+
+def _was_raw(kind: str, names: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether a kind is drawn times the cells now, but was not; given maps still are not."""
+    return kind in KINDS and KINDS[kind].times_cells and kind not in names
 
 
 class ScalingFit:
@@ -290,7 +310,9 @@ class ScalingFit:
         for key, parts in self._cells.items():
             values = heatmaps.values(key)
             if values is not None:
-                parts.append(values[..., heatmaps.tissue])
+                drawn = values[..., heatmaps.tissue]
+                factor = heatmaps.factor(key)
+                parts.append(drawn if factor == 1 else drawn * np.float32(factor))
 
     def fit(self, cohort: str, model_digest: str, extractor_digest: str) -> CohortScaling:
         """Return the scaling of all cells so far.
@@ -333,8 +355,10 @@ class ScalingFit:
         elif kind.scale == "around the middle":
             middle = self._middle(index)
         around = _around(values, middle, quantiles.score)
-        # No deviation is below zero: its range is the upper half of the one around zero.
-        return Range(0.0, around.upper) if kind.scale == "from zero" else around
+        if kind.scale == "from zero":
+            # No deviation is below zero: its range is the upper half of the one around zero.
+            return Range(0.0, max(around.upper, _LEAST_SPREAD))
+        return around
 
     def _middle(self, index: int) -> float:
         """Return the middle of the training or, if unknown, the slides' median prediction."""
@@ -343,6 +367,10 @@ class ScalingFit:
         predictions = np.array([prediction[index] for prediction in self._middles])
         known = predictions[np.isfinite(predictions)]
         return float(np.median(known)) if len(known) else 0.0
+
+
+_LEAST_SPREAD = 0.01
+"""Least end of a range from zero: models that agree to far more digits look alike, as they are."""
 
 
 def _between(values: np.ndarray, lower: float, upper: float) -> Range:

@@ -47,10 +47,13 @@ class Format:
         ``module:class``.
     files : tuple of ResultFile
         Files that it may write into a slide's folder for other programs.
+    usual : bool
+        Whether it is written without being asked for.
     """
 
     exporter: str
     files: tuple[ResultFile, ...]
+    usual: bool = True
 
 
 REGISTRY: Final = {
@@ -118,6 +121,14 @@ REGISTRY: Final = {
         ),
     ),
     "report": Format("heatmaps_ome.viewers.report.part:ReportExporter", ()),
+    "figures": Format(
+        "heatmaps_ome.exporters.figure_files:FiguresExporter",
+        (
+            ResultFile(".pdf", "any program for papers and slides (text as text, 300 dpi)"),
+            ResultFile(".svg", "Inkscape, Illustrator (the same)"),
+        ),
+        usual=False,
+    ),
 }
 """Name of the format → its row."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours, hex_colours
+from heatmaps_ome.display.outlines import outline_facts
 from heatmaps_ome.exporters import VALUES, result_files
 from heatmaps_ome.maps.channels import ChannelKey, channels
 from heatmaps_ome.maps.kinds import ARTEFACTS, ATTENTION, KINDS, MARGIN, SCORE, WINNER
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
 
 MANIFEST = "maps.json"
-MAPS_FORMAT = "heatmaps-ome maps 2"
+MAPS_FORMAT = "heatmaps-ome maps 3"
 
 
 def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
@@ -37,7 +38,9 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
     -------
     dict
         Places and sizes are in level-0 pixels from the slide's outer top left corner. Each map
-        states its kind and class, so that no reader parses a name. ``colours`` are those from
+        states its kind and class, so that no reader parses a name. Drawn values are those of
+        ``channel`` times ``factor``; ranges, levels, unit and quantity are of drawn values,
+        ``channel`` and ``measurement`` name the raw ones. ``colours`` are those from
         ``levels.lower`` to ``levels.upper``, evenly spaced; a map with ``categories`` has values
         1, 2, … for the first, the second of them, with the first, the second of its colours. For
         ``opacity`` see `opacity_rule`.
@@ -58,6 +61,8 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "classes": list(heatmaps.classes),
         "class_colours": class_colours(heatmaps.classes),
         "true_class": result.true_class,
+        "outlines": outline_facts(),
+        "label": result.label,
         "prediction": heatmaps.predicted,
         "target": heatmaps.target.record(),
         "grid": grid_facts(heatmaps.grid),

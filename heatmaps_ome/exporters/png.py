@@ -9,13 +9,13 @@ import numpy as np
 
 from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.exporters.earlier import SLIDE
-from heatmaps_ome.exporters.figures.captions import prediction_text
+from heatmaps_ome.exporters.figures.captions import answer_text
 from heatmaps_ome.exporters.figures.curves import drawn_curves
 from heatmaps_ome.exporters.figures.framed import Caption, framed
 from heatmaps_ome.exporters.figures.picture_files import save_few_colours, save_png
+from heatmaps_ome.exporters.figures.region_outlines import drawn_regions
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import Window, network_pixels
-from heatmaps_ome.maps.ensemble import prediction_sd
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.slides.reading import in_order, read_strips
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.slides.reader import SlideReader
 
-_SLIDE = "slide.png"
+_SLIDE, _REGIONS = "slide.png", "regions.png"
+_REGIONS_TITLE = "Hot and cold regions"
 _STRIP_ROWS = 256
 
 
@@ -82,7 +83,7 @@ class PngExporter:
             overlay, alone = _names(drawn.name)
             if wanted.isdisjoint((overlay, alone)):
                 continue
-            around = framed(extent, _caption(drawn, result), drawn)
+            around = framed(extent, caption_of(drawn, result), drawn)
             page = around.drawn()
             over = BurntMap(drawn, lattice).over(thumbnail, 0)
             for name, picture in (
@@ -92,6 +93,13 @@ class PngExporter:
                 filled = page.copy()
                 filled[around.box.slices] = picture
                 yield _Page(name, filled, around.box if name == overlay else None)
+        if _REGIONS in wanted and result.regions is not None:
+            caption = Caption(
+                result.slide.name, _REGIONS_TITLE, answer_text(result.heatmaps, result.label)
+            )
+            shown = thumbnail if zoom == 1 else thumbnail.repeat(zoom, 0).repeat(zoom, 1)
+            page, box = drawn_regions(shown, extent, caption, result.regions)
+            yield _Page(_REGIONS, page, box)
         for name, faithfulness in _curves(result).items():
             if name in wanted:
                 yield _Page(name, _drawn_curves(faithfulness, result))
@@ -106,7 +114,9 @@ def _drawn_curves(faithfulness: Faithfulness, result: SlideResult) -> np.ndarray
 def _parts(result: SlideResult) -> dict[str, str]:
     """Return the parts of the results that pictures belong to, by the pictures' names."""
     maps = {name: drawn.name for drawn in result.maps for name in _names(drawn.name)}
-    return {_SLIDE: SLIDE, **maps, **dict.fromkeys(_curves(result), SLIDE)}
+    has_regions = result.regions is not None and bool(result.regions.regions)
+    regions = {_REGIONS: SLIDE} if has_regions else {}
+    return {_SLIDE: SLIDE, **maps, **regions, **dict.fromkeys(_curves(result), SLIDE)}
 
 
 def _names(map_name: str) -> tuple[str, str]:
@@ -116,8 +126,13 @@ def _names(map_name: str) -> tuple[str, str]:
 
 def _curves(result: SlideResult) -> dict[str, Faithfulness]:
     """Return the faithfulness of maps, which is drawn as curves, by the pictures' names."""
+    return {f"{name}.png": curves for name, curves in curves_by_name(result).items()}
+
+
+def curves_by_name(result: SlideResult) -> dict[str, Faithfulness]:
+    """Return the faithfulness of maps by the names of its figures, without an ending."""
     keys = dict(zip(result.heatmaps.classes, class_keys(result.heatmaps.classes), strict=True))
-    return {f"faithfulness-{keys[curves.class_name]}.png": curves for curves in result.faithfulness}
+    return {f"faithfulness-{keys[curves.class_name]}": curves for curves in result.faithfulness}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,10 +166,9 @@ def thumbnail_lattice(slide: SlideReader, longest_side_px: int) -> Grid:
     return network_pixels(slide.shape, slide.mpp, target)
 
 
-def _caption(drawn: DisplayMap, result: SlideResult) -> Caption:
+def caption_of(drawn: DisplayMap, result: SlideResult) -> Caption:
     """Return the words around the pictures of a map."""
-    maps = result.heatmaps
-    text = prediction_text(maps.predicted, prediction_sd(maps), len(maps.members))
+    text = answer_text(result.heatmaps, result.label)
     return Caption(result.slide.name, drawn.title, text, drawn.note)
 
 

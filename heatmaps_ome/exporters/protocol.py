@@ -66,7 +66,7 @@ class SlideResult:
     maps : tuple of DisplayMap
         The maps to write, made ready for display.
     true_class : str
-        The class drawn hot in the previews.
+        The class drawn hot.
     image : Grid
         Lattice of the slide image that goes with the maps.
     raster : Grid
@@ -74,11 +74,13 @@ class SlideResult:
     faithfulness : tuple of Faithfulness
         Faithfulness of the maps of each class drawn; empty where it is undefined.
     regions : Regions or None
-        Regions with evidence for the true class, and against it; None if not searched for.
+        Regions with evidence for the class drawn hot, and against it; None if not searched for.
     tiles : tuple of PickedTile
-        The tiles that speak most for the true class, and those that speak most against it.
+        The tiles that speak most for the class drawn hot, and those that speak most against it.
     earlier : PreviousResults
         The results being replaced; empty as a rule.
+    label : str or None
+        Ground truth of the table of slides.
     """
 
     slide: SlideReader
@@ -91,6 +93,7 @@ class SlideResult:
     regions: Regions | None = None
     tiles: tuple[PickedTile, ...] = ()
     earlier: PreviousResults = PreviousResults()
+    label: str | None = None
 
 
 class Exporter(Protocol):

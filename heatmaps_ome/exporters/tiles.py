@@ -85,11 +85,11 @@ class TilesExporter:
     def _pictures(self, result: SlideResult) -> Iterator[TilePicture]:
         """Yield the tiles with their pixels, a few read ahead."""
         slide = result.slide
-        read = in_order(lambda tile: tile_pixels(slide, tile), result.tiles, self.settings.threads)
-        for tile, pixels in read:
+        read = in_order(lambda tile: tile_picture(slide, tile), result.tiles, self.settings.threads)
+        for _, picture in read:
             # Tiles do not overlap.
             slide.forget()
-            yield TilePicture(tile, pixels, _lattice(slide, tile, LONGEST_PX).um_cell)
+            yield picture
 
 
 def picture_name(tile: PickedTile) -> str:
@@ -99,6 +99,12 @@ def picture_name(tile: PickedTile) -> str:
 
 def _file_name(tile: PickedTile) -> str:
     return f"{tile.kind}-{tile.rank}.jpg"
+
+
+def tile_picture(slide: SlideReader, tile: PickedTile, longest_px: int = LONGEST_PX) -> TilePicture:
+    """Return a tile with its pixels; see `tile_pixels`."""
+    pixels = tile_pixels(slide, tile, longest_px)
+    return TilePicture(tile, pixels, _lattice(slide, tile, longest_px).um_cell)
 
 
 def tile_pixels(slide: SlideReader, tile: PickedTile, longest_px: int = LONGEST_PX) -> np.ndarray:

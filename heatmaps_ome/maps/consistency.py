@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.maps.numbers import number, probability
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -87,30 +89,30 @@ class Consistency:
 
         >>> print(Consistency(2, 9, ("A", "B"), (0.9, 0.1), (0.8, 0.2)).sentence("B"))
         B 0.100 from the dense grid's features of 2 of 9 tiles, 0.200 from these tiles alone \
-as in training; difference 0.100
+as in training; difference 0.1
         """
         some = self.n_tiles < self.n_tissue_tiles
         tiles = f"{self.n_tiles:,} of {self.n_tissue_tiles:,}" if some else f"all {self.n_tiles:,}"
         index = self._reported_class(self.dense, class_name)
         text = (
-            f"{self.classes[index]} {self.dense[index]:.3f} from the dense grid's features of "
-            f"{tiles} tiles, {self.plain[index]:.3f} from these tiles alone as in training; "
-            f"difference {self.gap:.3f}"
+            f"{self.classes[index]} {probability(self.dense[index])} from the dense grid's "
+            f"features of {tiles} tiles, {probability(self.plain[index])} from these tiles alone "
+            f"as in training; difference {number(self.gap)}"
         )
         if self.slide_gap is None:
             return text
         index = self._reported_class(self.slide, class_name)
         return (
-            f"{text}; {self.classes[index]} {self.slide[index]:.3f} from all cells, difference "
-            f"from the tiles {self.slide_gap:.3f}"
+            f"{text}; {self.classes[index]} {probability(self.slide[index])} from all cells, "
+            f"difference from the tiles {number(self.slide_gap)}"
         )
 
-    def warning(self, slide_name: str) -> str:
+    def warning(self) -> str:
         """Return the warning for a slide whose gap is wide."""
         return (
-            f"{slide_name}: the dense grid that its maps are made of and tiles as in training "
-            f"differ by more than {WIDE_GAP:g} in what the model predicts: {self.sentence()}; take "
-            "the maps for where to look rather than for probabilities, compare more tiles with "
+            "the dense grid that its maps are made of and tiles as in training differ by more than "
+            f"{WIDE_GAP:g} in what the model predicts: {self.sentence()}; take the maps "
+            "for where to look rather than for probabilities, compare more tiles with "
             "--consistency-tiles, and leave out --no-pool and --blur-kernel-size if they were given"
         )
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from heatmaps_ome.maps.numbers import probability
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 RANDOM_ORDERS = 10
-"""Orders that the random baseline is the mean of."""
+"""Orders that the random baseline is the mean of, at most."""
+LITTLE_TO_LOSE: Final = 0.05
+"""Below this probability of a class, its fall cannot show whether a map is faithful."""
 _LEAST_GAIN = 1e-9
+_LEAST_VISIBLE: Final = 0.005
+"""Least change of a probability that can be seen in a plot from 0 to 1."""
 _STORED_POINTS = 101
 """Points of a curve that are stored and drawn: one per hundredth of the cells."""
 
@@ -47,11 +53,15 @@ class Faithfulness:
     random_orders: int = RANDOM_ORDERS
 
     def record(self) -> dict[str, Any]:
-        """Return all of it but the class as plain JSON values, with six digits."""
+        """Return all of it but the class as plain JSON values, with six significant digits."""
         return {
-            "aupc": {name: round(area, 6) for name, area in self.aupc.items()},
+            "aupc": {name: _six_digits(area) for name, area in self.aupc.items()},
             "removed": self.removed.round(6).tolist(),
-            "curves": {name: curve.round(6).tolist() for name, curve in self.curves.items()},
+            "curves": {
+                name: [_six_digits(value) for value in curve.tolist()]
+                for name, curve in self.curves.items()
+            },
+            "random_orders": self.random_orders,
         }
 
     @classmethod
@@ -62,6 +72,8 @@ class Faithfulness:
             removed=np.array(record["removed"], np.float64),
             curves={str(k): np.array(curve, np.float64) for k, curve in record["curves"].items()},
             aupc={str(name): float(area) for name, area in record["aupc"].items()},
+            # Records of earlier versions lack it.
+            random_orders=int(record.get("random_orders", RANDOM_ORDERS)),
         )
 
     @property
@@ -81,6 +93,47 @@ def beaten_by_chance(areas: Mapping[str, float]) -> tuple[str, ...]:
     # Equal curves, as of a constant prediction, differ in their last digits.
     bound = chance - _LEAST_GAIN * max(1.0, abs(chance))
     return tuple(name for name, area in areas.items() if name != "random" and area >= bound)
+
+
+def has_much_to_lose(probabilities: Mapping[str, float], class_name: str) -> bool:
+    """Return whether the fall of a class's probability can show whether a map is faithful.
+
+    Parameters
+    ----------
+    probabilities : mapping of class → probability
+        The slide's; empty for values and risks, which may fall from anywhere.
+    """
+    return probabilities.get(class_name, 1.0) >= LITTLE_TO_LOSE
+
+
+def nothing_to_measure(curves: Faithfulness, maps: Sequence[str]) -> str:
+    """Return why the curves of some maps show nothing, in a sentence; "" if they show something.
+
+    Parameters
+    ----------
+    curves : Faithfulness
+        Of a probability.
+    maps : sequence of str
+        The maps whose curves are drawn.
+    """
+    values = np.concatenate([curves.curves[name] for name in maps])
+    start = float(curves.curves[maps[0]][0])
+    if float(np.ptp(values)) >= _LEAST_VISIBLE:
+        return ""
+    name, text = curves.class_name, probability(start)
+    if start < LITTLE_TO_LOSE:
+        return f"nothing to measure: {name} has a probability of {text}, too little to lose"
+    return f"nothing to measure: the probability of {name} stays at {text}, whatever is removed"
+
+
+def random_orders_of(curves: Sequence[Faithfulness]) -> int:
+    """Return the number of random orders that the curves of a slide were compared with."""
+    return min((own.random_orders for own in curves), default=RANDOM_ORDERS)
+
+
+def _six_digits(value: float) -> float:
+    """Return a number with six significant digits: small probabilities do not become 0."""
+    return float(f"{value:.6g}")
 
 
 def explaining_kind(curves: Faithfulness) -> str:

@@ -16,6 +16,7 @@ from heatmaps_ome.maps.consistency import mean_consistency
 from heatmaps_ome.maps.faithfulness import faithfulness_of
 from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member
 from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, stored_kinds
+from heatmaps_ome.maps.numbers import probability
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -162,12 +163,13 @@ class Agreement:
     def sentence(self) -> str:
         """Return all of it in words."""
         p, n_models = self.probabilities, len(self.probabilities)
-        mean, sd = np.mean(p), np.std(p, ddof=_DEGREES)
+        mean, sd = float(np.mean(p)), float(np.std(p, ddof=_DEGREES))
         (name, count), *others = self.votes.items()
         rest = "".join(f", {n} {other}" for other, n in others)
         return (
-            f"{self.class_name} {mean:.2f} ± {sd:.2f} over {n_models} models "
-            f"({min(p):.2f} to {max(p):.2f}); {count} of {n_models} predict {name}{rest}"
+            f"{self.class_name} {probability(mean)} ± {probability(sd)} over {n_models} models "
+            f"({probability(min(p))} to {probability(max(p))}); {count} of {n_models} predict "
+            f"{name}{rest}"
         )
 
 

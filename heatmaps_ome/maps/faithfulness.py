@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.maps.curves import RANDOM_ORDERS, Faithfulness, of_whole_curves
+from heatmaps_ome.maps.curves import (
+    RANDOM_ORDERS,
+    Faithfulness,
+    of_whole_curves,
+    random_orders_of,
+)
 from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.maps.formulas import Cells
 
@@ -119,6 +124,7 @@ def _computed_curves(
                 removed=own[0].removed,
                 curves={k: np.mean([c.curves[k] for c in own], axis=0) for k in in_order},
                 aupc={k: float(np.mean([c.aupc[k] for c in own])) for k in in_order},
+                random_orders=random_orders_of(own),
             )
         )
     return tuple(results)

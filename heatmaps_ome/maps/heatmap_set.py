@@ -171,6 +171,17 @@ class HeatmapSet:
         """Number of foreground cells."""
         return int(np.count_nonzero(self.tissue))
 
+    def factor(self, kind: str) -> int:
+        """Return the number by which a kind's raw values are drawn: tissue cells, or 1.
+
+        Raw contributions sum to the slide's logit over its cells, so each is the smaller the more
+        cells there are; times the cells they are comparable, and their mean is the slide's logit.
+        Maps that were given are drawn as given: no prediction tells whether they sum to it.
+        """
+        if not KINDS[kind].times_cells or self.target.is_given:
+            return 1
+        return max(1, self.tissue_cells)
+
     def values(self, kind: str) -> np.ndarray | None:
         """Return the maps of a kind, computed if need be.
 

@@ -89,6 +89,14 @@ class MapKind:
         Title and quantity of a map that was given, whose unit only its giver knows.
     summed : bool
         Whether the cells of a tile share its value, so that sums over cells are those over tiles.
+    times_cells : bool
+        Whether it is drawn times the slide's number of tissue cells, so that slides of any size
+        compare: what the slide would have if all its cells were like this one. ``quantity`` and
+        ``of_values`` are of this product.
+    raw : tuple of two str
+        The quantity of the raw values of such a kind: of classes, and of a value or a risk.
+    limits : tuple of two float or None
+        The smallest and the largest value that it can have; None where there is no limit.
     """
 
     key: str
@@ -116,6 +124,9 @@ class MapKind:
     of_values: str = ""
     of_given: tuple[str, str] = ("", "")
     summed: bool = False
+    times_cells: bool = False
+    raw: tuple[str, str] = ("", "")
+    limits: tuple[float | None, float | None] = (None, None)
 
     @property
     def per_class(self) -> bool:
@@ -146,6 +157,7 @@ TISSUE: Final = "tissue"
 WINNER: Final = "winner"
 MARGIN: Final = "margin"
 ARTEFACTS: Final = "artefacts"
+DIFFERENCE: Final = "difference"
 
 _KINDS = (
     MapKind(
@@ -186,6 +198,7 @@ _KINDS = (
         drawn="every class",
         stored=True,
         levels=(0.0, 1.0),
+        limits=(0.0, 1.0),
         fades=True,
         evenly_spread=True,
     ),
@@ -219,7 +232,7 @@ _KINDS = (
         key=CONTRIBUTION,
         title="Contribution",
         map_title="Contribution to {name}",
-        quantity="share of the slide's {name} logit",
+        quantity="slide's {name} logit if all {unit}s were like this one",
         unit="logit",
         scale="around zero",
         palette="contribution",
@@ -227,9 +240,11 @@ _KINDS = (
         stored=True,
         ends=("against {name}", "for {name}"),
         fades=True,
-        of_values="share of the slide's {name}",
+        of_values="slide's {name} if all {unit}s were like this one",
         of_given=("Contribution: {name}", "contribution: {name}"),
         summed=True,
+        times_cells=True,
+        raw=("share of the slide's {name} logit", "share of the slide's {name}"),
     ),
     MapKind(
         key=LEAVE_ONE_OUT,
@@ -252,7 +267,7 @@ _KINDS = (
         key=EVIDENCE,
         title="Evidence",
         map_title="Evidence for {name}",
-        quantity="contribution to {name} less the classes' mean (logit)",
+        quantity="slide's evidence for {name} if all {unit}s were like this one",
         unit="logit",
         scale="around zero",
         palette="contribution",
@@ -265,6 +280,8 @@ _KINDS = (
         fades=True,
         of_softmax=True,
         summed=True,
+        times_cells=True,
+        raw=("contribution to {name} less the classes' mean", ""),
     ),
     MapKind(
         key=AS_STAMP,
@@ -277,6 +294,7 @@ _KINDS = (
         drawn="every class",
         stored=True,
         levels=(-1.0, 1.0),
+        limits=(-1.0, 1.0),
         evenly_spread=True,
         of_values="gradients of {name}, as STAMP draws them",
     ),
@@ -291,6 +309,7 @@ _KINDS = (
         drawn="once",
         stored=True,
         levels=(0.0, 100.0),
+        limits=(0.0, 100.0),
         evenly_spread=True,
     ),
     MapKind(
@@ -303,6 +322,7 @@ _KINDS = (
         palette="spread",
         drawn="every class",
         spread_of=SCORE,
+        limits=(0.0, None),
         fades=True,
     ),
     MapKind(
@@ -345,6 +365,7 @@ _KINDS = (
         least_classes=3,
         too_few="of two classes it would be the same picture as the score",
         levels=(-1.0, 1.0),
+        limits=(-1.0, 1.0),
         ends=("{rivals}", "{name}"),
         fades=True,
         evenly_spread=True,
@@ -360,6 +381,19 @@ _KINDS = (
         palette="categories",
         drawn="once",
         pictured=False,
+    ),
+    MapKind(
+        key=DIFFERENCE,
+        title="Difference",
+        map_title="{name}, B \u2212 A",
+        quantity="{name}, B \u2212 A",
+        unit="",
+        scale="around zero",
+        palette="score",
+        drawn="every class",
+        stored=True,
+        ends=("A is higher", "B is higher"),
+        evenly_spread=True,
     ),
 )
 

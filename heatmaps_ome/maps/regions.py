@@ -12,9 +12,12 @@ from heatmaps_ome.maps.channels import unit_of
 from heatmaps_ome.maps.evidence import evidence, evidence_kind, evidence_words, undefined_reason
 from heatmaps_ome.maps.kinds import CONTRIBUTION, SCORE
 from heatmaps_ome.maps.kinds import KINDS as MAP_KINDS
+from heatmaps_ome.maps.numbers import is_next_to_nothing, number, percent
 from heatmaps_ome.maps.outlines import footprints, outlines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shapely import Polygon
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
@@ -31,6 +34,7 @@ LEAST_CELLS = 4
 tip of a threshold."""
 REGIONS_LIMIT = 200
 """Regions of a kind: more can be neither looked at nor edited."""
+_SIDES: dict[Kind, str] = {"hot": "for", "cold": "against"}
 _LEAST_ON_SLIDE = 0.01
 """Part of a cell's side that must be on the slide for a region to have it."""
 
@@ -57,7 +61,7 @@ class Region:
         To the class, summed over the cells; NaN where contributions do not exist.
     share_of_evidence : float, in [0, 1]
         Share of the slide's evidence for the class or, for cold regions, against it; NaN where
-        evidence does not exist.
+        evidence does not exist, or that side's is next to nothing beside the other's.
     """
 
     kind: Kind
@@ -101,6 +105,8 @@ class Regions:
     unit : str
         Of the quantity, for people; "" where it names it.
     unit_name : "cell" or "tile"
+    hot_total, cold_total : float, at least 0
+        All of the slide's evidence for the class, and against it, in the unit; NaN for scores.
     """
 
     class_name: str
@@ -114,6 +120,12 @@ class Regions:
     why: str = ""
     unit: str = "logits"
     unit_name: str = "cell"
+    hot_total: float = math.nan
+    cold_total: float = math.nan
+
+    def total(self, kind: Kind) -> float:
+        """Return all of the slide's evidence of a kind."""
+        return self.hot_total if kind == "hot" else self.cold_total
 
     def of(self, kind: Kind) -> tuple[Region, ...]:
         """Return the regions of a kind, by rank."""
@@ -126,15 +138,15 @@ class Regions:
             return f"no {self.unit_name}"
         share = self.hot_share if kind == "hot" else self.cold_share
         if math.isnan(share):
-            return f"{self.quantity} {sign} {limit:.3g}"
+            return f"{self.quantity} {sign} {number(limit)}"
         whose = "it" if kind == "hot" else f"that against {self.class_name}"
         return (
-            f"{self.quantity} {sign} {limit:.3g}{' ' * bool(self.unit)}{self.unit}, the fewest "
-            f"{self.unit_name}s that carry {_percent(share)} of {whose}"
+            f"{self.quantity} {sign} {self._amount(limit)}, the fewest {self.unit_name}s that "
+            f"carry {percent(share)} of {whose}"
         )
 
     def sentence(self) -> str:
-        """Return a summary: "3 hot regions carry 71 % of the evidence for MSIH on …"."""
+        """Return a summary: "3 hot regions carry 71 % of the evidence for MSIH (1.9 of 2.7 …"."""
         if not self.regions and math.isnan(self.hot_from) and math.isnan(self.cold_to):
             nothing = f"no {self.unit_name} speaks for or against a class"
             text = f"no regions, as {self.why or nothing}"
@@ -155,14 +167,30 @@ class Regions:
             return f"no {kind} region"
         counted = f"{len(regions)} {kind} region{'s' if len(regions) > 1 else ''}"
         carried = math.fsum(region.share_of_evidence for region in regions)
+        if math.isnan(carried) and not math.isnan(self.total(kind)):
+            return self._little(counted, kind)
         if math.isnan(carried):
             return f"{counted} ({self.criterion(kind)})"
         carry = "carry" if len(regions) > 1 else "carries"
-        side = "for" if kind == "hot" else "against"
-        tissue = _percent(math.fsum(region.share_of_tissue for region in regions))
+        total = self.total(kind)
+        totals = f" ({number(carried * total)} of {self._amount(total)})" if total > 0 else ""
+        tissue = percent(math.fsum(region.share_of_tissue for region in regions))
         return (
-            f"{counted} {carry} {_percent(carried)} of the evidence {side} {self.class_name} on "
-            f"{tissue} of the tissue"
+            f"{counted} {carry} {percent(carried)} of the evidence {_SIDES[kind]} "
+            f"{self.class_name}{totals} on {tissue} of the tissue"
+        )
+
+    def _amount(self, value: float) -> str:
+        """Return a value of the quantity with its unit."""
+        return f"{number(value)}{' ' * bool(self.unit)}{self.unit}"
+
+    def _little(self, counted: str, kind: Kind) -> str:
+        """Return a summary of regions that carry next to nothing."""
+        own, other = ("for", "against") if kind == "hot" else ("against", "for")
+        beside = self.hot_total if kind == "cold" else self.cold_total
+        return (
+            f"{counted} with next to no evidence {own} {self.class_name} "
+            f"({self._amount(self.total(kind))} {own} it, beside {number(beside)} {other} it)"
         )
 
     def record(self) -> dict[str, Any]:
@@ -187,10 +215,11 @@ class Regions:
             "area_mm2": math.fsum(region.area_mm2 for region in regions),
             "share_of_tissue": math.fsum(region.share_of_tissue for region in regions),
             "share_of_evidence": math.fsum(region.share_of_evidence for region in regions),
+            "total_evidence": self.total(kind),
         }
         known = {
-            name: float(f"{number:.6g}") if math.isfinite(number) else None
-            for name, number in numbers.items()
+            name: float(f"{value:.6g}") if math.isfinite(value) else None
+            for name, value in numbers.items()
         }
         return {"criterion": self.criterion(kind), "regions": len(regions), **known}
 
@@ -224,7 +253,9 @@ def find_regions(
             why = why if chance < 1 else "the score of an only class is 1 everywhere"
             limits = (math.nan, math.nan)
     masks = (values >= limits[0], values <= limits[1])
-    finder = _Finder(heatmaps, class_name, None if math.isnan(chosen[0]) else values)
+    own = None if math.isnan(chosen[0]) else values
+    totals = _totals(heatmaps, own)
+    finder = _Finder(heatmaps, class_name, own, totals)
     parts = [finder.regions(kind, mask) for kind, mask in zip(KINDS, masks, strict=True)]
     return Regions(
         unit=unit,
@@ -238,7 +269,17 @@ def find_regions(
         hot_share=chosen[0],
         cold_share=chosen[1],
         why=why,
+        hot_total=totals["hot"],
+        cold_total=totals["cold"],
     )
+
+
+def _totals(heatmaps: HeatmapSet, values: np.ndarray | None) -> dict[Kind, float]:
+    """Return the sums of the evidence for a class, and against it; NaN where there is none."""
+    if values is None:
+        return dict.fromkeys(KINDS, math.nan)
+    known = values[heatmaps.tissue & np.isfinite(values)].astype(np.float64)
+    return {"hot": float(known[known > 0].sum()), "cold": float(-known[known < 0].sum())}
 
 
 def _unit_words(heatmaps: HeatmapSet, class_name: str) -> str:
@@ -273,8 +314,14 @@ def _threshold(values: np.ndarray, share: float) -> float:
 class _Finder:
     """Makes regions of a slide's cells."""
 
-    def __init__(self, heatmaps: HeatmapSet, class_name: str, values: np.ndarray | None) -> None:
-        self._heatmaps = heatmaps
+    def __init__(
+        self,
+        heatmaps: HeatmapSet,
+        class_name: str,
+        values: np.ndarray | None,
+        totals: Mapping[Kind, float],
+    ) -> None:
+        self._heatmaps, self._totals = heatmaps, totals
         self._scores = heatmaps.map(SCORE, class_name)
         self._contributions = heatmaps.map(CONTRIBUTION, class_name)
         self._evidence = values
@@ -298,6 +345,9 @@ class _Finder:
         cells = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         shares = self._shares(kind, labels, count)
         order = np.argsort(-(cells if np.isnan(shares).any() else shares), kind="stable")
+        other = self._totals["cold" if kind == "hot" else "hot"]
+        if is_next_to_nothing(self._totals[kind], other):
+            shares = np.full(count, np.nan)
         chosen = order[cells[order] >= self._least][:REGIONS_LIMIT]
         ranks = np.zeros(count + 1, np.int32)
         ranks[chosen + 1] = np.arange(1, len(chosen) + 1)
@@ -343,8 +393,3 @@ class _Finder:
             unknown if shares is None else summed(shares),
         )
         return list(zip(*(column.tolist() for column in columns), strict=True))
-
-
-def _percent(share: float) -> str:
-    """Return a share as people write it."""
-    return f"{100 * share:.0f} %"

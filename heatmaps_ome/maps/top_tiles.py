@@ -12,6 +12,7 @@ from heatmaps_ome.features.pooling import TILE_CELLS
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.evidence import evidence
 from heatmaps_ome.maps.kinds import CONTRIBUTION, SCORE
+from heatmaps_ome.maps.numbers import is_next_to_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,8 @@ class PickedTile:
     contribution : float, logits
         That of the middle cell; NaN where the model's head is not affine.
     share : float, in [0, 1]
-        The tile's cells' part of all evidence that speaks the same way; NaN likewise.
+        The tile's cells' part of all evidence that speaks the same way; NaN likewise, and where
+        all of it is next to nothing beside the evidence to the contrary.
     """
 
     kind: Kind
@@ -90,7 +92,7 @@ def picked_tiles(heatmaps: HeatmapSet, class_name: str, count: int) -> tuple[Pic
     kinds: tuple[tuple[Kind, int], ...] = (("top", 1), ("bottom", -1))
     for kind, sign in kinds:
         worth = np.where(known, sign * value, -np.inf)
-        total = math.nan if own is None else _sum_above_zero(worth)
+        total = math.nan if own is None else _total(np.where(known, value, 0), sign)
         for rank, cell in enumerate(_apart(worth.copy(), count), 1):
             share = _sum_above_zero(worth[_around(cell)]) / total
             tiles.append(_tile(heatmaps, class_name, (kind, rank), cell, share))
@@ -156,7 +158,7 @@ def _picked(table: HeatmapSet, class_name: str, count: int) -> Iterator[PickedTi
     kinds: tuple[tuple[Kind, int], ...] = (("top", 1), ("bottom", -1))
     for kind, sign in kinds:
         worth = np.where(np.isfinite(value), sign * value, -np.inf)[: len(places)]
-        total = math.nan if own is None else _sum_above_zero(worth)
+        total = math.nan if own is None else _total(value[: len(places)], sign)
         for rank, tile in enumerate(_apart_of(places, worth, count), 1):
             x0, y0, x1, y1 = places[tile].tolist()
             yield PickedTile(
@@ -188,6 +190,13 @@ def _around(cell: tuple[int, int]) -> tuple[slice, slice]:
     half = TILE_CELLS // 2
     row, col = (slice(max(0, middle - half), middle + half + 1) for middle in cell)
     return row, col
+
+
+def _total(values: np.ndarray, sign: int) -> float:
+    """Return the sum of the evidence of a sign; NaN if it is next to nothing."""
+    finite = values[np.isfinite(values)]
+    total, beside = _sum_above_zero(sign * finite), _sum_above_zero(-sign * finite)
+    return math.nan if is_next_to_nothing(total, beside) else total
 
 
 def _sum_above_zero(worth: np.ndarray) -> float:

@@ -33,6 +33,9 @@ class OmeImage:
         Samples per pixel of every channel.
     interleaved : bool
         Whether the samples of a pixel lie side by side.
+    um_origin : YX or None
+        Place of the first pixel's outer corner in µm, which is written as that of each plane; None:
+        (0, 0), which needs no mention.
     """
 
     name: str
@@ -42,6 +45,7 @@ class OmeImage:
     channels: tuple[tuple[str, int | None], ...]
     samples: int = 1
     interleaved: bool = False
+    um_origin: YX | None = None
 
 
 RGB_CHANNELS = (("Red", -16776961), ("Green", 16711935), ("Blue", 65535))
@@ -90,8 +94,24 @@ def ome_xml(image: OmeImage, planes: bool) -> str:
             )
     else:
         ElementTree.SubElement(pixels, "MetadataOnly")
+    if image.um_origin is not None:
+        for index in range(len(image.channels)):
+            ElementTree.SubElement(pixels, "Plane", _plane(index, image.um_origin))
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'
+
+
+def _plane(channel: int, um_origin: YX) -> dict[str, str]:
+    """Return the attributes of a channel's Plane element."""
+    return {
+        "TheC": str(channel),
+        "TheZ": "0",
+        "TheT": "0",
+        "PositionX": repr(float(um_origin.x)),
+        "PositionXUnit": "µm",
+        "PositionY": repr(float(um_origin.y)),
+        "PositionYUnit": "µm",
+    }
 
 
 def _pixels(image: OmeImage) -> dict[str, str]:

@@ -29,8 +29,8 @@ _TAKEN_FOR_CHANNELS = (3, 4)
 def n_levels(shape: Shape, tile: int = CHUNK) -> int:
     """Return the number of levels, each half the size of the one before, rounded up.
 
-    The last level is the first whose longer side fits into a tile, but at least the second:
-    BioNGFF's Vizarr shows no labels of an image of one level. A pyramid of a very slender slide
+    The last level is the first whose longer side fits into a tile, but there are two at least:
+    BioNGFF's Vizarr draws no labels of an image with one level. A pyramid of a very slender slide
     ends before a level whose width viewers would take for colour channels.
 
     >>> from heatmaps_ome.geometry import Shape
@@ -38,8 +38,8 @@ def n_levels(shape: Shape, tile: int = CHUNK) -> int:
     (4, 2, 2)
     """
     levels = 1
-    while levels < 2 or max(shape.halved(levels - 1)) > tile:
-        if shape.halved(levels).cols in _TAKEN_FOR_CHANNELS:
+    while levels == 1 or max(shape.halved(levels - 1)) > tile:
+        if shape.halved(levels).cols in _TAKEN_FOR_CHANNELS or max(shape.halved(levels - 1)) == 1:
             break
         levels += 1
     return levels

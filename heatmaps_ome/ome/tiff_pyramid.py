@@ -1,4 +1,4 @@
-"""Tiled TIFF pyramids by libvips."""
+"""Tiled TIFFs by libvips, with and without a pyramid."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def save_pyramid(
     path: Path,
     description: str,
     raster: Grid,
-    shrink: Literal["mean", "nearest"],
+    shrink: Literal["mean"] | None,
     page_rows: int,
 ) -> None:
-    """Write tiled pages without loss, each with a pyramid in SubIFDs.
+    """Write tiled pages without loss, each with a pyramid in SubIFDs if it shall have one.
 
     Parameters
     ----------
@@ -49,8 +49,9 @@ def save_pyramid(
         Pages of ``page_rows`` rows one below the other.
     raster : Grid
         Gives the size of pixels.
-    shrink : "mean" or "nearest"
+    shrink : "mean" or None
         How four pixels become one of the next level; libvips weighs colours by alpha in a mean.
+        None: there are no further levels.
 
     Raises
     ------
@@ -71,10 +72,10 @@ def save_pyramid(
             tile=True,
             tile_width=TILE,
             tile_height=TILE,
-            pyramid=True,
-            subifd=True,
+            pyramid=shrink is not None,
+            subifd=shrink is not None,
             bigtiff=True,
-            region_shrink=shrink,
+            region_shrink=shrink or "mean",
             page_height=page_rows,
             xres=_UM_PER_MM / raster.um_cell.x,
             yres=_UM_PER_MM / raster.um_cell.y,

@@ -197,6 +197,14 @@ class ViewOptions:
         default=(), type=str, metavar="ORIGIN", repeated=True,
     )  # fmt: skip
     no_browser: bool = option("server", "do not open the browser", default=False)
+    napari: bool = option(
+        "napari", "open a slide in napari, which has to be installed, instead of serving a page",
+        default=False,
+    )  # fmt: skip
+    slide: Optional[str] = option(
+        "napari", "folder of the slide to open in napari (default: the first of the run)",
+        type=str, metavar="NAME",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuse ports, addresses and origins that there are none of."""
@@ -213,6 +221,10 @@ class ViewOptions:
 
     def notes(self) -> Iterator[str]:
         """Yield a sentence for each option that has no effect beside the others."""
+        if self.napari and self != ViewOptions(path=self.path, napari=True, slide=self.slide):
+            yield "--napari: nothing is served, so options of the server have no effect"
+        if self.slide is not None and not self.napari:
+            yield "--slide has no effect without --napari; the page lists all slides"
         if "*" in self.allow_origin and len(set(self.allow_origin)) > 1:
             yield "--allow-origin: * allows all pages, whichever others are given"
 

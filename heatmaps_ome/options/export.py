@@ -49,11 +49,12 @@ class ExportOptions:
         },
     )
     table: Optional[Path] = create_option(
-        "inputs", "table with the columns slide and scores, and name and mpp where they are needed",
+        "inputs",
+        "table with the columns slide and scores, and name, mpp and label where they are needed",
         "--slides", effect="none", type=Path, metavar="TABLE",
     )  # fmt: skip
     true_class: Optional[str] = create_option(
-        "inputs", "map to be shown first, and drawn hot in the previews (default: the first one)",
+        "inputs", "map drawn hot, which is shown first (default: the first one)",
         "-t", "--true-class", effect="drawn", type=str, metavar="NAME",
     )  # fmt: skip
     map: tuple[str, ...] = create_option(
@@ -86,7 +87,10 @@ class ExportOptions:
     contribution_cmap: str = same_as(CreateOptions, "contribution_cmap")
     att_alpha: float = same_as(CreateOptions, "att_alpha")
     score_alpha: float = same_as(CreateOptions, "score_alpha")
+    fade: Literal["attention", "none"] = same_as(CreateOptions, "fade")
+    grey_tissue: bool = same_as(CreateOptions, "grey_tissue")
     formats: tuple[str, ...] = same_as(CreateOptions, "formats")
+    figures: bool = same_as(CreateOptions, "figures")
     top_tiles: int = same_as(CreateOptions, "top_tiles")
     image_mpp: Optional[float] = same_as(CreateOptions, "image_mpp")
     flat_mpp: Optional[float] = same_as(CreateOptions, "flat_mpp")

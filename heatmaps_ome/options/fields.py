@@ -13,8 +13,10 @@ GROUPS = {
     "colours": "colour maps (matplotlib's) and opacities",
     "outputs": "files to write, and messages",
     "results": "results to show",
+    "shared": "results to share",
     "cache": "pieces of the cache to remove, those used longest ago first",
     "server": "address, and who may read the results",
+    "napari": "a desktop viewer instead of the page",
 }
 """Group of options → its title in ``--help``."""
 

@@ -29,6 +29,7 @@ from heatmaps_ome.storage.result_folder import (
     RUN_LOCK,
     SCALING,
     finished_folders,
+    is_comparison,
     remove_leftovers,
 )
 from heatmaps_ome.viewers.desktop import write_viewers
@@ -83,6 +84,8 @@ def collect(output: Path) -> Collected:
     """
     if not output.is_dir():
         raise ResultError(f"there is no folder {output}; give the folder that create wrote to")
+    if is_comparison(output):
+        raise ResultError(f"{output} holds a comparison, which compare makes anew, not collect")
     try:
         with locked(output / RUN_LOCK):
             remove_leftovers(output)
@@ -111,7 +114,7 @@ def _collected(output: Path) -> Collected:
     if slides:
         _restore_scaling(output, slides)
         _write_viewers(output, slides)
-        _write_report(output, slides, entries)
+        _write_report(output, slides, entries, records)
     return Collected(
         sum(entry["status"] == "done" for entry in entries),
         sum(entry["status"] == "failed" for entry in entries),
@@ -227,7 +230,12 @@ def _write_viewers(output: Path, slides: list[_Slide]) -> None:
         write_viewers(output, listed, list(classes), time.time_ns() // 1_000_000)
 
 
-def _write_report(output: Path, slides: list[_Slide], entries: list[dict[str, Any]]) -> None:
+def _write_report(
+    output: Path,
+    slides: list[_Slide],
+    entries: list[dict[str, Any]],
+    records: list[dict[str, Any]],
+) -> None:
     """Write the report of all slides made by the newest models, complete without."""
     last = max(slides, key=lambda slide: slide.created)
     alike = {
@@ -253,9 +261,19 @@ def _write_report(output: Path, slides: list[_Slide], entries: list[dict[str, An
         model_digest=last.model["digest"],
         extractor_digest=last.extractor["digest"],
         extractor=last.extractor["name"],
+        model_files=_model_files(records, last.model["digest"]),
     )
     with _complete_without("the report"):
         write_report(output, listed, facts)
+
+
+def _model_files(records: list[dict[str, Any]], digest: str) -> tuple[str, ...]:
+    """Return the names of the models' files, of the newest run that used these models."""
+    for record in records:
+        names = (record.get("options") or {}).get("model_path")
+        if names and (record.get("model") or {}).get("digest") == digest:
+            return (names,) if isinstance(names, str) else tuple(map(str, names))
+    return ()
 
 
 @contextmanager

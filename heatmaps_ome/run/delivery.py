@@ -12,7 +12,7 @@ from heatmaps_ome.exporters.manifest import MANIFEST, manifest
 from heatmaps_ome.exporters.protocol import SlideResult
 from heatmaps_ome.geometry import network_pixels, raster_pixels
 from heatmaps_ome.maps.artefact_evidence import artefact_record
-from heatmaps_ome.maps.curves import RANDOM_ORDERS
+from heatmaps_ome.maps.curves import random_orders_of
 from heatmaps_ome.maps.ensemble import prediction_sd, records
 from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.maps.faithfulness import faithfulness_of
@@ -48,6 +48,7 @@ def slide_result(
     look: Look,
     parts: Sequence[HeatmapSet] = (),
     earlier: PreviousResults = _NONE,
+    label: str | None = None,
 ) -> SlideResult:
     """Return a slide's result, the input of the exporters.
 
@@ -57,6 +58,8 @@ def slide_result(
         Maps of each model if there are several, with the classes in the order of ``heatmaps``.
     earlier : PreviousResults
         The results being replaced; usually none.
+    label : str or None
+        Ground truth, if the user gave it.
     """
     maps = display_maps(heatmaps, scaling, look.style, look.classes, look.true_class)
     faithfulness = faithfulness_of(heatmaps, look.classes, parts)
@@ -73,6 +76,7 @@ def slide_result(
         regions=find_regions(heatmaps, look.true_class, look.region_hot, look.region_cold),
         tiles=picked_tiles(heatmaps, look.true_class, look.top_tiles),
         earlier=earlier.beside(heatmaps, maps),
+        label=label,
     )
 
 
@@ -139,7 +143,7 @@ def slide_record(
         **_models_record(heatmaps),
         "faithfulness": {
             "left_out": undefined_reason(heatmaps),
-            "random_orders": RANDOM_ORDERS,
+            "random_orders": random_orders_of(result.faithfulness),
             "classes": {curves.class_name: curves.record() for curves in result.faithfulness},
         },
         "regions": None if result.regions is None else result.regions.record(),

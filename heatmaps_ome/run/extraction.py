@@ -26,6 +26,7 @@ from heatmaps_ome.run.devices import extractor_of, usable_device
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.run.inputs import SlideList
 from heatmaps_ome.run.planning import result_names
+from heatmaps_ome.run.progress import begin_slide
 from heatmaps_ome.run.settings import Encoder
 from heatmaps_ome.run.slide_list import slide_rows
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
@@ -138,8 +139,9 @@ def extract(options: ExtractOptions, progress: Progress) -> list[Extracted]:
     # On many disks, names that differ only by case are the same file.
     taken = Counter(name.casefold() for name in names.values())
     outcomes = []
-    for row in job.rows:
+    for place, row in enumerate(job.rows, 1):
         name = names[row.path]
+        begin_slide(progress, name, "features", place, len(job.rows))
         outcome = Extracted(row.path.name, name)
         outcomes.append(outcome)
         try:

@@ -6,13 +6,11 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from heatmaps_ome.maps.artefact_evidence import cell_warnings
 from heatmaps_ome.maps.consistency import Consistency
-from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.storage.digests import finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 
@@ -52,7 +50,8 @@ class Outcome:
         The slide's `Regions.record`; empty if unknown.
     artefacts : dict
         "cells": kind → share of the tissue on artefacts of the kind, "evidence": class → kind →
-        share of the evidence for the class on them, "excluded": kind → number of cells left out,
+        share of the evidence for the class on them, "attention": class → kind → share of the cells
+        hottest in attention, "excluded": kind → number of cells left out,
         "brightness": median of the tissue cells; empty if unknown.
     bad_tiles : dict
         The slide's `BadTiles.record`; empty where damaged tiles are errors.
@@ -106,17 +105,9 @@ class Outcome:
         }
         self.regions = record.get("regions") or {}
         artefacts = record.get("artefacts") or {}
-        parts = ("cells", "evidence", "excluded", "brightness")
+        parts = ("cells", "evidence", "attention", "excluded", "brightness")
         self.artefacts = {key: artefacts[key] for key in parts if key in artefacts}
         self.bad_tiles = record.get("bad_tiles") or {}
-
-    def warnings(self) -> Iterator[str]:
-        """Yield all that makes the slide's maps less than they seem, as sentences."""
-        blank = bad_tiles_sentence(self.bad_tiles)
-        for warning in [*([blank] if blank else []), *cell_warnings(self.artefacts)]:
-            yield f"{self.slide}: {warning}"
-        if self.consistency is not None and self.consistency.is_wide:
-            yield self.consistency.warning(self.slide)
 
     def record(self, places: Iterable[str]) -> dict[str, Any]:
         """Return the outcome as plain JSON values, without the folders of files."""

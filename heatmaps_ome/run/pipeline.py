@@ -16,15 +16,18 @@ from heatmaps_ome.exporters import VALUES
 from heatmaps_ome.exporters.earlier import PreviousResults
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order
+from heatmaps_ome.maps.kinds import KINDS
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.options import ExportOptions
 from heatmaps_ome.run.applied_scaling import publish
+from heatmaps_ome.run.cautions import logged_cautions
 from heatmaps_ome.run.collect import collect
 from heatmaps_ome.run.delivery import complete, slide_record, slide_result, write_formats
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.preflight import prepare
+from heatmaps_ome.run.progress import begin_slide
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.run.run_record import write_run_record
 from heatmaps_ome.run.settings import settings_of, settings_of_export
@@ -40,7 +43,7 @@ from heatmaps_ome.storage.result_folder import RUNS
 from heatmaps_ome.viewers.slide_places import note_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
@@ -111,7 +114,11 @@ def create(
     ready = list(plan.slides)
     scaling = plan.scaling
     if scaling is None:
-        ready = [slide for slide in ready if run.survives(run.fit, slide, outcomes[slide.path])]
+        ready = [
+            slide
+            for slide in run.each(ready, "maps")
+            if run.survives(run.fit, slide, outcomes[slide.path])
+        ]
         scaling = run.fitted() if ready else None
     if scaling is not None and ready:
         scaling = publish(
@@ -119,7 +126,7 @@ def create(
             replace=settings.output.overwrite or settings.drawing.refit,
         )  # fmt: skip
         deliver = partial(run.deliver, scaling)
-        for slide in ready:
+        for slide in run.each(ready, "maps and files" if plan.scaling else "files"):
             run.survives(deliver, slide, outcomes[slide.path])
     given = [outcomes[row.path] for row in plan.rows]
     _record(settings, plan, given)
@@ -154,6 +161,13 @@ class _Run:
         self._settings, self._plan, self._progress = settings, plan, progress
         self._fit = ScalingFit(settings.drawing.quantiles)
         self._fitted: list[str] = []
+        self._is_told = False
+
+    def each(self, slides: Sequence[PlannedSlide], work: str) -> Iterator[PlannedSlide]:
+        """Yield the slides of a pass, and have the display tell which of them is at work."""
+        for place, slide in enumerate(slides, 1):
+            begin_slide(self._progress, slide.folder.name, work, place, len(slides))
+            yield slide
 
     def survives(
         self, work: Callable[[PlannedSlide, Outcome], None], slide: PlannedSlide, outcome: Outcome
@@ -194,8 +208,8 @@ class _Run:
         else:
             outcome.status = "unchanged"
             outcome.note(earlier)
-        for warning in outcome.warnings():
-            logger.warning("%s", warning)
+        for caution in logged_cautions(outcome):
+            logger.warning("%s: %s", outcome.slide, caution)
 
     def _deliver(
         self,
@@ -212,6 +226,7 @@ class _Run:
             parts = self._parts(planned, slide, stages)
             folder = planned.folder.start()
             heatmaps = self._stored(planned, parts, scaling, folder)
+            self._tell_lacking(scaling, heatmaps)
             if slide.bad_tiles.policy == "blank":
                 # Maps from the cache may be older than the copy, which knows the tiles left blank.
                 slide.fill()
@@ -220,7 +235,7 @@ class _Run:
                     slide, heatmaps, scaling, self._plan.look,
                     # Predictions without some cells do not follow from the mean of several models.
                     parts if heatmaps.members else (),
-                    self._replaced(planned, earlier or {}),
+                    self._replaced(planned, earlier or {}), planned.row.label,
                 )  # fmt: skip
             write_formats(result, self._exporters(), folder, stages)
             record = slide_record(
@@ -234,6 +249,19 @@ class _Run:
             if folder is not None:
                 remove(folder)
         outcome.note(record)
+
+    def _tell_lacking(self, scaling: CohortScaling, heatmaps: HeatmapSet) -> None:
+        """Warn once of kinds of maps that a scaling of an earlier version cannot draw."""
+        lacking = [KINDS[key].title.lower() for key in scaling.lacking(heatmaps)]
+        if lacking and not self._is_told:
+            self._is_told = True
+            instead = "" if self._settings.drawing.scaling is None else " instead of --scaling"
+            logger.warning(
+                "no maps of %s are drawn: the scaling is of an earlier version and has no range "
+                "for them; fit a new one with --refit%s",
+                " and ".join(lacking),
+                instead,
+            )
 
     def _stored(
         self,
@@ -286,6 +314,7 @@ class _Run:
             "options": self._settings.records.undrawn,
             "slide": planned.fingerprint,
             "mpp": list(planned.mpp),
+            "label": planned.row.label,
             "models": planned.source.digests,
             "extractor": self._plan.maker.extractor_digest,
         }

@@ -343,6 +343,8 @@ def _drawing(options: CreateOptions, asked: Mapping[str, float]) -> Drawing:
             score_alpha=options.score_alpha,
             like_reference=options.compat == "reference",
             leave_one_out=options.leave_one_out,
+            fade=options.fade,
+            grey_tissue=options.grey_tissue,
         ),
         classes=(),
         true_class=options.true_class or "",
@@ -375,11 +377,16 @@ def _quantiles(options: CreateOptions) -> Quantiles:
     return Quantiles(lower, upper, score)
 
 
+def _formats(options: CreateOptions) -> tuple[str, ...]:
+    """Return the formats to write, each once."""
+    return tuple(dict.fromkeys((*options.formats, *(["figures"] if options.figures else []))))
+
+
 def _output(options: CreateOptions, resources: Resources) -> Output:
     return Output(
         folder=options.output_path,
         overwrite=options.overwrite,
-        formats=tuple(dict.fromkeys(options.formats)),
+        formats=_formats(options),
         files=Settings(
             threads=resources.threads,
             chain=not options.no_chain,

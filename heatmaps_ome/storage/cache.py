@@ -258,7 +258,7 @@ class PicturesKey:
     """
 
     KIND: ClassVar = "pictures"
-    _LAYOUT: ClassVar = 2
+    _LAYOUT: ClassVar = 3
     """Increased when the files change, so that old ones are not used."""
 
     source: Source

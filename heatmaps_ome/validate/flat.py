@@ -116,6 +116,8 @@ def _blend_at(placed: PlacedFlat, level: int, same: int) -> Iterator[str]:
             np.moveaxis(np.asarray(pixels[index]), 0, -1).astype(np.float64)
             for pixels in (placed.flat.levels[level], placed.image.levels[same])
         )
+        if placed.facts.get("over_grey"):
+            slide = _greyed(slide)
         off = _difference(picture, slide, placed, _cells_of(placed, level, window))
         if off.max(initial=0) > _GREY_LEVELS:
             row, col = np.unravel_index(np.argmax(off), off.shape)
@@ -124,6 +126,11 @@ def _blend_at(placed: PlacedFlat, level: int, same: int) -> Iterator[str]:
                 f"the slide image with the map over it at row {window.row + row}, column "
                 f"{window.col + col}"
             )
+
+
+def _greyed(rgb: np.ndarray) -> np.ndarray:
+    """Return (rows, cols, 3) float64 in greys of the same brightness (Rec. ITU-R BT.709)."""
+    return np.broadcast_to((rgb @ [0.2126, 0.7152, 0.0722])[..., None], rgb.shape)
 
 
 def _matching_level(placed: PlacedFlat) -> int | None:
@@ -196,10 +203,10 @@ def _difference(
     drawn_map = placed.drawn_map
     where = np.ix_(cells.rows, cells.cols)
     alpha = np.where(cells.inside, drawn_map.alpha()[where], 0)[..., None] / 255
-    raw = drawn_map.values.channel(drawn_map.name)[where]
+    shown = drawn_map.shown[where]
     nearest = np.full(picture.shape[:2], np.inf)
-    for colour in drawn_colours(raw.ravel(), drawn_map.label):
-        colours = colour.reshape(*raw.shape, 3)
+    for colour in drawn_colours(shown.ravel(), drawn_map.label):
+        colours = colour.reshape(*shown.shape, 3)
         off = np.abs(picture - (slide * (1 - alpha) + colours * alpha)).max(axis=2)
         off[(colours[..., 0] == ANY) & (alpha[..., 0] > 0)] = 0
         nearest = np.minimum(nearest, off)

@@ -70,6 +70,7 @@ class Curves(Form):
     aupc: dict[str, Number]
     removed: list[Share]
     curves: dict[str, list[Number]]
+    random_orders: Count
 
     @model_validator(mode="after")
     def _complete(self) -> Curves:
@@ -98,6 +99,7 @@ class RegionSums(Form):
     area_mm2: NotNegative | None
     share_of_tissue: Share | None
     share_of_evidence: Number | None
+    total_evidence: NotNegative | None
 
 
 class RecordedRegions(Form):
@@ -115,10 +117,11 @@ class RecordedRegions(Form):
 
 
 class RecordedArtefacts(Form):
-    """Shares of cells and evidence on artefacts."""
+    """Shares of cells, evidence and attention on artefacts."""
 
     cells: dict[str, Share]
     evidence: dict[str, dict[str, Number | None]]
+    attention: dict[str, dict[str, Share]]
     excluded: dict[str, Count]
     brightness: Number | None
     measures: dict[str, Number]

@@ -23,6 +23,7 @@ _ENDINGS = {
     "png": ("previews/slide.png",),
     "tiles": (".tiles.csv",),
     "report": (".report.json",),
+    "figures": ("figures/overview.pdf",),
 }
 """Format → endings of its files' names."""
 _BESIDES = (".values.ome.", ".flat.ome.zarr/")
@@ -69,7 +70,8 @@ def _complete(result: Result) -> Iterator[str]:
     if strange:
         yield f"{len(strange)} files are not in {PROVENANCE}, {strange[0]} for one"
     named = [name for name in listed if not any(part in name for part in _BESIDES)]
-    for name in result.record["options"]["formats"]:
+    options = result.record["options"]
+    for name in (*options["formats"], *(["figures"] if options.get("figures") else [])):
         endings = _ENDINGS.get(name)
         if endings is not None and not any(file.endswith(endings) for file in named):
             yield f"{name} was asked for, but there is none"

@@ -74,6 +74,20 @@ class Label:
         return numbers | {value: float(value) for value in self.names}
 
     @property
+    def bounds(self) -> dict[int, Any]:
+        """The bounds that numbers are marked as: "at most" or "at least", by value."""
+        return {
+            entry["label-value"]: entry["bound"]
+            for entry in self.block["properties"]
+            if "bound" in entry
+        }
+
+    @property
+    def states_factor(self) -> bool:
+        """Whether its numbers are raw ones times a factor; those of earlier versions are raw."""
+        return "factor" in self.block.get("heatmaps_ome", {})
+
+    @property
     def names(self) -> dict[int, str]:
         """The name that each value stands for, without values that have none."""
         return {

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.validate.raw_values import Values
 
 MANIFEST = "maps.json"
-_FORMAT = "heatmaps-ome maps 2"
-_EARLIER_FORMAT = "heatmaps-ome maps 1"
+_FORMAT = "heatmaps-ome maps 3"
+_EARLIER_FORMATS = ("heatmaps-ome maps 1", "heatmaps-ome maps 2")
 _FILES = {
     "image": ".ome.zarr",
     "values": ".values.ome.zarr",
@@ -60,7 +60,7 @@ class Listed:
 def _agrees(listed: Listed) -> Iterator[str]:
     """Demand the files, the grid, the ranges and the colours that the stores have."""
     facts = read_object(listed.path)
-    if facts["format"] == _EARLIER_FORMAT:
+    if facts["format"] in _EARLIER_FORMATS:
         yield (
             "it was made by an earlier version of heatmaps-ome; run create again with --overwrite "
             "(the network's work is in the cache)"
@@ -77,6 +77,7 @@ def _agrees(listed: Listed) -> Iterator[str]:
     yield from _fading(facts)
     if listed.values is not None:
         yield from _placed(facts, listed.values)
+        yield from _scaled(facts, listed.values)
     missing = sorted(set(listed.labels) - {entry["name"] for entry in facts["maps"]})
     if missing:
         yield f"its maps lack {', '.join(missing)}, of which there are labels"
@@ -101,7 +102,7 @@ def _predicted(facts: dict[str, Any]) -> Iterator[str]:
         yield f"colours are of {', '.join(facts['class_colours'])}, not of {', '.join(classes)}"
     is_given = target is not None and target["task"] == "none"
     if facts["true_class"] not in classes and not is_given:
-        yield f"the true class {facts['true_class']!r} is none of {', '.join(classes)}"
+        yield f"the class drawn hot, {facts['true_class']!r}, is none of {', '.join(classes)}"
 
 
 def _files(facts: dict[str, Any], folder: Path) -> Iterator[str]:
@@ -171,10 +172,32 @@ def _placed(facts: dict[str, Any], values: Values) -> Iterator[str]:
             yield f"{entry['name']} is channel {channel} of the values, not {entry['channel']}"
 
 
+def _scaled(facts: dict[str, Any], values: Values) -> Iterator[str]:
+    """Demand factors that make slides comparable, and ends that own up to values beyond them."""
+    for entry in facts["maps"]:
+        factor = values.factor(entry["name"])
+        if entry["factor"] != factor:
+            yield f"{entry['name']} is drawn times {entry['factor']}, not {factor}"
+        if (entry["raw"] is None) != (factor == 1):
+            yield f"{entry['name']} is drawn times {factor}, and its raw quantity is {entry['raw']}"
+        if entry["channel"] is None or entry["channel"] >= len(values.stack):
+            continue
+        drawn = values.stack[entry["channel"]].astype(np.float64) * factor
+        shown = entry["range"]
+        slack = 1e-6 * (abs(shown["lower"]) + abs(shown["upper"]))
+        beyond = ((drawn < shown["lower"] - slack).any(), (drawn > shown["upper"] + slack).any())
+        for end, is_beyond, clips in zip(("lower", "upper"), beyond, shown["clips"], strict=True):
+            if is_beyond and not clips:
+                yield f"{entry['name']} has values beyond its {end} end, which it does not state"
+
+
 def _coloured(entry: dict[str, Any], label: Label) -> Iterator[str]:
     """Demand the range and the colours of a map's label."""
     own, drawn = label.block["heatmaps_ome"], {**entry, **entry["range"]}
-    for key in ("title", "quantity", "colour_map", "lower", "upper", "middle", "categories"):
+    for key in (
+        "title", "quantity", "colour_map", "lower", "upper", "middle", "categories", "clips",
+        "factor", "raw",
+    ):  # fmt: skip
         # Earlier versions named no categories in labels.
         here, there = drawn[key], own.get(key)
         if here != there:

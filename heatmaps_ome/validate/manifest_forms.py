@@ -81,6 +81,14 @@ class ShownRange(Ends):
 
     middle: Number | None
     ends: Annotated[list[str], Field(min_length=2, max_length=2)]
+    clips: Annotated[list[bool], Field(min_length=2, max_length=2)]
+
+
+class RawQuantity(Form):
+    """The quantity of raw values that are not the drawn ones."""
+
+    quantity: Text
+    unit: str
 
 
 class Fading(Ends):
@@ -109,8 +117,11 @@ class ListedMap(Form):
     colour_map: Text
     levels: Ends | None
     range: ShownRange
+    factor: Length
+    raw: RawQuantity | None
     categories: list[Text]
     note: str
+    over_grey: bool
     colours: Annotated[list[Colour], Field(min_length=1)]
     opacity: Opacity
     l0_origin: Pair
@@ -121,6 +132,20 @@ class ListedMap(Form):
     flat: Text | None
 
 
+class Outline(Form):
+    """How the outlines of a kind of region are drawn."""
+
+    colour: Colour
+    dash: list[Count]
+
+
+class Outlines(Form):
+    """How the outlines of regions are drawn."""
+
+    hot: Outline
+    cold: Outline
+
+
 class Manifest(Form):
     """``maps.json``."""
 
@@ -129,8 +154,10 @@ class Manifest(Form):
     classes: Classes
     class_colours: dict[str, Colour]
     true_class: Text
+    label: Text | None
     prediction: Numbers
     target: RecordedTarget | None = None
+    outlines: Outlines
     grid: ListedGrid
     image: Text | None
     values: Text | None

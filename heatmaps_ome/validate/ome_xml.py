@@ -41,6 +41,15 @@ def um_pixel_of(pixels: ElementTree.Element) -> YX:
     return YX(*(float(str(pixels.get(f"PhysicalSize{axis}"))) for axis in "YX"))
 
 
+def um_origins_of(pixels: ElementTree.Element) -> list[YX]:
+    """Return the place in µm that each plane states; ValueError or TypeError if it is in no µm."""
+    planes = pixels.findall(f"{_OME}Plane")
+    units = {plane.get(f"Position{axis}Unit") for plane in planes for axis in "YX"}
+    if not units <= {"µm"}:
+        raise ValueError(f"positions have the units {units}, not µm")
+    return [YX(*(float(str(each.get(f"Position{axis}"))) for axis in "YX")) for each in planes]
+
+
 def channel_names_of(pixels: ElementTree.Element) -> list[str]:
     """Return the names of the channels, empty where one has none."""
     return [channel.get("Name", "") for channel in pixels.findall(f"{_OME}Channel")]

@@ -7,6 +7,7 @@ translation, OME-XML's pixel size), and from nothing that the writers knew.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,11 +110,11 @@ def _label(placed: tuple[Label, Values]) -> Iterator[str]:
     label, values = placed
     if not label.stands_for:
         return
-    raw = values.channel(label.name)
+    shown = shown_values(values, label.name, label)
     tried = probes(values, label.pyramid.um_pixel, label.pyramid.shapes[0])
     finest = label.pyramid.levels[0]
     levels = np.asarray(finest.get_coordinate_selection((tried.rows, tried.cols)), np.int64)
-    wanted = raw[tried.g_rows, tried.g_cols].astype(np.float64)
+    wanted = shown[tried.g_rows, tried.g_cols].astype(np.float64)
     table, half_step = _table(label)
     drawn = table[np.clip(levels, 0, len(table) - 1)]
     low, high = np.nanmin(table), np.nanmax(table)
@@ -127,6 +128,33 @@ def _label(placed: tuple[Label, Values]) -> Iterator[str]:
             f"the label differs from the raw values in {tried.first(wrong)}: "
             f"{drawn[n]:g} is drawn where {wanted[n]:g} is"
         )
+
+
+def _bounds(placed: tuple[Label, Values]) -> Iterator[str]:
+    """Demand that numbers beyond which a cell lies are marked as bounds, and no others."""
+    label, values = placed
+    numbers = {level: n for level, n in label.stands_for.items() if level not in label.names}
+    if not label.states_factor or not numbers:
+        return
+    shown = shown_values(values, label.name, label)
+    first, last = min(numbers), max(numbers)
+    slack = 2.0**-22 * max(map(abs, numbers.values()))
+    ends = {
+        first: ("at most", (shown < numbers[first] - slack).any()),
+        last: ("at least", (shown > numbers[last] + slack).any()),
+    }
+    for level, bound in label.bounds.items():
+        if bound != ends.get(level, (None,))[0]:
+            yield f"value {level} is marked {bound!r} where it is no such bound"
+    for level, (bound, beyond) in ends.items():
+        if beyond and label.bounds.get(level) != bound:
+            yield f"cells lie beyond the number of value {level}, which is not marked {bound!r}"
+
+
+def shown_values(values: Values, name: str, label: Label | None) -> np.ndarray:
+    """Return the drawn values of a map, (rows, cols), in the numbers of its label."""
+    factor = values.factor(name) if label is not None and label.states_factor else 1
+    return values.channel(name) * np.float32(factor)
 
 
 def _classes(placed: tuple[Label, Values]) -> Iterator[str]:
@@ -167,10 +195,16 @@ class PlacedMap:
     record: dict[str, Any]
     label: Label | None
 
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """The drawn value of each cell, (rows, cols); NaN where none is."""
+        return shown_values(self.values, self.name, self.label)
+
     def alpha(self) -> np.ndarray:
         """Return the opacity of each cell, (rows, cols) in 0..255."""
         options, tissue = self.record["options"], self.values.tissue
-        if not self.values.fades(self.name):
+        # Results of earlier versions all fade.
+        if not self.values.fades(self.name) or options.get("fade") == "none":
             known = tissue & ~np.isnan(self.values.channel(self.name))
             return np.rint(known * options["att_alpha"] * 255)
         ends = self.record["scaling"]["ranges"]["attention"][0]
@@ -205,21 +239,21 @@ def _overlay(placed: tuple[Overlay, PlacedMap]) -> Iterator[str]:
         )
         return
     if drawn_map.label is not None and drawn_map.label.stands_for:
-        raw = values.channel(drawn_map.name)[tried.g_rows, tried.g_cols]
-        yield from _coloured(rgba, raw, drawn_map.label, tried)
+        shown = drawn_map.shown[tried.g_rows, tried.g_cols]
+        yield from _coloured(rgba, shown, drawn_map.label, tried)
 
 
-def _coloured(rgba: np.ndarray, raw: np.ndarray, label: Label, tried: Probes) -> Iterator[str]:
-    """Demand the colour of the level nearest to the raw value."""
-    fits = np.zeros(len(raw), bool)
-    for colours in drawn_colours(raw, label):
+def _coloured(rgba: np.ndarray, shown: np.ndarray, label: Label, tried: Probes) -> Iterator[str]:
+    """Demand the colour of the level nearest to the drawn value."""
+    fits = np.zeros(len(shown), bool)
+    for colours in drawn_colours(shown, label):
         fits |= (np.abs(rgba[:, :3] - colours) <= _ONE).all(axis=1) | (colours[:, 0] == ANY)
     wrong = ~fits & (rgba[:, 3] > 0)
     if wrong.any():
         n = np.flatnonzero(wrong)[0]
         yield (
             f"the colour differs from the label's colour table in {tried.first(wrong)}: "
-            f"{rgba[n, :3].tolist()} is drawn where the value is {raw[n]:g}"
+            f"{rgba[n, :3].tolist()} is drawn where the value is {shown[n]:g}"
         )
 
 
@@ -246,12 +280,13 @@ def cells_along(
     return index, np.abs(places - np.rint(places)) > _MARGIN
 
 
-def drawn_colours(raw: np.ndarray, label: Label | None) -> Iterator[np.ndarray]:
+def drawn_colours(shown: np.ndarray, label: Label | None) -> Iterator[np.ndarray]:
     """Yield the colours that values may be drawn in: those of the levels nearest to them.
 
     Parameters
     ----------
-    raw : (n,) float
+    shown : (n,) float
+        Drawn values.
 
     Yields
     ------
@@ -260,7 +295,7 @@ def drawn_colours(raw: np.ndarray, label: Label | None) -> Iterator[np.ndarray]:
         two levels has two colours.
     """
     if label is None or not label.stands_for:
-        yield np.full((len(raw), 3), ANY, np.int64)
+        yield np.full((len(shown), 3), ANY, np.int64)
         return
     table, _ = _table(label)
     known = np.flatnonzero(~np.isnan(table))
@@ -269,7 +304,7 @@ def drawn_colours(raw: np.ndarray, label: Label | None) -> Iterator[np.ndarray]:
     for level, rgba in label.colours.items():
         if level < len(colours):
             colours[level] = rgba[:3]
-    position = np.interp(np.nan_to_num(raw.astype(np.float64)), steps, np.arange(len(steps)))
+    position = np.interp(np.nan_to_num(shown.astype(np.float64)), steps, np.arange(len(steps)))
     for nudge in (-0.01, 0.01):
         yield colours[known[np.clip(np.rint(position + nudge), 0, len(known) - 1).astype(int)]]
 
@@ -279,6 +314,7 @@ IMAGE_PLACE: tuple[Rule[tuple[Pyramid, Values]], ...] = (
 )
 LABEL_PLACE: tuple[Rule[tuple[Label, Values]], ...] = (
     Rule("placement-labels", "labels show each cell's value at its µm", _label),
+    Rule("label-bounds", "numbers that cells lie beyond are marked as bounds", _bounds),
     Rule("label-classes", "the values of the winner are named after the model's classes", _classes),
 )
 OVERLAY_PLACE: tuple[Rule[tuple[Overlay, PlacedMap]], ...] = (

@@ -28,15 +28,19 @@ KINDS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "value": (True, ()),
     "as-stamp": (True, ("",)),
     "as-clam": (False, ("%",)),
+    "difference": (True, ()),
 }
 """Kinds of maps with channels: whether there is one per class, and the units they may have.
 
-Of predictions and given values the unit may be any.
+Of predictions, given values and differences the unit may be any.
 
 A list of its own on purpose: the table of the program that wrote the results may be wrong.
 """
 _EVEN = ("attention", "winner", "class-attention", "value", "as-stamp", "as-clam")
 """Kinds of maps that have one opacity throughout; the others fade with the attention."""
+
+_TIMES_CELLS = ("contribution", "evidence")
+"""Kinds of maps that are drawn times the slide's number of tissue cells, unless they were given."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,13 @@ class Values:
             if channel.name == name:
                 return "spread" if channel.spread else channel.kind
         return "margin" if name in self._margins else name
+
+    def factor(self, name: str) -> int:
+        """Return the number by which a map's raw values are drawn."""
+        is_given = self.target is not None and self.target["task"] == "none"
+        if self.kind(name) not in _TIMES_CELLS or is_given:
+            return 1
+        return max(1, int(np.count_nonzero(self.tissue)))
 
     def fades(self, name: str) -> bool:
         """Return whether a map's cells are as opaque as their attention is high."""

@@ -65,7 +65,7 @@ def _agrees(recorded: Recorded) -> Iterator[str]:
     yield from prediction_faults(record["prediction"], classes, target)
     is_given = target is not None and target["task"] == "none"
     if record["true_class"] not in classes and not is_given:
-        yield f"the true class {record['true_class']!r} is none of {', '.join(classes)}"
+        yield f"the class drawn hot, {record['true_class']!r}, is none of {', '.join(classes)}"
     yield from _scaling(record, classes)
     strange = set(record["faithfulness"]["classes"]) - set(classes)
     if strange:

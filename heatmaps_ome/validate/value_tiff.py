@@ -1,4 +1,4 @@
-"""Rules for the raw values as OME-TIFF: every reader finds each cell's float, under its name."""
+"""Rules for the raw values as OME-TIFF: a pixel for each cell, under its name and at its place."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import numpy as np
 import tifffile
 
 from heatmaps_ome.geometry import YX, Shape
-from heatmaps_ome.validate.ome_xml import channel_names_of, faults, pixels_of, um_pixel_of
-from heatmaps_ome.validate.placement import cells_along
+from heatmaps_ome.validate.ome_xml import (
+    channel_names_of,
+    faults,
+    pixels_of,
+    um_origins_of,
+    um_pixel_of,
+)
 from heatmaps_ome.validate.problems import Rule
 from heatmaps_ome.validate.tiff import (
     compression_faults,
@@ -24,15 +29,19 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.validate.raw_values import Values
 
+_ARTEFACTS = "artefacts"
+_NOISE_UM = 1e-3
+"""Difference of places that float noise may make."""
+
 
 class ValueTiff:
-    """An OME-TIFF with a page per channel, each with its coarser levels in SubIFDs.
+    """An OME-TIFF with a page per channel.
 
     Attributes
     ----------
     path : Path
     channels : list of list of tifffile.TiffPage
-        Levels of each channel, finest first.
+        Levels of each channel, finest first; further ones would be in SubIFDs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,9 +57,9 @@ class ValueTiff:
             raise
 
     @property
-    def shapes(self) -> tuple[Shape, ...]:
-        """(rows, cols) of every level of the first channel."""
-        return tuple(Shape(page.imagelength, page.imagewidth) for page in self.channels[0])
+    def shape(self) -> Shape:
+        """(rows, cols) of the first channel."""
+        return Shape(self.channels[0][0].imagelength, self.channels[0][0].imagewidth)
 
     @property
     def xml(self) -> str:
@@ -64,7 +73,7 @@ class ValueTiff:
 
     @property
     def um_pixel(self) -> YX:
-        """Size of the finest level's pixels in µm, by OME-XML."""
+        """Size of a pixel in µm, by OME-XML."""
         return um_pixel_of(pixels_of(self.xml))
 
     def close(self) -> None:
@@ -80,7 +89,7 @@ def _levels_of(page: tifffile.TiffPage) -> list[tifffile.TiffPage]:
 def _form(tiff: ValueTiff) -> Iterator[str]:
     """Demand floats without loss, a page per channel, and OME-XML that agrees."""
     finest = tiff.channels[0][0]
-    yield from faults(tiff.xml, tiff.shapes[0], 1, len(tiff.channels), str(finest.dtype))
+    yield from faults(tiff.xml, tiff.shape, 1, len(tiff.channels), str(finest.dtype))
     if tiff.kind != "ome":
         yield f"tifffile takes it for {tiff.kind!r}, not for an OME-TIFF"
     for number, pages in enumerate(tiff.channels):
@@ -91,25 +100,10 @@ def _form(tiff: ValueTiff) -> Iterator[str]:
 
 
 def _levels(tiff: ValueTiff) -> Iterator[str]:
-    """Demand levels that halve exactly and show values of the finer one, in every channel."""
+    """Demand no coarser levels: their pixels would be no cells."""
     for number, pages in enumerate(tiff.channels):
-        shapes = [Shape(page.imagelength, page.imagewidth) for page in pages]
-        halves = [Shape(n.rows << level, n.cols << level) for level, n in enumerate(shapes)]
-        if set(halves) != {tiff.shapes[0]} or len(shapes) != len(tiff.shapes):
-            yield f"channel {number} has levels of {[tuple(shape) for shape in shapes]} pixels"
-            continue
-        finer = pages[0].asarray()
-        for level, page in enumerate(pages[1:], start=1):
-            coarse = page.asarray()
-            four = (finer[down::2, right::2] for down in (0, 1) for right in (0, 1))
-            wrong = np.all([_differ(coarse, one) for one in four], axis=0)
-            if wrong.any():
-                row, col = np.argwhere(wrong)[0]
-                yield (
-                    f"channel {number}, level {level} has a value that level {level - 1} lacks "
-                    f"there in {wrong.sum()} pixels, first in row {row}, column {col}"
-                )
-            finer = coarse
+        if len(pages) > 1:
+            yield f"channel {number} has {len(pages)} levels"
 
 
 def _differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -122,73 +116,58 @@ def _physical_size(tiff: ValueTiff) -> Iterator[str]:
     yield from physical_size_faults(tiff.channels[0][0], tiff.um_pixel)
 
 
+def _planes(values: Values) -> dict[str, np.ndarray]:
+    """Return the planes that the TIFF must have, (rows, cols) by name, in their order."""
+    planes = dict(zip(values.names, values.stack, strict=True))
+    if values.facts.get("artefacts", False):
+        kinds = np.nan_to_num(values.channel(_ARTEFACTS))
+        planes[_ARTEFACTS] = np.where(values.tissue, kinds, np.nan).astype(np.float32)
+    return planes
+
+
 def _channels(placed: tuple[ValueTiff, Values]) -> Iterator[str]:
-    """Demand the names that the raw values have, in their order."""
+    """Demand the names that the raw values have, in their order, and the artefacts if known."""
     tiff, values = placed
-    names = channel_names_of(pixels_of(tiff.xml))
-    if names != list(values.names):
-        yield f"the channels are {', '.join(names)}, those of the values {', '.join(values.names)}"
+    names, wanted = channel_names_of(pixels_of(tiff.xml)), list(_planes(values))
+    if names != wanted:
+        yield f"the channels are {', '.join(names)}, those of the values {', '.join(wanted)}"
 
 
 def _values(placed: tuple[ValueTiff, Values]) -> Iterator[str]:
-    """Demand at every pixel's centre the raw value of the cell around it, NaN where none is."""
+    """Demand the cells of the raw values as pixels, of their size, at their place and exact."""
     tiff, values = placed
-    um_pixel, shape = tiff.um_pixel, tiff.shapes[0]
-    coarsest = 2 ** (len(tiff.shapes) - 1)
-    for axis, size, pixel, end in zip("yx", shape, um_pixel, values.um_slide, strict=True):
-        if not end - 1e-3 * pixel <= size * pixel < end + (coarsest + 1) * pixel:
-            yield f"along {axis} it ends at {size * pixel:.2f} µm, the slide at {end:.2f}"
-            return
-    (rows, clear_rows), (cols, clear_cols) = (
-        _cells_along(*axis)
-        for axis in zip(
-            shape, um_pixel, values.um_slide, values.um_origin, values.um_cell,
-            values.tissue.shape, strict=True,
+    if tiff.shape != values.tissue.shape:
+        yield f"there are {tuple(tiff.shape)} pixels for {tuple(values.tissue.shape)} cells"
+        return
+    off = np.subtract(tiff.um_pixel, values.um_cell) * tiff.shape
+    if np.abs(off).max() > _NOISE_UM:
+        yield f"pixels of {tuple(tiff.um_pixel)} µm stand for cells of {tuple(values.um_cell)} µm"
+    origins = um_origins_of(pixels_of(tiff.xml))
+    right = [np.allclose(each, values.um_origin, rtol=0, atol=_NOISE_UM) for each in origins]
+    if right != [True] * len(tiff.channels):
+        yield (
+            f"{sum(right)} of {len(tiff.channels)} planes state the place of the first cell's "
+            f"corner, {tuple(values.um_origin)} µm"
         )
-    )  # fmt: skip
-    clear = np.logical_and.outer(clear_rows, clear_cols)
-    for name, raw, pages in zip(values.names, values.stack, tiff.channels, strict=False):
-        wanted = np.pad(raw, [(0, 1), (0, 1)], constant_values=np.nan)[np.ix_(rows, cols)]
+    for (name, wanted), pages in zip(_planes(values).items(), tiff.channels, strict=False):
         pixels = pages[0].asarray()
-        wrong = _differ(pixels, wanted) & clear
+        wrong = _differ(pixels, wanted)
         if wrong.any():
             row, col = np.argwhere(wrong)[0]
             yield (
-                f"{name} differs from the raw values in {wrong.sum()} pixels, first in row {row}, "
+                f"{name} differs from the raw values in {wrong.sum()} cells, first in row {row}, "
                 f"column {col}: {pixels[row, col]:g} where {wanted[row, col]:g} is"
             )
 
 
-def _cells_along(
-    size: int, pixel: float, slide: float, origin: float, cell: float, cells: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return, along an axis, the cell around each pixel's centre and whether that is certain.
-
-    Parameters
-    ----------
-    size, cells : int
-        Numbers of pixels and of cells.
-    pixel, slide, origin, cell : float
-        Sizes in µm, and where cell 0 begins.
-
-    Returns
-    -------
-    (size,) int64 and (size,) bool
-        -1 where there is no cell, and beyond the slide.
-    """
-    index, clear = cells_along((np.arange(size) + 0.5) * pixel, origin, cell, cells)
-    on_slide = np.arange(size) < np.ceil(round(slide / pixel, 6))
-    return np.where(on_slide, index, -1), clear
-
-
 VALUE_TIFF: tuple[Rule[ValueTiff], ...] = (
     Rule("value-tiff-form", "values are float32 without loss, and OME-XML agrees", _form),
-    Rule("value-tiff-levels", "levels of values halve exactly and hold no others", _levels),
+    Rule("value-tiff-levels", "values have one level", _levels),
     Rule("value-tiff-physical-size", "OME-XML and tags state one pixel size", _physical_size),
 )
 """Rules for ``*.values.ome.tiff``."""
 
 VALUE_TIFF_PLACE: tuple[Rule[tuple[ValueTiff, Values]], ...] = (
     Rule("value-tiff-channels", "channels of the TIFF are named as the values are", _channels),
-    Rule("placement-value-tiff", "every pixel has the raw value of the cell around it", _values),
+    Rule("placement-value-tiff", "each pixel is a cell at its place, with its raw value", _values),
 )

@@ -42,7 +42,7 @@ def create_words(*more):
 
 
 def test_create_says_what_it_wrote_and_how_to_open_it(here, capsys):
-    assert cli.main(create_words()) == 0
+    assert cli.main(create_words("--verbose")) == 0
     out, err = capsys.readouterr()
     assert "a.svs: done (" in out
     named = re.findall(r"out(?:/[^\s,;]+)?", out)
@@ -51,16 +51,19 @@ def test_create_says_what_it_wrote_and_how_to_open_it(here, capsys):
     kinds = set(re.findall(r"^  \*(\S+)", out, re.MULTILINE))
     assert all(any(path.name.endswith(kind) for path in Path("out/a").rglob("*")) for kind in kinds)
     assert {".png", ".ome.tiff", ".values.ome.tiff", ".ome.zarr", ".cells.csv"} <= kinds
-    assert "a: reading 100%" in err
-    assert "a: features 100%" in err
+    assert "a: maps\n" in err
+    assert "a: files" in err
+    assert not set("\r\x1b█") & set(out + err)
 
 
 def test_failures_give_1_and_the_others_are_done(here, capsys):
     (here / "b.svs").write_text("no slide")
     assert cli.main(["create", "b.svs", *create_words()[1:]]) == 1
     out, _ = capsys.readouterr()
-    assert "b.svs: failed" in out
-    assert "a.svs: done" in out
+    assert "2 slides: 1 failed, 1 done; drawn hot: MSIH" in out
+    assert re.search(r"^b\.svs +failed$", out, re.MULTILINE)
+    assert re.search(r"^a\.svs +(non)?MSIH +0\.[0-9]+ +(good|fair|low|unknown)", out, re.MULTILINE)
+    assert "\nFailed:\n  b.svs " in out
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_shares_of_slides_of_a_million_cells_are_told_apart():
     heatmaps = heatmap_set(GRID, SLIDE)
     small = heatmaps.with_maps(contribution=heatmaps.contributions * np.float32(1e-7))
     shown = fitted(small).ranges["contribution"][0]
-    values = small.contributions[0][small.tissue]
+    values = small.contributions[0][small.tissue] * small.tissue.sum()
     assert shown.upper == pytest.approx(np.quantile(np.abs(values.astype(float)), 0.95))
 
 
@@ -101,19 +101,43 @@ def test_a_scaling_survives_its_file_exactly(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["scaling.json"]
 
 
+_RAW = {"contribution", "evidence"}
+
+
 @pytest.mark.parametrize(
     ("number", "lacking"),
-    [(1, {"leave-one-out", "margin", "evidence"}), (2, {"margin", "evidence"}), (3, {"evidence"})],
+    [(1, {"leave-one-out", "margin", *_RAW}), (2, {"margin", *_RAW}), (3, _RAW), (4, _RAW)],
 )
 def test_files_of_earlier_formats_have_no_ranges_of_later_maps(tmp_path, number, lacking):
     scaling = fitted(heatmap_set(GRID, SLIDE, ("a", "b", "c")))
     path = tmp_path / "scaling.json"
     scaling.save(path)
     assert len(scaling.ranges["margin"]) == 3
-    assert json.loads(path.read_text())["format"] == "heatmaps-ome scaling 4"
+    assert json.loads(path.read_text())["format"] == "heatmaps-ome scaling 5"
     path.write_text(json.dumps(in_an_earlier_format(json.loads(path.read_text()), number)))
     ranges = {kind: found for kind, found in scaling.ranges.items() if kind not in lacking}
-    assert CohortScaling.load(path) == replace(scaling, ranges=ranges)
+    loaded = CohortScaling.load(path)
+    assert loaded == replace(scaling, ranges=ranges)
+    # The kinds that are drawn otherwise since are told of; --refit gives them ranges again.
+    assert set(loaded.lacking(heatmap_set(GRID, SLIDE, ("a", "b", "c")))) == _RAW
+
+
+def test_a_record_of_an_earlier_version_has_no_format_and_raw_contributions():
+    scaling = fitted(heatmap_set(GRID, SLIDE))
+    record = scaling.record()
+    assert CohortScaling.from_record(record) == scaling
+    del record["format"]
+    earlier = CohortScaling.from_record(record)
+    assert set(scaling.ranges) - set(earlier.ranges) == _RAW
+    assert earlier.numbers != scaling.numbers
+
+
+def test_given_contributions_keep_their_range_of_an_earlier_version(tmp_path):
+    scaling = fitted(heatmap_set(GRID, SLIDE))
+    given = replace(scaling, names={"contribution": ("shap", "lime")})
+    path = tmp_path / "scaling.json"
+    path.write_text(json.dumps({**given.record(), "format": "heatmaps-ome scaling 4"}))
+    assert set(CohortScaling.load(path).ranges) == set(scaling.ranges) - {"evidence"}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "x"}', '{"format": 1, "a": 2}'])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pytest
@@ -6,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heatmaps_ome.display.colour import level_values, quantised, require_colour_map
+from heatmaps_ome.display.display_map import RawQuantity, first_map
+from heatmaps_ome.display.label_metadata import image_label
 from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.display.scaling import Quantiles, Range, ScalingFit
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.geometry import Shape
+from heatmaps_ome.models.target import Target
 
 SLIDE = Shape(640, 480)
 GRID = covering_grid(SLIDE)
@@ -106,6 +111,125 @@ def test_leave_one_out_is_drawn_when_asked_for_around_zero():
     np.testing.assert_array_equal(shown.opacity, found["contribution-nonMSIH"].opacity)
 
 
+def of_size(times):
+    """Return a slide's maps, or those of one that is the same pattern several times over."""
+    one = heatmap_set(GRID, SLIDE)
+    whole = Shape(SLIDE.rows * times, SLIDE.cols)
+
+    def repeated(values):
+        return np.tile(values, (*[1] * (values.ndim - 2), times, 1))
+
+    maps = {kind: repeated(values) for kind, values in one.maps.items()}
+    # As many times the cells, each with a share as many times smaller: the same slide logit.
+    maps["contribution"] = maps["contribution"] / np.float32(times)
+    return replace(
+        one, grid=covering_grid(whole), slide_shape=whole, tissue=repeated(one.tissue), maps=maps
+    )
+
+
+@pytest.mark.parametrize("kind", ["contribution", "evidence"])
+def test_equal_tissue_has_equal_colours_whatever_the_slides_size(kind):
+    small, large = of_size(1), of_size(8)
+    fit = ScalingFit(Quantiles())
+    for heatmaps in (small, large):
+        fit.add(heatmaps)
+    scaling = fit.fit("c", "m", "e")
+    drawn = [
+        next(each for each in display_maps(one, scaling, Style(), ("MSIH",), "MSIH")
+             if each.kind == kind)
+        for one in (small, large)
+    ]  # fmt: skip
+    rows = small.grid.shape.rows
+    np.testing.assert_array_equal(drawn[0].levels, drawn[1].levels[:rows])
+    np.testing.assert_array_equal(drawn[0].colours, drawn[1].colours)
+    assert len(np.unique(drawn[0].levels)) > 20
+    raw = [np.nanmax(np.abs(one.values(kind)[0])) for one in (small, large)]
+    assert raw[0] / raw[1] == pytest.approx(8)
+    assert [each.factor for each in drawn] == [small.tissue.sum(), 8 * small.tissue.sum()]
+
+
+def test_the_mean_of_drawn_contributions_is_the_slides_logit():
+    heatmaps = heatmap_set(GRID, SLIDE)
+    raw = heatmaps.contributions[0][heatmaps.tissue].astype(float)
+    found = rendered(heatmaps)["contribution-MSIH"]
+    assert found.factor * raw.mean() == pytest.approx(heatmaps.logits[0])
+    assert found.quantity == "slide's MSIH logit if all cells were like this one"
+    assert found.raw == RawQuantity("share of the slide's MSIH logit", "logit")
+    back = found.values[found.levels][heatmaps.tissue]
+    step = (found.upper - found.lower) / 254
+    wanted = np.clip(raw * heatmaps.tissue.sum(), found.lower, found.upper)
+    np.testing.assert_allclose(back, wanted, atol=0.51 * step)
+
+
+def test_other_maps_and_given_ones_are_drawn_as_they_are():
+    heatmaps = heatmap_set(GRID, SLIDE)
+    for name, each in rendered(heatmaps, Style(leave_one_out=True)).items():
+        if not name.startswith(("contribution-", "evidence-")):
+            assert (each.factor, each.raw) == (1, None)
+    given = replace(
+        heatmaps,
+        aim=Target("none", (), "identity"),
+        maps={"attention": heatmaps.attention, "contribution": heatmaps.contributions},
+        names={"contribution": ("shap", "lime")},
+    )
+    found = rendered(given, classes=("shap", "lime"))["contribution-shap"]
+    assert (found.factor, found.raw, found.quantity) == (1, None, "contribution: shap")
+
+
+def clipping(quantiles, heatmaps, fitted_to=None):
+    """Return which ends clip, by the map's name, and the range of each."""
+    fit = ScalingFit(quantiles)
+    fit.add(fitted_to or heatmaps)
+    scaling = fit.fit("c", "m", "e")
+    maps = display_maps(heatmaps, scaling, Style(), heatmaps.classes, heatmaps.classes[0])
+    return {each.name: each for each in maps}
+
+
+def test_ends_clip_where_the_quantiles_leave_values_out():
+    heatmaps = heatmap_set(GRID, SLIDE)
+    found = clipping(Quantiles(), heatmaps)
+    assert found["attention"].clips == (True, False)
+    assert found["contribution-MSIH"].clips == found["score-MSIH"].clips == (True, True)
+    # Labels of scores go on to 0 and 1, where no bound is; those of contributions do not.
+    assert found["score-MSIH"].bounds == {}
+    assert found["contribution-MSIH"].bounds == {1: "at most", 255: "at least"}
+    assert found["attention"].bounds == {1: "at most"}
+    assert found["winner"].clips == (False, False)
+    whole = clipping(Quantiles(0, 1, 1), heatmaps)
+    assert {each.clips for each in whole.values()} == {(False, False)}
+
+
+def test_a_slide_that_joins_later_may_lie_beyond_the_whole_range():
+    heatmaps = heatmap_set(GRID, SLIDE)
+    hotter = heatmaps.with_maps(attention=heatmaps.attention + 1)
+    found = clipping(Quantiles(0, 1, 1), hotter, fitted_to=heatmaps)["attention"]
+    assert found.clips == (False, True)
+    assert found.bounds == {255: "at least"}
+
+
+def test_no_end_is_a_bound_at_a_quantitys_own_limit():
+    heatmaps = heatmap_set(GRID, SLIDE, classes=("A", "B", "C"))
+    sure = np.where(heatmaps.tissue, np.array([0.98, 0.01, 0.01])[:, None, None], np.nan)
+    found = clipping(Quantiles(), heatmaps.with_maps(score=sure.astype(np.float32)))["score-A"]
+    # As far below chance as above it: beyond 0, below which no probability is.
+    assert found.lower < 0 < found.upper < 1
+    assert found.clips == (False, True)
+
+
+def test_label_properties_mark_bounds_as_bounds():
+    found = rendered(heatmap_set(GRID, SLIDE))
+    block = image_label(found["contribution-MSIH"], {})
+    entries = {entry["label-value"]: entry for entry in block["properties"]}
+    assert {value: entry["bound"] for value, entry in entries.items() if "bound" in entry} == {
+        1: "at most",
+        255: "at least",
+    }
+    assert entries[255]["contribution-MSIH"] == pytest.approx(found["contribution-MSIH"].upper)
+    facts = block["heatmaps_ome"]
+    assert facts["factor"] == found["contribution-MSIH"].factor
+    assert facts["raw"] == {"quantity": "share of the slide's MSIH logit", "unit": "logit"}
+
+
 def test_maps_around_zero_say_what_their_sides_speak_for():
     found = rendered(heatmap_set(GRID, SLIDE), Style(leave_one_out=True))
     for name, shown in found.items():
@@ -143,3 +267,25 @@ def test_infinite_attention_is_drawn_at_the_end_of_the_scale():
 def test_an_unknown_colour_map_is_refused_with_a_suggestion():
     with pytest.raises(OptionError, match="coolwarm"):
         require_colour_map("coolworm")
+
+
+def test_the_first_map_is_the_score_of_the_class_drawn_hot_wherever_it_is_listed():
+    maps = list(rendered(heatmap_set(GRID, SLIDE, ("A", "B"))).values())
+    for order in (maps, maps[::-1]):
+        first = first_map(order, "B")
+        assert (first.kind, first.class_name) == ("score", "B")
+        assert first_map([drawn.facts() for drawn in order], "B")["title"] == "Score of B"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "wanted"),
+    [
+        (("attention", "value", "prediction"), "prediction"),
+        (("contribution", "value"), "value"),
+        (("attention", "contribution"), "attention"),
+    ],
+)
+def test_without_scores_the_first_map_is_the_prediction_the_value_or_the_first(kinds, wanted):
+    maps = [{"kind": kind, "class": None if kind == "attention" else "A"} for kind in kinds]
+    assert first_map(maps, "A")["kind"] == wanted
+    assert first_map([], "A") is None

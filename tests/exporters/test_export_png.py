@@ -26,6 +26,7 @@ from heatmaps_ome.exporters.figures.picture_files import save_png
 from heatmaps_ome.exporters.png import PngExporter, thumbnail_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
 from heatmaps_ome.maps.curves import Faithfulness
+from heatmaps_ome.models.target import Target
 
 SHAPES = [Shape(1, 1), Shape(5, 7), Shape(60, 900), Shape(900, 40), Shape(300, 400)]
 
@@ -244,7 +245,7 @@ def test_a_slide_without_tissue_says_so(tmp_path):
     PngExporter(longest_side_px=100).write(
         replace(result, heatmaps=replace(result.heatmaps, prediction=nothing)), tmp_path
     )
-    assert "no tissue" in prediction_text({"a": np.nan, "b": np.nan})
+    assert "no tissue" in prediction_text({"a": np.nan, "b": np.nan}, {})
 
 
 @pytest.mark.parametrize("size", [Shape(1, 900), Shape(900, 1), Shape(1600, 1200)], ids=str)
@@ -253,7 +254,7 @@ def test_a_slide_without_tissue_says_so(tmp_path):
 def test_no_text_overlaps_another_or_leaves_the_figure(size, n_classes, name):
     frame = Grid(size, YX(1, 1), YX(0, 0), YX(0.25, 0.25))
     classes = {f"class {index}": 1 / n_classes for index in range(n_classes)}
-    caption = Caption("n" * 200, "Score of " + "long " * 40, prediction_text(classes))
+    caption = Caption("n" * 200, "Score of " + "long " * 40, prediction_text(classes, {}))
     ends = (f"against {name}", f"for {name}") if name else ("", "")
     shown = replace(display_map("attention", frame.downsampled(5), middle=0.0), ends=ends)
     around = framed(frame, caption, shown)
@@ -355,7 +356,7 @@ def test_curves_are_drawn_through_their_points_with_areas_and_what_is_better(n_p
     [axes] = figure.axes
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert set(lines) == {
-        "contribution 0.100", "attention 0.200", "score 0.300", "random 0.400"
+        "contribution 0.1", "attention 0.2", "score 0.3", "random 0.4"
     }  # fmt: skip
     for label, line in lines.items():
         np.testing.assert_array_equal(line.get_xdata(), found.removed)
@@ -365,6 +366,31 @@ def test_curves_are_drawn_through_their_points_with_areas_and_what_is_better(n_p
     assert "lower is better" in axes.get_legend().get_title().get_text()
     assert axes.get_ylabel() == "probability of $A_1$"
     assert axes.get_xlabel() == "share of the cells removed"
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (1.2e-7, "nothing to measure: MSIH has a probability of 1.2e-07, too little to lose"),
+        (
+            1 - 1.2e-7,
+            "nothing to measure: the probability of MSIH stays at 1 \u2212 1.2e-07, whatever is "
+            "removed",
+        ),
+    ],
+)
+def test_curves_with_nothing_to_lose_say_so_instead_of_an_empty_plot(start, words):
+    found = faithful("MSIH")
+    flat = {name: np.full(len(found.removed), start) for name in found.curves}
+    figure = curves_figure(replace(found, curves=flat), "slide")
+    [axes] = figure.axes
+    assert not axes.get_lines()
+    assert axes.get_legend() is None
+    assert [text.get_text().replace("\n", " ") for text in axes.texts] == [words]
+    assert "For research, not for diagnosis." in [text.get_text() for text in figure.texts]
+    # A value has no scale on which its changes are small.
+    regression = Target.of_task("regression", (), 1)
+    assert curves_figure(replace(found, curves=flat), "slide", regression).axes[0].get_lines()
 
 
 @pytest.mark.parametrize("name", ["MSIH", "$x_1 {", "切片" * 80, "long name " * 30])

@@ -280,13 +280,21 @@ def test_the_sheet_says_what_tiles_speak_for_and_that_there_are_none(monkeypatch
     tiles = [tile_at(0, 0, kind="bottom", rank=rank, share=0.1) for rank in (1, 2)]
     sheet([each.thumbnail() for each in pictures_of(tiles)], NAMING, affine=True)
     assert "Tiles that speak for MSIH: none" in written
-    assert "Tiles that speak against MSIH: together 20.0 % of the evidence against it" in written
+    assert "Tiles that speak against MSIH: together 20 % of the evidence against it" in written
     written.clear()
-    tiles = [tile_at(0, 0, share=float("nan"))]
+    unknown = tile_at(0, 0, share=float("nan"))
+    tiles = [replace(unknown, contribution=float("nan"))]
     sheet([each.thumbnail() for each in pictures_of(tiles)], NAMING, affine=False)
     assert "Tiles that speak for MSIH" in written
-    assert written[-1].endswith("Tiles are chosen by it, as the model's head is not affine.")
+    assert written[-1] == "For research, not for diagnosis."
+    assert written[-2].endswith("Tiles are chosen by it, as the model's head is not affine.")
     assert not any("evidence" in text for text in written)
+    written.clear()
+    sheet([each.thumbnail() for each in pictures_of([unknown])], NAMING, affine=True)
+    assert "Tiles that speak for MSIH: all evidence for it is next to nothing" in written
+    written.clear()
+    framed_tile(pictures_of([unknown])[0], NAMING)
+    assert "score for MSIH 0.875 · all evidence for it is next to nothing" in written
 
 
 def test_the_sheet_holds_every_tile_and_none_over_another():
@@ -315,9 +323,10 @@ def test_a_caption_says_rank_place_score_and_share(monkeypatch):
     framed_tile(TilePicture(tile, noise_rgb(Shape(100, 100)), YX(0.5, 0.5)), NAMING)
     assert written == [
         "Bottom 3: speaks against MSIH",
-        "score for MSIH 0.875 · 25.0 % of the evidence against it",
+        "score for MSIH 0.875 · 25 % of the evidence against it",
         "centre at x 75.0 µm, y 125.0 µm",
         "slide",
+        "For research, not for diagnosis.",
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from fakes import covering_grid, heatmap_set
 
 from heatmaps_ome.display.rendering import Style, display_maps
-from heatmaps_ome.display.scaling import CohortScaling, Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range, ScalingFit
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters.figures.captions import prediction_text
 from heatmaps_ome.geometry import Shape
@@ -287,7 +287,7 @@ def test_who_says_what_is_told_in_words():
         "MSIH",
     )
     assert found.sentence() == (
-        "MSIH 0.81 ± 0.11 over 3 models (0.70 to 0.92); 3 of 3 predict MSIH"
+        "MSIH 0.810 ± 0.110 over 3 models (0.700 to 0.920); 3 of 3 predict MSIH"
     )
     split = agreement([member(a=0.2, b=0.8), member(a=0.6, b=0.4), member(a=0.1, b=0.9)], "a")
     assert split.sentence().endswith("; 2 of 3 predict b, 1 a")
@@ -296,7 +296,7 @@ def test_who_says_what_is_told_in_words():
 
 
 def test_captions_say_the_deviation():
-    said = prediction_text({"A": 0.25, "B": 0.75}, {"A": 0.1, "B": 0.1}, 5)
+    said = prediction_text({"A": 0.25, "B": 0.75}, {}, {"A": 0.1, "B": 0.1}, 5)
     assert said.replace("\u00a0", " ") == (
         "Prediction: A 0.250 ± 0.100 · B 0.750 ± 0.100 (mean ± SD of 5 models)"
     )
@@ -346,3 +346,12 @@ def test_a_scaling_of_several_models_is_kept_and_one_of_a_single_one_says_nothin
     assert len(scalings[0].ranges["sd-score"]) == 3
     with pytest.raises(ScalingError, match="another model"):
         scalings[0].require_fit("one model", "extractor", tmp_path / "scaling.json")
+
+
+def test_models_that_agree_to_many_digits_have_a_bar_of_visible_numbers():
+    """A bar of the spread to 1e-12 would colour noise as if the models did not agree."""
+    found = together(models(1) * 2)
+    fit = ScalingFit(Quantiles())
+    fit.add(found)
+    spread = fit.fit("", "", "").range_of("sd-score", found.classes[0])
+    assert spread == Range(0.0, 0.01)

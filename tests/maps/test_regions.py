@@ -176,13 +176,19 @@ def test_at_most_so_many_regions_of_a_kind_are_kept_and_the_rest_is_counted():
 def test_the_sentence_says_what_is_carried_by_how_much_tissue():
     found = find_regions(smooth_set(), "MSIH", 0.8, 0.5)
     hot, cold = (
-        100 * sum(region.share_of_evidence for region in found.of(kind)) for kind in ("hot", "cold")
+        sum(region.share_of_evidence for region in found.of(kind)) for kind in ("hot", "cold")
     )
+    values = evidence(smooth_set(), "MSIH")
+    whole_for, whole_against = (np.nansum(np.maximum(sign * values, 0)) for sign in (1, -1))
     said = found.sentence()
     assert said.startswith(
-        f"{len(found.of('hot'))} hot regions carry {hot:.0f} % of the evidence for MSIH on "
+        f"{len(found.of('hot'))} hot regions carry {100 * hot:.3g} % of the evidence for MSIH "
+        f"({hot * whole_for:.3g} of {whole_for:.3g} logits) on "
     )
-    assert f"carry {cold:.0f} % of the evidence against MSIH on " in said
+    assert (
+        f"carry {100 * cold:.3g} % of the evidence against MSIH "
+        f"({cold * whole_against:.3g} of {whole_against:.3g} logits) on "
+    ) in said
     assert found.criterion("hot") == (
         f"evidence for MSIH >= {found.hot_from:.3g} logits, the fewest cells that carry 80 % of it"
     )
@@ -191,6 +197,34 @@ def test_the_sentence_says_what_is_carried_by_how_much_tissue():
     assert record["hot"]["regions"] == len(found.of("hot"))
     assert record["hot"]["wanted_share_of_evidence"] == 0.8
     assert record["cold"]["threshold"] == pytest.approx(found.cold_to, rel=1e-5)
+    assert record["hot"]["total_evidence"] == pytest.approx(whole_for, rel=1e-5)
+    assert record["cold"]["total_evidence"] == pytest.approx(whole_against, rel=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_side_with_next_to_no_evidence_has_totals_and_no_shares(sign, tmp_path):
+    """Of 82 % of the evidence against a class nobody learns that all of it is next to nothing."""
+    heatmaps = smooth_set()
+    own = sign * heatmaps.contributions[0]
+    faint = np.where(own > 0, own, own * 1e-4)
+    heatmaps = heatmaps.with_maps(contribution=np.stack([sign * faint, np.zeros_like(faint)]))
+    found = find_regions(heatmaps, "MSIH")
+    strong, weak = ("hot", "cold") if sign > 0 else ("cold", "hot")
+    side, other = ("against", "for") if sign > 0 else ("for", "against")
+    assert found.of(weak)
+    assert all(math.isnan(region.share_of_evidence) for region in found.of(weak))
+    assert all(0 < region.share_of_evidence < 1 for region in found.of(strong))
+    little, much = found.total(weak), found.total(strong)
+    assert little == pytest.approx(np.nansum(np.maximum(-faint, 0)) / 2, rel=1e-5)
+    assert (
+        f"{len(found.of(weak))} {weak} regions with next to no evidence {side} MSIH "
+        f"({little:.3g} logits {side} it, beside {much:.3g} {other} it)"
+    ) in found.sentence().replace("\u2212", "-")
+    assert found.sentence().count("%") == 2
+    assert found.record()[weak]["share_of_evidence"] is None
+    written(tmp_path, heatmaps=heatmaps)
+    shares = [r["share of evidence: MSIH"] for r in rows_of(tmp_path) if r["kind"] == weak]
+    assert set(shares) == {""}
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
@@ -307,6 +341,8 @@ def test_geojson_holds_the_very_polygons_as_locked_annotations(tmp_path):
         assert properties["objectType"] == "annotation"
         assert properties["isLocked"] is True
         assert properties["name"] == region.name
+        # Hot and cold differ whichever classes there are; QuPath has one colour for a class.
+        assert properties["color"] == {"hot": [213, 94, 0], "cold": [0, 114, 178]}[region.kind]
         name = "MSIH" if region.kind == "hot" else "not MSIH"
         colour = colours["MSIH" if region.kind == "hot" else "nonMSIH"]
         assert properties["classification"] == {

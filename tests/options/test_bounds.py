@@ -26,6 +26,7 @@ WORDS = {
     "export": ["a.csv", "--slide", "a.svs", "-o", "out"],
     "extract": ["a.svs", "-o", "out"],
     "info": ["a"],
+    "share": ["a"],
     "validate": ["a"],
     "view": ["a"],
 }

@@ -19,6 +19,7 @@ from heatmaps_ome import extractors
 from heatmaps_ome.cli import arguments
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.cli.summary import of_run
+from heatmaps_ome.display.numbers import probability
 from heatmaps_ome.maps.ensemble import in_class_order
 from heatmaps_ome.maps.faithfulness import faithfulness_of
 from heatmaps_ome.maps.store import read_values
@@ -171,7 +172,7 @@ def test_every_file_says_how_the_models_differ_and_validate_passes(here):
     assert record["prediction_sd"]["MSIH"] == pytest.approx(sd)
     assert str(here) not in json.dumps([record, ran])
     text = of_run([outcome], Path("out"))
-    assert f"MSIH {found.prediction[0]:.2f} ± {sd:.2f} over 3 models (" in text
+    assert f"MSIH {probability(found.prediction[0])} ± {probability(sd)} over 3 models (" in text
     assert " of 3 predict " in text
 
 

@@ -570,3 +570,13 @@ def test_features_that_prove_their_place_are_found_there(shared_data, tmp_path, 
     # Systems resample tiles in ways of their own; half a tile off, it would be 0.05 and more.
     assert len(errors) > 10
     assert np.mean(errors) < 0.012
+
+
+def test_the_ground_truth_of_the_table_is_kept(world, tmp_path):
+    table = tmp_path / "cohort.csv"
+    scores, slide = world / "scores.csv", world / "a.svs"
+    table.write_text(f"slide,scores,label\n{slide},{scores},nonMSIH\n", encoding="utf-8")
+    assert export("--slides", table, "-o", tmp_path / "out", *KINDS, *FAST) == 0
+    facts = json.loads((tmp_path / "out" / "a" / "maps.json").read_text(encoding="utf-8"))
+    assert facts["label"] == "nonMSIH"
+    assert heatmaps_ome.open(tmp_path / "out").labels == {"a": "nonMSIH"}

@@ -22,6 +22,7 @@ from torch import nn
 
 from heatmaps_ome import extractors
 from heatmaps_ome.cli.summary import of_run
+from heatmaps_ome.display.numbers import number
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences, evidence_on_artefacts
 from heatmaps_ome.maps.faithfulness import faithfulness
@@ -290,7 +291,7 @@ def test_how_faithful_maps_are_is_recorded_drawn_and_told(world):
     assert (again.status, again.faithfulness) == ("unchanged", areas)
     assert again.true_class == outcome.true_class == CLASSES[0]
     told = of_run([replace(again, true_class=CLASSES[1])], world.path / "out")
-    numbers = ", ".join(f"{each} {areas[CLASSES[1]][each]:.3f}" for each in MAPS)
+    numbers = ", ".join(f"{each} {number(areas[CLASSES[1]][each])}" for each in MAPS)
     assert f"  faithfulness (AUPC of {CLASSES[1]}, lower is better): {numbers}\n" in told
 
 

@@ -12,11 +12,14 @@ from fakes import FakeSlide, covering_grid, heatmap_set
 from ome_zarr_models.v04.image_label import ImageLabel
 from scipy.ndimage import convolve, gaussian_filter
 
+from heatmaps_ome.display.rendering import Style, display_maps, with_notes
+from heatmaps_ome.display.scaling import Quantiles, ScalingFit
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels
 from heatmaps_ome.maps.artefact_evidence import (
     artefact_record,
     artefact_sentences,
+    attention_on_artefacts,
     evidence_on_artefacts,
 )
 from heatmaps_ome.maps.evidence import evidence
@@ -309,6 +312,89 @@ def test_what_is_not_known_of_artefacts_or_evidence_is_not_said():
         sentences = artefact_sentences(json.loads(json.dumps(artefact_record(maps))), "MSIH")
         assert sentences[0].startswith("artefacts: ")
         assert not any("evidence" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize("coarse", [False, True], ids=["all differ", "many are equal"])
+def test_the_hottest_cells_on_artefacts_are_what_sorting_the_cells_gives(coarse):
+    heatmaps = with_artefacts(heatmap_set(GRID, SLIDE))
+    attention = heatmaps.attention.round(0) if coarse else heatmaps.attention
+    heatmaps = heatmaps.with_maps(attention=attention)
+    places = np.argwhere(heatmaps.tissue).tolist()
+    cells = [(float(attention[g]), int(heatmaps.artefacts[g])) for g in map(tuple, places)]
+    count = max(10, round(0.01 * len(cells)))
+    # Equal cells share the places that are left: the mean over many orders of theirs.
+    rng, sums = np.random.default_rng(0), np.zeros(len(KINDS) + 1)
+    for _ in range(2000 if coarse else 1):
+        order = rng.permutation(len(cells))
+        first = sorted((cells[i] for i in order), key=lambda cell: -cell[0])[:count]
+        sums += np.bincount([kind for _, kind in first], minlength=len(KINDS) + 1) / count
+    expected = sums[1:] / (2000 if coarse else 1)
+    found = list(attention_on_artefacts(heatmaps, "MSIH").values())
+    assert found == pytest.approx(expected.tolist(), abs=0.02 if coarse else 1e-9)
+
+
+def attended(spot):
+    """Return maps whose attention is hottest in one spot, and pen over a twentieth of the tissue.
+
+    Parameters
+    ----------
+    spot : "pen" or "tissue"
+        Where the attention is hottest.
+    """
+    heatmaps = heatmap_set(GRID, SLIDE, tissue=np.ones(GRID.shape, bool))
+    rows, _ = GRID.shape
+    artefacts = np.zeros(GRID.shape, np.uint8)
+    artefacts[: max(1, rows // 20)] = 1 + KINDS.index("pen")
+    attention = np.random.default_rng(0).random(GRID.shape).astype(np.float32)
+    attention[(artefacts > 0) == (spot == "pen")] += 5
+    return replace(heatmaps.with_maps(attention=attention), artefacts=artefacts)
+
+
+def test_attention_that_is_hottest_on_artefacts_is_warned_of_and_noted_on_its_map():
+    heatmaps = attended("pen")
+    record = json.loads(json.dumps(artefact_record(heatmaps)))
+    assert record["attention"]["MSIH"]["pen"] == 1
+    *_, warning = artefact_sentences(record, "MSIH")
+    assert warning.startswith(
+        "warning: 100 % of the cells hottest in attention look like artefacts (pen 100 %)"
+    )
+    notes = {drawn.kind: drawn.note for drawn in drawn_maps(heatmaps)}
+    assert "hottest in attention look like artefacts (pen 100 %)" in notes["attention"]
+    assert notes["score"] == ""
+
+
+def test_attention_on_tissue_is_not_warned_of():
+    heatmaps = attended("tissue")
+    sentences = artefact_sentences(artefact_record(heatmaps), "MSIH")
+    assert not any("hottest" in sentence for sentence in sentences)
+    assert all(drawn.note == "" for drawn in drawn_maps(heatmaps))
+    # Records of earlier versions do not know.
+    record = {**artefact_record(attended("pen")), "attention": {}}
+    assert not any("hottest" in sentence for sentence in artefact_sentences(record, "MSIH"))
+
+
+def drawn_maps(heatmaps):
+    fit = ScalingFit(Quantiles())
+    fit.add(heatmaps)
+    maps = display_maps(heatmaps, fit.fit("", "", ""), Style(), heatmaps.classes, "MSIH")
+    return with_notes(maps, (), heatmaps)
+
+
+def test_without_attention_nothing_is_hottest():
+    heatmaps = with_artefacts(heatmap_set(GRID, SLIDE))
+    assert attention_on_artefacts(heatmaps.with_maps(attention=None), "MSIH") == {}
+    assert attention_on_artefacts(replace(heatmaps, artefacts=None), "MSIH") == {}
+
+
+def test_a_share_of_next_to_no_evidence_is_not_told():
+    heatmaps = with_artefacts(heatmap_set(GRID, SLIDE))
+    against = -np.abs(heatmaps.contributions[0])
+    against.flat[np.flatnonzero(heatmaps.artefacts)[0]] = 1e-7
+    heatmaps = heatmaps.with_maps(contribution=np.stack([against, np.zeros_like(against)]))
+    record = artefact_record(heatmaps)
+    assert set(record["evidence"]["MSIH"].values()) == {None}
+    assert not any("evidence for" in text for text in artefact_sentences(record, "MSIH"))
+    assert sum(record["evidence"]["nonMSIH"].values()) > 0.5
 
 
 def test_sentences_name_the_shares_and_warn_of_much_evidence():

@@ -141,8 +141,8 @@ def rewrite_value_tiff(path, change=lambda channel: channel, **settings):
     rows = roll.get("page-height")
     given = {
         "compression": "deflate", "predictor": "none", "tile": True, "tile_width": 256,
-        "tile_height": 256, "pyramid": True, "subifd": True, "bigtiff": True,
-        "region_shrink": "nearest", "page_height": rows, "xres": roll.xres, "yres": roll.yres,
+        "tile_height": 256, "bigtiff": True, "page_height": rows, "xres": roll.xres,
+        "yres": roll.yres,
     }  # fmt: skip
     channels = roll.numpy().reshape(-1, rows, roll.width)
     changed = np.concatenate([change(channel) for channel in channels])
@@ -153,8 +153,8 @@ def rewrite_value_tiff(path, change=lambda channel: channel, **settings):
     new.tiffsave(str(path), **(given | settings))
 
 
-def give_value_tiff_a_level(path, coarser):
-    """Write the raw values of a TIFF anew, cut to an even size, with a second level of them."""
+def give_value_tiff_a_level(path):
+    """Write the raw values of a TIFF anew, with a second level of every other pixel."""
     with tifffile.TiffFile(path) as file:
         page, channels = file.pages[0], file.series[0].asarray()
         said = {
@@ -163,17 +163,11 @@ def give_value_tiff_a_level(path, coarser):
             "metadata": None,
         }  # fmt: skip
         description = page.description
-    rows, cols = channels.shape[1:]
-    even = np.pad(
-        channels, [(0, 0), (0, rows % 2), (0, cols % 2)], constant_values=np.nan
-    )  # fmt: skip
-    for axis, size, padded in (("Y", rows, even.shape[1]), ("X", cols, even.shape[2])):
-        description = description.replace(f'Size{axis}="{size}"', f'Size{axis}="{padded}"')
     with tifffile.TiffWriter(path, bigtiff=True) as file:
-        for number, channel in enumerate(even):
+        for number, channel in enumerate(channels):
             text = {"description": description.encode()} if number == 0 else {}
             file.write(channel, subifds=1, **said, **text)
-            file.write(coarser(channel), subfiletype=1, **said)
+            file.write(channel[::2, ::2], subfiletype=1, **said)
 
 
 def without_flats(folder):
@@ -440,7 +434,7 @@ def value_tiff_form(folder):
 
 
 def value_tiff_levels(folder):
-    give_value_tiff_a_level(folder / VALUE_TIFF, lambda channel: channel[::2, ::2] + 1)
+    give_value_tiff_a_level(folder / VALUE_TIFF)
 
 
 def value_tiff_physical_size(folder):

@@ -3,12 +3,14 @@
 from heatmaps_ome.options import (
     CacheOptions,
     CollectOptions,
+    CompareOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
     ExportOptions,
     ExtractOptions,
     InfoOptions,
+    ShareOptions,
     ValidateOptions,
     ViewOptions,
 )
@@ -16,12 +18,14 @@ from heatmaps_ome.options import (
 OPTIONS = {
     "cache": CacheOptions,
     "collect": CollectOptions,
+    "compare": CompareOptions,
     "convert-model": ConvertOptions,
     "create": CreateOptions,
     "demo": DemoOptions,
     "export": ExportOptions,
     "extract": ExtractOptions,
     "info": InfoOptions,
+    "share": ShareOptions,
     "validate": ValidateOptions,
     "view": ViewOptions,
 }

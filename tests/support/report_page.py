@@ -34,6 +34,7 @@ class Report:
             """async () => {
                 await new Promise((done) => setTimeout(done));
                 await window.report.ready;
+                await window.report.shown?.comparison.ready;
                 await window.report.shown?.controls.ready;
                 const frame = () => new Promise((done) => requestAnimationFrame(done));
                 await frame();
@@ -54,8 +55,11 @@ class Report:
 
     def picture(self) -> np.ndarray:
         """Return what is seen of slide and map, (rows, cols, 3) float64."""
-        show = """(shown) => document.querySelectorAll("#zoom-buttons, #scale-bar, #readout")
-            .forEach((each) => { each.style.visibility = shown ? "" : "hidden"; })"""
+        show = """(shown) => {
+            const laid = document.querySelectorAll(
+                ".zoom-buttons, .scale-bar, .readout, .map-title");
+            for (const each of laid) each.style.visibility = shown ? "" : "hidden";
+        }"""
         self.page.evaluate(show, False)
         # Whole pixels of the screen: a screenshot of the element is rounded by up to one.
         box = self.page.locator("#picture").bounding_box()

@@ -137,7 +137,7 @@ def with_everything(result):
             Region("hot", 1, box(10, 15, 20, 24), 90, 0.092, 0.07, 0.83, 1.21, 0.46),
             Region("hot", 2, box(22, 34, 28, 43), 54, 0.055, 0.04, 0.79, 0.61, 0.25),
             Region("cold", 1, box(26, 16, 33, 25), 60, 0.061, 0.05, 0.12, -0.44, 0.38),
-        ), 4,
+        ), 4, hot_share=0.8, cold_share=0.8, hot_total=2.7, cold_total=0.9,
     )  # fmt: skip
     tiles = tuple(
         PickedTile(
@@ -151,7 +151,7 @@ def with_everything(result):
     return replace(result, regions=regions, tiles=tiles)
 
 
-def write_slide_folder(output, result, file_name=None):
+def write_slide_folder(output, result, file_name=None, label=None):
     """Write a slide's folder as far as the report needs it, and return the slide of the run."""
     name = result.slide.name
     folder = output / name
@@ -159,7 +159,7 @@ def write_slide_folder(output, result, file_name=None):
     write_values(result.heatmaps, folder, {})
     ReportExporter().write(result, folder)
     write_provenance(folder, file_name or f"{name}.svs")
-    return ReportedSlide(file_name or f"{name}.svs", "done", folder=name)
+    return ReportedSlide(file_name or f"{name}.svs", "done", folder=name, label=label)
 
 
 def write_provenance(folder, slide_name):

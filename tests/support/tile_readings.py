@@ -89,9 +89,10 @@ class TileReadings:
         return _part(pixels, (y, x), self.mpp, um, 0, around).reshape(-1, 4)
 
     def tiff_values(self, name, x, y, around=0.0):
-        """Return values of the float TIFF, found as QuPath does: by the channel of maps.json."""
-        pixels, um = self._once(_tiff, self.folder / self.manifest["values_tiff"])
-        return _part(pixels[self.entry(name)["channel"]], (y, x), self.mpp, um, 0, around)
+        """Return values of the float TIFF, a pixel for each cell, by the channel of maps.json."""
+        path = self.folder / self.manifest["values_tiff"]
+        (pixels, um), shift = self._once(_tiff, path), self._once(_position, path)
+        return _part(pixels[self.entry(name)["channel"]], (y, x), self.mpp, um, shift, around)
 
     def manifest_value(self, name, x, y):
         """Return the value as a reader of maps.json finds it: channel, and grid in pixels."""
@@ -163,6 +164,12 @@ def _tiff(path):
         pixels = ElementTree.fromstring(file.ome_metadata).find(f".//{_OME}Pixels")
         um = np.array([float(pixels.get(f"PhysicalSize{axis}")) for axis in "YX"])
         return file.series[0].levels[0].asarray(), um
+
+
+def _position(path):
+    with tifffile.TiffFile(path) as file:
+        plane = ElementTree.fromstring(file.ome_metadata).find(f".//{_OME}Plane")
+        return np.array([float(plane.get(f"Position{axis}")) for axis in "YX"])
 
 
 def assert_found_everywhere(readings, name, measurement, centre, value, *, around=0.0, share=None):

@@ -65,8 +65,9 @@ def assert_values_at_places(slide, folder, manifest, count=200):
         expected = reader.plane(entry)
         assert shown.values.dtype == np.float32
         np.testing.assert_array_equal(shown.values, expected.astype(np.float32))
+        raw = entry["raw"] or entry
         assert (shown.title, shown.quantity, shown.unit, list(shown.categories)) == (
-            entry["title"], entry["quantity"], entry["unit"], entry["categories"],
+            entry["title"], raw["quantity"], raw["unit"], entry["categories"],
         )  # fmt: skip
         for um_y, um_x in reader.places(count):
             value = expected[reader.cell(um_y, um_x)]

@@ -21,8 +21,8 @@ def _ranges(n_classes):
     return {
         "attention": (Range(-2.0, 2.0),),
         "score": (Range(0.0, 1.0),) * n_classes,
-        "contribution": (Range(-0.01, 0.01),) * n_classes,
-        "evidence": (Range(-0.01, 0.01),) * n_classes,
+        "contribution": (Range(-2.0, 2.0),) * n_classes,
+        "evidence": (Range(-2.0, 2.0),) * n_classes,
     }
 
 

@@ -1,6 +1,7 @@
 """Good results are valid; each rule finds what breaks it, and nothing else does."""
 
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -27,11 +28,12 @@ from broken_results import (
     VALUES,
     each_level,
     edited,
-    give_value_tiff_a_level,
     good_run,
     multiscale,
     rehash,
+    replace_bytes,
     rewrite_array,
+    rewrite_value_tiff,
     roll_label,
     shared_good_run,
     transposed,
@@ -175,16 +177,23 @@ def test_swapped_colours_of_an_overlay_are_found(copy):
     assert rules_of(validate(copy)) == {"placement-overlay", "flat-blend", "manifest-agrees"}
 
 
-def test_values_in_a_tiff_may_have_coarser_levels_that_hold_every_other_pixel(copy):
-    give_value_tiff_a_level(copy / VALUE_TIFF, lambda channel: channel[::2, ::2])
+def test_values_of_a_tiff_at_another_place_are_found(copy):
+    path = copy / VALUE_TIFF
+    with tifffile.TiffFile(path) as file:
+        [(old, x)] = set(re.findall(rb'(PositionX="([^"]*)")', file.pages[0].description.encode()))
+    new = f'PositionX="{float(x) + 1:.{len(x)}f}'[: len(old) - 1].encode() + b'"'
+    replace_bytes(path, old, new)
     rehash(copy)
-    assert validate(copy).problems == ()
+    assert rules_of(validate(copy)) == {"placement-value-tiff"}
 
 
-def test_coarser_levels_of_another_size_are_found_in_a_value_tiff(copy):
-    give_value_tiff_a_level(copy / VALUE_TIFF, lambda channel: channel[::2, ::3])
+def test_kinds_of_artefacts_in_a_tiff_are_compared_with_those_of_the_values(copy):
+    with tifffile.TiffFile(copy / VALUE_TIFF) as file:
+        last = iter([False] * (len(file.pages) - 1) + [True])
+    rewrite_value_tiff(copy / VALUE_TIFF, lambda c: np.where(c >= 0, 2, c) if next(last) else c)
     rehash(copy)
-    assert rules_of(validate(copy)) == {"value-tiff-levels"}
+    [problem] = validate(copy).problems
+    assert (problem.rule, problem.message[:9]) == ("placement-value-tiff", "artefacts")
 
 
 def shifted(folder, by):
@@ -247,15 +256,31 @@ def other_channel(said):
 
 
 def of_the_future(said):
-    said["format"] = "heatmaps-ome maps 3"
+    said["format"] = "heatmaps-ome maps 4"
 
 
 def of_an_earlier_version(said):
-    said["format"] = "heatmaps-ome maps 1"
+    said["format"] = "heatmaps-ome maps 2"
 
 
 def of_another_class(said):
     next(each for each in said["maps"] if each["class"] == CLASSES[0])["class"] = CLASSES[1]
+
+
+def of_kind(said, kind):
+    return next(each for each in said["maps"] if each["kind"] == kind)
+
+
+def with_raw_contributions(said):
+    of_kind(said, "contribution").update(factor=1, raw=None)
+
+
+def without_its_raw_quantity(said):
+    of_kind(said, "evidence")["raw"] = None
+
+
+def hiding_that_it_clips(said):
+    of_kind(said, "contribution")["range"]["clips"] = [False, False]
 
 
 def fading_otherwise(said):
@@ -267,7 +292,8 @@ def fading_otherwise(said):
     "change",
     [
         moved_grid, other_colour, other_channel, of_the_future, of_an_earlier_version,
-        of_another_class, fading_otherwise,
+        of_another_class, fading_otherwise, with_raw_contributions, without_its_raw_quantity,
+        hiding_that_it_clips,
     ],
 )  # fmt: skip
 def test_a_manifest_that_says_otherwise_than_the_stores_is_found(copy, change):
@@ -275,6 +301,25 @@ def test_a_manifest_that_says_otherwise_than_the_stores_is_found(copy, change):
         change(said)
     rehash(copy)
     assert rules_of(validate(copy)) == {"manifest-agrees"}
+
+
+def unmarked(properties):
+    del properties[1]["bound"], properties[255]["bound"]
+
+
+def marked_inside(properties):
+    properties[100]["bound"] = "at least"
+
+
+@pytest.mark.parametrize("change", [unmarked, marked_inside])
+def test_a_number_that_cells_lie_beyond_is_marked_as_a_bound(copy, change):
+    label = f"{IMAGE}/labels/contribution-{CLASSES[0]}/.zattrs"
+    with edited(copy / label) as said:
+        properties = said["image-label"]["properties"]
+        assert [each["bound"] for each in properties if "bound" in each] == ["at most", "at least"]
+        change(properties)
+    rehash(copy)
+    assert rules_of(validate(copy)) == {"label-bounds"}
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", "{}", "null", '{"multiscales": 3}', ""])

@@ -51,7 +51,8 @@ def test_every_tiff_is_read_level_by_level_and_pixel_by_pixel(results, tmp_path)
             assert facts_of(theirs) == facts_of(ours)
             levels = ours.series[0].levels
             found = theirs.series[0].levels
-            assert len(found) == len(levels) > 1
+            # Values have a pixel for each cell, and no level that lacks some.
+            assert len(found) == len(levels) > ("values" not in path.name)
             for one, other in zip(found, levels, strict=True):
                 pixels = one.asarray()
                 if other.asarray().shape != pixels.shape:  # it writes colours plane by plane
@@ -62,8 +63,8 @@ def test_every_tiff_is_read_level_by_level_and_pixel_by_pixel(results, tmp_path)
 def test_a_window_is_read_as_exactly_as_the_whole(results, tmp_path):
     folder, result = results
     path = folder / "slide.values.ome.tiff"
-    plain = bioformats.cropped(path, tmp_path / "crop.ome.tiff", left=61, top=33, cols=97, rows=120)
+    plain = bioformats.cropped(path, tmp_path / "crop.ome.tiff", left=11, top=7, cols=31, rows=40)
     with tifffile.TiffFile(path) as ours, tifffile.TiffFile(plain) as theirs:
         assert facts_of(ours)[1] == [channel.name for channel in channels(result.heatmaps)]
         whole = ours.series[0].asarray()
-        np.testing.assert_array_equal(theirs.asarray().squeeze(), whole[:, 33:153, 61:158])
+        np.testing.assert_array_equal(theirs.asarray().squeeze(), whole[:, 7:47, 11:42])

@@ -9,10 +9,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from value_places import assert_values_at_places
+from value_places import ValuesReader, assert_values_at_places
 from viewer_results import write_results
 
 import heatmaps_ome
+from heatmaps_ome.display.numbers import probability
 from heatmaps_ome.errors import MissingError, ResultError
 from heatmaps_ome.geometry import YX, Grid, Shape
 
@@ -88,7 +89,25 @@ def test_maps_that_the_run_did_not_draw_have_texts_and_colours_too(folder, slide
         finite = shown.values[slide.tissue]
         assert np.isfinite(finite).all()
         assert shown.colours.lower < shown.colours.upper
-        assert finite.min() < shown.colours.upper
+        assert finite.min() * shown.colours.factor < shown.colours.upper
+
+
+def test_contributions_are_raw_values_and_drawn_times_the_cells(folder, slide, plt):
+    manifest = manifest_of(folder)
+    [entry] = [e for e in manifest["maps"] if e["name"] == "contribution-normal"]
+    raw = ValuesReader(folder / SLIDE, manifest).plane(entry)
+    cells = np.count_nonzero(~np.isnan(raw))
+    shown = slide.map("contribution", "normal")
+    assert (shown.quantity, shown.unit) == ("share of the slide's normal logit", "logit")
+    assert np.nanmax(np.abs(shown.values)) == np.nanmax(np.abs(raw))
+    axes = shown.show()
+    [image] = axes.get_images()
+    np.testing.assert_allclose(image.get_array().filled(np.nan), raw * cells, rtol=1e-6)
+    assert image.get_clim() == (entry["range"]["lower"], entry["range"]["upper"])
+    bar = axes.figure.axes[1]
+    assert bar.get_ylabel() == "slide's normal logit if all cells were like this one"
+    assert image.colorbar.extend == "both"
+    assert slide.map("attention").show().get_images()[0].colorbar.extend == "min"
 
 
 def test_values_cannot_be_changed_by_mistake(slide):
@@ -222,17 +241,19 @@ def test_html_is_well_formed_and_escaped_and_names_no_folder(folder, slide):
         assert len(text) < 500_000
         assert all(each["src"].startswith("data:image/") for each in page.pictures)
     page = Page(slide._repr_html_())
-    assert [each["alt"] for each in page.pictures] == [f"Attention over {SLIDE}"]
+    assert [each["alt"] for each in page.pictures] == [f"Score of {CLASSES[0]} over {SLIDE}"]
     assert {SLIDE, *CLASSES} <= set(page.texts)
-    assert f"{max(slide.prediction.values()):.3f}" in page.texts
+    assert probability(max(slide.prediction.values())) in page.texts
+    assert f"drawn hot: {CLASSES[0]}" in page.texts
 
 
 def test_a_damaged_preview_does_not_hide_the_rest(folder, tmp_path):
     copy = with_manifest(folder, tmp_path)
-    (copy / "previews" / "attention-overlay.png").write_bytes(b"no picture")
+    (preview,) = (copy / "previews").glob("score-MSI-H*-overlay.png")
+    preview.write_bytes(b"no picture")
     text = heatmaps_ome.open(copy)[SLIDE]._repr_html_()
     assert "The preview cannot be read." in text
-    (copy / "previews" / "attention-overlay.png").unlink()
+    preview.unlink()
     assert not Page(heatmaps_ome.open(copy)[SLIDE]._repr_html_()).pictures
 
 

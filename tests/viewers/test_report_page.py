@@ -65,22 +65,15 @@ def demo_values(demo):
 
 def test_the_demo_opens_from_disk_and_shows_its_slide(chromium, demo):
     with opened(chromium, demo / "index.html") as report:
-        link = report.page.locator("#slides tbody a")
-        assert link.inner_text().startswith("demo-slide-")
-        link.click()
-        report.settle()
         assert "slide=demo-slide-" in report.page.url
         assert report.page.locator("#slide h1").inner_text().startswith("demo-slide-")
-        report.page.go_back()
-        report.settle()
-        assert report.page.locator("#slides").is_visible()
-        assert not report.page.locator("#slide").is_visible()
+        assert not report.page.locator("#slides").is_visible()
+        assert report.page.locator("#back").count() == 0
+        assert report.page.locator("#card-provenance").get_by_text("demo-export.pkl").is_visible()
 
 
 def test_sliders_and_choosers_change_the_picture(chromium, demo):
     with opened(chromium, demo / "index.html") as report:
-        report.page.locator("#slides tbody a").click()
-        report.settle()
         full = report.picture()
         report.slide_to("opacity", 0.3)
         faint = report.picture()
@@ -114,8 +107,6 @@ def test_sliders_and_choosers_change_the_picture(chromium, demo):
 def test_hiding_the_lowest_tenth_hides_a_tenth_of_the_cells(chromium, demo):
     values, names, *_ = demo_values(demo)
     with opened(chromium, demo / "index.html") as report:
-        report.page.locator("#slides tbody a").click()
-        report.settle()
         report.go(slide=report.page.evaluate("window.report.shown.row.folder"), map="attention")
         report.slide_to("hide-below", 0.1)
         cells = values[names.index("attention")]
@@ -125,28 +116,33 @@ def test_hiding_the_lowest_tenth_hides_a_tenth_of_the_cells(chromium, demo):
         assert f"of {cells.size} " in said
 
 
-def test_the_value_under_the_mouse_is_the_raw_value_there(chromium, demo):
+def test_the_value_under_the_mouse_is_that_of_its_cell(chromium, demo):
     values, names, um_cell, um_origin = demo_values(demo)
     rng = np.random.default_rng(0)
     with opened(chromium, demo / "index.html") as report:
-        report.page.locator("#slides tbody a").click()
-        report.settle()
         folder = report.page.evaluate("window.report.shown.row.folder")
         for name in ("attention", "score-tumour", "contribution-tumour"):
             report.go(slide=folder, map=name)
             channel = values[names.index(name)]
             cells = np.argwhere(np.isfinite(channel))
+            # Contributions are drawn as the logit of a slide of cells like this one.
+            factor = len(cells) if name.startswith("contribution") else 1
             # Some anywhere, and the last of the rows and of the columns, near the far edges.
             chosen = [*rng.permutation(cells)[:6], cells[-1], cells[cells[:, 1].argmax()]]
             finite = channel[np.isfinite(channel)]
             span = float(finite.max() - finite.min())
             for cell in chosen:
                 um = um_origin + (cell + 0.5) * um_cell
-                wanted = float(channel[tuple(cell)])
+                raw = float(channel[tuple(cell)])
+                wanted = factor * raw
                 found = report.value(um)
-                # Half a step of what is stored, and half of the fourth digit that is shown.
-                assert found == pytest.approx(wanted, abs=span / 8000 + 5.1e-4 * abs(wanted))
+                # A step of what is stored, and half of the third digit that is shown.
+                step = span / 4000
+                assert found == pytest.approx(wanted, abs=factor * step + 5.1e-3 * abs(wanted))
                 lines = report.point(um)
+                if factor > 1:
+                    named = float(lines.pop(1).split(" ")[-1].replace("\u2212", "-"))
+                    assert named == pytest.approx(raw, abs=step + 5.1e-3 * abs(raw))
                 assert lines[-1] == f"cell {cell[0]}, {cell[1]}"
                 x = float(lines[1].split(" ")[1].replace("\u2212", "-"))
                 assert x == pytest.approx(um[1], abs=20)
@@ -229,7 +225,7 @@ def test_a_slide_with_everything_shows_all_of_it(chromium, rich):
         assert page.locator("#consistency.warning").count() == 1
         assert page.locator(".curves polyline").count() == 4
         shares = page.locator("#regions tbody tr td:nth-child(2)").all_inner_texts()
-        assert shares == ["46.0 %", "38.0 %", "25.0 %"]
+        assert shares == ["46 %", "38 %", "25 %"]
         assert page.locator(".tile img").count() == 12
         assert page.locator("#cards").get_by_text("fold-2").is_visible()
         assert page.locator("#card-provenance").get_by_text("m" * 64).is_visible()
@@ -284,7 +280,9 @@ def test_it_can_be_used_by_keyboard_alone(chromium, rich):
         report.page.keyboard.press("+")
         assert report.page.evaluate("window.report.shown.stage.view.umPerPx") < before
         unnamed = report.page.evaluate(
-            """() => [...document.querySelectorAll("button, input, select, canvas, a")].filter(
+            """() => [
+                ...document.querySelectorAll("button, input, select, canvas, a, summary"),
+            ].filter(
                 (each) => each.offsetParent && !(each.labels?.length || each.textContent.trim()
                     || each.getAttribute("aria-label") || each.querySelector("img[alt]"))
             ).map((each) => each.outerHTML)"""
@@ -314,10 +312,10 @@ def test_hostile_names_are_text_and_nothing_else(chromium, tmp_path):
     assert text.count("<script") == 1 + 2 + 0  # the slide's, the run's, and the page's own
     assert text.count("</script") == text.count("<script")
     with opened(chromium, path) as report:
-        assert report.page.locator("#slides tbody a").first.inner_text() == f"{name}.svs"
+        assert report.page.locator("#slides th a").first.inner_text() == f"{name}.svs"
         assert report.page.locator("#slides tbody tr").nth(1).get_by_text("<b>no</b>").is_visible()
         assert report.page.locator("#slides img").count() == 0
-        report.page.locator("#slides tbody a").first.click()
+        report.page.locator("#slides th a").first.click()
         report.settle()
         assert report.page.locator("#slide h1").inner_text() == f"{name}.svs"
         options = report.page.locator("#class option").all_text_contents()
@@ -387,23 +385,23 @@ def test_hundreds_of_slides_are_sorted_and_filtered_at_once(chromium, many):
         assert len(column(0)) == 300
         start = time.monotonic()
         page.get_by_role("button", name="P(MSIH)").click()
-        falling = [float(each) for each in column(2)]
+        falling = [float(each) for each in column(3)]
         assert falling == sorted(falling, reverse=True)
         assert page.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
         page.get_by_role("button", name="P(MSIH)").click()
-        assert [float(each) for each in column(2)] == sorted(falling)
+        assert [float(each) for each in column(3)] == sorted(falling)
         page.get_by_role("button", name="Slide", exact=True).click()
-        assert column(0) == sorted(column(0))
+        assert column(1) == sorted(column(1))
         page.locator("#filter-class").select_option("nonMSIH")
-        assert set(column(1)) == {"nonMSIH"}
-        assert len(column(1)) == page.evaluate(
+        assert set(column(2)) == {"nonMSIH"}
+        assert len(column(2)) == page.evaluate(
             "window.report.run.rows.filter((row) => row.prediction.MSIH < 0.5).length"
         )
         page.locator("#filter-class").select_option("")
         page.locator("#filter-warnings").check()
         assert len(column(0)) == 29
         page.locator("#filter-text").fill("s1")
-        assert column(0) == [f"s1{tens}0.svs" for tens in range(10)]
+        assert column(1) == [f"s1{tens}0.svs" for tens in range(10)]
         assert time.monotonic() - start < 20
         page.locator("#slides tbody tr:not([hidden])").nth(1).locator("td").nth(2).click()
         report.settle()

@@ -13,7 +13,8 @@ import pytest
 from view_server import viewing
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.viewers.server.served import served
+from heatmaps_ome.viewers.server.links import Linker
+from heatmaps_ome.viewers.server.served import is_correct, served
 from heatmaps_ome.viewers.server.server import Address
 
 SECRET = b"Erika Mustermann, born 1957"
@@ -82,6 +83,33 @@ def test_the_page_lists_the_slides_with_links_that_work(server, out):
         found = server.json(f"/{slide['files']}maps.json")
         assert found == maps_json(slide["name"])
         assert slide["prediction"] == found["prediction"]
+
+
+def test_the_page_is_told_ground_truth_and_whether_the_prediction_is_it(tmp_path):
+    truths = {"a": "MSS", "b": "MSIH", "c": None}
+    for name, label in truths.items():
+        folder = make_slide(tmp_path, name)
+        facts = maps_json(name) | {"prediction": {"MSIH": 0.7, "MSS": 0.3}, "label": label}
+        (folder / "maps.json").write_text(json.dumps(facts))
+    slides = served(tmp_path).description(Linker("http://127.0.0.1/"))["slides"]
+    assert {slide["name"]: slide["label"] for slide in slides} == truths
+    assert [slide["correct"] for slide in slides] == [False, True, None]
+    assert {slide["true_class"] for slide in slides} == {"MSS"}, "the class drawn hot is no truth"
+
+
+@pytest.mark.parametrize(
+    ("label", "prediction", "task"),
+    [
+        ("other", {"a": 0.7, "b": 0.3}, "classification"),
+        ("a", {"a": None, "b": None}, "classification"),
+        ("a", {"a": 0.7, "b": 0.8}, "multilabel"),
+        ("a", {"a": 0.7}, "classification"),
+        ("61.5", {"age": 61.5}, "regression"),
+    ],
+)
+def test_a_label_that_no_class_answers_is_neither_right_nor_wrong(label, prediction, task):
+    facts = {"label": label, "prediction": prediction, "target": {"task": task}}
+    assert is_correct(facts) is None
 
 
 def test_links_to_other_viewers_lead_to_the_files_that_each_draws_right(server):

@@ -1,30 +1,40 @@
-/* The table of all slides: sorted by any column, filtered by text, class and warnings. */
+/* The table of all slides: sorted by any column, filtered by text, class, warnings and errors. */
 import { chooser, el, labelled } from "./dom.js";
-import { counted, decimals, percent } from "./numbers.js";
+import { counted, number, percent, predictedText, probability } from "./numbers.js";
 import { hashOf } from "./slide.js";
+import { TERMS } from "./terms.js";
+import { warningsOf } from "./trust.js";
+import { truthCard } from "./truth.js";
 
-const warned = (row) => row.status === "failed" || Boolean(row.damaged) || Boolean(row.message) || (row.warnings ?? []).length > 0;
+const isWarned = (row) => warningsOf(row).length > 0;
+const explained = (key) => TERMS[key][1];
 
 /** Columns of the run's table; `rows` decide whether predictions are probabilities, values or risks. */
-function columns(run, rows = []) {
-  const isValue = rows.some((row) => ["regression", "survival"].includes(row.task));
+function columns(run, pictures) {
+  const isValue = run.rows.some((row) => ["regression", "survival"].includes(row.task));
   const hot = run.true_class;
   return [
+    { key: "pictures", title: "Slide and map", of: () => null, cell: (row) => el("a", { class: "thumb-link", href: hashOf(row), tabindex: -1, "aria-hidden": "true" }, pictures.thumb(row)) },
     { key: "slide", title: "Slide", of: (row) => row.slide.toLowerCase(), cell: (row) => nameCell(row) },
-    { key: "label", title: "Ground truth", about: "As the table of slides has it", of: (row) => row.label ?? null, cell: (row) => row.label ?? "" },
+    { key: "label", title: "Ground truth", about: explained("truth"), of: (row) => row.label ?? null, cell: (row) => [row.label ?? "", row.right === false ? el("span", { class: "wrong" }, " ≠ prediction") : ""] },
     { key: "predicted", title: "Prediction", of: (row) => row.predicted ?? null, cell: (row) => predictionCell(row, run) },
-    { key: "probability", title: isValue ? hot : `P(${hot})`, about: isValue ? `Predicted ${hot}` : `Probability of ${hot}, the class drawn hot`, of: (row) => row.probability, cell: (row) => decimals(row.probability, 3) },
-    { key: "tissue", title: "Tissue, mm²", of: (row) => row.tissue_mm2, cell: (row) => decimals(row.tissue_mm2, 1) },
-    { key: "gap", title: "Difference", about: "Largest difference between the tile-by-tile prediction and the map's", of: (row) => row.gap, cell: (row) => decimals(row.gap, 3) },
-    { key: "aupc", title: "AUPC", about: "Area under the perturbation curve of the map of contributions or, without these, of leave-one-out; lower is better", of: (row) => row.aupc, cell: (row) => decimals(row.aupc, 3) },
-    { key: "random", title: "Random", about: "AUPC of random orders, which the map should be below", of: (row) => row.aupc_random, cell: (row) => decimals(row.aupc_random, 3) },
-    { key: "artefacts", title: "Artefacts", about: "Share of the tissue", of: (row) => row.artefacts, cell: (row) => percent(row.artefacts, 1) },
-    { key: "warnings", title: "Warnings", of: (row) => (row.warnings ?? []).length + (row.status === "failed" || row.damaged ? 1e6 : 0), cell: (row) => warningCell(row) },
-    { key: "status", title: "Status", of: (row) => (row.damaged ? "damaged" : row.status), cell: (row) => el("span", { class: `status ${row.damaged ? "failed" : row.status}` }, row.damaged ? "damaged" : row.status) },
+    { key: "probability", title: isValue ? hot : `P(${hot})`, about: isValue ? `Predicted ${hot}` : `Probability of ${hot}, the class drawn hot`, of: (row) => row.probability, cell: (row) => predictedText(row.probability, row.task) },
+    { key: "tissue", title: "Tissue, mm²", of: (row) => row.tissue_mm2, cell: (row) => number(row.tissue_mm2) },
+    { key: "gap", title: "Difference", about: `Largest difference between the tile-by-tile prediction and the map's. ${explained("consistency")}`, of: (row) => row.gap, cell: (row) => predictedText(row.gap, row.task) },
+    { key: "aupc", title: "AUPC", about: `Of the map of contributions or, without these, of leave-one-out. ${explained("aupc")}`, of: (row) => row.aupc, cell: (row) => predictedText(row.aupc, row.task) },
+    { key: "random", title: "Random", about: "AUPC of random orders, which the map should be below", of: (row) => row.aupc_random, cell: (row) => predictedText(row.aupc_random, row.task) },
+    { key: "artefacts", title: "Artefacts", about: `Share of the tissue. ${explained("artefacts")}`, of: (row) => row.artefacts, cell: (row) => percent(row.artefacts) },
+    { key: "warnings", title: "Warnings", of: (row) => warningsOf(row).length + (row.status === "failed" || row.damaged ? 1e6 : 0), cell: (row) => warningCell(row) },
   ];
 }
 
 const NUMBERS = new Set(["probability", "tissue", "gap", "aupc", "random", "artefacts"]);
+const ALWAYS = new Set(["pictures", "warnings"]);
+
+/** Return whether a column has anything to show. */
+function isUsed(column, rows) {
+  return ALWAYS.has(column.key) || rows.some((row) => (row.status === "failed" && column.key !== "label") || (column.of(row) !== null && column.of(row) !== undefined));
+}
 
 function nameCell(row) {
   const stem = row.slide.replace(/\.[^.]*$/, "");
@@ -35,17 +45,17 @@ function nameCell(row) {
 function predictionCell(row, run) {
   if (row.status === "failed" || row.damaged) return el("span", { class: "status failed" }, row.damaged ? "damaged" : "failed");
   const values = Object.entries(row.prediction ?? {}).filter(([, value]) => value !== null);
-  if (!row.predicted && values.length) return el("span", {}, values.map(([name, value]) => `${name} ${decimals(value, 3)}`).join(", "));
+  if (!row.predicted && values.length) return el("span", {}, values.map(([name, value]) => `${name} ${predictedText(value, row.task)}`).join(", "));
   if (!row.predicted) return el("span", { class: "soft" }, "no prediction");
   const parts = run.classes.map((name) => el("i", {
     style: { "flex-grow": String(row.prediction[name] ?? 0), background: run.class_colours[name] },
   }));
-  const text = run.classes.map((name) => `${name} ${decimals(row.prediction[name], 3)}`).join(", ");
+  const text = run.classes.map((name) => `${name} ${probability(row.prediction[name])}`).join(", ");
   return [el("span", { class: "stack", role: "img", "aria-label": text, title: text }, parts), el("span", {}, row.predicted)];
 }
 
 function warningCell(row) {
-  const texts = row.status === "failed" ? [row.message] : [...(row.damaged ? [row.damaged] : []), ...(row.message ? [row.message] : []), ...(row.warnings ?? [])];
+  const texts = warningsOf(row);
   if (texts.length === 0) return el("span", { class: "soft" }, "none");
   const more = texts.length > 1 ? ` (+ ${texts.length - 1})` : "";
   return el("span", { class: "warned", title: texts.join("\n") }, `⚠ ${texts[0]}${more}`);
@@ -65,21 +75,22 @@ function sorted(rows, column, down) {
 
 /** The table of all slides. */
 export class Cohort {
-  constructor(run) {
+  constructor(run, pictures) {
     this.run = run;
-    this.columns = columns(run, run.rows).filter((column) => column.key === "status" || column.key === "warnings"
-      || run.rows.some((row) => (row.status === "failed" && column.key !== "label") || (column.of(row) !== null && column.of(row) !== undefined)));
-    this.filter = { text: "", name: "", only: false };
+    this.pictures = pictures;
+    this.columns = columns(run, pictures).filter((column) => isUsed(column, run.rows));
+    this.filter = { text: "", name: "", warned: false, wrong: false };
     this.order = { key: null, down: false };
     this.lines = run.rows.map((row) => ({ row, text: `${row.slide} ${row.folder ?? ""} ${row.label ?? ""} ${row.message} ${row.predicted ?? ""} ${row.status}`.toLowerCase(), line: this.line(row) }));
     this.body = el("tbody", {}, this.lines.map((entry) => entry.line));
     this.shown = el("p", { id: "shown", role: "status" });
-    this.element = el("div", {}, this.summary(), this.tools(), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of slides" }, el("table", { id: "slides" }, this.head(), this.body)));
+    this.element = el("div", {}, this.summary(), truthCard(run), this.tools(), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of slides" }, el("table", { id: "slides" }, this.head(), this.body)),
+      el("p", { class: "soft", id: "unprepared" }, "The pages of single slides are added by the button “Print or save as PDF”."));
     this.apply();
   }
 
   line(row) {
-    const cells = this.columns.map((column) => el(column.key === "slide" ? "th" : "td", { scope: column.key === "slide" ? "row" : null, class: NUMBERS.has(column.key) ? "number" : `is-${column.key}` }, column.cell(row)));
+    const cells = this.columns.map((column) => el(column.key === "slide" ? "th" : "td", { scope: column.key === "slide" ? "row" : null, class: `${NUMBERS.has(column.key) ? "number " : ""}is-${column.key}`, "data-title": column.title }, column.cell(row)));
     return el("tr", { onclick: (event) => {
       if (event.target.closest("a") === null && window.getSelection().isCollapsed) window.location.hash = hashOf(row);
     } }, cells);
@@ -87,8 +98,9 @@ export class Cohort {
 
   head() {
     const heads = this.columns.map((column) => {
+      if (column.key === "pictures") return el("th", { scope: "col", class: "is-pictures" }, column.title);
       const button = el("button", { type: "button", title: column.about ?? "", onclick: () => this.sortBy(column.key) }, column.title, el("span", { class: "arrow", "aria-hidden": "true" }));
-      return el("th", { scope: "col", class: NUMBERS.has(column.key) ? "number" : `is-${column.key}`, "data-key": column.key }, button);
+      return el("th", { scope: "col", class: `${NUMBERS.has(column.key) ? "number " : ""}is-${column.key}`, "data-key": column.key }, button);
     });
     this.heads = heads;
     return el("thead", {}, el("tr", {}, heads));
@@ -97,10 +109,11 @@ export class Cohort {
   summary() {
     const { rows, classes, reduced, budget_mib: budget } = this.run;
     const failed = rows.filter((row) => row.status === "failed").length;
-    const warnings = rows.filter((row) => row.status !== "failed" && warned(row)).length;
+    const warnings = rows.filter((row) => row.status !== "failed" && isWarned(row)).length;
+    const wrong = rows.filter((row) => row.right === false).length;
     const predicted = classes.map((name) => [name, rows.filter((row) => row.predicted === name).length]).filter(([, n]) => n > 0);
     return el("div", { id: "summary" },
-      el("p", {}, el("b", {}, counted(rows.length, "slide")), failed ? `, ${failed} failed` : "", warnings ? `, ${warnings} with warnings` : ", no warnings",
+      el("p", {}, el("b", {}, counted(rows.length, "slide")), failed ? `, ${failed} failed` : "", warnings ? `, ${warnings} with warnings` : ", no warnings", wrong ? `, ${wrong} predicted otherwise than the ground truth` : "",
         predicted.length ? ". Predicted: " : ".", predicted.map(([name, n], i) => [i ? ", " : "", el("i", { class: "dot", style: { background: this.run.class_colours[name] } }), `${name} ${n}`]), predicted.length ? "." : ""),
       reduced ? el("p", { class: "note" }, `To keep this file below ${budget} MiB, ${counted(reduced, "slide")} ${reduced === 1 ? "is" : "are"} shown with smaller pictures or fewer maps; their pages list the changes.`) : null);
   }
@@ -110,9 +123,29 @@ export class Cohort {
     const text = el("input", { type: "search", id: "filter-text", placeholder: "name, class or message", autocomplete: "off", oninput: () => { filter.text = text.value.toLowerCase(); this.apply(); } });
     const name = chooser([["", "all"], ...this.run.classes.map((label) => [label, label])], "", (value) => { filter.name = value; this.apply(); });
     name.id = "filter-class";
-    const only = el("input", { type: "checkbox", id: "filter-warnings", onchange: () => { filter.only = only.checked; this.apply(); } });
+    const tick = (id, key, label) => {
+      const box = el("input", { type: "checkbox", id, onchange: () => { filter[key] = box.checked; this.apply(); } });
+      return el("label", { class: "tick" }, box, label);
+    };
+    const order = chooser([["", "the run's order"], ...this.columns.filter((column) => column.key !== "pictures").map((column) => [column.key, column.title])], "", (key) => { if (key) this.sortBy(key); });
+    order.id = "sort-by";
     const hasClasses = this.run.rows.some((row) => row.predicted);
-    return el("div", { id: "tools" }, labelled("Find", text), hasClasses ? labelled("Predicted", name) : null, el("label", { class: "tick" }, only, "Only with warnings"), this.shown);
+    const hasTruth = this.run.rows.some((row) => row.right !== null && row.right !== undefined);
+    return el("div", { id: "tools" }, labelled("Find", text), hasClasses ? labelled("Predicted", name) : null,
+      el("div", { class: "narrow-only" }, labelled("Sort by", order)),
+      tick("filter-warnings", "warned", "Only with warnings"), hasTruth ? tick("filter-wrong", "wrong", "Only wrong") : null,
+      this.printButton(), this.shown);
+  }
+
+  printButton() {
+    const button = el("button", { type: "button", id: "print-all", onclick: async () => {
+      button.disabled = true;
+      await this.pictures.prepare({ printing: true, onprogress: (index, n) => { button.textContent = `Drawing page ${index + 1} of ${n}…`; } });
+      button.textContent = PRINT;
+      button.disabled = false;
+      window.print();
+    } }, PRINT);
+    return button;
   }
 
   sortBy(key) {
@@ -128,14 +161,16 @@ export class Cohort {
   }
 
   apply() {
-    const { text, name, only } = this.filter;
-    let visible = 0;
+    const { text, name, warned, wrong } = this.filter;
+    const rows = new Set();
     for (const entry of this.lines) {
-      const matches = entry.text.includes(text) && (!name || entry.row.predicted === name) && (!only || warned(entry.row));
+      const { row } = entry;
+      const matches = entry.text.includes(text) && (!name || row.predicted === name) && (!warned || isWarned(row)) && (!wrong || row.right === false);
       entry.line.hidden = !matches;
-      visible += matches;
+      if (matches) rows.add(row);
     }
-    this.shown.textContent = visible === this.lines.length ? "" : `${visible} of ${this.lines.length} shown`;
+    this.shown.textContent = rows.size === this.lines.length ? "" : `${rows.size} of ${this.lines.length} shown`;
+    this.pictures.restrict(rows);
   }
 
   /** Return the rows before and after a row in the sorted and filtered table. */
@@ -145,3 +180,5 @@ export class Cohort {
     return { before: rows[at - 1], after: rows[at + 1] };
   }
 }
+
+const PRINT = "Print or save as PDF";

@@ -1,5 +1,6 @@
 /* Draws perturbation curves: a prediction while a map's hottest cells or tiles are removed. */
 import { svg } from "./dom.js";
+import { number } from "./numbers.js";
 
 /** [map, colour, dashes] as in the preview; the colour blind can distinguish them. */
 export const LINES = [
@@ -7,7 +8,7 @@ export const LINES = [
   ["prediction", "#009e73", ""], ["attention", "#d55e00", ""], ["class-attention", "#d55e00", ""],
   ["as-stamp", "#cc79a7", ""], ["as-clam", "#cc79a7", ""], ["random", "#767676", "6 4"],
 ];
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [520, 280, 46, 42, 10, 24];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [520, 280, 62, 42, 10, 28];
 
 /** Return the drawing of a class's curves; the axis of values has the ends of the section. */
 export function drawnCurves(result, { ends = [0, 1], unit = "cell" } = {}) {
@@ -20,7 +21,7 @@ export function drawnCurves(result, { ends = [0, 1], unit = "cell" } = {}) {
     const value = low + tick * (high - low);
     parts.push(
       svg("line", { class: "grid", x1: x(0), x2: x(1), y1: y(value), y2: y(value) }),
-      svg("text", { x: x(0) - 6, y: y(value) + 4, "text-anchor": "end" }, String(Number(value.toPrecision(3)))),
+      svg("text", { x: x(0) - 6, y: y(value) + 4, "text-anchor": "end" }, number(value)),
       svg("text", { x: x(tick), y: y(low) + 16, "text-anchor": "middle" }, `${100 * tick} %`),
     );
   }
@@ -33,7 +34,7 @@ export function drawnCurves(result, { ends = [0, 1], unit = "cell" } = {}) {
   }
   parts.push(
     svg("text", { x: (x(0) + x(1)) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, `share of the ${unit}s removed, hottest first`),
-    svg("text", { transform: `translate(11 ${(y(low) + y(high)) / 2}) rotate(-90)`, "text-anchor": "middle" }, isProbability ? "probability left" : `${result.class} left`),
+    svg("text", { transform: `translate(13 ${(y(low) + y(high)) / 2}) rotate(-90)`, "text-anchor": "middle" }, isProbability ? "probability left" : `${result.class} left`),
   );
   return svg("svg", { class: "curves", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${isProbability ? "Probability of " : ""}${result.class} while ${unit}s are removed` }, ...parts);
 }

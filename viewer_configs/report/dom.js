@@ -43,3 +43,11 @@ export function chooser(pairs, chosen, onchange) {
   made.value = chosen;
   return made;
 }
+
+/** Return a table; `heads` are [text, is a number] pairs and cells can be anything that can be appended. */
+export function table(heads, rows, props = {}) {
+  const kind = (index) => (heads[index][1] ? "number" : null);
+  return el("div", { class: "scroll" }, el("table", { class: "narrows", ...props },
+    el("thead", {}, el("tr", {}, heads.map(([text], i) => el("th", { scope: "col", class: kind(i) }, text)))),
+    el("tbody", {}, rows.map((row) => el("tr", row.props ?? {}, row.cells.map((cell, i) => el("td", { class: kind(i), "data-title": heads[i][0] }, cell)))))));
+}

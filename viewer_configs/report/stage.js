@@ -1,36 +1,47 @@
 /* The picture: the slide with a map over it, outlines, a scale bar, and the value under the mouse. */
 import { el } from "./dom.js";
-import { decimals, length, number, roundLength } from "./numbers.js";
+import { decimals, number, storedText } from "./numbers.js";
 import { isNamed } from "./painting.js";
-import { cellUnder, latticeBox, View } from "./view.js";
+import { drawScene, scaleBar } from "./scene.js";
+import { cellUnder, View } from "./view.js";
 
 const KEYS = "Drag to move, wheel or + and − to zoom, 0 for the whole slide, arrow keys to move "
   + "the cross and read the value there.";
 const FEWEST_PX_PER_CELL = 48;
 
-/** The picture of a slide. */
+/** The picture of a slide. A second stage shows the same place beside a first one, its peer. */
 export class Stage {
-  constructor(slide) {
+  constructor(slide, { peer = null, buttons = [] } = {}) {
     this.slide = slide;
+    this.peer = peer;
     this.map = null;
+    this.values = new Float64Array(0);
     this.painted = document.createElement("canvas");
     this.outlines = [];
     this.mark = null;
     this.cross = null;
     this.pointers = new Map();
-    this.canvas = el("canvas", { id: "picture", tabindex: 0, role: "img", "aria-label": KEYS });
-    this.readout = el("output", { id: "readout", "aria-live": "off" });
+    /** Called when the map or the marks change, but not when the view moves. */
+    this.onchange = peer === null ? () => {} : () => peer.onchange();
+    const id = (name) => (peer === null ? name : `${name}-2`);
+    this.canvas = el("canvas", { class: "picture", id: id("picture"), tabindex: 0, role: "img", "aria-label": KEYS });
+    this.readout = el("output", { class: "readout", id: id("readout"), "aria-live": "off" });
     this.told = el("p", { class: "unseen", "aria-live": "polite" });
-    this.bar = el("div", { id: "scale-bar" }, el("i"), el("span"));
-    const button = (text, label, work) => el("button", { type: "button", title: label, "aria-label": label, onclick: work }, text);
-    const buttons = el("div", { id: "zoom-buttons" },
-      button("+", "Zoom in", () => this.zoom(1.5)),
-      button("−", "Zoom out", () => this.zoom(1 / 1.5)),
-      button("⤢", "Show the whole slide", () => this.fit()));
-    this.element = el("div", { id: "stage" },
-      el("div", { id: "sight" }, this.canvas, buttons, this.bar), this.readout, this.told);
-    this.view = new View(1, 1);
-    this.home = this.homeBox();
+    this.bar = el("div", { class: "scale-bar", id: id("scale-bar") }, el("i"), el("span"));
+    this.title = el("p", { class: "map-title" });
+    const button = ([text, label, work]) => el("button", { type: "button", title: label, "aria-label": label, onclick: work }, text);
+    const zoom = [
+      ["+", "Zoom in", () => this.zoom(1.5)],
+      ["−", "Zoom out", () => this.zoom(1 / 1.5)],
+      ["⤢", "Show the whole slide", () => this.fit()],
+    ];
+    this.element = el("div", { class: "stage", id: id("stage") },
+      el("div", { class: "sight" }, this.canvas, this.title,
+        el("div", { class: "zoom-buttons", id: id("zoom-buttons") }, [...zoom, ...buttons].map(button)), this.bar),
+      this.readout, this.told);
+    this.view = peer === null ? new View(1, 1) : peer.view;
+    if (peer !== null) peer.peer = this;
+    this.home = slide.home();
     // The slide's proportions, within the limits of the style.
     this.canvas.style.aspectRatio = String(this.home.width / this.home.height);
     this.listen();
@@ -39,14 +50,9 @@ export class Stage {
     this.tell(null);
   }
 
-  /** Return the box that is shown at first: the slide's non-empty part according to its scanner. */
-  homeBox() {
-    const { bounds, mpp } = this.slide.part.slide;
-    return { x: bounds.col * mpp.x, y: bounds.row * mpp.y, width: bounds.cols * mpp.x, height: bounds.rows * mpp.y };
-  }
-
   close() {
     this.resizer.disconnect();
+    if (this.peer !== null) this.peer.peer = null;
   }
 
   resized() {
@@ -59,14 +65,14 @@ export class Stage {
     const [x, y] = this.view.toUm(this.view.width / 2, this.view.height / 2);
     this.view.width = box.width;
     this.view.height = box.height;
-    if (first || this.isHome) this.fit();
+    if (first || this.view.isHome) this.fit();
     else this.view.centre(x, y);
     this.draw();
   }
 
   fit() {
     this.view.fit(this.home);
-    this.isHome = true;
+    this.view.isHome = true;
     this.moved();
   }
 
@@ -75,7 +81,7 @@ export class Stage {
     const least = (cell.l0_cell.x * cell.mpp.x) / FEWEST_PX_PER_CELL;
     const greatest = Math.max(this.home.width / this.view.width, this.home.height / this.view.height) * 1.04;
     this.view.zoom(factor, px, py, Math.min(least, greatest), greatest);
-    this.isHome = this.view.umPerPx >= greatest * 0.999;
+    this.view.isHome = this.view.umPerPx >= greatest * 0.999;
     this.moved();
   }
 
@@ -85,23 +91,38 @@ export class Stage {
     const size = Math.max(box.width * around, box.height * around, least);
     const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
     this.view.fit({ x: x - size / 2, y: y - size / 2, width: size, height: size }, 1);
-    this.isHome = false;
+    this.view.isHome = false;
     this.zoom(1);
     this.element.scrollIntoView({ block: "nearest" });
   }
 
   moved() {
     this.view.hold(this.home);
-    // One finger scrolls the page, unless the slide can be moved.
-    this.canvas.style.touchAction = this.isHome ? "pan-y" : "none";
-    this.draw();
+    for (const stage of [this, this.peer]) {
+      if (stage === null) continue;
+      // One finger scrolls the page, unless the slide can be moved.
+      stage.canvas.style.touchAction = this.view.isHome ? "pan-y" : "none";
+      stage.draw();
+    }
   }
 
   /** Show a map with its values; `this.painted` holds its picture. */
   setMap(map, values) {
     this.map = map;
     this.values = values;
+    this.title.textContent = map === null ? "" : map.title;
+    this.onchange();
     this.draw();
+  }
+
+  /** Show outlines and a mark, on the peer too. */
+  setMarks({ outlines = this.outlines, mark = this.mark }) {
+    for (const stage of [this, this.peer]) {
+      if (stage === null) continue;
+      [stage.outlines, stage.mark] = [outlines, mark];
+      stage.draw();
+    }
+    this.onchange();
   }
 
   draw() {
@@ -110,95 +131,25 @@ export class Stage {
   }
 
   drawNow() {
-    const { part, thumbnail } = this.slide;
-    const context = this.canvas.getContext("2d");
-    const ratio = this.canvas.width / this.view.width;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, this.view.width, this.view.height);
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
-    const { mpp } = part.slide;
-    const { rows, cols, l0_pixel: pixel } = part.thumbnail;
-    this.place(context, thumbnail, latticeBox({ rows, cols }, pixel, { x: 0, y: 0 }, mpp));
-    if (this.map !== null) {
-      context.imageSmoothingEnabled = false;
-      this.place(context, this.painted,
-        latticeBox(part.grid.shape, part.grid.l0_cell, this.map.l0_origin, mpp));
-    }
-    for (const outline of this.outlines) this.trace(context, outline);
-    if (this.mark !== null) this.frameBox(context, this.mark);
-    if (this.cross !== null) this.drawCross(context);
-    this.drawBar();
-  }
-
-  /** Draw a picture in its box in µm. */
-  place(context, picture, box) {
-    const [x, y] = this.view.toScreen(box.x, box.y);
-    context.drawImage(picture, x, y, box.width / this.view.umPerPx, box.height / this.view.umPerPx);
-  }
-
-  /** Draw a region's outline: dark on light, so that it is visible on any colour. */
-  trace(context, { rings, kind, chosen }) {
-    const { mpp } = this.slide.part.slide;
-    context.beginPath();
-    for (const ring of rings) {
-      for (let i = 0; i < ring.length; i += 2) {
-        const [x, y] = this.view.toScreen(ring[i] * mpp.x, ring[i + 1] * mpp.y);
-        if (i === 0) context.moveTo(x, y);
-        else context.lineTo(x, y);
-      }
-      context.closePath();
-    }
-    context.lineJoin = "round";
-    const wide = chosen ? 2 : 1;
-    context.setLineDash([]);
-    context.strokeStyle = "#fff";
-    context.lineWidth = wide + 2;
-    context.stroke();
-    context.setLineDash(kind === "cold" ? [5, 4] : []);
-    context.strokeStyle = "#111";
-    context.lineWidth = wide + (chosen ? 0.5 : 0);
-    context.stroke();
-    context.setLineDash([]);
-  }
-
-  frameBox(context, box) {
-    const [x, y] = this.view.toScreen(box.x, box.y);
-    const [w, h] = [box.width / this.view.umPerPx, box.height / this.view.umPerPx];
-    for (const [colour, wide] of [["#fff", 5], ["#111", 2]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = wide;
-      context.strokeRect(x, y, w, h);
-    }
-  }
-
-  drawCross(context) {
-    const [x, y] = this.view.toScreen(this.cross.x, this.cross.y);
-    for (const [colour, wide] of [["#fff", 4], ["#111", 1.5]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = wide;
-      context.beginPath();
-      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-        context.moveTo(x + 3 * dx, y + 3 * dy);
-        context.lineTo(x + 11 * dx, y + 11 * dy);
-      }
-      context.stroke();
-    }
-  }
-
-  drawBar() {
-    const um = roundLength(Math.min(160, this.view.width * 0.3) * this.view.umPerPx);
-    this.bar.firstChild.style.width = `${um / this.view.umPerPx}px`;
-    this.bar.lastChild.textContent = length(um);
+    drawScene(this.canvas.getContext("2d"), this.view, this.slide, this, this.canvas.width / this.view.width);
+    const { px, text } = scaleBar(this.view);
+    this.bar.firstChild.style.width = `${px}px`;
+    this.bar.lastChild.textContent = text;
   }
 
   // --- The value under the mouse -------------------------------------------------------------
 
-  /** Show the value at a place in µm, or how to read one. */
+  /** Show the value at a place in µm, or how to read one; also on the peer. */
   tell(place) {
-    const lines = place === null ? ["Point at the slide or tap it to read a value."] : this.at(place);
-    this.readout.replaceChildren(...lines.filter(Boolean).map((line, index) => el(index ? "span" : "b", {}, line)));
-    return lines.filter(Boolean).join(", ");
+    const lines = this.tellHere(place);
+    this.peer?.tellHere(place);
+    return lines.join(", ");
+  }
+
+  tellHere(place) {
+    const lines = (place === null ? ["Point at the slide or tap it to read a value."] : this.at(place)).filter(Boolean);
+    this.readout.replaceChildren(...lines.map((line, index) => el(index ? "span" : "b", {}, line)));
+    return lines;
   }
 
   at({ x, y }) {
@@ -214,8 +165,8 @@ export class Stage {
     const cell = cellUnder(part, this.map, x, y);
     const k = cell === null ? -1 : this.slide.cellAt[cell.row * part.grid.shape.cols + cell.col];
     if (k === -1) return ["no tissue here", ...places];
-    return [this.valueText(this.values[k]), ...places,
-      part.joined > 1 ? `mean of ${part.joined} × ${part.joined} cells` : `cell ${cell.row}, ${cell.col}`];
+    const where = part.joined > 1 ? `mean of ${part.joined} × ${part.joined} cells` : `cell ${cell.row}, ${cell.col}`;
+    return [this.valueText(this.values[k]), this.moreOf(k), ...places, where];
   }
 
   /** Return a value with its quantity. */
@@ -225,7 +176,16 @@ export class Stage {
     if (isNamed(map)) return map.categories[value - 1] ?? `${map.title}: no name`;
     // Most quantities name their unit themselves.
     const unit = map.unit && !map.quantity.includes(map.unit) ? ` ${map.unit}` : "";
-    return `${map.quantity} ${number(value)}${unit}`;
+    return `${map.quantity} ${storedText(value, map)}${unit}`;
+  }
+
+  /** Return the raw value of a cell whose drawn value is another, or both values of a difference. */
+  moreOf(k) {
+    const { map, slide } = this;
+    if (Number.isNaN(this.values[k])) return null;
+    if (map.parts) return map.parts.map((part) => `${part.title} ${storedText(slide.values.get(part.name)[k], part)}`).join(", ");
+    if (!map.raw || !(map.factor > 0)) return null;
+    return `raw: ${map.raw.quantity} ${number(this.values[k] / map.factor)}${map.raw.unit && !map.raw.quantity.includes(map.raw.unit) ? ` ${map.raw.unit}` : ""}`;
   }
 
   listen() {
@@ -255,15 +215,18 @@ export class Stage {
     canvas.addEventListener("pointerup", up);
     canvas.addEventListener("pointercancel", up);
     canvas.addEventListener("pointerleave", (event) => {
-      if (event.pointerType === "mouse" && this.cross === null) this.tell(null);
+      if (event.pointerType !== "mouse" || this.cross !== null) return;
+      this.tell(null);
+      this.peer?.setCross(null);
     });
     canvas.addEventListener("keydown", (event) => this.key(event));
-    canvas.addEventListener("blur", () => this.setCross(null));
+    canvas.addEventListener("blur", () => { this.setCross(null); this.peer?.setCross(null); });
   }
 
   point([px, py], keep = false) {
     const [x, y] = this.view.toUm(px, py);
     this.setCross(keep ? { x, y } : null);
+    this.peer?.setCross({ x, y });
     this.tell({ x, y });
   }
 
@@ -285,7 +248,7 @@ export class Stage {
       const [, fixed] = others[0];
       const far = (place) => Math.hypot(place[0] - fixed[0], place[1] - fixed[1]);
       this.zoom(far(now) / Math.max(1, far(before)), (now[0] + fixed[0]) / 2, (now[1] + fixed[1]) / 2);
-    } else if (!this.isHome) {
+    } else if (!this.view.isHome) {
       this.view.left -= (now[0] - before[0]) * this.view.umPerPx;
       this.view.top -= (now[1] - before[1]) * this.view.umPerPx;
       this.moved();
@@ -313,6 +276,7 @@ export class Stage {
       x: Math.min(cols * mpp.x, Math.max(0, from.x + dx * times * cell.x * mpp.x)),
       y: Math.min(rows * mpp.y, Math.max(0, from.y + dy * times * cell.y * mpp.y)),
     });
+    this.peer?.setCross(this.cross);
     const [px, py] = this.view.toScreen(this.cross.x, this.cross.y);
     const margin = 24;
     if (px < margin || py < margin || px > this.view.width - margin || py > this.view.height - margin) {

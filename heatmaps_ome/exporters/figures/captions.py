@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from heatmaps_ome.display.numbers import predicted_text
+from heatmaps_ome.maps.ensemble import prediction_sd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.font_manager import FontProperties
     from PIL.ImageFont import FreeTypeFont
 
+    from heatmaps_ome.maps.heatmap_set import HeatmapSet
+
+RESEARCH = "For research, not for diagnosis."
+"""Stands at the foot of every figure."""
 FAMILY = "DejaVu Sans"
 """matplotlib's own font, so that figures look the same everywhere."""
 _UM_PER_MM = 1000
@@ -74,17 +81,33 @@ def shortened(text: str, size_px: float, width: float) -> str:
     return text[:length] + "…"
 
 
+def answer_text(heatmaps: HeatmapSet, label: str | None) -> str:
+    """Return a slide's predictions, and the ground truth if one was given, for a figure.
+
+    The text breaks only between predictions; it is empty if there is nothing to state.
+    """
+    sd, n_models = prediction_sd(heatmaps), len(heatmaps.members)
+    prediction = prediction_text(heatmaps.predicted, heatmaps.target.record(), sd, n_models)
+    truth = "" if label is None else glued(f"ground truth: {label}")
+    return " · ".join(filter(None, [prediction, truth]))
+
+
 def prediction_text(
-    prediction: Mapping[str, float], sd: Mapping[str, float] | None = None, n_models: int = 1
+    prediction: Mapping[str, float],
+    target: Mapping[str, Any],
+    sd: Mapping[str, float] | None = None,
+    n_models: int = 1,
 ) -> str:
     """Return all predictions as one text that breaks only between them; "" if there are none.
 
     Parameters
     ----------
+    target : mapping
+        The `Target.record` of what is predicted.
     sd : mapping of class → float
         Standard deviations over several models; None or empty for a single one.
 
-    >>> prediction_text({"MSIH": 0.8342, "nonMSIH": 0.1658}).replace(chr(160), " ")
+    >>> prediction_text({"MSIH": 0.8342, "nonMSIH": 0.1658}, {}).replace(chr(160), " ")
     'Prediction: MSIH 0.834 · nonMSIH 0.166'
     """
     if not prediction:
@@ -92,10 +115,17 @@ def prediction_text(
     if any(math.isnan(p) for p in prediction.values()):
         return "No prediction: no tissue was found"
     texts = (
-        f"{name} {p:.3f}" + (f" ± {sd[name]:.3f}" if sd else "") for name, p in prediction.items()
+        f"{name} {predicted_text(p, target)}"
+        + (f" ± {predicted_text(sd[name], target)}" if sd else "")
+        for name, p in prediction.items()
     )
-    glued = " · ".join(text.replace(" ", "\u00a0") for text in texts)
-    return f"Prediction: {glued}" + (f" (mean ± SD of {n_models} models)" if sd else "")
+    listed = " · ".join(map(glued, texts))
+    return f"Prediction: {listed}" + (f" (mean ± SD of {n_models} models)" if sd else "")
+
+
+def glued(text: str) -> str:
+    """Return a text that breaks nowhere."""
+    return text.replace(" ", "\u00a0")
 
 
 def scale_bar(um_longest: float) -> tuple[float, str]:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.exporters.figures.captions import drawable, font, shortened
-from heatmaps_ome.exporters.figures.framed import DPI, pixels_of
+from heatmaps_ome.display.numbers import number
+from heatmaps_ome.exporters.figures.captions import (
+    RESEARCH,
+    drawable,
+    font,
+    shortened,
+    width_px,
+    wrapped,
+)
+from heatmaps_ome.exporters.figures.layout import DPI, pixels_of
+from heatmaps_ome.maps.curves import nothing_to_measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +25,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.models.target import Target
 
 _SIZE_PX = (960, 640)
-_TEXT_PX, _TITLE_PX = 15, 18
+_SMALL_PX, _TEXT_PX, _TITLE_PX = 11, 15, 18
+_FAINT = "#555555"
 _LINES = {
     "contribution": ("#0072b2", "-"),
     "leave-one-out": ("#56b4e9", "-"),
@@ -64,15 +74,18 @@ def curves_figure(
     axes = figure.add_axes((0.09, 0.11, 0.88, 0.72))
     # A slide of one cell has a point for a curve.
     dot = "o" if len(faithfulness.removed) == 1 else ""
-    for name, (colour, dashes) in _LINES.items():
-        if name not in faithfulness.curves:
-            continue
+    is_probability = target is None or target.has_classes
+    maps = [name for name in _LINES if name in faithfulness.curves]
+    nothing = nothing_to_measure(faithfulness, maps) if is_probability and maps else ""
+    for name in [] if nothing else maps:
+        colour, dashes = _LINES[name]
         axes.plot(
             faithfulness.removed, faithfulness.curves[name], dashes, color=colour, linewidth=2,
-            label=f"{name} {faithfulness.aupc[name]:.3f}", marker=dot,
+            label=f"{name} {number(faithfulness.aupc[name])}", marker=dot,
         )  # fmt: skip
+    if nothing:
+        _write_across(axes, nothing)
     name = drawable(faithfulness.class_name)
-    is_probability = target is None or target.has_classes
     quantity = f"probability of {name}" if is_probability else name
     _set_axes(axes, quantity, unit_name, is_probability=is_probability)
     begin = quantity[:1].upper() + quantity[1:]
@@ -82,7 +95,19 @@ def curves_figure(
             0.09, top, shortened(text, size, 0.8 * _SIZE_PX[0]), va="top", parse_math=False,
             fontproperties=font(size, bold=size == _TITLE_PX),
         )  # fmt: skip
+    figure.text(
+        0.09, 0.006, RESEARCH, va="bottom", color=_FAINT, fontproperties=font(_SMALL_PX)
+    )  # fmt: skip
     return figure
+
+
+def _write_across(axes: Axes, sentence: str) -> None:
+    """Write a sentence in the middle of axes, in as many lines as it takes."""
+    lines = wrapped(drawable(sentence), lambda text: width_px(text, _TEXT_PX) <= 0.7 * _SIZE_PX[0])
+    axes.text(
+        0.5, 0.5, "\n".join(lines), transform=axes.transAxes, ha="center", va="center",
+        parse_math=False, fontproperties=font(_TEXT_PX),
+    )  # fmt: skip
 
 
 def _set_axes(axes: Axes, quantity: str, unit_name: str, *, is_probability: bool) -> None:
@@ -97,6 +122,8 @@ def _set_axes(axes: Axes, quantity: str, unit_name: str, *, is_probability: bool
         label.set_fontproperties(font(_TEXT_PX - 2))
     axes.grid(color="#e5e5e5")
     axes.spines[["top", "right"]].set_visible(False)
+    if not axes.get_lines():
+        return
     axes.legend(
         title="area under the curve (AUPC), lower is better", prop=font(_TEXT_PX - 1),
         title_fontproperties=font(_TEXT_PX - 1), framealpha=0.9, loc="best",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.exporters.figures.framed import DPI
+from heatmaps_ome.exporters.figures.layout import DPI
 from heatmaps_ome.geometry import Window
 
 if TYPE_CHECKING:

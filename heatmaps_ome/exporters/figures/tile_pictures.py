@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.exporters.figures.captions import number
+from heatmaps_ome.display.numbers import percent, probability
+from heatmaps_ome.exporters.figures.captions import RESEARCH
 from heatmaps_ome.exporters.figures.pages import Page
 from heatmaps_ome.geometry import YX, Shape
 
@@ -26,8 +27,6 @@ _LEAST_PX = 256
 """Longer side to which a tile of few pixels is enlarged, by a whole number: they stay square."""
 _LEAST_WIDTH_PX = 440
 """Minimum width of the captions."""
-_LITTLE = 0.5
-"""Per cent."""
 _WORDS: dict[Kind, str] = {"top": "for", "bottom": "against"}
 
 
@@ -105,6 +104,7 @@ def framed_tile(picture: TilePicture, naming: Naming) -> np.ndarray:
     page.write(" · ".join(_facts(tile, naming)))
     page.write(f"centre at x {tile.um_centre.x:.1f} µm, y {tile.um_centre.y:.1f} µm")
     page.write(naming.slide_name, faint=True)
+    page.write(RESEARCH, 0.8, faint=True)
     return page.drawn()
 
 
@@ -138,6 +138,7 @@ def sheet(thumbnails: Sequence[TilePicture], naming: Naming, *, affine: bool) ->
     page.bar(thumbnails[0].um_pixel.x, 0.9 * width)
     page.skip(0.4 * page.unit)
     page.write(_legend(naming, affine=affine), 0.9, faint=True)
+    page.write(RESEARCH, 0.8, faint=True)
     return page.drawn()
 
 
@@ -148,10 +149,10 @@ def _write_row(page: Page, pictures: Sequence[TilePicture], step: int, height: i
     for index, picture in enumerate(pictures):
         left, tile = page.margin + index * step, picture.tile
         page.place(picture.pixels, left, top)
-        score = "" if math.isnan(tile.score) else f"   score {tile.score:.3f}"
+        score = "" if math.isnan(tile.score) else f"   score {probability(tile.score)}"
         texts = [f"{tile.rank}{score}"]
         if not math.isnan(tile.share):
-            texts.append(f"{_percent(tile.share)} of the evidence")
+            texts.append(f"{percent(tile.share)} of the evidence")
         texts.append(f"x {tile.um_centre.x:.0f}, y {tile.um_centre.y:.0f} µm")
         place = (left, top + height + 0.4 * page.unit)
         ends.append(page.write_at(place, tuple(texts), step - _GAP_PX, 0.9 * page.unit))
@@ -161,14 +162,16 @@ def _write_row(page: Page, pictures: Sequence[TilePicture], step: int, height: i
 def _facts(tile: PickedTile, naming: Naming) -> list[str]:
     """Return the model's score for a tile, and its share of the evidence."""
     has_score = not math.isnan(tile.score)
-    facts = [f"score for {naming.class_name} {tile.score:.3f}"] if has_score else []
+    facts = [f"score for {naming.class_name} {probability(tile.score)}"] if has_score else []
     if math.isnan(tile.share):
         if naming.ranked_by:
             return [*facts, f"chosen by its {naming.ranked_by}"]
+        if not math.isnan(tile.contribution):
+            return [*facts, f"all evidence {_WORDS[tile.kind]} it is next to nothing"]
         return [*facts, "chosen by its score, as the model's head is not affine"]
     return [
         *facts,
-        f"{_percent(tile.share)} of the evidence {_WORDS[tile.kind]} it",
+        f"{percent(tile.share)} of the evidence {_WORDS[tile.kind]} it",
     ]
 
 
@@ -177,8 +180,10 @@ def _together(pictures: Sequence[TilePicture]) -> str:
     if not pictures:
         return ": none"
     share, kind = sum(picture.tile.share for picture in pictures), pictures[0].tile.kind
+    if math.isnan(share) and not math.isnan(pictures[0].tile.contribution):
+        return f": all evidence {_WORDS[kind]} it is next to nothing"
     together = "" if len(pictures) == 1 else "together "
-    evidence = f": {together}{_percent(share)} of the evidence {_WORDS[kind]} it"
+    evidence = f": {together}{percent(share)} of the evidence {_WORDS[kind]} it"
     return "" if math.isnan(share) else evidence
 
 
@@ -198,13 +203,3 @@ def _legend(naming: Naming, *, affine: bool) -> str:
         "cell, whose feature is the tile's mean; the percentages are the evidence of all cells in "
         "a tile. Tiles do not overlap."
     )
-
-
-def _percent(share: float) -> str:
-    """Return a share in per cent, with a tenth or, where that would be little, three digits.
-
-    >>> _percent(0.0312), _percent(0.0003125)
-    ('3.1 %', '0.0312 %')
-    """
-    per_cent = 100 * share
-    return f"{per_cent:.1f} %" if per_cent >= _LITTLE else f"{number(per_cent)} %"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from heatmaps_ome.display.colour import colour_map
 from heatmaps_ome.geometry import YX
 
 if TYPE_CHECKING:
@@ -27,18 +28,25 @@ def new_axes() -> Axes:
 
 
 def draw(axes: Axes, facts: MapFacts, values: np.ndarray, grid: Grid) -> AxesImage:
-    """Draw a map on axes, with a colour bar beside them, and return its image."""
+    """Draw a map on axes, with a colour bar beside them, and return its image.
+
+    Parameters
+    ----------
+    values : (rows, cols) float32
+        The map's; contributions are drawn times the slide's cells.
+    """
     image = axes.imshow(
-        values, extent=um_extent(grid), origin="upper", interpolation="nearest",
-        aspect="equal", **_colouring(facts.colours),
+        values * np.float32(facts.colours.factor), extent=um_extent(grid), origin="upper",
+        interpolation="nearest", aspect="equal", **_colouring(facts.colours),
     )  # fmt: skip
     axes.set_facecolor(_OFF_TISSUE)
     axes.set_xlabel("x (µm)")
     axes.set_ylabel("y (µm)")
     # A class may be called "$", which would begin a formula.
     axes.set_title(facts.title, parse_math=False)
-    bar = axes.figure.colorbar(image, ax=axes)
-    bar.set_label(facts.quantity_text, parse_math=False)
+    extend = {(True, False): "min", (False, True): "max", (True, True): "both"}
+    bar = axes.figure.colorbar(image, ax=axes, extend=extend.get(facts.colours.clips, "neither"))
+    bar.set_label(facts.colours.quantity or facts.quantity_text, parse_math=False)
     names = facts.colours.categories
     if facts.colours.colours:
         bar.set_ticks(list(range(1, len(names) + 1)))
@@ -61,7 +69,11 @@ def um_extent(grid: Grid) -> tuple[float, float, float, float]:
 def _colouring(colours: ColourScale) -> dict[str, Any]:
     """Return how imshow colours a map's values: white where tissue is in no category."""
     if not colours.colours:
-        return {"cmap": colours.colour_map, "vmin": colours.lower, "vmax": colours.upper}
+        return {
+            "cmap": colour_map(colours.colour_map),
+            "vmin": colours.lower,
+            "vmax": colours.upper,
+        }
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     n_colours = len(colours.colours)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heatmaps_ome.display.numbers import number
 from heatmaps_ome.viewers.notebook.drawing import draw
 from heatmaps_ome.viewers.notebook.markup import block, paragraph, picture
 
@@ -46,10 +47,10 @@ def _numbers(facts: MapFacts, values: np.ndarray, grid: Grid) -> str:
         return cells
     if facts.colours.categories:
         counts = (
-            f"{name} {np.count_nonzero(finite == number)}"
-            for number, name in enumerate(facts.colours.categories, start=1)
+            f"{name} {np.count_nonzero(finite == place)}"
+            for place, name in enumerate(facts.colours.categories, start=1)
         )
         return f"{cells}: {', '.join(counts)}"
     low, middle, high = np.quantile(finite.astype(np.float64), [0, 0.5, 1]).tolist()
-    spread = f"{low:.3g} to {high:.3g}, median {middle:.3g}"
+    spread = f"{number(low)} to {number(high)}, median {number(middle)}"
     return f"{facts.quantity_text}: {spread}; {cells}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.display.display_map import first_map
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.exporters.manifest import MANIFEST, MAPS_FORMAT
 from heatmaps_ome.geometry import YX, Grid, Shape
@@ -30,6 +31,9 @@ class Manifest:
     ----------
     classes : tuple of str
     true_class : str
+        The class drawn hot.
+    label : str or None
+        Ground truth, if the table of slides gave it.
     prediction : dict of class → probability
         NaN for a slide without tissue.
     grid : Grid
@@ -37,17 +41,21 @@ class Manifest:
         The store of raw values, in the slide's folder.
     maps : mapping of (kind, class or None) → MapFacts
         Those that the run drew.
-    names : mapping of (kind, class or None) → str
-        Names of these maps in files' names.
+    target : mapping
+        The `Target.record` of what is predicted.
+    first : tuple of two str
+        Name in files' names, and title, of the map to show first.
     """
 
     classes: tuple[str, ...]
     true_class: str
+    label: str | None
     prediction: dict[str, float]
     grid: Grid
     values: str
     maps: Mapping[tuple[str, str | None], MapFacts]
-    names: Mapping[tuple[str, str | None], str]
+    target: Mapping[str, Any]
+    first: tuple[str, str]
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -85,10 +93,12 @@ def read_manifest(folder: Path) -> Manifest:
 def _manifest(content: Mapping[str, Any]) -> Manifest:
     """Return the manifest in JSON values; any misfit is one of `_DAMAGED`."""
     grid = content["grid"]
-    entries = [(MapFacts.of(entry), plain_name(entry["name"])) for entry in content["maps"]]
+    entries = [MapFacts.of(entry) for entry in content["maps"]]
+    first = first_map(content["maps"], str(content["true_class"]))
     return Manifest(
         classes=tuple(str(name) for name in content["classes"]),
         true_class=str(content["true_class"]),
+        label=None if content.get("label") is None else str(content["label"]),
         prediction={
             str(name): math.nan if value is None else float(value)
             for name, value in content["prediction"].items()
@@ -98,8 +108,9 @@ def _manifest(content: Mapping[str, Any]) -> Manifest:
             *(YX(**grid[key]) for key in ("l0_cell", "l0_origin", "mpp")),
         ),
         values=plain_name(content["values"]),
-        maps={(facts.kind, facts.class_name): facts for facts, _ in entries},
-        names={(facts.kind, facts.class_name): name for facts, name in entries},
+        maps={(facts.kind, facts.class_name): facts for facts in entries},
+        target=dict(content.get("target") or {}),
+        first=("", "") if first is None else (plain_name(first["name"]), str(first["title"])),
     )
 
 

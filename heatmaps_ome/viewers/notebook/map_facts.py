@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.display.display_map import with_unit
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,11 +20,18 @@ class ColourScale:
     colour_map : str
         Name of the matplotlib colour map.
     lower, upper : float
-        Values at its ends.
+        Drawn values at its ends.
     categories : tuple of str
         Names of the values 1, 2, … of a map that sorts cells into categories; else empty.
     colours : tuple of str, "#rrggbb"
         Of the values 1, 2, …, for categories; empty for quantities, which have the colour map.
+    factor : int
+        Drawn values are the map's values times this: the slide's tissue cells for contributions,
+        which are then comparable between slides of any size.
+    quantity : str
+        Of the drawn values, with its unit; empty where they are the map's values.
+    clips : tuple of two bool
+        Whether there may be drawn values beyond the ends.
     """
 
     colour_map: str
@@ -30,6 +39,9 @@ class ColourScale:
     upper: float
     categories: tuple[str, ...] = ()
     colours: tuple[str, ...] = ()
+    factor: int = 1
+    quantity: str = ""
+    clips: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)
@@ -44,10 +56,8 @@ class MapFacts:
         The model's class that it is of; None for a map of all classes.
     title : str
         For people: "Score of tumour".
-    quantity : str
-        "probability of tumour".
-    unit : str
-        "probability", "logit"; empty for categories.
+    quantity, unit : str
+        Of the values: "probability of tumour", "probability"; the unit is empty for categories.
     colours : ColourScale
     """
 
@@ -73,16 +83,27 @@ class MapFacts:
             raise ValueError(f"{lower} to {upper} is no range")
         colours = tuple(str(colour) for colour in entry["colours"][: round(upper)]) if sorts else ()
         categories = tuple(str(name) for name in entry["categories"])
+        raw = entry["raw"] or entry
+        clips_below, clips_above = entry["range"]["clips"]
         return cls(
             kind=str(entry["kind"]),
             class_name=None if entry["class"] is None else str(entry["class"]),
             title=str(entry["title"]),
-            quantity=str(entry["quantity"]),
-            unit=str(entry["unit"]),
-            colours=ColourScale(str(entry["colour_map"]), lower, upper, categories, colours),
+            quantity=str(raw["quantity"]),
+            unit=str(raw["unit"]),
+            colours=ColourScale(
+                str(entry["colour_map"]),
+                lower,
+                upper,
+                categories,
+                colours,
+                factor=int(entry["factor"]),
+                quantity=with_unit(str(entry["quantity"]), str(entry["unit"])),
+                clips=(bool(clips_below), bool(clips_above)),
+            ),
         )
 
     @property
     def quantity_text(self) -> str:
-        """The quantity with its unit, unless it names it: "attention (logit)"."""
-        return f"{self.quantity} ({self.unit})" if self.unit not in self.quantity else self.quantity
+        """The values' quantity with its unit, unless it names it: "attention (logit)"."""
+        return with_unit(self.quantity, self.unit)

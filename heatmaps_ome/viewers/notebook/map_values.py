@@ -96,7 +96,8 @@ class MapValues(MapFacts):
         """Draw the map, each cell at its place in µm, with a colour bar.
 
         Colours and their range are those of the run's other pictures; a map that the run did not
-        draw has the range of this slide alone.
+        draw has the range of this slide alone. Contributions and evidence are drawn times the
+        slide's cells, as in all pictures; ``values`` are raw.
 
         Parameters
         ----------

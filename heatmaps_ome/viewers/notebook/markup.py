@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
+
+from heatmaps_ome.display.numbers import predicted_text
+from heatmaps_ome.exporters.figures.captions import RESEARCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-NOTICE: Final = "For research, not for diagnosis."
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 def block(*parts: str) -> str:
     """Return pieces of HTML as one, with the notice below."""
-    return f"<div>{''.join(parts)}<p><small>{NOTICE}</small></p></div>"
+    return f"<div>{''.join(parts)}<p><small>{RESEARCH}</small></p></div>"
 
 
 def paragraph(text: str, *, bold: bool = False) -> str:
@@ -43,10 +44,15 @@ def picture(data: bytes, kind: str, description: str) -> str:
     return f'<img src="{source}" alt="{escape(description)}" style="max-width:100%" />'
 
 
-def probability(value: float | None) -> str:
-    """Return a probability for people; nothing for a slide without tissue.
+def answer(value: float | None, target: Mapping[str, Any]) -> str:
+    """Return a prediction for people; nothing for a slide without tissue.
 
-    >>> probability(0.99852), probability(None), probability(float("nan"))
-    ('0.999', '', '')
+    Parameters
+    ----------
+    target : mapping
+        The `Target.record` of what is predicted.
+
+    >>> answer(0.99852, {}), answer(None, {}), answer(float("nan"), {})
+    ('0.99852', '', '')
     """
-    return "" if value is None or value != value else f"{value:.3f}"
+    return "" if value is None or value != value else predicted_text(value, target)

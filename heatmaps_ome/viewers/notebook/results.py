@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import MissingError, ResultError
-from heatmaps_ome.viewers.notebook.markup import block, paragraph, probability, table
+from heatmaps_ome.viewers.notebook.markup import answer, block, paragraph, table
 from heatmaps_ome.viewers.notebook.slide_results import SlideResults
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ class Results(Mapping[str, SlideResults]):
         """A row per slide, for ``pandas.DataFrame``: "slide", and the probability of each class."""
         return [{"slide": name, **results.prediction} for name, results in self.items()]
 
+    @property
+    def labels(self) -> dict[str, str | None]:
+        """The ground truth of each slide; None where the table of slides gave none."""
+        return {name: results.label for name, results in self.items()}
+
     def __getitem__(self, name: str) -> SlideResults:
         if name not in self._folders:
             raise MissingError(self._missing(name))
@@ -59,27 +64,30 @@ class Results(Mapping[str, SlideResults]):
         return f"<Results of {_slides(len(self))}{failed}>"
 
     def _repr_html_(self) -> str:
-        rows, classes = [], {}
-        for name in list(self)[:_MOST_ROWS]:
-            prediction = self._prediction(name)
-            rows.append((name, prediction))
-            classes |= dict.fromkeys(prediction or {})
+        rows = {name: self._answers(name) for name in list(self)[:_MOST_ROWS]}
+        classes = list(dict.fromkeys(c for row in rows.values() for c in row or () if c))
+        truths = [""] if any(row and row.get("") for row in rows.values()) else []
         texts = [
-            (name, *("unreadable" if row is None else probability(row.get(c)) for c in classes))
-            for name, row in rows
+            (name, *("unreadable" if row is None else row.get(c, "") for c in [*classes, *truths]))
+            for name, row in rows.items()
         ]
         more = len(self) - len(rows)
         return block(
             paragraph(_slides(len(self)), bold=True),
-            table(("slide", *classes), texts) if rows else "",
+            table(("slide", *classes, *("ground truth" for _ in truths)), texts) if rows else "",
             paragraph(f"and {more} more") if more else "",
             table(("failed", "reason"), self._failed.items()) if self._failed else "",
         )
 
-    def _prediction(self, name: str) -> dict[str, float] | None:
-        """Return a slide's prediction, or None if its files are damaged."""
+    def _answers(self, name: str) -> dict[str, str] | None:
+        """Return a slide's prediction as texts, with the ground truth under the key "".
+
+        None if its files are damaged.
+        """
+        results = self[name]
         try:
-            return self[name].prediction
+            texts = {c: answer(p, results.target) for c, p in results.prediction.items()}
+            return texts | {"": results.label or ""}
         except ResultError:
             return None
 

@@ -6,16 +6,17 @@ import io
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from heatmaps_ome.display.numbers import is_probability
 from heatmaps_ome.errors import MissingError, ResultError
-from heatmaps_ome.maps.kinds import ATTENTION, KINDS
+from heatmaps_ome.maps.kinds import KINDS
 from heatmaps_ome.slides.plain_zarr import require_regular
 from heatmaps_ome.viewers.notebook.manifest import read_manifest
 from heatmaps_ome.viewers.notebook.map_values import MapValues
-from heatmaps_ome.viewers.notebook.markup import block, paragraph, picture, probability, table
+from heatmaps_ome.viewers.notebook.markup import answer, block, paragraph, picture, table
 from heatmaps_ome.viewers.notebook.undrawn import facts_of_undrawn
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class SlideResults:
         return dict(self._manifest.prediction)
 
     @property
+    def target(self) -> dict[str, Any]:
+        """What the prediction is of: its "task", "unit" and more; see `models.target`."""
+        return dict(self._manifest.target)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The model's classes, in its own order."""
         return self._manifest.classes
@@ -59,6 +65,11 @@ class SlideResults:
     def true_class(self) -> str:
         """The class that is drawn hot."""
         return self._manifest.true_class
+
+    @property
+    def label(self) -> str | None:
+        """The ground truth that the table of slides gave; None without."""
+        return self._manifest.label
 
     @property
     def grid(self) -> Grid:
@@ -109,20 +120,32 @@ class SlideResults:
         return MapValues(**vars(facts), values=values, grid=self._heatmaps.grid)
 
     def __repr__(self) -> str:
-        prediction = ", ".join(f"{name} {value:.3f}" for name, value in self.prediction.items())
+        prediction = ", ".join(f"{c} {answer(p, self.target)}" for c, p in self.prediction.items())
         return f"<SlideResults of {self.name}: {prediction}>"
 
     def _repr_html_(self) -> str:
         ranked = sorted(self.prediction.items(), key=lambda item: -item[1])
+        heads = ("class", "probability") if is_probability(self.target) else ("target", "value")
         kinds: dict[str, list[str]] = {}
         for kind, class_name in self.maps:
             kinds.setdefault(kind, []).append("" if class_name is None else class_name)
         return block(
             paragraph(self.name, bold=True),
-            table(("class", "probability"), ((name, probability(p)) for name, p in ranked)),
+            table(heads, ((name, answer(p, self.target)) for name, p in ranked)),
+            paragraph(" · ".join(self._facts())),
             table(("map", "classes"), ((kind, ", ".join(names)) for kind, names in kinds.items())),
             self._preview(),
         )
+
+    @property
+    def heatmaps(self) -> HeatmapSet:
+        """The raw maps as one set, with all that the values record."""
+        return self._heatmaps
+
+    def _facts(self) -> list[str]:
+        """Return the class drawn hot, and the ground truth if there is one."""
+        truth = [] if self.label is None else [f"ground truth: {self.label}"]
+        return [f"drawn hot: {self.true_class}", *truth]
 
     @cached_property
     def _manifest(self) -> Manifest:
@@ -154,12 +177,12 @@ class SlideResults:
         return f"{self.name} has no class {class_name!r}; its classes are {names}"
 
     def _preview(self) -> str:
-        """Return the picture of the attention over the slide, smaller; nothing if there is none."""
+        """Return the picture of the first map over the slide, smaller; "" if there is none."""
         from PIL import Image
 
-        name = self._manifest.names.get((ATTENTION, None))
+        name, title = self._manifest.first
         path = self.path / "previews" / f"{name}-overlay.png"
-        if name is None or not path.exists():
+        if not path.exists():
             return ""
         file = io.BytesIO()
         try:
@@ -171,4 +194,4 @@ class SlideResults:
                 full.convert("RGB").reduce(max(1, shrink)).save(file, format="JPEG", quality=85)
         except (OSError, ValueError, Image.DecompressionBombError):
             return paragraph("The preview cannot be read.")
-        return picture(file.getvalue(), "jpeg", f"Attention over {self.name}")
+        return picture(file.getvalue(), "jpeg", f"{title} over {self.name}")

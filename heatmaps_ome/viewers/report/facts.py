@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.display.rendering import LITTLE_TO_LOSE
+from heatmaps_ome.display.numbers import percent, probability
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     artefact_record,
+    attention_on_artefacts,
+    attention_warnings,
     cell_warnings,
     evidence_on_artefacts,
 )
-from heatmaps_ome.maps.curves import RANDOM_ORDERS, explaining_kind
+from heatmaps_ome.maps.curves import explaining_kind, has_much_to_lose, random_orders_of
 from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.slides.artefacts import KINDS
+from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,6 +70,7 @@ def sections(result: SlideResult, tile_pictures: Sequence[str]) -> dict[str, Any
     no_tissue = "the slide has no tissue" if heatmaps.tissue_cells == 0 else ""
     return {
         "class_colours": class_colours(heatmaps.classes),
+        "evidence": _totals(result),
         "consistency": _consistency(heatmaps, result.true_class, no_tissue),
         "faithfulness": _faithfulness(result),
         "regions": _regions(result, no_tissue),
@@ -95,6 +100,9 @@ def _artefact_share(heatmaps: HeatmapSet) -> float | None:
 def _warnings(result: SlideResult) -> Iterator[str]:
     """Yield the warnings to read before trusting the slide's maps, as sentences."""
     heatmaps = result.heatmaps
+    blank = bad_tiles_sentence(result.slide.bad_tiles.record())
+    if blank:
+        yield f"{blank}."
     if heatmaps.tissue_cells == 0:
         yield "No tissue was found, so there is no prediction."
         return
@@ -120,7 +128,7 @@ def _unfaithful(result: SlideResult) -> Iterator[str]:
     heatmaps, name = result.heatmaps, result.true_class
     target, unit = heatmaps.target, heatmaps.unit_name
     probable = heatmaps.predicted if target.has_classes else {}
-    likely = probable.get(name, 1.0) >= LITTLE_TO_LOSE
+    likely = has_much_to_lose(probable, name)
     quantity = f"probability of {name}" if target.has_classes else name
     for curves in result.faithfulness:
         kind = explaining_kind(curves)
@@ -139,11 +147,13 @@ def _artefact_warnings(result: SlideResult) -> Iterator[str]:
         return
     shares = evidence_on_artefacts(result.heatmaps, result.true_class)
     evidence = sum(entry["evidence"] for entry in shares.values())
-    carries = f", with {evidence:.0%} of the evidence for {result.true_class}"
+    carries = f", with {percent(evidence)} of the evidence for {result.true_class}"
     # Unknown evidence is NaN, and no comparison with NaN is true.
     if share > WARNED_FROM or evidence > WARNED_FROM:
-        yield f"{share:.0%} of the tissue is on artefacts{'' if evidence != evidence else carries}."
-    for warning in cell_warnings(artefact_record(result.heatmaps) or {}):
+        known = "" if math.isnan(evidence) else carries
+        yield f"{percent(share)} of the tissue is on artefacts{known}."
+    record = artefact_record(result.heatmaps) or {}
+    for warning in [*attention_warnings(record, result.true_class), *cell_warnings(record)]:
         yield f"{warning[0].upper()}{warning[1:]}."
 
 
@@ -168,17 +178,35 @@ def _consistency(heatmaps: HeatmapSet, class_name: str, no_tissue: str) -> dict[
 
 def _faithfulness(result: SlideResult) -> dict[str, Any]:
     """Return the perturbation curves of the drawn classes."""
-    reason = undefined_reason(result.heatmaps)
+    heatmaps = result.heatmaps
+    reason = undefined_reason(heatmaps)
     if reason:
         return _left_out(reason)
     return {
-        "random_orders": RANDOM_ORDERS,
-        "unit": result.heatmaps.unit_name,
+        "random_orders": random_orders_of(result.faithfulness),
+        "unit": heatmaps.unit_name,
         "ends": _ends(result),
         "classes": [
-            {"class": curves.class_name, **curves.record()} for curves in result.faithfulness
+            {
+                "class": curves.class_name,
+                "nothing": _nothing_to_measure(heatmaps, curves.class_name),
+                **curves.record(),
+            }
+            for curves in result.faithfulness
         ],
     }  # fmt: skip
+
+
+def _nothing_to_measure(heatmaps: HeatmapSet, class_name: str) -> str:
+    """Return why a class's probability cannot fall enough to judge its maps, "" if it can."""
+    probable = heatmaps.predicted if heatmaps.target.has_classes else {}
+    if has_much_to_lose(probable, class_name):
+        return ""
+    return (
+        f"Nothing to measure: the slide's probability of {class_name} is "
+        f"{probability(probable[class_name])}, too little to lose for the curves to tell maps "
+        "apart."
+    )
 
 
 def _ends(result: SlideResult) -> list[float]:
@@ -188,6 +216,19 @@ def _ends(result: SlideResult) -> list[float]:
     values = [curve for one in result.faithfulness for curve in one.curves.values()]
     low, high = (float(f([f(curve) for curve in values])) for f in (np.min, np.max))
     return [low, high if high > low else low + 1.0]
+
+
+def _totals(result: SlideResult) -> dict[str, Any] | None:
+    """Return all evidence for the class drawn hot, and all against it; None if it is not known."""
+    regions = result.regions
+    if regions is None or math.isnan(regions.hot_total):
+        return None
+    return {
+        "class": regions.class_name,
+        "unit": regions.unit,
+        "for": regions.hot_total,
+        "against": regions.cold_total,
+    }
 
 
 def _regions(result: SlideResult, no_tissue: str) -> dict[str, Any]:
@@ -264,9 +305,14 @@ def _artefacts(result: SlideResult, no_tissue: str) -> dict[str, Any]:
     if result.heatmaps.artefacts is None:
         return _left_out(no_tissue or "artefacts were not looked for in this run")
     shares = evidence_on_artefacts(result.heatmaps, result.true_class)
+    hottest = attention_on_artefacts(result.heatmaps, result.true_class)
     return {
         "class": result.true_class,
-        "kinds": [{"kind": kind, **shares[kind]} for kind in KINDS if kind in shares],
+        "kinds": [
+            {"kind": kind, **shares[kind], "hottest": hottest.get(kind)}
+            for kind in KINDS
+            if kind in shares
+        ],
         "excluded": dict(result.heatmaps.excluded),
     }
 

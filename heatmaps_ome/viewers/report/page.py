@@ -10,6 +10,7 @@ from heatmaps_ome.errors import OutputError
 from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import PROVENANCE
+from heatmaps_ome.viewers.report.agreement import agreement, is_right
 from heatmaps_ome.viewers.report.assets import page
 from heatmaps_ome.viewers.report.fitting import allowance, fitted, text_of
 from heatmaps_ome.viewers.report.part import PART, PART_FORMAT
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 INDEX: Final = "index.html"
 BUDGET: Final = 200 * 2**20
 """Upper limit in bytes of all slides of a report together."""
-_EARLIER_FORMAT: Final = "heatmaps-ome report part 1"
+_EARLIER_FORMATS: Final = ("heatmaps-ome report part 1", "heatmaps-ome report part 2")
 _MAX_PART_BYTES = 1 << 30
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions from reading a damaged part or provenance."""
@@ -74,6 +75,8 @@ class RunFacts:
     classes : tuple of str
     class_colours : mapping of class → colour
     model_digest, extractor_digest, extractor : str
+    model_files : tuple of str
+        Names of the models' files; empty where they are not known.
     """
 
     created: str
@@ -84,6 +87,7 @@ class RunFacts:
     model_digest: str
     extractor_digest: str
     extractor: str
+    model_files: tuple[str, ...] = ()
 
 
 @dataclass
@@ -157,6 +161,7 @@ def _write(
             except _DAMAGED as error:
                 logger.debug("the part of %s in full", slide.folder, exc_info=error)
                 row["damaged"] = _why(output, slide.folder, error)
+        row["right"] = is_right(row, run.classes)
         listing.reduced += bool(row.get("reduced"))
         listing.rows.append(row)
     facts = {
@@ -164,6 +169,7 @@ def _write(
         "name": _title(slides),
         "budget_mib": round(BUDGET / 2**20),
         "reduced": listing.reduced,
+        "agreement": agreement(listing.rows, run.classes),
         "rows": listing.rows,
     }
     file.write(_block("run", text_of(facts)))
@@ -185,8 +191,8 @@ def _slide_block(output: Path, folder: str, limit: int) -> tuple[str, dict[str, 
         If its part is missing or damaged.
     """
     part = read_json(_part_path(output, folder), _MAX_PART_BYTES)
-    if part["format"] == _EARLIER_FORMAT:
-        raise _EarlierPart(_EARLIER_FORMAT)
+    if part["format"] in _EARLIER_FORMATS:
+        raise _EarlierPart(part["format"])
     if part["format"] != PART_FORMAT:
         raise ValueError(f"{part['format']} is not {PART_FORMAT}")
     row = part["row"]

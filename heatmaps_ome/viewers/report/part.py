@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PART: Final = ".report.json"
 """End of the file's name."""
-PART_FORMAT: Final = "heatmaps-ome report part 2"
+PART_FORMAT: Final = "heatmaps-ome report part 3"
 _STRIP_ROWS = 256
 _QUALITY = 80
 
@@ -118,6 +118,8 @@ def _map(drawn: DisplayMap, result: SlideResult) -> dict[str, Any]:
     if values is None:
         # The map has no values but those of its levels.
         values = drawn.values[drawn.levels]
+    elif drawn.factor != 1:
+        values = values * np.float32(drawn.factor)
     steps = PLAIN if KINDS[drawn.kind].evenly_spread else FINE
     return {**record, "values": packed_values(values[tissue], steps)}
 

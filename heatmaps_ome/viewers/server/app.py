@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +30,8 @@ from starlette.status import (
     HTTP_500_INTERNAL_SERVER_ERROR,
 )
 
-from heatmaps_ome.display.colour import palette
 from heatmaps_ome.memory.limits import usable_cores
+from heatmaps_ome.viewers.palettes import palettes as colour_maps
 from heatmaps_ome.viewers.server.answers import answer
 from heatmaps_ome.viewers.server.burnt_pictures import BurntPictures, DamagedResultError
 from heatmaps_ome.viewers.server.links import ORIGINS, Linker
@@ -50,10 +49,6 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 _LOOPBACK_ORIGIN = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?"
 _AT_ONCE = 256
 _STALL_S = 1.0
-_PALETTES = (
-    "magma", "viridis", "inferno", "cividis", "turbo", "gray",
-    "coolwarm", "PuOr_r", "RdBu_r", "PiYG_r",
-)  # fmt: skip
 _PAGE_HEADERS = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
@@ -97,7 +92,7 @@ def application(
         return JSONResponse(results.description(Linker(str(request.base_url))))
 
     def palettes(_: Request) -> Response:
-        return JSONResponse(_palettes())
+        return JSONResponse(colour_maps())
 
     return Starlette(
         routes=[
@@ -122,12 +117,6 @@ def application(
             ),
         ],
     )
-
-
-@lru_cache(maxsize=1)
-def _palettes() -> dict[str, list[str]]:
-    """Return the colour maps that the page offers."""
-    return {name: palette(name) for name in _PALETTES}
 
 
 class _Results(StaticFiles):

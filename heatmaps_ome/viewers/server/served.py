@@ -18,6 +18,8 @@ from heatmaps_ome.slides.plain_zarr import read_object
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from heatmaps_ome.viewers.server.links import Linker
 
 FILES = "files/"
@@ -65,26 +67,7 @@ class Served:
 
     def description(self, linker: Linker) -> dict[str, Any]:
         """Return the page's description of the run: slides, addresses of their files, and links."""
-        slides = []
-        for folder in self.folders():
-            try:
-                facts = read_object(folder / MANIFEST)
-                prediction, true_class = facts["prediction"], facts["true_class"]
-                # Earlier versions knew classes alone.
-                target = facts.get("target")
-                links = linker.links(facts, f"{FILES}{quote(folder.name)}/")
-            except (OSError, ValueError, LookupError, TypeError, AttributeError):
-                # The page reports a damaged slide when the user chooses it.
-                prediction, true_class, target, links = {}, None, None, []
-            slides.append({
-                "name": folder.name,
-                "folder": folder.name,
-                "files": f"{FILES}{quote(folder.name)}/",
-                "prediction": prediction,
-                "target": target,
-                "true_class": true_class,
-                "links": [link.as_json() for link in links],
-            })  # fmt: skip
+        slides = [_described(folder, linker) for folder in self.folders()]
         return {"name": self.name, "slides": slides}
 
     def _is_slide(self, name: str) -> bool:
@@ -95,6 +78,44 @@ class Served:
         # A link may lead anywhere, so links are not followed.
         own = not name.startswith(".") and not folder.is_symlink()
         return own and _is_own_file(folder / PROVENANCE)
+
+
+def _described(folder: Path, linker: Linker) -> dict[str, Any]:
+    """Return the page's description of a slide; of a damaged one without its facts."""
+    files = f"{FILES}{quote(folder.name)}/"
+    slide: dict[str, Any] = {"name": folder.name, "folder": folder.name, "files": files}
+    try:
+        facts = read_object(folder / MANIFEST)
+        return slide | {
+            "prediction": facts["prediction"],
+            # Earlier versions knew classes alone, and no ground truth.
+            "target": facts.get("target"),
+            "true_class": facts["true_class"],
+            "label": facts.get("label"),
+            "correct": is_correct(facts),
+            "links": [link.as_json() for link in linker.links(facts, files)],
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        # The page reports a damaged slide when the user chooses it.
+        nothing = dict.fromkeys(("target", "true_class", "label", "correct"))
+        return slide | {"prediction": {}, **nothing, "links": []}
+
+
+def is_correct(facts: Mapping[str, Any]) -> bool | None:
+    """Return whether a slide's most probable class is its ground truth; None where one is missing.
+
+    Parameters
+    ----------
+    facts : mapping
+        Content of its ``maps.json``.
+    """
+    label, prediction = facts.get("label"), facts["prediction"]
+    task = (facts.get("target") or {}).get("task", "classification")
+    # A single output is compared with no other, and several yes-or-no answers with none of them.
+    comparable = task == "classification" and len(prediction) > 1 and label in prediction
+    if not comparable or None in prediction.values():
+        return None
+    return label == max(prediction, key=prediction.__getitem__)
 
 
 def _is_own_file(path: Path) -> bool:

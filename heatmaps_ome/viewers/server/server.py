@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 import socket
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.viewers.files import viewer_files
+from heatmaps_ome.viewers.screen import has_screen
 from heatmaps_ome.viewers.server.app import LOOPBACK, application
 from heatmaps_ome.viewers.server.links import PERMISSION, Linker
 from heatmaps_ome.viewers.server.served import Served, served
@@ -194,8 +193,5 @@ def _open_browser(url: str) -> None:
     """Open the page in a browser, but never in a text browser in the terminal."""
     import webbrowser
 
-    has_screen = sys.platform in ("darwin", "win32") or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
-    if has_screen:
+    if has_screen():
         webbrowser.open(url)

@@ -1,19 +1,22 @@
 /** The page: its state, and how its parts follow it. */
 
 import { Controls } from "./controls.js";
+import { drawnOf, rangeOf } from "./derived.js";
 import { byId, debounced } from "./dom.js";
 import { isAbort, wordsOf } from "./fetching.js";
-import { findMap, firstLayer, isFlat, isSorted, mapOfLayer } from "./manifest.js";
+import { findMap, firstMap, isFlat, isSorted, mapOfLayer } from "./manifest.js";
 import { MapLayer } from "./maplayer.js";
+import { pathsOf } from "./outlines.js";
 import { colourScale, paintCells, paintTissue, pixelOf } from "./painting.js";
 import { formatView, parseView } from "./permalink.js";
+import { blankTiles } from "./placedtiles.js";
 import { slideSize } from "./placement.js";
 import { Readout } from "./readout.js";
+import { countsOf, outlineStyles } from "./regions.js";
 import { SlideSession } from "./session.js";
 import { Settings } from "./settings.js";
 import { SlideList, showLinks, showPrediction } from "./slidelist.js";
 import { SlideView } from "./slideview.js";
-import { blankTiles, pyramidTiles } from "./tiles.js";
 
 const SAVE_AFTER = 250;
 
@@ -23,17 +26,25 @@ export class App {
   #shown = null;
   #wanted = { kind: null, className: null };
   #hidden = false;
+  #grey = false;
+  #outlined = false;
+  #regions = null;
   #settings = new Settings();
   #placed = false;
   #painting = 0;
   #saveSoon = debounced(() => this.#save(), SAVE_AFTER);
   ready = Promise.resolve(false);
 
-  /** @param run, palettes the server's answers; @param notices where to show messages */
-  constructor(run, palettes, notices) {
+  /**
+   * @param run, palettes the server's answers
+   * @param notices where to show messages
+   * @param storeOf (slide in the run's list) => the store of its data
+   */
+  constructor(run, palettes, notices, storeOf) {
     this.run = run;
     this.palettes = palettes;
     this.notices = notices;
+    this.storeOf = storeOf;
     this.view = new SlideView(byId("viewer"), byId("navigator"));
     this.layer = new MapLayer(this.view);
     this.readout = new Readout(this.view);
@@ -43,6 +54,8 @@ export class App {
       map: (name) => this.#choose(findMap(this.#session.layers, name)),
       look: (changes) => this.changeLook(changes),
       shown: (flag) => this.#setHidden(!flag),
+      grey: (flag) => this.#setGrey(flag),
+      outlines: (flag) => this.#setOutlined(flag),
     });
     this.view.onRest(this.#saveSoon);
     window.addEventListener("hashchange", () => this.#follow(location.hash));
@@ -77,7 +90,7 @@ export class App {
   /** Load a slide; returns whether all of it could be read. */
   async #load(entry, view) {
     this.#session?.leave();
-    const session = new SlideSession(entry);
+    const session = new SlideSession(entry, this.storeOf(entry));
     this.#session = session;
     this.#clear(entry);
     try {
@@ -89,14 +102,14 @@ export class App {
     if (session.left) return false;
     const shown = this.#showSlide(session, view);
     this.#takeLook(view);
-    const painted = this.#showMap();
-    const both = await Promise.all([shown, painted]);
-    return !session.left && both.every(Boolean);
+    const all = await Promise.all([shown, this.#showMap(), this.#showRegions()]);
+    return !session.left && all.every(Boolean);
   }
 
   #clear(entry) {
     this.#placed = false;
     this.#shown = null;
+    this.#regions = null;
     this.#saveSoon.cancel();
     this.view.close();
     this.layer.clear();
@@ -107,13 +120,12 @@ export class App {
     byId("slide-name").textContent = entry.name;
     byId("slide-name").title = entry.name;
     document.title = `${entry.name} – ${this.run.name}`;
-    showPrediction(entry.prediction, entry.true_class, entry.target);
+    showPrediction(entry);
     showLinks(entry.links ?? this.run.links);
   }
 
   async #showSlide(session, view) {
-    const { slide, prediction, target, true_class: trueClass } = session.manifest;
-    if (prediction) showPrediction(prediction, trueClass ?? session.entry.true_class, target);
+    const { slide } = session.manifest;
     const { source, umWidth, fine } = await this.#tilesOf(session);
     if (session.left) return false;
     await this.view.show(slide, source, umWidth);
@@ -129,16 +141,16 @@ export class App {
     const { slide } = session.manifest;
     const blank = { source: blankTiles(slide), umWidth: slideSize(slide).x };
     try {
-      const image = await this.notices.during(session.image());
-      if (image === null) {
+      const watch = {
+        during: (promise) => this.notices.during(promise),
+        failed: (error) => this.#complain(session, error, "Parts of the slide’s picture cannot be read"),
+      };
+      const source = await this.notices.during(session.tiles(watch));
+      if (source === null) {
         this.notices.say("This run holds no picture of the slide; its outline is shown.");
         return { ...blank, fine: true };
       }
-      const source = pyramidTiles(image, {
-        during: (promise) => this.notices.during(promise),
-        failed: (error) => this.#complain(session, error, "Parts of the slide’s picture cannot be read"),
-      });
-      return { source, umWidth: source.plan.base.cols * image.um.x, fine: true };
+      return { source, umWidth: source.umWidth, fine: true };
     } catch (error) {
       this.#complain(session, error, "The slide’s picture cannot be read");
       return { ...blank, fine: false };
@@ -152,12 +164,14 @@ export class App {
 
   /** Take the map and its look from a link; a link without a map does not change the map. */
   #takeLook(view) {
-    const { layers, manifest } = this.#session;
+    const { layers } = this.#session;
+    if (view.grey !== null) this.#grey = view.grey;
+    if (view.outlines !== null) this.#outlined = view.outlines;
+    this.view.setGrey(this.#grey);
     if (layers.length === 0) return;
     const named = view.map === null ? null : findMap(layers, view.map);
     if (view.map !== null && !named) this.notices.say(`This slide has no map “${view.map}”.`);
-    const layer = named?.layer ?? layers.find(({ kind }) => kind === this.#wanted.kind) ?? firstLayer(layers);
-    const entry = named?.entry ?? mapOfLayer(layer, this.#wanted.className, manifest.true_class ?? null);
+    const { layer, entry } = named ?? this.#mapOfKind(this.#wanted.kind);
     this.#shown = { layer, entry, values: null };
     if (named) this.#wanted = { kind: layer.kind, className: entry.className ?? this.#wanted.className };
     if (view.map !== null) {
@@ -178,16 +192,22 @@ export class App {
   /** Follow a link to the slide that is open already. */
   #apply(view) {
     this.#takeLook(view);
-    this.ready = this.#showMap();
+    this.ready = Promise.all([this.#showMap(), this.#showRegions()]).then((all) => all.every(Boolean));
     if (view.zoom !== null && this.#placed) this.view.goTo(view);
     this.#saveSoon();
   }
 
-  /** Show the map of a kind for the class chosen last. */
-  #chooseLayer(kind) {
+  /** Return the map of a kind for the class chosen last; without such a kind the first map. */
+  #mapOfKind(kind) {
     const { layers, manifest } = this.#session;
-    const layer = layers.find((other) => other.kind === kind) ?? firstLayer(layers);
-    this.#choose({ layer, entry: mapOfLayer(layer, this.#wanted.className, manifest.true_class ?? null) });
+    const hotClass = manifest.true_class ?? null;
+    const layer = layers.find((other) => other.kind === kind);
+    if (layer === undefined) return findMap(layers, firstMap(manifest.maps, hotClass).name);
+    return { layer, entry: mapOfLayer(layer, this.#wanted.className, hotClass) };
+  }
+
+  #chooseLayer(kind) {
+    this.#choose(this.#mapOfKind(kind));
   }
 
   #choose({ layer, entry }) {
@@ -209,9 +229,10 @@ export class App {
     try {
       const { map } = shown.entry;
       const reads = Promise.all([session.valuesOf(map), session.fadingOf(map)]);
-      const [values, fading] = await this.notices.during(reads);
+      const [raw, fading] = await this.notices.during(reads);
       if (session.left || shown !== this.#shown) return false;
-      Object.assign(shown, { values, fading, range: rangeOf(values, map) });
+      const values = drawnOf(raw, map.factor);
+      Object.assign(shown, { raw, values, fading, range: rangeOf(values, map) });
     } catch (error) {
       if (shown === this.#shown) this.#complain(session, error, "The map’s values cannot be read");
       return false;
@@ -226,11 +247,43 @@ export class App {
     const { map } = entry;
     const look = this.#settings.look(layer.kind, map);
     const range = this.#shown.range ?? { lower: map.range.lower ?? 0, upper: map.range.upper ?? 1 };
-    this.controls.show({ layers: this.#session.layers, layer, entry, look, hidden: this.#hidden, range });
+    const fader = this.#faderOf(map);
+    this.controls.show({ layers: this.#session.layers, layer, entry, look, hidden: this.#hidden, range, fader });
     this.layer.setOpacity(this.#hidden ? 0 : look.opacity);
     if (values) this.layer.setCells(this.#session.place, this.#painter(map, look, values, fading));
     else this.layer.clear();
     this.#readAgain();
+  }
+
+  /** Return the map of the channel that a map fades with, or null. */
+  #faderOf({ opacity }) {
+    const fading = opacity.fades_with;
+    return (fading && this.#session.manifest.maps.find(({ channel }) => channel === fading.channel)) ?? null;
+  }
+
+  /** Show the outlines of the slide's regions if they are wanted; returns whether they could be read. */
+  async #showRegions() {
+    const session = this.#session;
+    const { true_class: hotClass } = session.manifest;
+    this.controls.offerOutlines(session.hasRegions);
+    const wanted = this.#outlined && session.hasRegions;
+    let fine = true;
+    if (wanted && this.#regions === null) {
+      try {
+        const found = await this.notices.during(session.regions());
+        if (session.left) return false;
+        const styles = outlineStyles(session.manifest);
+        this.#regions = { counts: countsOf(found), styles, outlines: pathsOf(found, styles) };
+      } catch (error) {
+        this.#complain(session, error, "The slide’s regions cannot be read");
+        fine = false;
+      }
+    }
+    if (session.left) return false;
+    const shown = this.#outlined && this.#regions !== null;
+    this.layer.setRegions(shown ? this.#regions.outlines : []);
+    this.controls.showSlide({ grey: this.#grey, outlines: this.#outlined, regions: this.#regions, hotClass });
+    return fine;
   }
 
   #painter(map, look, values, fading) {
@@ -245,7 +298,7 @@ export class App {
   #readAgain() {
     if (!this.#session?.manifest) return;
     const { manifest, place } = this.#session;
-    this.readout.show({ slide: manifest.slide, place, values: this.#shown?.values ?? null, map: this.#shown?.entry.map });
+    this.readout.show({ slide: manifest.slide, place, raw: this.#shown?.raw ?? null, map: this.#shown?.entry.map });
   }
 
   /** Change the map's look; repeated calls paint it once per frame. */
@@ -263,6 +316,19 @@ export class App {
     this.#saveSoon();
   }
 
+  #setGrey(grey) {
+    this.#grey = grey;
+    this.view.setGrey(grey);
+    byId("grey").checked = grey;
+    this.#saveSoon();
+  }
+
+  #setOutlined(outlined) {
+    this.#outlined = outlined;
+    if (this.#session?.manifest) this.ready = this.#showRegions();
+    this.#saveSoon();
+  }
+
   /** The functions of keys. */
   get actions() {
     return {
@@ -274,6 +340,8 @@ export class App {
       nextClass: () => this.#nextClass(),
       slide: (steps) => this.#goAlong(steps),
       toggle: () => this.#setHidden(!this.#hidden),
+      grey: () => this.#setGrey(!this.#grey),
+      outlines: () => this.#setOutlined(!this.#outlined),
       help: () => byId("keys").showModal(),
     };
   }
@@ -311,7 +379,7 @@ export class App {
   /** The view as the fields of a link. */
   viewNow() {
     const slide = this.#session?.entry.folder ?? null;
-    const place = this.#placed ? this.view.place() : {};
+    const place = { ...(this.#placed ? this.view.place() : {}), grey: this.#grey || null, outlines: this.#outlined || null };
     if (this.#shown === null) return { slide, ...place };
     const { layer, entry } = this.#shown;
     const look = this.#settings.look(layer.kind, entry.map);
@@ -331,15 +399,4 @@ export class App {
     if (this.#placed) this.#save();
     return location.href;
   }
-}
-
-/** Return the range that covers a map's values and its colours. */
-function rangeOf(values, map) {
-  let lower = map.range.lower ?? Infinity;
-  let upper = map.range.upper ?? -Infinity;
-  for (const value of values) {
-    if (value < lower) lower = value;
-    if (value > upper) upper = value;
-  }
-  return Number.isFinite(lower) && Number.isFinite(upper) ? { lower, upper } : { lower: 0, upper: 1 };
 }

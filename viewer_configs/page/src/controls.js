@@ -1,10 +1,10 @@
 /** The panel's controls of the map: they show a state and report the user's changes. */
 
-import { drawColourBar } from "./colourbar.js";
-import { byId, fillSelect, make } from "./dom.js";
+import { byId, fillSelect } from "./dom.js";
+import { explain } from "./explanations.js";
+import { showBar, showKinds, showRegions } from "./legends.js";
 import { choicesOf, isFlat, isSorted } from "./manifest.js";
 import { fieldNumber, figure } from "./numbers.js";
-import { colourScale } from "./painting.js";
 
 const OWN = "";
 const SLIDER_STEPS = 400;
@@ -15,7 +15,8 @@ export class Controls {
 
   /**
    * @param palettes { name: colours }
-   * @param wants { layer(kind), map(name), look(changes), shown(flag) }, called on changes
+   * @param wants { layer(kind), map(name), look(changes), shown(flag), grey(flag), outlines(flag) },
+   *   called on changes
    */
   constructor(palettes, wants) {
     this.palettes = palettes;
@@ -30,7 +31,7 @@ export class Controls {
     on("palette", "change", ({ target }) => wants.look({ palette: target.value === OWN ? null : target.value }));
     on("opacity", "input", ({ target }) => wants.look({ opacity: Number(target.value) / 100 }));
     on("fade", "change", ({ target }) => wants.look({ fade: target.checked }));
-    on("shown", "change", ({ target }) => wants.shown(target.checked));
+    for (const id of ["shown", "grey", "outlines"]) on(id, "change", ({ target }) => wants[id](target.checked));
     on("threshold-reset", "click", () => wants.look({ from: null, to: null }));
     for (const end of ["from", "to"]) {
       on(end, "input", ({ target }) => wants.look({ [end]: this.#limit(end, target.valueAsNumber) }));
@@ -54,8 +55,9 @@ export class Controls {
   /**
    * Show a state.
    *
-   * @param state { layers, layer, entry, look, hidden, range }: the layers to choose from, the chosen
-   *   layer and its map, the map's look, and the range of its values
+   * @param state { layers, layer, entry, look, hidden, range, fader }: the layers to choose from, the
+   *   chosen layer and its map, the map's look, the range of its values, and the map that it fades
+   *   with, null if that is not drawn
    */
   show(state) {
     const { layers, layer, entry, look, hidden } = state;
@@ -65,30 +67,45 @@ export class Controls {
     const choices = choicesOf(layer);
     byId("class-field").hidden = choices.length === 0;
     fillSelect(byId("class"), choices, map.name);
+    explain("layer-term", layer.kind);
     byId("shown").checked = !hidden;
     byId("opacity").value = Math.round(look.opacity * 100);
     byId("opacity-text").textContent = `${Math.round(look.opacity * 100)} %`;
     byId("fade-field").hidden = !map.opacity.fades_with;
     byId("fade").checked = look.fade;
-    this.#showValues(map, look, state.range);
+    this.#showValues(map, look, state);
   }
 
-  #showValues(map, look, range) {
+  #showValues(map, look, { range, fader }) {
     const [flat, sorted] = [isFlat(map), isSorted(map)];
     for (const id of ["bar-field", "palette-field", "threshold"]) byId(id).hidden = flat || sorted;
     byId("tissue-key").hidden = !flat;
     byId("legend-field").hidden = !sorted;
-    if (sorted) showLegend(map);
+    if (sorted) showKinds(map);
     if (flat) byId("tissue-colour").style.background = map.colours?.[0] ?? "";
     if (flat || sorted) return;
     const palette = look.palette === null ? null : this.palettes[look.palette];
     const names = Object.keys(this.palettes).map((name) => [name, name]);
     fillSelect(byId("palette"), [[OWN, `${map.colour_map ?? "own"} (the map’s own)`], ...names], look.palette ?? OWN);
-    drawColourBar(byId("bar"), byId("bar-numbers"), map, { scale: colourScale(map, palette), from: look.from, to: look.to });
-    byId("bar-quantity").textContent = map.quantity ?? map.title ?? map.name;
-    byId("bar-note").textContent = map.note ?? "";
-    byId("bar").setAttribute("aria-label", `Colour bar from ${figure(map.range.lower)} to ${figure(map.range.upper)}`);
+    showBar(map, look, palette, fader);
     this.#showThreshold(look, range);
+  }
+
+  /**
+   * Show whether the slide is grey, and whether its regions are outlined.
+   *
+   * @param state { grey, outlines, regions, hotClass }, regions { counts, styles } once they are read
+   */
+  showSlide({ grey, outlines, regions, hotClass }) {
+    byId("grey").checked = grey;
+    byId("outlines").checked = outlines;
+    byId("regions-legend").hidden = !outlines || regions === null;
+    if (outlines && regions !== null) showRegions(regions, hotClass);
+  }
+
+  /** Offer the outlines of regions where a slide has any. */
+  offerOutlines(flag) {
+    byId("outlines-field").hidden = !flag;
   }
 
   #showThreshold(look, range) {
@@ -111,17 +128,6 @@ export class Controls {
     slider.setAttribute("aria-valuetext", figure(limit ?? idle));
     byId(`${end}-number`).value = fieldNumber(limit ?? idle, upper - lower);
   }
-}
-
-function showLegend(map) {
-  const entries = map.categories.map((name, index) => {
-    const swatch = make("span", { className: "swatch" });
-    swatch.style.background = map.colours?.[index] ?? "";
-    return make("li", {}, swatch, name);
-  });
-  byId("legend").replaceChildren(...entries);
-  byId("legend-quantity").textContent = map.quantity ?? map.title ?? map.name;
-  byId("legend-note").textContent = map.note ?? "";
 }
 
 function on(id, type, handler) {

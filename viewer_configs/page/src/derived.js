@@ -16,6 +16,11 @@ export function highestOf(channels) {
   });
 }
 
+/** Return values times a map's factor, as it draws them; the values themselves where that is 1. */
+export function drawnOf(raw, factor) {
+  return factor === 1 ? raw : raw.map((value) => value * factor);
+}
+
 /** Return a channel minus the highest of its rivals in each cell: Float32Array. */
 export function minusHighestOf(own, rivals) {
   return own.map((value, cell) => value - Math.max(...rivals.map((rival) => rival[cell])));
@@ -24,4 +29,15 @@ export function minusHighestOf(own, rivals) {
 /** Return a label's numbers where there is tissue: Float32Array, NaN elsewhere. */
 export function onTissue(label, attention) {
   return attention.map((value, cell) => (Number.isNaN(value) ? Number.NaN : label[cell]));
+}
+
+/** Return the range that covers a map's drawn values and its colours. */
+export function rangeOf(values, map) {
+  let lower = map.range.lower ?? Infinity;
+  let upper = map.range.upper ?? -Infinity;
+  for (const value of values) {
+    if (value < lower) lower = value;
+    if (value > upper) upper = value;
+  }
+  return Number.isFinite(lower) && Number.isFinite(upper) ? { lower, upper } : { lower: 0, upper: 1 };
 }

@@ -9,7 +9,7 @@ const SLIDERS_OWN = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", 
  * Listen to keys.
  *
  * @param actions { pan(x, y), zoom(factor), home(), opacity(change), nextMap(), nextClass(),
- *   slide(steps), toggle(), help() }
+ *   slide(steps), toggle(), grey(), outlines(), help() }
  */
 export function listenToKeys(actions) {
   const bindings = bindingsOf(actions);
@@ -59,6 +59,8 @@ function bindingsOf(actions) {
     { shown: ["0"], does: "show the whole slide", keys: { 0: () => actions.home() } },
     { shown: ["[", "]"], does: "make the map fainter or stronger", keys: { "[": () => actions.opacity(-0.05), "]": () => actions.opacity(0.05) } },
     { shown: ["h"], does: "hide or show the map", keys: { h: () => actions.toggle() } },
+    { shown: ["g"], does: "show the slide in grey or in its colours", keys: { g: () => actions.grey() } },
+    { shown: ["o"], does: "show or hide the outlines of hot and cold regions", keys: { o: () => actions.outlines() } },
     { shown: ["m"], does: "next layer", keys: { m: () => actions.nextMap() } },
     { shown: ["c"], does: "next class", keys: { c: () => actions.nextClass() } },
     { shown: ["n", "p"], does: "next and previous slide", keys: { n: () => actions.slide(1), p: () => actions.slide(-1) } },

@@ -1,16 +1,16 @@
 /** A slide's manifest, checked, and the layers that its maps form. */
 
-export const MAPS_FORMAT = "heatmaps-ome maps 2";
-const EARLIER_FORMAT = "heatmaps-ome maps 1";
-/** Kind of the map to show first. */
-const FIRST_KIND = "attention";
+export const MAPS_FORMAT = "heatmaps-ome maps 3";
+const EARLIER_FORMATS = ["heatmaps-ome maps 1", "heatmaps-ome maps 2"];
+/** Kinds of the map to show first, of the class drawn hot; the same in report, previews and napari. */
+const FIRST_KINDS = ["score", "prediction", "value"];
 
 /** A message for the user about missing or damaged files. */
 export class ReadError extends Error {}
 
 /** Return a slide's manifest, or throw if the page cannot draw its maps. */
 export function checkedManifest(facts) {
-  if (facts?.format === EARLIER_FORMAT) {
+  if (EARLIER_FORMATS.includes(facts?.format)) {
     throw new ReadError("its maps.json was made by an earlier version of heatmaps-ome; run create again with --overwrite (the network’s work is in the cache)");
   }
   if (facts === null || typeof facts !== "object" || facts.format !== MAPS_FORMAT) {
@@ -23,7 +23,7 @@ export function checkedManifest(facts) {
   if (!lattice.every((size) => size > 0)) throw new ReadError("its maps.json gives no grid of cells");
   if (!Array.isArray(maps)) throw new ReadError("its maps.json lists no maps");
   for (const map of maps) {
-    if (!(map?.name && map.kind && map.range && map.opacity)) {
+    if (!(map?.name && map.kind && map.range && map.opacity && Number.isFinite(map.factor))) {
       throw new ReadError(`its maps.json does not state how the map “${map?.name ?? ""}” is drawn`);
     }
   }
@@ -44,9 +44,10 @@ export function layersOf(manifest) {
   return [...layers.values()];
 }
 
-/** Return the layer to show first. */
-export function firstLayer(layers) {
-  return layers.find(({ kind }) => kind === FIRST_KIND) ?? layers[0];
+/** Return the map to show first: the score of the class drawn hot where there is one, else the first of all. */
+export function firstMap(maps, hotClass) {
+  const ofKind = (kind) => maps.find((map) => map.kind === kind && map.class === hotClass);
+  return FIRST_KINDS.map(ofKind).find(Boolean) ?? maps[0];
 }
 
 /** Return the choices among a layer's maps, [name, text] each; none for a single map without class. */
@@ -70,6 +71,17 @@ export function categoryOf(map, value) {
   return map.categories[value - 1] ?? "none";
 }
 
+/** Return whether values may lie beyond each end of a map's colours, and so share the end's colour. */
+export function clipsOf(map) {
+  const [below, above] = map.range.clips ?? [];
+  return [below === true, above === true];
+}
+
+/** Return a quantity with its unit in brackets, unless its text has it. */
+export function withUnit({ unit, quantity }) {
+  return unit && !quantity.includes(unit) ? `${quantity} (${unit})` : quantity;
+}
+
 /** Return a space and the unit to write behind a value, or "" if the quantity's text has the unit. */
 export function unitBeside({ unit, quantity }) {
   return unit && !quantity?.includes(unit) ? ` ${unit}` : "";
@@ -85,9 +97,9 @@ export function findMap(layers, name) {
 }
 
 /**
- * Return the map of a layer to show: that of a class, else of the true class, else the first.
+ * Return the map of a layer to show: that of a class, else of the class drawn hot, else the first.
  */
-export function mapOfLayer(layer, className, trueClass) {
+export function mapOfLayer(layer, className, hotClass) {
   const of = (wanted) => layer.maps.find((entry) => wanted !== null && entry.className === wanted);
-  return of(className) ?? of(trueClass) ?? layer.maps[0];
+  return of(className) ?? of(hotClass) ?? layer.maps[0];
 }

@@ -1,14 +1,16 @@
 /** A map over the slide: its cells on their own canvas, drawn at their exact places. */
 
+import { drawOutlines } from "./outlines.js";
 import { cellsWithin, slideSize } from "./placement.js";
 
 const OUTLINE = "rgba(110, 110, 130, 0.8)";
 
-/** The layer of cells, and the outline of the slide. */
+/** The layer of cells, the outlines of regions over it, and the outline of the slide. */
 export class MapLayer {
   #cells = document.createElement("canvas");
   #place = null;
   #opacity = 1;
+  #regions = [];
 
   /** @param view the SlideView to draw over */
   constructor(view) {
@@ -32,8 +34,15 @@ export class MapLayer {
     this.draw();
   }
 
+  /** Show the outlines of regions, as `pathsOf` makes them; none to hide them. */
+  setRegions(outlines) {
+    this.#regions = outlines;
+    this.draw();
+  }
+
   clear() {
     this.#place = null;
+    this.#regions = [];
     this.draw();
   }
 
@@ -56,6 +65,7 @@ export class MapLayer {
     const frame = this.#frame(density);
     this.#outline(context, frame);
     if (this.#place !== null && this.#opacity > 0) this.#drawCells(context, frame, { width, height });
+    drawOutlines(context, this.#regions, frame, density);
   }
 
   /** Return the transform from µm to pixels of the canvas, { x, y, scale }: px = x + um * scale. */

@@ -1,6 +1,8 @@
 /** Numbers for people: round ticks, round lengths, and figures with suitable digits. */
 
 const MINUS = "\u2212";
+/** Numbers between these are written without an exponent. */
+const [LEAST_PLAIN, MOST_PLAIN] = [1e-4, 1e6];
 
 /** Return the largest 1, 2 or 5 times a power of ten that is not above a positive number. */
 export function roundDown(number) {
@@ -48,19 +50,38 @@ export function lengthText(um) {
   return `${clean(um * 1e3)} nm`;
 }
 
-/** Return a number with a few significant digits, and a true minus sign; "–" for none. */
-export function figure(number, digits = 4) {
+/**
+ * Return a number with three significant digits and a true minus sign; "–" for none.
+ *
+ * As `number` of the package's `maps/numbers.py` does; whole numbers keep all of their digits.
+ */
+export function figure(number, digits = 3) {
   if (number === null || number === undefined || !Number.isFinite(number)) return "–";
   const size = Math.abs(number);
-  const text =
-    size !== 0 && (size < 1e-4 || size >= 1e6)
-      ? number.toExponential(Math.max(0, digits - 2)).replace("e+", "e")
-      : plain(number, digits);
-  return text.replaceAll("-", MINUS);
+  if (size >= 10 ** digits && size < MOST_PLAIN) return withMinus(number.toFixed(0));
+  const rounded = Number(number.toPrecision(digits)) + 0;
+  if (size === 0 || (size >= LEAST_PLAIN && size < MOST_PLAIN)) return withMinus(String(rounded));
+  const [lead, power] = rounded.toExponential().split("e");
+  return withMinus(`${lead}e${power[0]}${power.slice(1).padStart(2, "0")}`);
 }
 
-function plain(number, digits) {
-  return String(Number(number.toPrecision(digits)) + 0);
+/** Return a text with its leading hyphen as a true minus sign. */
+function withMinus(text) {
+  return text.replace(/^-/, MINUS);
+}
+
+/**
+ * Return a probability with three significant digits of itself or, above a half, of what is left
+ * to 1: "0.99987", and "1 − 1.2e-07" of next to certainty. As `probability` of `maps/numbers.py`.
+ */
+export function probability(p) {
+  const rest = 1 - p;
+  if (!(p > 0 && p < 1)) return figure(p);
+  if (rest < LEAST_PLAIN) return `1 ${MINUS} ${figure(rest)}`;
+  const least = Math.min(p, rest);
+  if (least < LEAST_PLAIN) return figure(p);
+  // Rounding may carry: 0.0999999 has three digits as 0.100.
+  return p.toFixed(2 - Number(least.toExponential(2).split("e")[1]));
 }
 
 /** Return a number with the decimals that suit a range of some span, and a few `more`. */
@@ -68,7 +89,7 @@ export function figureWithin(number, span, more = 2) {
   if (!(span > 0)) return figure(number);
   const decimals = Math.ceil(-Math.log10(span)) + more;
   if (decimals > 8 || span >= 1e6) return figure(number, 3);
-  return plainNumber(number, decimals).replaceAll("-", MINUS);
+  return withMinus(plainNumber(number, decimals));
 }
 
 /** Return the same as text for number fields, with a hyphen as minus sign. */
@@ -79,14 +100,6 @@ export function fieldNumber(number, span) {
 
 function plainNumber(number, decimals) {
   return String(Number(number.toFixed(Math.max(0, decimals))) + 0);
-}
-
-/** Return a probability in per cent: "93 %", "0.4 %"; "–" for none. */
-export function percent(fraction) {
-  if (fraction === null || fraction === undefined || !Number.isFinite(fraction)) return "–";
-  const per = fraction * 100;
-  const digits = per > 0 && per < 10 ? 1 : per > 99 && per < 100 ? 1 : 0;
-  return `${per.toFixed(digits)} %`;
 }
 
 /** Return a place in µm with one decimal, and thin spaces between thousands. */

@@ -19,6 +19,8 @@ export const NO_VIEW = Object.freeze({
   palette: null,
   fade: null,
   hidden: null,
+  grey: null,
+  outlines: null,
 });
 
 /** Return the view in an address's hash. */
@@ -27,7 +29,7 @@ export function parseView(hash) {
   const view = { ...NO_VIEW };
   for (const name of ["slide", "map", "palette"]) view[name] = fields.get(name) || null;
   for (const name of NUMBERS) view[name] = numberIn(fields.get(name));
-  for (const name of ["fade", "hidden"]) view[name] = flagIn(fields.get(name));
+  for (const name of ["fade", "hidden", "grey", "outlines"]) view[name] = flagIn(fields.get(name));
   return sane(view);
 }
 

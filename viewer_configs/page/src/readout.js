@@ -25,7 +25,7 @@ export class Readout {
     view.onDraw(() => this.update());
   }
 
-  /** @param source { slide, place, values, map } of the current map; `values` null if not known */
+  /** @param source { slide, place, raw, map } of the current map; `raw`, its raw values, null if not known */
   show(source) {
     if (source?.slide !== this.#source?.slide) this.#tapped = null;
     this.#source = source;
@@ -71,17 +71,32 @@ export class Readout {
     const label = map ? (map.quantity ?? map.title ?? map.name) : "Value";
     const x = `${micrometres(um.x)} µm`;
     const y = `${micrometres(um.y)} µm`;
-    return this.#write(label, onSlide(slide, um.x, um.y) ? this.#valueText(um) : "off the slide", x, y);
+    const raw = onSlide(slide, um.x, um.y) ? this.#rawAt(um) : null;
+    this.#writeRaw(map?.raw, raw);
+    return this.#write(label, raw === null ? "off the slide" : this.#valueText(raw), x, y);
   }
 
-  #valueText(um) {
-    const { values, place, map } = this.#source;
-    if (!values) return "–";
+  /** Return the raw value at a place; NaN where there is none, undefined while it is not known. */
+  #rawAt(um) {
+    const { raw, place } = this.#source;
+    if (!raw) return undefined;
     const cell = cellAt(place, um.x, um.y);
-    const value = cell ? values[cell.row * place.cols + cell.col] : Number.NaN;
-    if (!Number.isFinite(value)) return "no tissue";
-    if (isSorted(map)) return categoryOf(map, value);
-    return isFlat(map) ? "tissue" : `${figure(value)}${unitBeside(map)}`;
+    return cell ? raw[cell.row * place.cols + cell.col] : Number.NaN;
+  }
+
+  #valueText(raw) {
+    const { map } = this.#source;
+    if (raw === undefined) return "–";
+    if (!Number.isFinite(raw)) return "no tissue";
+    if (isSorted(map)) return categoryOf(map, raw);
+    return isFlat(map) ? "tissue" : `${figure(map.factor * raw)}${unitBeside(map)}`;
+  }
+
+  #writeRaw(about, raw) {
+    byId("raw-row").hidden = !(about && Number.isFinite(raw));
+    if (byId("raw-row").hidden) return;
+    byId("raw-label").textContent = about.quantity;
+    byId("raw").textContent = `${figure(raw)}${unitBeside(about)}`;
   }
 
   #write(label, value, x, y) {

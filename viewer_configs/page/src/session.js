@@ -1,21 +1,22 @@
 /** The open slide: its manifest, its picture and its values, read until another slide is chosen. */
 
 import { highestOf, minusHighestOf, onTissue } from "./derived.js";
-import { fetchJson } from "./fetching.js";
 import { ReadError, checkedManifest, layersOf } from "./manifest.js";
-import { openMultiscale } from "./multiscale.js";
 import { gridPlace } from "./placement.js";
-import { SlideValues } from "./values.js";
+import { regionsOf } from "./regions.js";
 
 /** The open slide. */
 export class SlideSession {
   #stopping = new AbortController();
-  #values = null;
-  #labels = null;
+  #store;
 
-  /** @param entry the slide in the run's list */
-  constructor(entry) {
+  /**
+   * @param entry the slide in the run's list
+   * @param store the slide's data: a ZarrStore, or another with the same methods
+   */
+  constructor(entry, store) {
     this.entry = entry;
+    this.#store = store;
     this.manifest = null;
     this.layers = [];
     this.place = null;
@@ -23,7 +24,7 @@ export class SlideSession {
 
   /** Read the manifest, which the other reads need. */
   async open() {
-    this.manifest = checkedManifest(await fetchJson(`${this.entry.files}maps.json`, this.signal));
+    this.manifest = checkedManifest(await this.#store.manifest(this.signal));
     this.layers = layersOf(this.manifest);
     this.place = gridPlace(this.manifest.grid);
   }
@@ -41,25 +42,18 @@ export class SlideSession {
     this.#stopping.abort();
   }
 
-  /** Return the slide's picture, or null if the run wrote none. */
-  async image() {
-    const { image } = this.manifest;
-    return image ? openMultiscale(this.#url(image), this.signal) : null;
+  /** Return the tiles of the slide's picture, or null if there is none; for `watch` see PlacedTiles. */
+  tiles(watch) {
+    return this.#store.tiles(this.manifest, watch, this.signal);
   }
 
   /** Return a channel's values; for a map without a channel those of the first, which covers all tissue. */
   async channel(index) {
     if (!this.manifest.values) throw new ReadError("maps.json names no values");
-    this.#values ??= SlideValues.open(this.#url(this.manifest.values), this.place, this.signal);
-    try {
-      return await (await this.#values).channel(index ?? 0, this.signal);
-    } catch (error) {
-      this.#values = null;
-      throw error;
-    }
+    return this.#store.channel(this.manifest.values, this.place, index ?? 0, this.signal);
   }
 
-  /** Return a map's values: of its channel, or derived from others. */
+  /** Return a map's raw values, which its factor makes the drawn ones: of its channel, or derived from others. */
   async valuesOf(map) {
     if (!map.derived) return this.channel(map.channel);
     const { highest_of: all, minus_highest_of: rivals, channel, label } = map.derived;
@@ -79,17 +73,18 @@ export class SlideSession {
     return fading ? this.channel(fading.channel) : null;
   }
 
-  async #labelled(name) {
-    this.#labels ??= SlideValues.open(this.#url(name), this.place, this.signal);
-    try {
-      return await (await this.#labels).channel(0, this.signal);
-    } catch (error) {
-      this.#labels = null;
-      throw error;
-    }
+  /** Whether the page can outline regions of the slide: a shared folder has them elsewhere, and outlines them itself. */
+  get hasRegions() {
+    return Boolean(this.manifest.regions_geojson && this.#store.regionsFile);
   }
 
-  #url(name) {
-    return this.entry.files + name.split("/").map(encodeURIComponent).join("/");
+  /** Return the slide's hot and cold regions; it has to have them. */
+  async regions() {
+    const { slide, regions_geojson: name } = this.manifest;
+    return regionsOf(await this.#store.regionsFile(name, this.signal), slide.mpp);
+  }
+
+  #labelled(name) {
+    return this.#store.channel(name, this.place, 0, this.signal);
   }
 }

@@ -1,7 +1,7 @@
 /** The run's slides as links, with a filter, and the prediction for the open slide. */
 
-import { byId, make } from "./dom.js";
-import { percent } from "./numbers.js";
+import { byId, fillSelect, make } from "./dom.js";
+import { figure, probability } from "./numbers.js";
 import { formatView } from "./permalink.js";
 
 /** The list of slides. */
@@ -11,15 +11,27 @@ export class SlideList {
   constructor(slides) {
     this.#items = slides.map((slide) => ({ slide, item: itemOf(slide) }));
     byId("slides").replaceChildren(...this.#items.map(({ item }) => item));
+    this.#offerTruth(slides);
     byId("filter").addEventListener("input", () => this.#filter());
+    byId("correct").addEventListener("change", () => this.#filter());
     this.#filter();
+  }
+
+  /** Offer to filter by ground truth where slides have it, with how many are right and wrong. */
+  #offerTruth(slides) {
+    const counts = truthCounts(slides);
+    byId("correct-field").hidden = counts.right + counts.wrong === 0;
+    byId("truth-counts").hidden = counts.labelled === 0;
+    byId("truth-counts").textContent = truthText(counts);
+    fillSelect(byId("correct"), [["", "all"], ["wrong", `wrong (${counts.wrong})`], ["right", `right (${counts.right})`]], "");
   }
 
   #filter() {
     const wanted = byId("filter").value.trim().toLowerCase();
+    const correct = { wrong: false, right: true }[byId("correct").value];
     for (const { slide, item } of this.#items) {
-      const text = `${slide.name} ${slide.folder} ${slide.true_class ?? ""}`.toLowerCase();
-      item.hidden = !text.includes(wanted);
+      const text = `${slide.name} ${slide.folder} ${slide.true_class ?? ""} ${slide.label ?? ""}`.toLowerCase();
+      item.hidden = !text.includes(wanted) || (correct !== undefined && slide.correct !== correct);
     }
     const shown = this.#items.filter(({ item }) => !item.hidden).length;
     const all = this.#items.length;
@@ -48,11 +60,47 @@ export class SlideList {
   }
 }
 
+/** Return how many slides have ground truth, and how many predictions are right and wrong by it. */
+export function truthCounts(slides) {
+  const count = (condition) => slides.filter(condition).length;
+  return {
+    all: slides.length,
+    labelled: count(({ label }) => hasText(label)),
+    right: count(({ correct }) => correct === true),
+    wrong: count(({ correct }) => correct === false),
+  };
+}
+
+function truthText({ all, labelled, right, wrong }) {
+  const known = labelled === all ? "ground truth for all slides" : `ground truth for ${labelled} of ${all} slides`;
+  return right + wrong === 0 ? known : `${known}: ${right} right, ${wrong} wrong`;
+}
+
+/** Return what is stated of a slide beside its prediction: "drawn hot: a · ground truth: b · wrong". */
+export function classText(hotClass, label, correct) {
+  const parts = [hotClass ? `drawn hot: ${hotClass}` : null, hasText(label) ? `ground truth: ${label}` : null];
+  return [...parts, verdict(correct)].filter(Boolean).join(" · ");
+}
+
+function verdict(correct) {
+  return { true: "right", false: "wrong" }[correct] ?? null;
+}
+
+function hasText(label) {
+  return label !== null && label !== undefined && label !== "";
+}
+
 function itemOf(slide) {
   const top = likeliest(slide.prediction);
   const prediction = top === null ? null : make("span", { className: "said", title: top.className }, make("span", {}, top.className), amount(top.probability, slide.target));
-  const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, make("span", { className: "name" }, slide.name), prediction);
+  const first = make("span", { className: "first" }, thumbnailOf(slide), make("span", { className: "name" }, slide.name), prediction);
+  const classes = classText(slide.true_class, slide.label, slide.correct);
+  const link = make("a", { href: formatView({ slide: slide.folder }), title: slide.name }, first, classes ? make("span", { className: slide.correct === false ? "classes wrong" : "classes" }, classes) : null);
   return make("li", {}, link);
+}
+
+function thumbnailOf({ thumbnail }) {
+  return thumbnail ? make("img", { className: "thumbnail", src: thumbnail, alt: "", loading: "lazy" }) : null;
 }
 
 function likeliest(prediction) {
@@ -67,27 +115,36 @@ function hasClasses(target) {
   return !["regression", "survival"].includes(target?.task);
 }
 
-/** Return a prediction as a text: a probability in percent, a value or a risk with its unit. */
+/** Return a prediction as a text: a probability, or a value or a risk with its unit. */
 function amount(number, target) {
-  if (hasClasses(target) || !Number.isFinite(number)) return percent(number);
-  return `${Number(number.toPrecision(3))}${target.unit ? ` ${target.unit}` : ""}`;
+  if (hasClasses(target) || !Number.isFinite(number)) return probability(number);
+  return `${figure(number)}${target.unit ? ` ${target.unit}` : ""}`;
 }
 
-/** Show a slide's prediction, and the class or other output drawn hot; null if not known. */
-export function showPrediction(prediction, trueClass, target = null) {
+/**
+ * Show a slide's prediction, the class or other output drawn hot, and the ground truth.
+ *
+ * @param slide { prediction, true_class, target, label, correct }, each null if not known
+ */
+export function showPrediction({ prediction, true_class: hotClass, target, label, correct }) {
   const rows = Object.entries(prediction ?? {}).sort((one, other) => (other[1] ?? -1) - (one[1] ?? -1));
-  byId("prediction").tBodies[0].replaceChildren(...rows.map(([name, probability]) => rowOf(name, probability, trueClass, target)));
-  byId("prediction-section").hidden = rows.length === 0 && !trueClass;
-  byId("true-class").textContent = trueClass ? `True class: ${trueClass}` : "";
+  byId("prediction").tBodies[0].replaceChildren(...rows.map(([name, number]) => rowOf(name, number, hotClass, target)));
+  byId("prediction-section").hidden = rows.length === 0 && !hotClass && !hasText(label);
+  byId("slide-classes").textContent = classText(hotClass, label, correct);
+  byId("hot-row").hidden = !hotClass;
+  byId("hot-class").textContent = `drawn hot: ${hotClass}`;
+  byId("truth-row").hidden = !hasText(label);
+  byId("ground-truth").textContent = `ground truth: ${label}`;
+  byId("verdict").textContent = correct === null || correct === undefined ? "" : `prediction ${verdict(correct)}`;
+  byId("verdict").classList.toggle("wrong", correct === false);
 }
 
-function rowOf(name, probability, trueClass, target) {
+function rowOf(name, number, hotClass, target) {
   const meter = make("span", { className: "meter" }, make("span"));
   meter.hidden = !hasClasses(target);
-  meter.firstChild.style.width = `${100 * Math.min(1, Math.max(0, probability ?? 0))}%`;
-  const isTrue = name === trueClass;
+  meter.firstChild.style.width = `${100 * Math.min(1, Math.max(0, number ?? 0))}%`;
   const label = make("th", { scope: "row", title: name }, name);
-  return make("tr", { className: isTrue ? "true" : "" }, label, make("td", { className: "bar" }, meter), make("td", { className: "number" }, amount(probability, target)));
+  return make("tr", { className: name === hotClass ? "hot" : "" }, label, make("td", { className: "bar" }, meter), make("td", { className: "number" }, amount(number, target)));
 }
 
 /** Show links to other viewers: [{ title, url, note }]; only web and local addresses. */

@@ -191,9 +191,13 @@ export class SlideView {
     viewport.applyConstraints();
   }
 
-  redraw() {
-    this.viewer.forceRedraw();
+  /** Show the slide in grey, so that a map's colours stand out, or in its own colours. */
+  setGrey(grey) {
+    for (const viewer of [this.viewer, this.viewer.navigator]) {
+      viewer.drawer.canvas.style.filter = grey ? "grayscale(1)" : "";
+    }
   }
+
 }
 
 function near(um, size) {

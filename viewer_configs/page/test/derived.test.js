@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { highestOf, minusHighestOf, onTissue } from "../src/derived.js";
+import { drawnOf, highestOf, minusHighestOf, onTissue, rangeOf } from "../src/derived.js";
 import { ReadError, categoryOf, findMap, isFlat, isSorted, layersOf } from "../src/manifest.js";
 import { colourScale, paintCells, pixelOf } from "../src/painting.js";
 import { SlideSession } from "../src/session.js";
@@ -55,4 +55,16 @@ test("the winner is a layer of its own, margins are one by class", () => {
 test("a map that is derived in a way not known is refused, not drawn as another", async () => {
   const session = new SlideSession({ files: "files/" });
   await assert.rejects(session.valuesOf({ channel: null, derived: { median_of: [1, 2] } }), ReadError);
+});
+
+test("drawn values are the factor times the raw ones, and nothing stays nothing", () => {
+  const raw = Float32Array.of(0.5, Number.NaN, -0.25);
+  assert.deepEqual([...drawnOf(raw, 8)], [4, Number.NaN, -2]);
+  assert.equal(drawnOf(raw, 1), raw);
+});
+
+test("a range covers values and colours", () => {
+  const values = Float32Array.of(4, Number.NaN, -2);
+  assert.deepEqual(rangeOf(values, { range: { lower: 0, upper: 1 } }), { lower: -2, upper: 4 });
+  assert.deepEqual(rangeOf(new Float32Array(0), { range: { lower: null, upper: null } }), { lower: 0, upper: 1 });
 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { barLabels } from "../src/colourbar.js";
-import { MAPS_FORMAT, checkedManifest, choicesOf, findMap, firstLayer, layersOf, mapOfLayer, unitBeside } from "../src/manifest.js";
+import { barLabels, endsOf, paintBar } from "../src/colourbar.js";
+import { MAPS_FORMAT, checkedManifest, choicesOf, clipsOf, findMap, firstMap, layersOf, mapOfLayer, unitBeside, withUnit } from "../src/manifest.js";
 import { Settings } from "../src/settings.js";
 
 /** Return a map of a manifest; whatever its name, it is of the kind and class given. */
@@ -12,7 +12,9 @@ const mapOf = (name, kind, kindTitle, className = null) => ({
   kind_title: kindTitle,
   class: className,
   title: `${kindTitle} of ${className}`,
-  range: { lower: 0, upper: 1, middle: null, ends: ["", ""] },
+  factor: 1,
+  raw: null,
+  range: { lower: 0, upper: 1, middle: null, ends: ["", ""], clips: [false, false] },
   opacity: { alpha: 0.7, fades_with: null },
 });
 
@@ -31,15 +33,18 @@ const MANIFEST = {
 
 test("a manifest that tells of no size, grid or maps is refused", () => {
   const undrawn = { ...MANIFEST, maps: [{ name: "score-a" }] };
-  for (const broken of [null, [], {}, { ...MANIFEST, format: "x" }, { ...MANIFEST, slide: {} }, { ...MANIFEST, grid: null }, { ...MANIFEST, maps: {} }, undrawn]) {
+  const unscaled = { ...MANIFEST, maps: [{ ...MANIFEST.maps[0], factor: null }] };
+  for (const broken of [null, [], {}, { ...MANIFEST, format: "x" }, { ...MANIFEST, slide: {} }, { ...MANIFEST, grid: null }, { ...MANIFEST, maps: {} }, undrawn, unscaled]) {
     assert.throws(() => checkedManifest(broken), { message: /maps\.json/ });
   }
   assert.deepEqual(checkedManifest(MANIFEST).grid.mpp, { y: 0.5, x: 0.5 });
 });
 
 test("a manifest of an earlier version is refused with what to do", () => {
-  const earlier = { ...MANIFEST, format: "heatmaps-ome maps 1" };
-  assert.throws(() => checkedManifest(earlier), { name: "Error", message: /earlier version of heatmaps-ome; run create again with --overwrite/ });
+  for (const number of [1, 2]) {
+    const earlier = { ...MANIFEST, format: `heatmaps-ome maps ${number}` };
+    assert.throws(() => checkedManifest(earlier), { name: "Error", message: /earlier version of heatmaps-ome; run create again with --overwrite/ });
+  }
 });
 
 test("maps make up layers, by class", () => {
@@ -73,10 +78,38 @@ test("maps of a kind without classes are told apart by their titles", () => {
   assert.deepEqual(choicesOf(alone), []);
 });
 
-test("attention is shown first, else the first map there is", () => {
-  const layers = layersOf({ ...MANIFEST, maps: [...MANIFEST.maps].reverse() });
-  assert.equal(firstLayer(layers).kind, "attention");
-  assert.equal(firstLayer(layers.slice(0, 1)).kind, "tissue");
+test("the first map is the score of the class drawn hot, else its prediction, its value, or the first there is", () => {
+  const { maps } = MANIFEST;
+  const [predicted, given] = [mapOf("p", "prediction", "Prediction", "tu-mour"), mapOf("v", "value", "Value", "tu-mour")];
+  assert.equal(firstMap([...maps].reverse(), "tu-mour").name, "score-tu-mour");
+  assert.equal(firstMap([maps[0], given, predicted, maps[1]], "tu-mour").name, "p");
+  assert.equal(firstMap([maps[0], given, maps[1]], "tu-mour").name, "v");
+  assert.equal(firstMap(maps, "unknown").name, "attention");
+});
+
+test("ends of colours beyond which values lie are bounds, others are not", () => {
+  const clipped = { range: { lower: -1.5, upper: 2, clips: [true, false] } };
+  assert.deepEqual(clipsOf(clipped), [true, false]);
+  assert.deepEqual(clipsOf({ range: {} }), [false, false]);
+  assert.deepEqual(endsOf(clipped.range, [true, true]), ["≤ −1.5", "≥ 2"]);
+  assert.deepEqual(endsOf(clipped.range, [false, false]), ["−1.5", "2"]);
+});
+
+test("a quantity has its unit in brackets unless it names it", () => {
+  assert.equal(withUnit({ unit: "logit", quantity: "evidence for a" }), "evidence for a (logit)");
+  assert.equal(withUnit({ unit: "probability", quantity: "probability of a" }), "probability of a");
+  assert.equal(withUnit({ unit: "", quantity: "winner" }), "winner");
+});
+
+test("the bar of a map that fades loses its colour downwards, and of another it does not", () => {
+  const scale = { pixels: Uint32Array.of(0xff000000, 0xff0000ff), lower: 0, upper: 1 };
+  const alphas = (fade, rows) => {
+    const out = new Uint32Array(256 * rows);
+    paintBar(out, { lower: 0, upper: 1 }, { scale, from: null, to: 0.5, fade }, rows);
+    return Array.from({ length: rows }, (_, row) => [out[row * 256] >>> 24, out[row * 256 + 255] >>> 24]);
+  };
+  assert.deepEqual(alphas(true, 3), [[255, 40], [128, 20], [0, 0]]);
+  assert.deepEqual(alphas(false, 1), [[255, 40]]);
 });
 
 test("a value has its unit behind it unless the quantity before it has it", () => {
@@ -85,7 +118,7 @@ test("a value has its unit behind it unless the quantity before it has it", () =
   assert.equal(unitBeside({ unit: "", quantity: "kind of artefact" }), "");
 });
 
-test("a layer shows the class wanted, else the true one, else its first", () => {
+test("a layer shows the class wanted, else the one drawn hot, else its first", () => {
   const [, score] = layersOf(MANIFEST);
   assert.equal(mapOfLayer(score, "normal", "tu-mour").className, "normal");
   assert.equal(mapOfLayer(score, "other", "tu-mour").className, "tu-mour");
@@ -110,4 +143,5 @@ test("a colour bar has its ends, its middle, and round numbers where there is ro
   assert.deepEqual(texts({ lower: 0, upper: 1, middle: 0.5 }), ["0", "0.5", "1"]);
   assert.deepEqual(texts({ lower: -5.62, upper: -0.0188, middle: null }), ["−5.62", "−4", "−2", "−0.02"]);
   assert.deepEqual(texts({ lower: 2, upper: 2, middle: null }), ["2"]);
+  assert.deepEqual(barLabels({ lower: 0, upper: 1, middle: 0.5 }, [true, true]).map(({ text }) => text), ["≤ 0", "0.5", "≥ 1"]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { fieldNumber, figure, figureWithin, lengthText, micrometres, percent, roundDown, roundTicks, roundUp, scaleBar } from "../src/numbers.js";
+import { fieldNumber, figure, figureWithin, lengthText, micrometres, probability, roundDown, roundTicks, roundUp, scaleBar } from "../src/numbers.js";
 
 test("round numbers are 1, 2 or 5 times a power of ten", () => {
   assert.deepEqual([0.3, 1, 1.9, 2, 4.99, 5, 99, 1000].map(roundDown), [0.2, 1, 1, 2, 2, 5, 50, 1000]);
@@ -29,11 +29,10 @@ test("lengths have the unit that suits them", () => {
   assert.deepEqual([0.2, 1, 500, 2000, 50000].map(lengthText), ["200 nm", "1 µm", "500 µm", "2 mm", "5 cm"]);
 });
 
-test("figures have few digits and a true minus", () => {
-  assert.equal(figure(-1.23456), "−1.235");
+test("figures have three significant digits and a true minus", () => {
+  assert.deepEqual([2.7412, -0.0012345, 1.2e-7, -3e-9, 12345.6, 999.7, 1234567, 0.5].map((x) => figure(x)), ["2.74", "−0.00123", "1.2e-07", "−3e-09", "12346", "1000", "1.23e+06", "0.5"]);
   assert.equal(figure(0), "0");
   assert.equal(figure(-0), "0");
-  assert.equal(figure(0.0000123456), "1.23e−5");
   assert.equal(figure(Number.NaN), "–");
   assert.equal(figure(null), "–");
 });
@@ -46,8 +45,9 @@ test("figures within a range have the decimals that the range asks for", () => {
   assert.equal(fieldNumber(1.5e-12, 1e-11), "1.5e-12");
 });
 
-test("probabilities are per cent, unknown ones a dash", () => {
-  assert.deepEqual([0, 0.004, 0.93, 0.9985, 1, null].map(percent), ["0 %", "0.4 %", "93 %", "99.9 %", "100 %", "–"]);
+test("probabilities have three significant digits of themselves, or of what is left to 1", () => {
+  assert.deepEqual([0.8342, 0.1, 0.99987, 0.000123456].map(probability), ["0.834", "0.100", "0.999870", "0.000123"]);
+  assert.deepEqual([1 - 1.2e-7, 1.2e-7, 1, 0, null].map(probability), ["1 − 1.2e-07", "1.2e-07", "1", "0", "–"]);
 });
 
 test("places have one decimal and grouped thousands", () => {

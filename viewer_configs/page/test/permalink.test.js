@@ -16,6 +16,8 @@ test("a view survives the way through a link", () => {
     palette: "magma",
     fade: false,
     hidden: true,
+    grey: true,
+    outlines: false,
   };
   assert.deepEqual(parseView(formatView(view)), view);
 });

@@ -41,7 +41,7 @@ export async function buildPage(out) {
 }
 
 /** Return the full licences of all packages in the bundle. */
-async function licences(metafile) {
+export async function licences(metafile) {
   const packages = new Set();
   for (const output of Object.values(metafile.outputs)) {
     for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) {

@@ -1,0 +1,1 @@
+"""Slides' results in napari: a reader for its plugin system, and the command that opens it."""

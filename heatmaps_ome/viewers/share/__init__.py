@@ -1,0 +1,1 @@
+"""Results as a folder that opens from disk in any browser, for people without Python."""
