@@ -351,7 +351,12 @@ class CreateOptions:
         effect="none", default=False,
     )  # fmt: skip
     verbose: bool = create_option(
-        "outputs", "print more messages", "-v", "--verbose", effect="none", default=False
+        "outputs",
+        "print all findings of each slide, all ways to open files, and more messages",
+        "-v",
+        "--verbose",
+        effect="none",
+        default=False,
     )
 
     @property
