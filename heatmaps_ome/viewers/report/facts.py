@@ -198,7 +198,7 @@ def _faithfulness(result: SlideResult) -> dict[str, Any]:
 
 
 def _nothing_to_measure(heatmaps: HeatmapSet, class_name: str) -> str:
-    """Return why the fall of a class's probability says nothing of its maps, "" if it does."""
+    """Return why the fall of a class's probability measures nothing, "" if it does."""
     probable = heatmaps.predicted if heatmaps.target.has_classes else {}
     if has_much_to_lose(probable, class_name):
         return ""
