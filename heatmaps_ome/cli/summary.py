@@ -78,14 +78,14 @@ def _table(outcomes: Sequence[Outcome], page: Page) -> Iterator[str]:
     drawn = one_line(f"; drawn hot: {hot}") if hot else ""
     yield from wrapped(f"{len(outcomes)} slides: {states}{drawn}", page.width)
     yield ""
-    shown = list(outcomes)
+    first = list(outcomes)
     if not page.verbose and len(outcomes) > _MOST_ROWS:
-        shown = sorted(outcomes, key=_urgency)[:_MOST_ROWS]
+        first = sorted(outcomes, key=_urgency)[:_MOST_ROWS]
     are_values = any(o.prediction and not is_probability(o.target) for o in outcomes)
     heads = [{"P": "value"}.get(head, head) if are_values else head for head in _HEADS]
-    rows = [heads, *(list(map(one_line, table_row(outcome))) for outcome in shown)]
+    rows = [heads, *(list(map(one_line, table_row(outcome))) for outcome in first)]
     yield from table(rows, page.width, _RIGHT)
-    more = len(outcomes) - len(shown)
+    more = len(outcomes) - len(first)
     if more:
         yield from wrapped(f"and {more} more, which {RUN} lists and --verbose shows", page.width)
     if any(outcome.status != "failed" for outcome in outcomes):
