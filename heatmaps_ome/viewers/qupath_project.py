@@ -170,7 +170,7 @@ def _new_project(path: Path, now_ms: int) -> _Json:
 
 
 def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json | None:
-    """Write a slide's path, prediction and class drawn hot into a project; return its entry, if any."""
+    """Write a slide's path and facts into a project; return its entry, if there is one."""
     images: list[_Json] = project.setdefault("images", [])
     same_place = same_results = [
         entry for entry in images if entry.get("metadata", {}).get(_RESULTS) == slide.name
