@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.display.numbers import probability
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.exporters.cells import qupath_class
+from heatmaps_ome.maps.numbers import probability
 from heatmaps_ome.slides.paths import files_of
 from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.storage.private import replacing
