@@ -47,7 +47,7 @@ def um_origins_of(pixels: ElementTree.Element) -> list[YX]:
     units = {plane.get(f"Position{axis}Unit") for plane in planes for axis in "YX"}
     if not units <= {"µm"}:
         raise ValueError(f"positions have the units {units}, not µm")
-    return [YX(*(float(str(each.get(f"Position{axis}"))) for axis in "YX")) for each in planes]
+    return [YX(*(float(str(plane.get(f"Position{axis}"))) for axis in "YX")) for plane in planes]
 
 
 def channel_names_of(pixels: ElementTree.Element) -> list[str]:

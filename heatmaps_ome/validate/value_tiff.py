@@ -143,7 +143,7 @@ def _values(placed: tuple[ValueTiff, Values]) -> Iterator[str]:
     if np.abs(off).max() > _NOISE_UM:
         yield f"pixels of {tuple(tiff.um_pixel)} µm stand for cells of {tuple(values.um_cell)} µm"
     origins = um_origins_of(pixels_of(tiff.xml))
-    right = [np.allclose(each, values.um_origin, rtol=0, atol=_NOISE_UM) for each in origins]
+    right = [np.allclose(place, values.um_origin, rtol=0, atol=_NOISE_UM) for place in origins]
     if right != [True] * len(tiff.channels):
         yield (
             f"{sum(right)} of {len(tiff.channels)} planes state the place of the first cell's "
