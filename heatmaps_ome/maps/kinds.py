@@ -88,15 +88,11 @@ class MapKind:
     of_given : tuple of two str
         Title and quantity of a map that was given, whose unit only its giver knows.
     summed : bool
-        Whether the cells of a tile share its value, so that sums over cells are those over tiles.
-    times_cells : bool
-        Whether it is drawn times the slide's number of tissue cells, so that slides of any size
-        compare: what the slide would have if all its cells were like this one. ``quantity`` and
-        ``of_values`` are of this product.
+        Whether the values of a slide's cells sum to the slide's own. The cells of a tile then share
+        its value, and maps are drawn times the number of cells, so that slides of any size compare:
+        ``quantity`` and ``of_values`` are of this product.
     raw : tuple of two str
         The quantity of the raw values of such a kind: of classes, and of a value or a risk.
-    limits : tuple of two float or None
-        The smallest and the largest value that it can have; None where there is no limit.
     """
 
     key: str
@@ -124,9 +120,7 @@ class MapKind:
     of_values: str = ""
     of_given: tuple[str, str] = ("", "")
     summed: bool = False
-    times_cells: bool = False
     raw: tuple[str, str] = ("", "")
-    limits: tuple[float | None, float | None] = (None, None)
 
     @property
     def per_class(self) -> bool:
@@ -198,7 +192,6 @@ _KINDS = (
         drawn="every class",
         stored=True,
         levels=(0.0, 1.0),
-        limits=(0.0, 1.0),
         fades=True,
         evenly_spread=True,
     ),
@@ -243,7 +236,6 @@ _KINDS = (
         of_values="slide's {name} if all {unit}s were like this one",
         of_given=("Contribution: {name}", "contribution: {name}"),
         summed=True,
-        times_cells=True,
         raw=("share of the slide's {name} logit", "share of the slide's {name}"),
     ),
     MapKind(
@@ -280,7 +272,6 @@ _KINDS = (
         fades=True,
         of_softmax=True,
         summed=True,
-        times_cells=True,
         raw=("contribution to {name} less the classes' mean", ""),
     ),
     MapKind(
@@ -294,7 +285,6 @@ _KINDS = (
         drawn="every class",
         stored=True,
         levels=(-1.0, 1.0),
-        limits=(-1.0, 1.0),
         evenly_spread=True,
         of_values="gradients of {name}, as STAMP draws them",
     ),
@@ -309,7 +299,6 @@ _KINDS = (
         drawn="once",
         stored=True,
         levels=(0.0, 100.0),
-        limits=(0.0, 100.0),
         evenly_spread=True,
     ),
     MapKind(
@@ -322,7 +311,6 @@ _KINDS = (
         palette="spread",
         drawn="every class",
         spread_of=SCORE,
-        limits=(0.0, None),
         fades=True,
     ),
     MapKind(
@@ -365,7 +353,6 @@ _KINDS = (
         least_classes=3,
         too_few="of two classes it would be the same picture as the score",
         levels=(-1.0, 1.0),
-        limits=(-1.0, 1.0),
         ends=("{rivals}", "{name}"),
         fades=True,
         evenly_spread=True,
