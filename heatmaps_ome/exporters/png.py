@@ -97,8 +97,8 @@ class PngExporter:
             caption = Caption(
                 result.slide.name, _REGIONS_TITLE, answer_text(result.heatmaps, result.label)
             )
-            shown = thumbnail if zoom == 1 else thumbnail.repeat(zoom, 0).repeat(zoom, 1)
-            page, box = drawn_regions(shown, extent, caption, result.regions)
+            pixels = thumbnail if zoom == 1 else thumbnail.repeat(zoom, 0).repeat(zoom, 1)
+            page, box = drawn_regions(pixels, extent, caption, result.regions)
             yield _Page(_REGIONS, page, box)
         for name, faithfulness in _curves(result).items():
             if name in wanted:

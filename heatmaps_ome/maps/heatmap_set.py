@@ -176,9 +176,9 @@ class HeatmapSet:
 
         Raw contributions sum to the slide's logit over its cells, so each is the smaller the more
         cells there are; times the cells they are comparable, and their mean is the slide's logit.
-        Maps that were given are drawn as given: no prediction tells whether they sum to it.
+        Maps that were given are drawn as given, as there is no prediction for them to sum to.
         """
-        if not KINDS[kind].times_cells or self.target.is_given:
+        if not KINDS[kind].summed or self.target.is_given:
             return 1
         return max(1, self.tissue_cells)
 

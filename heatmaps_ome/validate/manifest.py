@@ -183,10 +183,10 @@ def _scaled(facts: dict[str, Any], values: Values) -> Iterator[str]:
         if entry["channel"] is None or entry["channel"] >= len(values.stack):
             continue
         drawn = values.stack[entry["channel"]].astype(np.float64) * factor
-        shown = entry["range"]
-        slack = 1e-6 * (abs(shown["lower"]) + abs(shown["upper"]))
-        beyond = ((drawn < shown["lower"] - slack).any(), (drawn > shown["upper"] + slack).any())
-        for end, is_beyond, clips in zip(("lower", "upper"), beyond, shown["clips"], strict=True):
+        ends = entry["range"]
+        slack = 1e-6 * (abs(ends["lower"]) + abs(ends["upper"]))
+        beyond = ((drawn < ends["lower"] - slack).any(), (drawn > ends["upper"] + slack).any())
+        for end, is_beyond, clips in zip(("lower", "upper"), beyond, ends["clips"], strict=True):
             if is_beyond and not clips:
                 yield f"{entry['name']} has values beyond its {end} end, which it does not state"
 

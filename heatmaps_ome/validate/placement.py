@@ -110,11 +110,11 @@ def _label(placed: tuple[Label, Values]) -> Iterator[str]:
     label, values = placed
     if not label.stands_for:
         return
-    shown = shown_values(values, label.name, label)
+    numbers_drawn = drawn_values(values, label.name, label)
     tried = probes(values, label.pyramid.um_pixel, label.pyramid.shapes[0])
     finest = label.pyramid.levels[0]
     levels = np.asarray(finest.get_coordinate_selection((tried.rows, tried.cols)), np.int64)
-    wanted = shown[tried.g_rows, tried.g_cols].astype(np.float64)
+    wanted = numbers_drawn[tried.g_rows, tried.g_cols].astype(np.float64)
     table, half_step = _table(label)
     drawn = table[np.clip(levels, 0, len(table) - 1)]
     low, high = np.nanmin(table), np.nanmax(table)
@@ -136,12 +136,12 @@ def _bounds(placed: tuple[Label, Values]) -> Iterator[str]:
     numbers = {level: n for level, n in label.stands_for.items() if level not in label.names}
     if not label.states_factor or not numbers:
         return
-    shown = shown_values(values, label.name, label)
+    numbers_drawn = drawn_values(values, label.name, label)
     first, last = min(numbers), max(numbers)
     slack = 2.0**-22 * max(map(abs, numbers.values()))
     ends = {
-        first: ("at most", (shown < numbers[first] - slack).any()),
-        last: ("at least", (shown > numbers[last] + slack).any()),
+        first: ("at most", (numbers_drawn < numbers[first] - slack).any()),
+        last: ("at least", (numbers_drawn > numbers[last] + slack).any()),
     }
     for level, bound in label.bounds.items():
         if bound != ends.get(level, (None,))[0]:
@@ -151,7 +151,7 @@ def _bounds(placed: tuple[Label, Values]) -> Iterator[str]:
             yield f"cells lie beyond the number of value {level}, which is not marked {bound!r}"
 
 
-def shown_values(values: Values, name: str, label: Label | None) -> np.ndarray:
+def drawn_values(values: Values, name: str, label: Label | None) -> np.ndarray:
     """Return the drawn values of a map, (rows, cols), in the numbers of its label."""
     factor = values.factor(name) if label is not None and label.states_factor else 1
     return values.channel(name) * np.float32(factor)
@@ -196,9 +196,9 @@ class PlacedMap:
     label: Label | None
 
     @cached_property
-    def shown(self) -> np.ndarray:
+    def drawn_values(self) -> np.ndarray:
         """The drawn value of each cell, (rows, cols); NaN where none is."""
-        return shown_values(self.values, self.name, self.label)
+        return drawn_values(self.values, self.name, self.label)
 
     def alpha(self) -> np.ndarray:
         """Return the opacity of each cell, (rows, cols) in 0..255."""
@@ -239,21 +239,23 @@ def _overlay(placed: tuple[Overlay, PlacedMap]) -> Iterator[str]:
         )
         return
     if drawn_map.label is not None and drawn_map.label.stands_for:
-        shown = drawn_map.shown[tried.g_rows, tried.g_cols]
-        yield from _coloured(rgba, shown, drawn_map.label, tried)
+        numbers_drawn = drawn_map.drawn_values[tried.g_rows, tried.g_cols]
+        yield from _coloured(rgba, numbers_drawn, drawn_map.label, tried)
 
 
-def _coloured(rgba: np.ndarray, shown: np.ndarray, label: Label, tried: Probes) -> Iterator[str]:
+def _coloured(
+    rgba: np.ndarray, numbers_drawn: np.ndarray, label: Label, tried: Probes
+) -> Iterator[str]:
     """Demand the colour of the level nearest to the drawn value."""
-    fits = np.zeros(len(shown), bool)
-    for colours in drawn_colours(shown, label):
+    fits = np.zeros(len(numbers_drawn), bool)
+    for colours in drawn_colours(numbers_drawn, label):
         fits |= (np.abs(rgba[:, :3] - colours) <= _ONE).all(axis=1) | (colours[:, 0] == ANY)
     wrong = ~fits & (rgba[:, 3] > 0)
     if wrong.any():
         n = np.flatnonzero(wrong)[0]
         yield (
             f"the colour differs from the label's colour table in {tried.first(wrong)}: "
-            f"{rgba[n, :3].tolist()} is drawn where the value is {shown[n]:g}"
+            f"{rgba[n, :3].tolist()} is drawn where the value is {numbers_drawn[n]:g}"
         )
 
 
@@ -280,12 +282,12 @@ def cells_along(
     return index, np.abs(places - np.rint(places)) > _MARGIN
 
 
-def drawn_colours(shown: np.ndarray, label: Label | None) -> Iterator[np.ndarray]:
+def drawn_colours(numbers_drawn: np.ndarray, label: Label | None) -> Iterator[np.ndarray]:
     """Yield the colours that values may be drawn in: those of the levels nearest to them.
 
     Parameters
     ----------
-    shown : (n,) float
+    numbers_drawn : (n,) float
         Drawn values.
 
     Yields
@@ -295,7 +297,7 @@ def drawn_colours(shown: np.ndarray, label: Label | None) -> Iterator[np.ndarray
         two levels has two colours.
     """
     if label is None or not label.stands_for:
-        yield np.full((len(shown), 3), ANY, np.int64)
+        yield np.full((len(numbers_drawn), 3), ANY, np.int64)
         return
     table, _ = _table(label)
     known = np.flatnonzero(~np.isnan(table))
@@ -304,7 +306,9 @@ def drawn_colours(shown: np.ndarray, label: Label | None) -> Iterator[np.ndarray
     for level, rgba in label.colours.items():
         if level < len(colours):
             colours[level] = rgba[:3]
-    position = np.interp(np.nan_to_num(shown.astype(np.float64)), steps, np.arange(len(steps)))
+    position = np.interp(
+        np.nan_to_num(numbers_drawn.astype(np.float64)), steps, np.arange(len(steps))
+    )
     for nudge in (-0.01, 0.01):
         yield colours[known[np.clip(np.rint(position + nudge), 0, len(known) - 1).astype(int)]]
 

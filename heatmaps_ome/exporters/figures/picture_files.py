@@ -27,7 +27,8 @@ _FRAME_EXACT = 24
 _MOST_COLOURS = 256
 _SAMPLE_PX = 120_000
 _BITS = 5
-"""Of each colour's part, which decide its place in the palette: they leave out noise, too."""
+"""Leading bits of a red, green or blue that decide a colour's place in the palette; the others are
+noise."""
 _WHITE = 0xFFFFFF
 _EFFORT = 6
 _JPEG_QUALITY = 90

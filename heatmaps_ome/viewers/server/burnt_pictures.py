@@ -127,9 +127,9 @@ def _read_picture(folder: Path, name: str, stamp: object) -> _Picture | None:
     slide = manifest["slide"]
     entry = next(
         (
-            each
-            for each in manifest["maps"]
-            if f"{slide['name']}.{each['name']}{FLAT_ENDING}" == name
+            entry
+            for entry in manifest["maps"]
+            if f"{slide['name']}.{entry['name']}{FLAT_ENDING}" == name
         ),
         None,
     )
