@@ -1,8 +1,9 @@
 """Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 
 `create` makes maps, `export` shows maps that any tool gave, `open` reads them back; all return the
-results slide by slide. `extract` writes features for other programs. Importing this changes nothing
-and loads nothing heavy: names are loaded when they are first used.
+results slide by slide. `compare` holds two results side by side. `extract` writes features for
+other programs. Importing this changes nothing and loads nothing heavy: names are loaded when they
+are first used.
 """
 
 from importlib import import_module
@@ -11,17 +12,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.models import read_model
+    from heatmaps_ome.run.compare import compare
     from heatmaps_ome.run.create import create
     from heatmaps_ome.run.export import export
     from heatmaps_ome.run.extract import extract
     from heatmaps_ome.viewers.notebook.opening import open, open_slide
 
-__all__ = ["Grid", "__version__", "create", "export", "extract", "open", "open_slide", "read_model"]
+__all__ = [
+    "Grid",
+    "__version__",
+    "compare",
+    "create",
+    "export",
+    "extract",
+    "open",
+    "open_slide",
+    "read_model",
+]
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "Grid": "heatmaps_ome.geometry",
+    "compare": "heatmaps_ome.run.compare",
     "create": "heatmaps_ome.run.create",
     "export": "heatmaps_ome.run.export",
     "extract": "heatmaps_ome.run.extract",

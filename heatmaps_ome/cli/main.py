@@ -19,6 +19,7 @@ from heatmaps_ome.cli.utf8_mode import use_utf8
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.options import (
     CollectOptions,
+    CompareOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
@@ -48,6 +49,7 @@ commands:
   collect        bring a folder's report, list and QuPath project up to date with its slides
   view           show results in the browser or in napari, and serve them to other web viewers
   share          make a folder or zip file that opens in any browser, without Python
+  compare        two models, runs or options on the same slides, side by side
   info           describe a slide, a model, features, scores or a result
   validate       read results back with other libraries and list their problems
   convert-model  turn the file of a model into safetensors that cannot run code
@@ -257,6 +259,23 @@ def share(words: Sequence[str]) -> int:
     return run_share(options)
 
 
+def compare(words: Sequence[str]) -> int:
+    """Run ``compare``."""
+    parser = OptionsParser(
+        CompareOptions,
+        "heatmaps-ome compare",
+        "Hold two results on the same slides side by side: two models, two runs or two options. "
+        "Difference maps B − A, correlations, agreement of regions and predictions, in a report "
+        "of its own; view and the viewers open the difference maps.",
+    )
+    log_to_stderr(verbose=False)
+    options = parser.parse_args(words)
+    log_to_stderr(verbose=options.verbose)
+    from heatmaps_ome.cli.comparing import run_compare
+
+    return run_compare(options)
+
+
 def info(words: Sequence[str]) -> int:
     """Run ``info``."""
     parser = OptionsParser(
@@ -353,6 +372,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "collect": collect,
     "view": view,
     "share": share,
+    "compare": compare,
     "info": info,
     "validate": validate,
     "convert-model": convert_model,

@@ -44,7 +44,11 @@ def run_share(options: ShareOptions) -> int:
 
 def closing_lines(shared: Shared, wishes: Wishes) -> str:
     """Return what was shared, and how to open it, in lines for people."""
-    lines = [f"failed: {one_line(name)}: {one_line(why)}" for name, why in shared.failed.items()]
+    lines = [
+        f"{word}: {one_line(name)}: {one_line(reason)}"
+        for word, reasons in (("failed", shared.failed), ("no results", shared.absent))
+        for name, reason in reasons.items()
+    ]
     if not wishes.dry_run:
         count = "1 slide" if len(shared.slides) == 1 else f"{len(shared.slides)} slides"
         places = [wishes.target, *([wishes.zip_path] if wishes.zipped else ())]

@@ -14,6 +14,7 @@ from heatmaps_ome.exporters.figures.captions import RESEARCH
 from heatmaps_ome.maps.numbers import is_probability
 from heatmaps_ome.run.cautions import cautions
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
+from heatmaps_ome.storage.sizes import FolderSize, folder_size
 from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def of_run(outcomes: Sequence[Outcome], output: Path, page: Page = _WHOLE) -> st
     if folders:
         lines += ["", "View the results:", *_ways(output, folders)]
         lines += [*_single_files(folders)] if page.verbose else []
+        lines += ["", _space(folders)] if len(folders) > 1 else []
     lines += ["", *_closing(output), RESEARCH]
     return "\n".join(lines) + "\n"
 
@@ -62,7 +64,7 @@ def _details(outcomes: Sequence[Outcome], page: Page) -> Iterator[str]:
     for outcome in outcomes:
         yield from _prose(details(outcome), page, outcome)
         if outcome.folder is not None:
-            yield one_line(f"  {outcome.folder}")
+            yield one_line(f"  {outcome.folder}: {folder_size(outcome.folder).sentence()}")
     if len(outcomes) > 1:
         yield ""
 
@@ -131,6 +133,14 @@ def _single_files(folders: Sequence[Path]) -> Iterator[str]:
     for file in result_files():
         if file.ending in kinds:
             yield f"  *{file.ending:17} {file.opened_with}"
+
+
+def _space(folders: Sequence[Path]) -> str:
+    """Return what the slides' files take, in all and each."""
+    sizes = [folder_size(folder) for folder in folders]
+    files, size = sum(one.files for one in sizes), sum(one.size for one in sizes)
+    each = FolderSize(round(files / len(sizes)), round(size / len(sizes)))
+    return f"Files of all slides: {FolderSize(files, size).sentence()}; a slide: {each.sentence()}"
 
 
 def _closing(output: Path) -> Iterator[str]:

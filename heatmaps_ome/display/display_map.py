@@ -87,6 +87,8 @@ class DisplayMap:
         The quantity of the raw values; None where these are the drawn ones.
     clips : tuple of two bool
         Whether slides may have values beyond the lower and the upper end, which have its colour.
+    over_grey : bool
+        Whether pictures show the slide grey under it.
     """
 
     name: str
@@ -112,6 +114,7 @@ class DisplayMap:
     factor: int = 1
     raw: RawQuantity | None = None
     clips: tuple[bool, bool] = (False, False)
+    over_grey: bool = False
 
     @property
     def bounds(self) -> dict[int, str]:
@@ -178,6 +181,7 @@ class DisplayMap:
             "raw": self.raw and asdict(self.raw),
             "categories": list(self.categories),
             "note": self.note,
+            "over_grey": self.over_grey,
         }
 
 
@@ -205,6 +209,15 @@ def _kind_and_class(drawn: DisplayMap | Mapping[str, Any]) -> tuple[str, str | N
     if isinstance(drawn, DisplayMap):
         return drawn.kind, drawn.class_name
     return drawn["kind"], drawn["class"]
+
+
+def with_unit(quantity: str, unit: str) -> str:
+    """Return a quantity with its unit, unless it names it.
+
+    >>> with_unit("percentile of attention", "%"), with_unit("probability of A", "probability")
+    ('percentile of attention (%)', 'probability of A')
+    """
+    return quantity if unit in quantity else f"{quantity} ({unit})"
 
 
 def pictured(maps: Iterable[DisplayMap]) -> list[DisplayMap]:

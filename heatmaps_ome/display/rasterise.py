@@ -93,6 +93,13 @@ def coloured_cells(drawn: ColouredMap) -> np.ndarray:
     return rgba
 
 
+def greyed(rgb: np.ndarray) -> np.ndarray:
+    """Return (rows, cols, 3) uint8 in the greys of the same brightness (Rec. ITU-R BT.709)."""
+    parts = rgb.astype(np.uint16) * np.array([54, 183, 19], np.uint16)
+    luma = (parts.sum(axis=2, dtype=np.uint16) + 128) >> 8
+    return np.repeat(luma.astype(np.uint8)[..., None], 3, axis=2)
+
+
 class ColouredMap(Protocol):
     """What of a map its colours over the slide follow from; see DisplayMap."""
 
@@ -104,6 +111,8 @@ class ColouredMap(Protocol):
     def colours(self) -> np.ndarray: ...  # noqa: D102
     @property
     def opacity(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def over_grey(self) -> bool: ...  # noqa: D102
 
 
 class BurntMap:
@@ -117,7 +126,7 @@ class BurntMap:
     """
 
     def __init__(self, drawn: ColouredMap, lattice: Grid) -> None:
-        self._grid = drawn.grid
+        self._grid, self._over_grey = drawn.grid, drawn.over_grey
         rgba = np.pad(coloured_cells(drawn), [(0, 1), (0, 1), (0, 0)]).astype(np.uint16)
         # Red, green and blue side by side, as the pixels of the slide have them in memory.
         self._weighed = (rgba[..., :3] * rgba[..., 3:]).reshape(len(rgba), -1)
@@ -147,9 +156,10 @@ class BurntMap:
         Returns
         -------
         (rows, cols, 3) uint8
-            ``pixels · (1 − alpha) + colour · alpha``, rounded to nearest.
+            ``pixels · (1 − alpha) + colour · alpha``, rounded to nearest; the slide's pixels are
+            grey if the map asks for it.
         """
-        burnt = np.array(pixels, order="C")
+        burnt = greyed(pixels) if self._over_grey else np.array(pixels, order="C")
         flat = burnt.reshape(len(burnt), -1)
         cells = self._rows[row : row + len(flat)]
         cols = self._cols[3 * col : 3 * col + flat.shape[1]]

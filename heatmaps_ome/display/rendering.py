@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from heatmaps_ome.display.categories import category_map
-from heatmaps_ome.display.colour import N_LEVELS, level_colours, level_values, opacity, quantised
+from heatmaps_ome.display.colour import (
+    BLUE_ORANGE,
+    N_LEVELS,
+    level_colours,
+    level_values,
+    opacity,
+    quantised,
+)
 from heatmaps_ome.display.display_map import DisplayMap, RawQuantity
 from heatmaps_ome.display.scaling import CohortScaling, Range
 from heatmaps_ome.geometry import YX
@@ -20,13 +27,17 @@ from heatmaps_ome.maps.artefact_evidence import (
 from heatmaps_ome.maps.channels import unit_of
 from heatmaps_ome.maps.curves import has_much_to_lose
 from heatmaps_ome.maps.heatmap_set import map_name
-from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS, MapKind
+from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.maps.map_kind import MapKind
+
+
+Fade = Literal["attention", "none"]
 
 
 @dataclass(frozen=True)
@@ -36,8 +47,8 @@ class Style:
     Attributes
     ----------
     attention_map, score_map, contribution_map : str
-        matplotlib colour maps; the last two diverge around chance and zero. Leave-one-out has that
-        of contributions.
+        Colour maps, of matplotlib or ours; the last two diverge around chance and zero.
+        Leave-one-out has that of contributions.
     spread_map : str
         Colour map of the spread of several models' scores, from zero.
     attention_alpha, score_alpha : float, in [0, 1]
@@ -47,19 +58,26 @@ class Style:
         old figures.
     leave_one_out : bool
         Draw leave-one-out maps too; on slides of many cells they look like contributions.
+    fade : "attention" or "none"
+        What maps of kinds that fade are opaque with; with none, they are as opaque as the attention
+        map throughout.
+    grey_tissue : bool
+        Draw the slide grey under maps, in pictures that show both.
     """
 
     attention_map: str = "magma"
     score_map: str = "coolwarm"
-    contribution_map: str = "PuOr_r"
+    contribution_map: str = BLUE_ORANGE
     spread_map: str = "viridis"
     attention_alpha: float = 0.5
     score_alpha: float = 1.0
     like_reference: bool = False
     leave_one_out: bool = False
+    fade: Fade = "attention"
+    grey_tissue: bool = False
 
     def colour_map(self, kind: MapKind) -> str:
-        """Return the matplotlib colour map of a kind of quantity."""
+        """Return the colour map of a kind of quantity."""
         return {
             "attention": self.attention_map,
             "score": self.score_map,
@@ -166,7 +184,8 @@ def _on_artefacts(drawn: DisplayMap, heatmaps: HeatmapSet) -> str:
     """Return a note on a map of attention that is hottest on artefacts; "" for others."""
     if drawn.kind not in (ATTENTION, CLASS_ATTENTION):
         return ""
-    shares = attention_on_artefacts(heatmaps, drawn.class_name or heatmaps.classes[0])
+    # A lone map of attention that was given has no class beside it.
+    shares = attention_on_artefacts(heatmaps, drawn.class_name or next(iter(heatmaps.classes), ""))
     return hottest_text(shares) if sum(shares.values()) > WARNED_FROM else ""
 
 
@@ -187,7 +206,8 @@ class _Drawing:
         if values is None:
             return None
         if kind.scale == "categories":
-            return category_map(self._heatmaps, kind, values, self._style.alpha(kind))
+            categories = category_map(self._heatmaps, kind, values, self._style.alpha(kind))
+            return replace(categories, over_grey=self._style.grey_tissue)
         cohort, whole = self._scaling.range_of(kind.key, class_name), None
         if kind.levels is not None:
             whole = Range(*kind.levels)
@@ -226,7 +246,7 @@ class _Drawing:
         words = self._words(kind, class_name)
         # Nothing fades with an attention that the model does not have; then no map may hide the
         # tissue.
-        fading = self._fading if kind.fades else None
+        fading = self._fading if kind.fades and style.fade == "attention" else None
         alpha = style.attention_alpha if fading is None else style.score_alpha
         visible = ~np.isnan(values) if fading is None else np.nan_to_num(fading)
         return DisplayMap(
@@ -251,6 +271,7 @@ class _Drawing:
             factor=heatmaps.factor(kind.key),
             raw=self._raw(kind, class_name, words),
             clips=self._clips(kind, values, colour_range),
+            over_grey=style.grey_tissue,
         )
 
     def _raw(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
-    from heatmaps_ome.maps.kinds import MapKind, Scale
+    from heatmaps_ome.maps.map_kind import MapKind, Scale
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import numpy as np
 from heatmaps_ome.display.display_map import pictured
 from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.exporters.figures.curves import curves_figure
-from heatmaps_ome.exporters.figures.framed import DPI, framed, legend_figure
+from heatmaps_ome.exporters.figures.framed import framed, legend_figure
+from heatmaps_ome.exporters.figures.layout import DPI
 from heatmaps_ome.exporters.figures.overview import Photograph, overview, tiles_shown
 from heatmaps_ome.exporters.figures.vector import PICTURE_DPI, encoded, placed, save_figure
 from heatmaps_ome.exporters.png import caption_of, curves_by_name, thumbnail_lattice

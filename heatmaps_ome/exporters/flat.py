@@ -36,6 +36,7 @@ FLAT_ENDING: Final = ".flat.ome.zarr"
 """End of the name of a picture, after the slide's name and the map's."""
 _MAP_FACTS: Final = (
     "name", "kind", "class", "title", "quantity", "unit", "colour_map", "categories", "note",
+    "over_grey",
 )  # fmt: skip
 
 

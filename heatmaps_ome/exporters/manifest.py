@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours, hex_colours
+from heatmaps_ome.display.outlines import outline_facts
 from heatmaps_ome.exporters import VALUES, result_files
 from heatmaps_ome.maps.channels import ChannelKey, channels
 from heatmaps_ome.maps.kinds import ARTEFACTS, ATTENTION, KINDS, MARGIN, SCORE, WINNER
@@ -60,6 +61,7 @@ def manifest(result: SlideResult, folder: Path) -> dict[str, Any]:
         "classes": list(heatmaps.classes),
         "class_colours": class_colours(heatmaps.classes),
         "true_class": result.true_class,
+        "outlines": outline_facts(),
         "label": result.label,
         "prediction": heatmaps.predicted,
         "target": heatmaps.target.record(),

@@ -11,9 +11,11 @@ from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
 from heatmaps_ome.exporters.earlier import SLIDE
 from heatmaps_ome.exporters.figures.captions import answer_text
 from heatmaps_ome.exporters.figures.curves import drawn_curves
-from heatmaps_ome.exporters.figures.framed import DPI, Caption, framed
+from heatmaps_ome.exporters.figures.framed import Caption, framed
+from heatmaps_ome.exporters.figures.picture_files import save_few_colours, save_png
+from heatmaps_ome.exporters.figures.region_outlines import drawn_regions
 from heatmaps_ome.exporters.protocol import Settings
-from heatmaps_ome.geometry import network_pixels
+from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.slides.reading import in_order, read_strips
 
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.slides.reader import SlideReader
 
-_SLIDE = "slide.png"
+_SLIDE, _REGIONS = "slide.png", "regions.png"
+_REGIONS_TITLE = "Hot and cold regions"
 _STRIP_ROWS = 256
-_MM_PER_INCH = 25.4
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class PngExporter:
     """
 
     settings: Settings = Settings()
-    longest_side_px: int = 1600
+    longest_side_px: int = 1200
 
     def refusal(self) -> str | None:
         """Return None: this format needs no optional package."""
@@ -73,7 +75,7 @@ class PngExporter:
             list(read_strips(result.slide, lattice, _STRIP_ROWS, self.settings.threads))
         )
         if _SLIDE in wanted:
-            yield _Page(_SLIDE, thumbnail, photograph=True)
+            yield _Page(_SLIDE, thumbnail, Window(0, 0, *thumbnail.shape[:2]))
         # A slide of a few pixels is enlarged, by a whole number so that its pixels stay square.
         zoom = max(1, self.longest_side_px // 2 // max(lattice.shape))
         extent = lattice.enlarged(zoom)
@@ -90,10 +92,17 @@ class PngExporter:
             ):
                 filled = page.copy()
                 filled[around.box.slices] = picture
-                yield _Page(name, filled, photograph=name == overlay)
+                yield _Page(name, filled, around.box if name == overlay else None)
+        if _REGIONS in wanted and result.regions is not None:
+            caption = Caption(
+                result.slide.name, _REGIONS_TITLE, answer_text(result.heatmaps, result.label)
+            )
+            shown = thumbnail if zoom == 1 else thumbnail.repeat(zoom, 0).repeat(zoom, 1)
+            page, box = drawn_regions(shown, extent, caption, result.regions)
+            yield _Page(_REGIONS, page, box)
         for name, faithfulness in _curves(result).items():
             if name in wanted:
-                yield _Page(name, _drawn_curves(faithfulness, result), photograph=False)
+                yield _Page(name, _drawn_curves(faithfulness, result))
 
 
 def _drawn_curves(faithfulness: Faithfulness, result: SlideResult) -> np.ndarray:
@@ -105,7 +114,9 @@ def _drawn_curves(faithfulness: Faithfulness, result: SlideResult) -> np.ndarray
 def _parts(result: SlideResult) -> dict[str, str]:
     """Return the parts of the results that pictures belong to, by the pictures' names."""
     maps = {name: drawn.name for drawn in result.maps for name in _names(drawn.name)}
-    return {_SLIDE: SLIDE, **maps, **dict.fromkeys(_curves(result), SLIDE)}
+    has_regions = result.regions is not None and bool(result.regions.regions)
+    regions = {_REGIONS: SLIDE} if has_regions else {}
+    return {_SLIDE: SLIDE, **maps, **regions, **dict.fromkeys(_curves(result), SLIDE)}
 
 
 def _names(map_name: str) -> tuple[str, str]:
@@ -126,15 +137,26 @@ def curves_by_name(result: SlideResult) -> dict[str, Faithfulness]:
 
 @dataclass(frozen=True, eq=False)
 class _Page:
-    """A picture to be saved; see ``save_png``."""
+    """A picture to be saved.
+
+    Attributes
+    ----------
+    name : str
+    rgb : (rows, cols, 3) uint8
+    photograph : Window or None
+        Where in it the slide is seen; None: nowhere.
+    """
 
     name: str
     rgb: np.ndarray
-    photograph: bool
+    photograph: Window | None = None
 
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
-        save_png(self.rgb, folder / self.name, photograph=self.photograph)
+        if self.photograph is None:
+            save_png(self.rgb, folder / self.name)
+        else:
+            save_few_colours(self.rgb, folder / self.name, self.photograph)
 
 
 def thumbnail_lattice(slide: SlideReader, longest_side_px: int) -> Grid:
@@ -157,28 +179,3 @@ def _alone(drawn: DisplayMap, extent: Grid) -> np.ndarray:
     cells = np.take(colours, drawn.levels, axis=0)
     [(_, picture)] = sampled_strips(cells, drawn.grid, extent, extent.shape.rows, fill=255)
     return picture
-
-
-def save_png(rgb: np.ndarray, path: Path, *, photograph: bool) -> None:
-    """Write (rows, cols, 3) uint8 as a PNG.
-
-    Parameters
-    ----------
-    photograph : bool
-        Whether neighbouring pixels are alike rather than equal: then their differences are stored.
-    """
-    import pyvips
-    from pyvips.enums import ForeignKeep, ForeignPngFilter
-
-    # These level and filters take the least time for files no larger than those of zlib's lowest
-    # level with a filter chosen row by row, which costs three times as much. Only pixels and their
-    # size are stored: the same drawing gives the same bytes whatever program wrote it.
-    per_mm = DPI / _MM_PER_INCH
-    image = pyvips.Image.new_from_array(rgb).copy(xres=per_mm, yres=per_mm)
-    path.write_bytes(
-        image.pngsave_buffer(
-            compression=2,
-            filter=ForeignPngFilter.UP if photograph else ForeignPngFilter.NONE,
-            keep=ForeignKeep.NONE,
-        )
-    )

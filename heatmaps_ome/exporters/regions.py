@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.display.colour import class_colours
+from heatmaps_ome.display.outlines import OUTLINES
 from heatmaps_ome.exporters import endings_of
 from heatmaps_ome.exporters.cells import plain_field, qupath_class
 from heatmaps_ome.exporters.protocol import Settings
@@ -98,6 +99,8 @@ def _feature(region: Region, regions: Regions, classes: Sequence[str]) -> dict[s
             "objectType": "annotation",
             "name": region.name,
             "isLocked": True,
+            # QuPath draws an object in its own colour rather than its class's, which cells have.
+            "color": OUTLINES[region.kind].rgb,
             "classification": _classification(region.kind, regions.class_name, classes),
             "measurements": {name: value for name, value in values.items() if math.isfinite(value)},
             "metadata": {"made by": "heatmaps-ome", "cells with": regions.criterion(region.kind)},

@@ -1,4 +1,4 @@
-"""Writes ``tiles/*.png`` and ``<slide>.tiles.csv``: the tiles most for and against a class."""
+"""Writes ``tiles/*.jpg`` and ``<slide>.tiles.csv``: the tiles most for and against a class."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from heatmaps_ome.exporters import endings_of
 from heatmaps_ome.exporters.cells import plain_field
+from heatmaps_ome.exporters.figures.picture_files import save_jpeg
 from heatmaps_ome.exporters.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
-from heatmaps_ome.exporters.png import save_png
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.maps.evidence import evidence_kind, evidence_words
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 (CSV_ENDING,) = endings_of("tiles")
 FOLDER = "tiles"
-_SHEET = "tiles.png"
+_SHEET = "tiles.jpg"
 LONGEST_PX = 2048
 """Maximum of a picture's longer side: 0.125 µm per pixel; tiles of a finer slide are resampled."""
 _COLUMNS = (
@@ -78,9 +78,9 @@ class TilesExporter:
         for picture in self._pictures(result):
             thumbnails.append(picture.thumbnail())
             path = folder / _file_name(picture.tile)
-            save_png(framed_tile(picture, naming), path, photograph=True)
+            save_jpeg(framed_tile(picture, naming), path)
         affine = result.heatmaps.contributions is not None
-        save_png(sheet(thumbnails, naming, affine=affine), folder / _SHEET, photograph=True)
+        save_jpeg(sheet(thumbnails, naming, affine=affine), folder / _SHEET)
 
     def _pictures(self, result: SlideResult) -> Iterator[TilePicture]:
         """Yield the tiles with their pixels, a few read ahead."""
@@ -98,7 +98,7 @@ def picture_name(tile: PickedTile) -> str:
 
 
 def _file_name(tile: PickedTile) -> str:
-    return f"{tile.kind}-{tile.rank}.png"
+    return f"{tile.kind}-{tile.rank}.jpg"
 
 
 def tile_picture(slide: SlideReader, tile: PickedTile, longest_px: int = LONGEST_PX) -> TilePicture:

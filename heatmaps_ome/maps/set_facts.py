@@ -73,6 +73,8 @@ def _tile_facts(heatmaps: HeatmapSet) -> dict[str, Any]:
         "units": dict(heatmaps.units_given),
         "explanation": json_ready(dict(heatmaps.explanation)),
         "curves": {curves.class_name: curves.record() for curves in heatmaps.curves},
+        # Differences of two results are of cells, not of tiles.
+        **({"table": False} if heatmaps.tiles is None and heatmaps.places is None else {}),
     }
 
 

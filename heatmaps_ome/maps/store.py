@@ -108,7 +108,7 @@ def read_values(path: Path) -> HeatmapSet:
         # The first versions had none.
         if facts.get("artefacts", False):
             heatmaps = replace(heatmaps, artefacts=_read_artefacts(heatmaps, path))
-        if "target" in facts:
+        if "target" in facts and facts.get("table", True):
             heatmaps = replace(heatmaps, tiles=read_table(path / TILES))
     except ResultError:
         raise

@@ -10,11 +10,13 @@ from heatmaps_ome.options.commands import (
     ValidateOptions,
     ViewOptions,
 )
+from heatmaps_ome.options.compare import CompareOptions
 from heatmaps_ome.options.contradictions import only_with, with_usual_values
-from heatmaps_ome.options.create import COMPAT, DEVICES, FORMATS, CreateOptions
+from heatmaps_ome.options.create import COMPAT, DEVICES, CreateOptions
 from heatmaps_ome.options.export import ExportOptions
 from heatmaps_ome.options.extract import ExtractOptions
 from heatmaps_ome.options.fields import GROUPS, assignment, flag_of, flags_of, names, path
+from heatmaps_ome.options.files import FORMATS
 from heatmaps_ome.options.share import ShareOptions
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "GROUPS",
     "CacheOptions",
     "CollectOptions",
+    "CompareOptions",
     "ConvertOptions",
     "CreateOptions",
     "DemoOptions",

@@ -71,9 +71,10 @@ def require_consistent(options: Any) -> None:
 
 def unused_formats(options: Any) -> Iterator[str]:
     """Yield a sentence for each option that none of the formats to write uses."""
+    written = {*options.formats, *(["figures"] if options.figures else [])}
     for entry in fields(options):
         users: tuple[str, ...] = entry.metadata.get("used_by", ())
-        if users and given(options, entry.name) and not {*users} & {*options.formats}:
+        if users and given(options, entry.name) and not {*users} & written:
             yield _unused(entry, users)
 
 
@@ -93,6 +94,6 @@ def only_with(options: Any, source: Literal["slide", "features"]) -> tuple[str, 
 
 
 def _unused(entry: Field[Any], users: tuple[str, ...]) -> str:
-    listed = " and ".join(users)
+    listed = " and ".join(filter(None, (", ".join(users[:-1]), users[-1])))
     verb = "uses" if len(users) == 1 else "use"
     return f"{flag_of(entry)} has no effect: only {listed} {verb} it, which --formats leaves out"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal, Optional
 
 from heatmaps_ome import extractors
-from heatmaps_ome.exporters import REGISTRY
 from heatmaps_ome.options.bounds import quoted, require_sound
 from heatmaps_ome.options.contradictions import (
     given,
@@ -21,10 +20,10 @@ from heatmaps_ome.options.contradictions import (
 )
 from heatmaps_ome.options.devices import DEVICES, require_device
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
+from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, tile_fact
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
-FORMATS = tuple(name for name, row in REGISTRY.items() if row.usual)
 ENCODERS = tuple(extractors.REGISTRY)
 COMPAT = ("reference", "stamp", "clam")
 
@@ -269,7 +268,7 @@ class CreateOptions:
     )  # fmt: skip
     contribution_cmap: str = create_option(
         "colours", "diverging colour map of contributions and leave-one-out",
-        effect="drawn", default="PuOr_r", type=str, metavar="CMAP",
+        effect="drawn", default="blue-orange", type=str, metavar="CMAP",
     )  # fmt: skip
     att_alpha: float = create_option(
         "colours", "opaqueness of the attention map and of the winner",
@@ -278,6 +277,16 @@ class CreateOptions:
     score_alpha: float = create_option(
         "colours", "opaqueness of scores, margins and contributions where attention is highest",
         effect="drawn", between=_SHARE, default=1.0, type=float, metavar="ALPHA",
+    )  # fmt: skip
+    fade: Literal["attention", "none"] = create_option(
+        "colours",
+        "what scores, margins and contributions fade with: attention, or none, which makes them as "
+        "opaque as the attention map",
+        effect="drawn", default="attention", type=str, metavar="WITH",
+    )  # fmt: skip
+    grey_tissue: bool = create_option(
+        "colours", "draw the tissue grey under maps, in previews and pictures with a map burnt in",
+        effect="drawn", default=False,
     )  # fmt: skip
     compat: Optional[str] = create_option(
         "colours",
@@ -296,56 +305,15 @@ class CreateOptions:
         "the raw values contain them in any case",
         effect="values", default=False,
     )  # fmt: skip
-    formats: tuple[str, ...] = create_option(
-        "outputs", f"formats to write, any of {', '.join(REGISTRY)}",
-        effect="drawn", among=lambda: REGISTRY, default=FORMATS, type=names, metavar="A,B",
-    )  # fmt: skip
-    figures: bool = create_option(
-        "outputs",
-        "also write figures for papers and talks: a sheet that sums the slide up, each preview as "
-        "PDF and SVG with text as text, and bare maps and colour bars",
-        effect="drawn", default=False,
-    )  # fmt: skip
-    top_tiles: int = create_option(
-        "outputs",
-        "tiles to show for the class drawn hot, and as many against it, at full resolution; 0: "
-        "none",
-        effect="drawn", between=(0, 64), default=8, type=int, metavar="N",
-        used_by=("tiles", "report"),
-    )  # fmt: skip
-    image_mpp: Optional[float] = create_option(
-        "outputs", "µm per pixel of the slide image in the OME-Zarr (default: the network's)",
-        effect="values", between=_MPP, used_by=("ome-zarr",), type=float, metavar="UM",
-    )  # fmt: skip
-    flat_mpp: Optional[float] = create_option(
-        "outputs",
-        "µm per pixel of the pictures of --flattened (default: --image-mpp, halved until they are "
-        "at most 4096 pixels a side)",
-        effect="values", between=_MPP, used_by=("ome-zarr",), type=float, metavar="UM",
-        needs={"flattened": "which writes these pictures"},
-    )  # fmt: skip
-    flattened: bool = create_option(
-        "outputs",
-        "also write a picture of the slide with each map burnt in, for web viewers that draw no "
-        "labels; view serves such pictures without",
-        effect="values", used_by=("ome-zarr",), default=False,
-    )  # fmt: skip
-    overlay_px: Optional[int] = create_option(
-        "outputs",
-        "side of an overlay's pixel in slide pixels: 1 is full resolution, in larger files that "
-        "look the same; at most a cell (default: an eighth of a cell)",
-        effect="values", between=(1, 256), used_by=("ome-tiff",), type=int, metavar="PX",
-    )  # fmt: skip
-    ngff: Literal["0.4", "0.5"] = create_option(
-        "outputs",
-        "version of OME-Zarr: 0.4 opens everywhere, QuPath included; 0.5 (zarr v3, sharded) has "
-        "far fewer files",
-        effect="values", default="0.4", type=str, metavar="VERSION",
-    )  # fmt: skip
-    no_chain: bool = create_option(
-        "outputs", "strict OME-TIFF, whose coarser levels OpenSlide and ASAP do not see",
-        effect="values", used_by=("ome-tiff",), default=False,
-    )  # fmt: skip
+    formats: tuple[str, ...] = file_option("formats")
+    figures: bool = file_option("figures")
+    top_tiles: int = file_option("top_tiles")
+    image_mpp: Optional[float] = file_option("image_mpp")
+    flat_mpp: Optional[float] = file_option("flat_mpp")
+    flattened: bool = file_option("flattened")
+    overlay_px: Optional[int] = file_option("overlay_px")
+    ngff: Literal["0.4", "0.5"] = file_option("ngff")
+    no_chain: bool = file_option("no_chain")
     overwrite: bool = create_option(
         "outputs", "replace results of an earlier run with other options",
         effect="none", default=False,

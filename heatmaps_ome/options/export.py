@@ -87,6 +87,8 @@ class ExportOptions:
     contribution_cmap: str = same_as(CreateOptions, "contribution_cmap")
     att_alpha: float = same_as(CreateOptions, "att_alpha")
     score_alpha: float = same_as(CreateOptions, "score_alpha")
+    fade: Literal["attention", "none"] = same_as(CreateOptions, "fade")
+    grey_tissue: bool = same_as(CreateOptions, "grey_tissue")
     formats: tuple[str, ...] = same_as(CreateOptions, "formats")
     figures: bool = same_as(CreateOptions, "figures")
     top_tiles: int = same_as(CreateOptions, "top_tiles")

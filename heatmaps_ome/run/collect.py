@@ -29,6 +29,7 @@ from heatmaps_ome.storage.result_folder import (
     RUN_LOCK,
     SCALING,
     finished_folders,
+    is_comparison,
     remove_leftovers,
 )
 from heatmaps_ome.viewers.desktop import write_viewers
@@ -83,6 +84,8 @@ def collect(output: Path) -> Collected:
     """
     if not output.is_dir():
         raise ResultError(f"there is no folder {output}; give the folder that create wrote to")
+    if is_comparison(output):
+        raise ResultError(f"{output} holds a comparison, which compare makes anew, not collect")
     try:
         with locked(output / RUN_LOCK):
             remove_leftovers(output)

@@ -9,7 +9,8 @@ from typing import Final
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.storage.disk import disk_error
 
-_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of the disk that is written to, whatever the slide."""
 
 
 def reason_of(error: Exception, slide: Path, output: Path | None = None) -> str:
@@ -27,7 +28,7 @@ def reason_of(error: Exception, slide: Path, output: Path | None = None) -> str:
             f"{slide.name}: memory ran out; close other programs, or lower --max-memory or "
             "--block-size"
         )
-    if isinstance(error, OSError) and error.errno in _DISK:
+    if isinstance(error, OSError) and error.errno in DISK:
         written = error.filename if isinstance(error.filename, str) else None
         place = output if written is None else Path(written)
         if place is not None:

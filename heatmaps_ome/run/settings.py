@@ -343,6 +343,8 @@ def _drawing(options: CreateOptions, asked: Mapping[str, float]) -> Drawing:
             score_alpha=options.score_alpha,
             like_reference=options.compat == "reference",
             leave_one_out=options.leave_one_out,
+            fade=options.fade,
+            grey_tissue=options.grey_tissue,
         ),
         classes=(),
         true_class=options.true_class or "",

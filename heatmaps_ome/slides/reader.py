@@ -91,7 +91,7 @@ class SlideReader(Protocol):
         Returns
         -------
         list of Path
-            zarr v2 arrays, (3, rows, cols) uint8 in chunks of 512 × 512, finest first; or none.
+            zarr v2 arrays, (3, rows, cols) uint8 in chunks of 1024 × 1024, finest first; or none.
         """
         ...
 

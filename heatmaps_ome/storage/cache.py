@@ -94,7 +94,7 @@ class PixelsKey:
     """
 
     KIND: ClassVar = "pixels"
-    _LAYOUT: ClassVar = 2
+    _LAYOUT: ClassVar = 3
     """Increased when the meaning of copies changes, so that old ones are not used."""
 
     source: Source
@@ -184,7 +184,7 @@ class MapsKey:
     """
 
     KIND: ClassVar = "maps"
-    _LAYOUT: ClassVar = 2
+    _LAYOUT: ClassVar = 3
     """Increased when the files change, so that old ones are not used."""
 
     slide: str

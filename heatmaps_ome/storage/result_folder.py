@@ -35,6 +35,9 @@ RUN: Final = "run.json"
 """The list of all slides in an output folder."""
 SCALING: Final = "scaling.json"
 """The scaling that all slides in an output folder share."""
+COMPARISON: Final = "compare.json"
+"""The numbers of two results side by side, in a folder that compare wrote."""
+COMPARISON_FORMAT: Final = "heatmaps-ome comparison 1"
 RUN_LOCK: Final = ".run.lock"
 """Held while files that all runs in an output folder share are replaced."""
 RESERVED: Final = frozenset({VIEWERS, RUNS, RUN, SCALING, "index.html"})
@@ -130,7 +133,7 @@ class ResultFolder:
                         f"{self.path} was meanwhile made by another run with other options; choose "
                         "another --output-path"
                     )
-                _exchange(folder, self.path, old)
+                exchange(folder, self.path, old)
         except OSError as error:
             raise disk_error(self.path, error) from error
         finally:
@@ -139,7 +142,7 @@ class ResultFolder:
         return True
 
 
-def _exchange(folder: Path, place: Path, old: Path) -> None:
+def exchange(folder: Path, place: Path, old: Path) -> None:
     """Put a folder into a place, and what lies there into another, or nothing at all."""
     replaced = os.path.lexists(place)
     if replaced:
@@ -162,6 +165,14 @@ def record_of(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def is_comparison(folder: Path) -> bool:
+    """Return whether a folder holds a comparison."""
+    try:
+        return read_json(folder / COMPARISON)["format"] == COMPARISON_FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def finished_folders(output: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

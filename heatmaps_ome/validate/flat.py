@@ -116,6 +116,8 @@ def _blend_at(placed: PlacedFlat, level: int, same: int) -> Iterator[str]:
             np.moveaxis(np.asarray(pixels[index]), 0, -1).astype(np.float64)
             for pixels in (placed.flat.levels[level], placed.image.levels[same])
         )
+        if placed.facts.get("over_grey"):
+            slide = _greyed(slide)
         off = _difference(picture, slide, placed, _cells_of(placed, level, window))
         if off.max(initial=0) > _GREY_LEVELS:
             row, col = np.unravel_index(np.argmax(off), off.shape)
@@ -124,6 +126,11 @@ def _blend_at(placed: PlacedFlat, level: int, same: int) -> Iterator[str]:
                 f"the slide image with the map over it at row {window.row + row}, column "
                 f"{window.col + col}"
             )
+
+
+def _greyed(rgb: np.ndarray) -> np.ndarray:
+    """Return (rows, cols, 3) float64 in greys of the same brightness (Rec. ITU-R BT.709)."""
+    return np.broadcast_to((rgb @ [0.2126, 0.7152, 0.0722])[..., None], rgb.shape)
 
 
 def _matching_level(placed: PlacedFlat) -> int | None:

@@ -121,6 +121,7 @@ class ListedMap(Form):
     raw: RawQuantity | None
     categories: list[Text]
     note: str
+    over_grey: bool
     colours: Annotated[list[Colour], Field(min_length=1)]
     opacity: Opacity
     l0_origin: Pair
@@ -129,6 +130,20 @@ class ListedMap(Form):
     derived: dict[str, Any] | None
     overlay: Text | None
     flat: Text | None
+
+
+class Outline(Form):
+    """How the outlines of a kind of region are drawn."""
+
+    colour: Colour
+    dash: list[Count]
+
+
+class Outlines(Form):
+    """How the outlines of regions are drawn."""
+
+    hot: Outline
+    cold: Outline
 
 
 class Manifest(Form):
@@ -142,6 +157,7 @@ class Manifest(Form):
     label: Text | None
     prediction: Numbers
     target: RecordedTarget | None = None
+    outlines: Outlines
     grid: ListedGrid
     image: Text | None
     values: Text | None

@@ -203,7 +203,8 @@ class PlacedMap:
     def alpha(self) -> np.ndarray:
         """Return the opacity of each cell, (rows, cols) in 0..255."""
         options, tissue = self.record["options"], self.values.tissue
-        if not self.values.fades(self.name):
+        # Results of earlier versions all fade.
+        if not self.values.fades(self.name) or options.get("fade") == "none":
             known = tissue & ~np.isnan(self.values.channel(self.name))
             return np.rint(known * options["att_alpha"] * 255)
         ends = self.record["scaling"]["ranges"]["attention"][0]

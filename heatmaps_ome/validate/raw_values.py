@@ -28,10 +28,11 @@ KINDS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "value": (True, ()),
     "as-stamp": (True, ("",)),
     "as-clam": (False, ("%",)),
+    "difference": (True, ()),
 }
 """Kinds of maps with channels: whether there is one per class, and the units they may have.
 
-Of predictions and given values the unit may be any.
+Of predictions, given values and differences the unit may be any.
 
 A list of its own on purpose: the table of the program that wrote the results may be wrong.
 """

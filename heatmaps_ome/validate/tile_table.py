@@ -30,7 +30,7 @@ def tile_faults(values: Values) -> Iterator[str]:
     Where several tiles have their centres in one cell, the value must lie near: in a cell that
     reaches within a quarter of the smallest side, or beside that one.
     """
-    if values.target is None:
+    if values.target is None or _has_no_tiles(values):
         return
     path = inside(values.pyramid.path, "tiles")
     facts = attributes_of(path)["heatmaps_ome"]
@@ -63,6 +63,12 @@ def tile_faults(values: Values) -> Iterator[str]:
                 f"{channel.name} is {plane[row, col]:g} at the centre of tile {wrong[0]}, whose "
                 f"value is {own[wrong[0]]:g}; so are {len(wrong) - 1} others"
             )
+
+
+def _has_no_tiles(values: Values) -> bool:
+    """Return whether maps are differences of two results, which are of cells."""
+    differences = all(channel.kind == "difference" for channel in values.channels)
+    return differences and values.facts.get("table") is False
 
 
 def _array(path: Path) -> np.ndarray:

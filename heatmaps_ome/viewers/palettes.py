@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from heatmaps_ome.display.colour import palette
+from heatmaps_ome.display.colour import BLUE_ORANGE, palette
 
 _PALETTES: Final = (
     "magma", "viridis", "inferno", "cividis", "turbo", "gray",
-    "coolwarm", "PuOr_r", "RdBu_r", "PiYG_r",
+    "coolwarm", BLUE_ORANGE, "PuOr_r", "RdBu_r", "PiYG_r",
 )  # fmt: skip
 
 

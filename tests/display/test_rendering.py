@@ -7,9 +7,15 @@ from fakes import covering_grid, heatmap_set
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heatmaps_ome.display.colour import level_values, quantised, require_colour_map
+from heatmaps_ome.display.colour import (
+    level_colours,
+    level_values,
+    quantised,
+    require_colour_map,
+)
 from heatmaps_ome.display.display_map import RawQuantity, first_map
 from heatmaps_ome.display.label_metadata import image_label
+from heatmaps_ome.display.outlines import OUTLINES, outline_facts
 from heatmaps_ome.display.rendering import Style, display_maps
 from heatmaps_ome.display.scaling import Quantiles, Range, ScalingFit
 from heatmaps_ome.errors import OptionError
@@ -228,6 +234,69 @@ def test_label_properties_mark_bounds_as_bounds():
     facts = block["heatmaps_ome"]
     assert facts["factor"] == found["contribution-MSIH"].factor
     assert facts["raw"] == {"quantity": "share of the slide's MSIH logit", "unit": "logit"}
+
+
+def test_nothing_fades_if_so_asked_and_no_map_hides_the_tissue():
+    heatmaps = heatmap_set(GRID, SLIDE)
+    for each in rendered(heatmaps, Style(fade="none")).values():
+        assert not each.fades
+        if each.kind != "tissue":
+            assert set(np.unique(each.opacity)) == {0, 128}
+            assert each.alpha == 0.5
+
+
+def test_the_default_colours_of_contributions_are_seen_on_stained_tissue():
+    """Beside it, they are far from every colour of tissue, also for people with deuteranopia."""
+    # Pink, violet and dark nuclei of three public slides: quantiles of their pixels.
+    tissue = np.array([
+        [178, 116, 152], [210, 130, 170], [150, 80, 130], [120, 70, 120], [90, 60, 110],
+        [225, 180, 205], [190, 150, 190], [160, 120, 170], [200, 90, 130], [70, 40, 80],
+    ]) / 255  # fmt: skip
+    for seen in (lambda rgb: rgb, as_with_deuteranopia):
+        off = {}
+        for name in (Style().contribution_map, "PuOr_r"):
+            ends = level_colours(np.linspace(0, 1, 255), name)[[1, 30, 60, 195, 225, 255], :3] / 255
+            over = (tissue[None] + ends[:, None]) / 2
+            gaps = lab(seen(over))[:, :, None] - lab(seen(tissue))
+            off[name] = np.linalg.norm(gaps, axis=-1).min()
+        assert off[Style().contribution_map] > 12
+        assert off[Style().contribution_map] > 1.5 * off["PuOr_r"]
+
+
+def linear(rgb):
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def as_with_deuteranopia(rgb):
+    """Return sRGB as seen without M cones (Machado 2009, doi:10.1109/TVCG.2009.113)."""
+    matrix = [
+        [0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ]  # fmt: skip
+    seen = np.clip(linear(rgb) @ np.transpose(matrix), 0, 1)
+    return np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+
+
+def lab(rgb):
+    """Return CIELAB, D65, of sRGB in [0, 1]."""
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = linear(rgb) @ np.transpose(to_xyz) / [0.95047, 1, 1.08883]
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.stack(
+        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1
+    )
+
+
+def test_hot_and_cold_outlines_differ_for_eyes_of_any_kind():
+    hot, cold = (OUTLINES[kind] for kind in ("hot", "cold"))
+    assert hot.dash != cold.dash
+    for seen in (lambda rgb: rgb, as_with_deuteranopia):
+        colours = lab(seen(np.array([hot.rgb, cold.rgb]) / 255))
+        assert np.linalg.norm(colours[0] - colours[1]) > 40
+    assert outline_facts() == {
+        "hot": {"colour": hot.colour, "dash": []},
+        "cold": {"colour": cold.colour, "dash": [6, 4]},
+    }
 
 
 def test_maps_around_zero_say_what_their_sides_speak_for():

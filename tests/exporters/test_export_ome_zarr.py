@@ -54,7 +54,7 @@ def test_every_level_is_the_slide_halved(tmp_path, shape):
     datasets = group.attrs["multiscales"][0]["datasets"]
     for dataset in datasets:
         array = group[dataset["path"]]
-        assert array.chunks == (3, 512, 512)
+        assert array.chunks == (3, 1024, 1024)
         np.testing.assert_array_equal(np.moveaxis(array[...], 0, 2), rgb)
         rgb = halved(rgb)
 

@@ -3,13 +3,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import MPP, FakeSlide, covering_grid, display_map, noise_rgb, slide_result
+from fakes import MPP, FakeSlide, covering_grid, display_map, heatmap_set, noise_rgb, slide_result
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.transforms import Bbox
 from PIL import Image
 
 from heatmaps_ome.display.rasterise import BurntMap
+from heatmaps_ome.exporters import png as png_module
 from heatmaps_ome.exporters.figures.captions import (
     drawable,
+    font,
     number,
     prediction_text,
     scale_bar,
@@ -19,12 +22,20 @@ from heatmaps_ome.exporters.figures.captions import (
 )
 from heatmaps_ome.exporters.figures.curves import curves_figure, drawn_curves
 from heatmaps_ome.exporters.figures.framed import Caption, framed
+from heatmaps_ome.exporters.figures.picture_files import save_png
 from heatmaps_ome.exporters.png import PngExporter, thumbnail_lattice
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
 from heatmaps_ome.maps.curves import Faithfulness
+from heatmaps_ome.maps.regions import find_regions
 from heatmaps_ome.models.target import Target
 
 SHAPES = [Shape(1, 1), Shape(5, 7), Shape(60, 900), Shape(900, 40), Shape(300, 400)]
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Store every pixel as it is drawn, to compare them: noise has more than 128 colours."""
+    monkeypatch.setattr(png_module, "save_few_colours", lambda rgb, path, _: save_png(rgb, path))
 
 
 def white(shape, mpp=MPP, name="slide"):
@@ -58,6 +69,7 @@ def test_a_slide_is_never_enlarged_by_reading():
     assert thumbnail_lattice(white(Shape(5, 7)), 1600).shape == Shape(5, 7)
 
 
+@pytest.mark.usefixtures("exact")
 def test_the_thumbnail_is_the_area_mean_and_read_in_bounded_windows(tmp_path):
     rgb = noise_rgb(Shape(100, 9000))
     slide = FakeSlide(rgb)
@@ -83,6 +95,7 @@ def test_overlays_blend_by_opacity_at_the_place_of_the_cell():
     np.testing.assert_array_equal(over[120, 200], np.rint(255 * 0.8 + colour * 0.2))
 
 
+@pytest.mark.usefixtures("exact")
 def test_both_figures_show_the_slide_at_the_same_place(tmp_path):
     slide = white(Shape(300, 400))
     grid = Grid(Shape(1, 1), YX(100, 100), YX(100, 200), slide.mpp)
@@ -124,6 +137,7 @@ def picture_in(path, size):
     return found
 
 
+@pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize(
     ("shape", "longest", "zoom"), [(Shape(300, 410), 410, 1), (Shape(37, 50), 310, 3)], ids=str
 )
@@ -156,6 +170,7 @@ def test_both_pictures_show_each_cell_where_it_lies_in_micrometres(tmp_path, sha
     np.testing.assert_array_equal(over, np.kron(expected, np.ones((zoom, zoom, 1))))
 
 
+@pytest.mark.usefixtures("exact")
 def test_the_two_pictures_of_a_map_differ_in_nothing_but_the_picture(tmp_path):
     shape = Shape(300, 410)
     paths = PngExporter(longest_side_px=410).write(
@@ -180,7 +195,7 @@ def test_previews_hold_nothing_but_pixels_and_their_size(tmp_path):
             length, kind = struct.unpack(">I4s", stored[at : at + 8])
             kinds.append(kind)
             at += length + 12
-        assert set(kinds) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
+        assert set(kinds) - {b"PLTE"} == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
         with Image.open(one) as image:
             assert image.info["dpi"] == pytest.approx((72, 72), abs=0.1)
 
@@ -256,6 +271,97 @@ def test_no_text_overlaps_another_or_leaves_the_figure(size, n_classes, name):
         assert 0 <= box.x0 < box.x1 <= width
         assert 0 <= box.y0 < box.y1 <= height
         assert not any(box.padded(-1).overlaps(other.padded(-1)) for other in boxes[:index])
+
+
+def legend_of(**changes):
+    frame = Grid(Shape(300, 400), YX(1, 1), YX(0, 0), YX(0.25, 0.25))
+    shown = replace(display_map("contribution", frame.downsampled(5), middle=0.0), **changes)
+    figure = framed(frame, Caption("s", "t", "p"), shown).figure
+    figure.draw_without_rendering()
+    return figure, [text.get_text() for text in figure.texts]
+
+
+def test_a_bar_names_its_unit_and_writes_ends_that_clip_as_bounds():
+    changes = {"quantity": "pull", "unit": "nat"}
+    for clips, first, last in (
+        ((True, True), "≤ −1", "≥ 1"),
+        ((False, True), "−1", "≥ 1"),
+        ((False, False), "−1", "1"),
+    ):
+        figure, texts = legend_of(**changes, clips=clips)
+        [bar] = figure.axes
+        ticks = [tick.get_text() for tick in bar.get_xticklabels()]
+        assert (ticks[0], ticks[-1]) == (first, last)
+        assert "pull (nat)" in texts
+    assert "probability of A" in legend_of(quantity="probability of A", unit="probability")[1]
+
+
+def test_a_map_that_fades_says_so_and_shows_how():
+    figure, texts = legend_of(fades=True, alpha=0.8, opacity=np.zeros((60, 80), np.uint8))
+    assert {"high attention", "low attention"} < set(texts)
+    assert "over the slide, it fades where attention is low" in texts
+    pixels = figure.axes[0].get_images()[0].get_array()
+    # White shines through as the opacity falls from the map's own to none.
+    colours = display_map("contribution", covering_grid(Shape(9, 9))).colours[[1, 255], :3]
+    np.testing.assert_allclose(pixels[0, [0, -1]], 255 + 0.8 * (colours - 255.0), atol=1)
+    assert (pixels[-1] == 255).all()
+    assert (np.diff(pixels[:, 0].astype(int), axis=0) >= 0).all()
+    assert not {"high attention", "low attention"} & set(legend_of()[1])
+
+
+def test_tissue_is_grey_under_a_map_that_asks_for_it():
+    grid = covering_grid(Shape(64, 96))
+    drawn = replace(display_map("attention", grid, opacity=100), over_grey=True)
+    pixels = noise_rgb(Shape(64, 96))
+    luma = pixels.astype(float) @ [0.2126, 0.7152, 0.0722]
+    rows, cols = np.arange(64) // 32, np.arange(96) // 32
+    levels = drawn.levels[np.ix_(rows, cols)]
+    alpha = np.where(levels > 0, 100, 0)[..., None] / 255
+    wanted = luma[..., None] * (1 - alpha) + drawn.colours[levels, :3] * alpha
+    found = BurntMap(drawn, Grid(Shape(64, 96), YX(1, 1), YX(0, 0), MPP)).over(pixels, 0)
+    np.testing.assert_allclose(found, wanted, atol=1.5)
+
+
+def test_regions_are_outlined_on_white_in_two_colours_and_dashes(tmp_path):
+    tissue = np.zeros((24, 24), bool)
+    tissue[2:22, 2:22] = True
+    slide = FakeSlide(np.full((24 * 32, 24 * 32, 3), 90, np.uint8))
+    result = slide_result(slide, Grid(Shape(24, 24), YX(32, 32), YX(0, 0), MPP))
+    ring = np.zeros((24, 24), bool)
+    ring[3:10, 3:10] = True
+    ring[5:8, 5:8] = False
+    cold = np.zeros((24, 24), bool)
+    cold[14:20, 14:20] = True
+    shares = np.where(ring, 1e-2, np.where(cold, -1e-2, 0.0))
+    random = heatmap_set(result.heatmaps.grid, slide.shape, tissue=tissue)
+    drawn = np.where(tissue, [shares, -shares], np.nan).astype(np.float32)
+    heatmaps = random.with_maps(contribution=drawn)
+    regions = find_regions(heatmaps, "MSIH")
+    assert {region.kind for region in regions.regions} == {"hot", "cold"}
+    PngExporter().write(replace(result, regions=regions), tmp_path)
+    with Image.open(tmp_path / "previews" / "regions.png") as image:
+        rgb = np.asarray(image.convert("RGB")).astype(int)
+
+    def near(colour):
+        return np.abs(rgb - list(bytes.fromhex(colour))).max(axis=2) < 40
+
+    hot, blue, white = near("d55e00"), near("0072b2"), near("ffffff")
+    slides = np.abs(rgb - 90).max(axis=2) < 3
+    top, left = (int((slides.sum(axis=axis) > 400).argmax()) for axis in (1, 0))
+    # The outline of the ring's outside, in the middle of its upper side, with its casing.
+    above, middle = top + 3 * 32, left + 6 * 32 + 16
+    column = slice(above - 8, above + 8)
+    assert hot[column, middle].any()
+    assert white[column, middle].sum() >= 2
+    # The hole has an outline, too, and no other cell of the ring has.
+    warm = rgb[..., 0] - rgb[..., 2] > 60
+    assert warm[top + 5 * 32 - 8 : top + 5 * 32 + 8, middle].any()
+    assert not warm[top + 3 * 32 + 20 : top + 4 * 32 + 20, middle].any()
+    # Dashes of cold regions have gaps.
+    edge = blue[top + 14 * 32 - 8 : top + 14 * 32 + 8, left + 16 * 32 : left + 19 * 32].any(axis=0)
+    assert 0.3 < edge.mean() < 0.95
+    solid = hot[column, left + 5 * 32 : left + 8 * 32].any(axis=0)
+    assert solid.all()
 
 
 def test_the_sides_of_a_diverging_colour_bar_are_named_at_its_ends():
@@ -392,3 +498,13 @@ def test_texts_of_curves_stay_in_the_figure_and_apart(name):
         assert 0 <= box.x0 < box.x1 <= width
         assert 0 <= box.y0 < box.y1 <= height
         assert not any(box.overlaps(other) for other in boxes[:index])
+
+
+@pytest.mark.parametrize(
+    "text", ["Prediction: tumour 0.998 · normal", "MSIH →", "−0.0158", "g" * 60]
+)
+@pytest.mark.parametrize("size", [11.7, 13.0, 20.25])
+@pytest.mark.parametrize("bold", [False, True])
+def test_text_is_as_wide_as_matplotlib_draws_it(text, size, bold):
+    measured = RendererAgg(1, 1, 72).get_text_width_height_descent(text, font(size, bold), False)
+    assert width_px(text, size, bold) == pytest.approx(measured[0], rel=0.01, abs=1)

@@ -25,7 +25,7 @@ def write(out, formats=("ome-zarr",), name="slide"):
     """Write the results of a small slide in these formats."""
     return write_results(
         out, SHAPE, MPP, covering_grid(SHAPE), name=name, formats=formats,
-        settings=Settings(threads=1),
+        settings=Settings(threads=1, flattened=True),
     )[0]  # fmt: skip
 
 

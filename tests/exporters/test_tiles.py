@@ -12,8 +12,10 @@ from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
 from PIL import Image
 from slide_files import speckled, write_slide
 
+from heatmaps_ome.exporters import tiles as tiles_module
 from heatmaps_ome.exporters.figures.captions import scale_bar
 from heatmaps_ome.exporters.figures.pages import Page
+from heatmaps_ome.exporters.figures.picture_files import save_png
 from heatmaps_ome.exporters.figures.tile_pictures import Naming, TilePicture, framed_tile, sheet
 from heatmaps_ome.exporters.manifest import manifest
 from heatmaps_ome.exporters.protocol import Settings
@@ -43,6 +45,12 @@ def with_tiles(count=3, contributions=True, classes=("MSIH", "nonMSIH"), slide=N
     )
     result = slide_result(slide, grid, (), classes)
     return replace(result, heatmaps=maps, tiles=picked_tiles(maps, classes[0], count))
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Store every pixel as it is drawn, to compare them."""
+    monkeypatch.setattr(tiles_module, "save_jpeg", save_png)
 
 
 def rows_of(folder):
@@ -133,6 +141,7 @@ class WhiteSlide(FakeSlide):
         return np.full((window.rows, window.cols, 3), 250, np.uint8)
 
 
+@pytest.mark.usefixtures("exact")
 def test_pictures_have_no_more_pixels_than_is_said_and_their_scale_is_told(tmp_path):
     tile = replace(tile_at(10.5, 20.5, 5120.0, 5120.0), um_centre=YX(128.5, 129.0))
     slide = WhiteSlide()
@@ -142,7 +151,7 @@ def test_pictures_have_no_more_pixels_than_is_said_and_their_scale_is_told(tmp_p
     assert lattice.shape == (LONGEST_PX, LONGEST_PX)
     assert lattice.l0_cell == YX(2.5, 2.5)
     assert lattice.l0_origin == YX(10.5, 20.5)
-    found, page = picture_and_page(tmp_path / "tiles" / "top-1.png")
+    found, page = picture_and_page(tmp_path / "tiles" / "top-1.jpg")
     assert found.shape == (LONGEST_PX, LONGEST_PX, 3)
     assert bar_px(page) == pytest.approx(scale_bar(0.4 * 256)[0] / 0.125, abs=1)
 
@@ -184,13 +193,14 @@ def test_a_frame_covers_no_pixel_and_its_bar_has_the_length_that_it_says(tmp_pat
     assert bar_px(below) == pytest.approx(um / um_pixel * zoom, abs=1)
 
 
+@pytest.mark.usefixtures("exact")
 def test_files_show_each_tile_and_where_it_is(tmp_path):
     result = with_tiles()
     paths = TilesExporter().write(result, tmp_path)
     assert sorted(paths) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
-    names = [f"{kind}-{rank}.png" for kind in ("bottom", "top") for rank in (1, 2, 3)]
+    names = [f"{kind}-{rank}.jpg" for kind in ("bottom", "top") for rank in (1, 2, 3)]
     assert sorted(path.name for path in (tmp_path / "tiles").iterdir()) == sorted(
-        [*names, "tiles.png"]
+        [*names, "tiles.jpg"]
     )
     for tile in result.tiles:
         found, _ = picture_and_page(tmp_path / picture_name(tile))
@@ -333,7 +343,7 @@ def test_pictures_are_kept_and_found_again_unless_something_is_missing(tmp_path)
     assert contents(tmp_path / "b") == contents(tmp_path / "a")
     assert sorted(paths) == sorted(path for path in (tmp_path / "b").rglob("*") if path.is_file())
     [kept] = (tmp_path / "cache" / "pictures").iterdir()
-    (kept / "top-1.png").write_bytes(b"cut")
+    (kept / "top-1.jpg").write_bytes(b"cut")
     exporter.write(result, tmp_path / "c")
     assert contents(tmp_path / "c") == contents(tmp_path / "a")
     TilesExporter().write(result, tmp_path / "d")

@@ -341,6 +341,8 @@ def test_geojson_holds_the_very_polygons_as_locked_annotations(tmp_path):
         assert properties["objectType"] == "annotation"
         assert properties["isLocked"] is True
         assert properties["name"] == region.name
+        # Hot and cold differ whichever classes there are; QuPath has one colour for a class.
+        assert properties["color"] == {"hot": [213, 94, 0], "cold": [0, 114, 178]}[region.kind]
         name = "MSIH" if region.kind == "hot" else "not MSIH"
         colour = colours["MSIH" if region.kind == "hot" else "nonMSIH"]
         assert properties["classification"] == {

@@ -86,12 +86,12 @@ def test_the_list_of_labels_stands_where_the_specification_and_where_vizarr_want
 
 
 def test_arrays_are_sharded_zstd_with_named_dimensions(tmp_path, monkeypatch):
-    monkeypatch.setattr(ngff_store, "SHARD_COLS", 1024)
-    path = write(slide_result(FakeSlide(noise_rgb(Shape(700, 2100)))), tmp_path)
+    monkeypatch.setattr(ngff_store, "SHARD_COLS", 2048)
+    path = write(slide_result(FakeSlide(noise_rgb(Shape(1400, 4200)))), tmp_path)
     found = arrays(path)
     for name, array in found.items():
         is_label = "labels" in name
-        first, side = ((), 1024) if is_label else ((3,), 512)
+        first, side = ((), 2048) if is_label else ((3,), 1024)
         names = ("y", "x") if is_label else ("c", "y", "x")
         assert array.metadata.dimension_names == names
         assert array.chunks == (*first, side, side)
@@ -100,7 +100,7 @@ def test_arrays_are_sharded_zstd_with_named_dimensions(tmp_path, monkeypatch):
         assert sharding["name"] == "sharding_indexed"
         inner = [codec["name"] for codec in sharding["configuration"]["codecs"]]
         assert inner == ["bytes", "zstd"]
-    assert found["0"].shards == (3, 512, 1024)
+    assert found["0"].shards == (3, 1024, 2048)
     files = sorted(each.relative_to(path / "0" / "c").as_posix() for each in
                    (path / "0" / "c").rglob("*") if each.is_file())  # fmt: skip
     assert files == [f"0/{row}/{col}" for row in range(2) for col in range(3)]

@@ -245,9 +245,9 @@ def test_tiles_for_and_against_the_true_class_are_shown_as_many_as_asked_for(wor
         for kind in ("top", "bottom"):
             assert sum(row["kind"] == kind for row in rows) <= most
         assert all(row["class"] == CLASSES[0] for row in rows)
-        drawn = {f"tiles/{path.name}" for path in (slide / "tiles").glob("*-*.png")}
+        drawn = {f"tiles/{path.name}" for path in (slide / "tiles").glob("*-*.jpg")}
         assert drawn == {row["picture"] for row in rows}
-        assert (slide / "tiles" / "tiles.png").exists() == bool(rows)
+        assert (slide / "tiles" / "tiles.jpg").exists() == bool(rows)
         assert json.loads((slide / "maps.json").read_text())["tiles"] == "a.tiles.csv"
         assert validate(world.path / folder).problems == ()
 

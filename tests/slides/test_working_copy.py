@@ -125,7 +125,7 @@ class Gated(FakeSlide):
         self.gate = threading.Event()
 
     def read(self, lattice, window):
-        if window.row >= 512:
+        if window.row >= 1024:
             assert self.gate.wait(30)
         return super().read(lattice, window)
 

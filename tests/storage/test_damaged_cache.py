@@ -110,7 +110,7 @@ def test_metadata_of_any_piece_heal_with_one_warning(kind, name, how, work, fill
 
 CHUNKS = {
     "pixels": "0/0/0/0", "features": "c/0/1/0", "tiles": "features.npy",
-    "maps": "a.values.ome.zarr/0/0/0/0", "pictures": "tiles.png",
+    "maps": "a.values.ome.zarr/0/0/0/0", "pictures": "tiles.jpg",
 }  # fmt: skip
 
 

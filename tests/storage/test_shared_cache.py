@@ -133,7 +133,7 @@ def test_a_copy_removed_while_it_is_read_is_made_anew(tmp_path):
 def test_a_copy_removed_while_it_is_filled_is_made_anew(tmp_path):
     class Removing(FakeSlide):
         def read(self, lattice, window):
-            if window.row >= 512 and not self.l0_reads[2:]:
+            if window.row >= 1024 and not self.l0_reads[2:]:
                 # Files may appear in it meanwhile.
                 shutil.rmtree(copy.folder, ignore_errors=True)
             return super().read(lattice, window)

@@ -3,6 +3,7 @@
 from heatmaps_ome.options import (
     CacheOptions,
     CollectOptions,
+    CompareOptions,
     ConvertOptions,
     CreateOptions,
     DemoOptions,
@@ -17,6 +18,7 @@ from heatmaps_ome.options import (
 OPTIONS = {
     "cache": CacheOptions,
     "collect": CollectOptions,
+    "compare": CompareOptions,
     "convert-model": ConvertOptions,
     "create": CreateOptions,
     "demo": DemoOptions,

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import openslide
-from fakes import heatmap_set
 from PIL import Image
+from report_world import made_maps
 from scipy.ndimage import gaussian_filter
 from slide_files import write_slide
 from view_page import WIDE, Opened
@@ -27,14 +27,15 @@ from heatmaps_ome.viewers.slide_places import note_place
 CLASSES = ("MSIH", "nonMSIH")
 CELL, ORIGIN = 73.29, -35.645
 """In level-0 pixels: as of a real run, no whole numbers."""
-SMALL = Shape(700, 900)
+FEW = Shape(10, 13)
+MPP = 0.5
 FORMATS = ("ome-zarr", "regions")
 
 
 def textured(shape, tissue, grid, seed=0):
     """Return (rows, cols, 3) uint8: fine structures in the tissue, plain glass elsewhere."""
     rng = np.random.default_rng(seed)
-    patch = gaussian_filter(rng.normal(size=(1024, 1024, 3)), (1.5, 1.5, 0), mode="wrap")
+    patch = gaussian_filter(rng.normal(size=(1024, 1024, 3)), (2, 2, 0.7), mode="wrap")
     patch = np.clip(150 + patch / patch.std() * 40, 0, 250).astype(np.uint8)
     tiled = np.tile(patch, (-(-shape.rows // 1024), -(-shape.cols // 1024), 1))
     rows, cols = grid.cells_under(Grid(shape, YX(1, 1), YX(0, 0), grid.mpp))
@@ -42,30 +43,28 @@ def textured(shape, tissue, grid, seed=0):
     return np.where(stained[..., None], tiled[: shape.rows, : shape.cols], np.uint8(243))
 
 
-def blob(shape, share=0.3):
+def blob(shape, share=0.4):
     """Return a round tissue in the upper left part of a grid."""
     rows, cols = np.mgrid[: shape.rows, : shape.cols]
     radius = share * min(shape)
     return np.hypot(rows - 1.3 * radius, cols - 1.3 * radius) < radius
 
 
-def add_slide(out, slides, name, shape=SMALL, *, mpp=0.5, seed=0, file_name=None):
+def add_slide(out, slides, name, cells=FEW, *, seed=0, file_name=None):
     """Write a slide into a folder and its results into a run's, and return the results' folder."""
-    cells = Shape(*(int((length - ORIGIN) // CELL + 1) for length in shape))
-    grid = Grid(cells, YX(CELL, CELL), YX(ORIGIN, ORIGIN), YX(mpp, mpp))
-    tissue = blob(cells)
+    heatmaps = made_maps(name, cells, CELL, YX(ORIGIN, ORIGIN), CLASSES, blob(cells), seed)
+    shape, tissue = heatmaps.slide_shape, heatmaps.tissue
     slides.mkdir(exist_ok=True, parents=True)
     path = slides / (file_name or f"{name}.svs")
-    write_slide(path, textured(shape, tissue, grid, seed), mpp)
+    write_slide(path, textured(shape, tissue, heatmaps.grid, seed), MPP)
     slide = open_slide(path)
-    heatmaps = heatmap_set(grid, shape, CLASSES, seed, tissue=tissue, slide_name=name)
     artefacts = np.where(tissue & (np.arange(cells.cols) % 3 == 0), 2, 0).astype(np.uint8)
     heatmaps = replace(heatmaps, artefacts=artefacts)
     result = slide_result(slide, heatmaps, SCALING, Look(Style(), CLASSES, CLASSES[0], 2.0))
     folder = write_result(out, result, FORMATS, Settings(flattened=False))
     record = {
         "name": path.name, "fingerprint": slide.fingerprint(), "shape": list(shape),
-        "mpp": [mpp, mpp], "mpp_source": "slide",
+        "mpp": [MPP, MPP], "mpp_source": "slide",
     }  # fmt: skip
     facts = {"format": "heatmaps-ome result 1", "created": "2026-01-02T03:04:05+00:00"}
     (folder / "provenance.json").write_text(json.dumps({**facts, "slide": record}))

@@ -92,7 +92,7 @@ def test_our_script_puts_every_layer_at_its_place(case, viewer):
     script().show(folder, viewer)
     slide = viewer.layers[0]
     assert slide.rgb
-    assert slide.multiscale is (max(result.image.shape) > 512)
+    assert slide.multiscale
     # The last pixel of an image may reach beyond the slide.
     assert np.allclose(outer(slide)[0], 0)
     beyond = outer(slide)[1] - um_slide(result)[1]

@@ -116,7 +116,7 @@ def test_hiding_the_lowest_tenth_hides_a_tenth_of_the_cells(chromium, demo):
         assert f"of {cells.size} " in said
 
 
-def test_the_value_under_the_mouse_is_the_raw_value_there(chromium, demo):
+def test_the_value_under_the_mouse_is_that_of_its_cell(chromium, demo):
     values, names, um_cell, um_origin = demo_values(demo)
     rng = np.random.default_rng(0)
     with opened(chromium, demo / "index.html") as report:
@@ -125,17 +125,24 @@ def test_the_value_under_the_mouse_is_the_raw_value_there(chromium, demo):
             report.go(slide=folder, map=name)
             channel = values[names.index(name)]
             cells = np.argwhere(np.isfinite(channel))
+            # Contributions are drawn as the logit of a slide of cells like this one.
+            factor = len(cells) if name.startswith("contribution") else 1
             # Some anywhere, and the last of the rows and of the columns, near the far edges.
             chosen = [*rng.permutation(cells)[:6], cells[-1], cells[cells[:, 1].argmax()]]
             finite = channel[np.isfinite(channel)]
             span = float(finite.max() - finite.min())
             for cell in chosen:
                 um = um_origin + (cell + 0.5) * um_cell
-                wanted = float(channel[tuple(cell)])
+                raw = float(channel[tuple(cell)])
+                wanted = factor * raw
                 found = report.value(um)
                 # A step of what is stored, and half of the third digit that is shown.
-                assert found == pytest.approx(wanted, abs=span / 4000 + 5.1e-3 * abs(wanted))
+                step = span / 4000
+                assert found == pytest.approx(wanted, abs=factor * step + 5.1e-3 * abs(wanted))
                 lines = report.point(um)
+                if factor > 1:
+                    named = float(lines.pop(1).split(" ")[-1].replace("\u2212", "-"))
+                    assert named == pytest.approx(raw, abs=step + 5.1e-3 * abs(raw))
                 assert lines[-1] == f"cell {cell[0]}, {cell[1]}"
                 x = float(lines[1].split(" ")[1].replace("\u2212", "-"))
                 assert x == pytest.approx(um[1], abs=20)

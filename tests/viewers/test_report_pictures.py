@@ -244,11 +244,11 @@ def test_tiles_enlarge_and_are_found_on_the_slide(report):
     page.keyboard.press("ArrowRight")
     assert "tile 3 of 6" in dialog.inner_text()
     dialog.get_by_role("button", name="Show on the slide").click()
-    assert dialog.count() == 0
+    dialog.wait_for(state="detached")
     assert page.evaluate("window.report.shown.stage.mark.width") == pytest.approx(224)
     page.locator(".tile").first.click()
     page.keyboard.press("Escape")
-    assert page.locator("dialog").count() == 0
+    dialog.wait_for(state="detached")
 
 
 def test_a_certain_model_has_digits_and_nothing_to_measure(report):
@@ -261,6 +261,21 @@ def test_a_certain_model_has_digits_and_nothing_to_measure(report):
     assert faithful.locator("svg.curves").count() == 0
     faithful.locator("select").select_option("nonMSIH")
     assert faithful.locator("svg.curves polyline").count() > 2
+
+
+def test_a_bar_of_no_span_is_not_drawn(report):
+    report.go(slide="full", map="sd-score-MSIH")
+    report.page.evaluate(
+        """() => { const { slide, controls } = window.report.shown;
+            const map = slide.map("sd-score-nonMSIH");
+            Object.assign(map.range, { lower: 0, upper: 1e-12 });
+            slide.keep(map, slide.cells.map(() => 0));
+            return controls.choose(map.name); }"""
+    )
+    scale = report.page.locator("#controls .scale")
+    assert "Nothing to measure: all values are between 0 and 0." in scale.inner_text()
+    assert "e-1" not in report.page.locator("#controls").inner_text()
+    assert report.page.locator("#colour-bar").count() == 0
 
 
 def test_a_fading_map_has_a_bar_of_two_dimensions_and_says_so(report):
@@ -300,7 +315,7 @@ def test_outlines_differ_in_colour_and_dash_and_holes_are_no_regions(chromium, t
     with opened(chromium, tmp_path / "index.html") as report:
         report.slide_to("opacity", 0)
         outlined = colours_of(report, "#picture")[..., :3].astype(int)
-        legend = report.page.locator(".outlines li").all_inner_texts()
+        legend = report.page.locator("#slide .outlines li").all_inner_texts()
         report.page.locator("#outlines").uncheck()
         report.settle()
         bare = colours_of(report, "#picture")[..., :3].astype(int)
@@ -395,19 +410,24 @@ def test_printed_each_slide_has_a_page_and_the_run_one(printed):
     assert "No tissue was found" in text_of(run[3])
 
 
-def test_printed_pictures_keep_their_proportions(printed):
+def largest_picture(page):
+    """Return the place of a page's largest image in points, and its (cols, rows)."""
     import pypdfium2.raw as pdfium
 
-    run, _ = printed
-    page = run[2]
     pictures = [found for found in page.get_objects() if found.type == pdfium.FPDF_PAGEOBJ_IMAGE]
-    largest = max(pictures, key=lambda found: found.get_px_size()[0] * found.get_px_size()[1])
-    left, bottom, right, top = largest.get_bounds()
-    cols, rows = largest.get_px_size()
-    assert (right - left) / (top - bottom) == pytest.approx(cols / rows, rel=0.01)
-    # Filling most of the page's width of 188 mm, and not a thumbnail.
-    assert right - left > 0.85 * 188 / 25.4 * 72
-    scale = 3
+    largest = max(pictures, key=lambda found: math.prod(found.get_px_size()))
+    return largest.get_bounds(), largest.get_px_size()
+
+
+def test_printed_pictures_keep_their_proportions(printed):
+    run, one = printed
+    for page in (run[1], run[2], run[3], one[0]):
+        (left, bottom, right, top), (cols, rows) = largest_picture(page)
+        assert (right - left) / (top - bottom) == pytest.approx(cols / rows, rel=0.01)
+        # Filling most of the page's width of 188 mm, and not a thumbnail.
+        assert right - left > 0.85 * 188 / 25.4 * 72
+    page, scale = run[2], 3
+    (left, bottom, right, top), _ = largest_picture(page)
     raster = np.asarray(page.render(scale=scale).to_pil().convert("RGB"), int)
     height = page.get_size()[1]
     inside = raster[

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from shared_world import CELL, ORIGIN, SMALL, add_slide, region
+from shared_world import CELL, ORIGIN, add_slide, region
 from slide_files import write_slide
 
 from heatmaps_ome.cli.main import main
@@ -25,6 +25,8 @@ from heatmaps_ome.viewers.share import share as sharing
 from heatmaps_ome.viewers.share import tiling
 from heatmaps_ome.viewers.share.plan import MARGIN_UM, TILE_PX, plan_tiles
 
+SMALL = Shape(688, 912)
+"""Size of the slides."""
 NAME = "Zyxwv, Quirin *1951"
 """A name that no other text has a part of."""
 
@@ -164,16 +166,15 @@ def test_values_are_the_stored_floats_bit_by_bit(world, tmp_path):
 
 def test_regions_keep_their_outlines_and_holes(world, tmp_path):
     assert share(world, "-o", tmp_path / "out", "--slides", "second") == 0
-    regions = data_of(tmp_path / "out" / "data" / "1" / "slide.js")["regions"]
+    regions = data_of(tmp_path / "out" / "data" / "1" / "regions.js")["features"]
     geojson = json.loads((world / "run" / "second" / "second.regions.geojson").read_text())
     assert len(regions) == len(geojson["features"])
     for region_, feature in zip(regions, geojson["features"], strict=True):
-        assert region_["name"] == feature["properties"]["name"]
-        assert region_["kind"] == feature["properties"]["name"].split()[0]
+        assert region_["properties"]["name"] == feature["properties"]["name"]
         rings = feature["geometry"]["coordinates"]
-        assert len(region_["rings"]) == len(rings)
-        for ring, points in zip(region_["rings"], rings, strict=True):
-            assert np.reshape(ring, (-1, 2)) == pytest.approx(np.array(points), abs=0.051)
+        assert len(region_["geometry"]["coordinates"]) == len(rings)
+        for ring, points in zip(region_["geometry"]["coordinates"], rings, strict=True):
+            assert np.array(ring) == pytest.approx(np.array(points), abs=0.051)
 
 
 # --- Names -------------------------------------------------------------------------------------
@@ -440,3 +441,15 @@ def test_the_usual_folder_lies_beside_the_results(world):
     from heatmaps_ome.options import ShareOptions
 
     assert ShareOptions(world / "run").target == (world / "run-share").resolve()
+
+
+def test_slides_that_never_had_results_are_listed_and_no_failure(moved, world, capsys):
+    run = {
+        "slides": [
+            {"slide": "second.svs", "folder": "second", "message": ""},
+            {"slide": "torn.svs", "folder": None, "message": "torn.svs is damaged; copy it again"},
+        ]
+    }
+    (moved / "run" / "run.json").write_text(json.dumps(run))
+    assert share(moved, "-o", moved / "out", "--slide-paths", world / "slides") == 0
+    assert "no results: torn.svs: torn.svs is damaged; copy it again" in capsys.readouterr().out

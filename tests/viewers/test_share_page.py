@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import zarr
-from shared_world import CELL, ORIGIN, add_slide, opened, region
+from shared_world import CELL, MPP, ORIGIN, add_slide, opened, region
 from view_page import NARROW
 
 from heatmaps_ome.cli.main import main
@@ -13,9 +13,8 @@ from heatmaps_ome.geometry import Shape
 
 pytestmark = pytest.mark.slow
 
-MPP = 0.5
-SHAPE = Shape(4700, 5200)
-"""Larger than levels that have all their tiles."""
+CELLS = Shape(25, 65)
+"""Of a slide that is longer than the levels that have all their tiles."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def world(tmp_path_factory):
     """A run of two slides, where it is, and the folder shared from it."""
     top = tmp_path_factory.mktemp("share")
     out, slides = top / "run", top / "slides"
-    add_slide(out, slides, "big", SHAPE)
+    add_slide(out, slides, "big", CELLS)
     add_slide(out, slides, "small <b>&amp;", seed=1)
     assert main(["share", str(out), "-o", str(top / "shared")]) == 0
     return top
@@ -37,7 +36,7 @@ def stored(out, name):
 
 def test_the_highest_zoom_shows_the_slides_own_pixels_at_their_places(chromium, world):
     with opened(chromium, world / "shared") as shown:
-        for um_x, um_y in ((400, 400), (612, 300), (250, 512)):
+        for um_x, um_y in ((476, 476), (400, 450), (512, 401)):
             shown.go(slide="1", map="attention", x=um_x, y=um_y, zoom=MPP, hidden=1)
             picture = shown.picture()
             rows, cols = picture.shape[:2]
@@ -54,13 +53,13 @@ def test_the_highest_zoom_shows_the_slides_own_pixels_at_their_places(chromium, 
                 for shift in (-1, 1)
             ]
             assert own[inner].std() > 20, "nothing to see there"
-            assert off < 2, "more than a JPEG's noise"
+            assert off < 3, "more than a JPEG's noise"
             assert min(moved) > 2.5 * off
 
 
 def test_off_the_tissue_the_next_coarser_level_is_seen(chromium, world):
     with opened(chromium, world / "shared") as shown:
-        shown.go(slide="1", map="attention", x=2400, y=2200, zoom=MPP, hidden=1)
+        shown.go(slide="1", map="attention", x=1900, y=450, zoom=MPP, hidden=1)
         assert shown.state()["complete"]
         assert np.abs(shown.picture()[100:-100, 100:-100] - 243).max() < 6
         assert not any("/tiles/0/" in url for url in shown.asked if "#" not in url)
@@ -95,12 +94,12 @@ def test_the_value_under_the_mouse_is_the_stored_one_at_every_place(chromium, wo
             for x, y, value, text_x, text_y in readings:
                 assert (number(text_x), number(text_y)) == pytest.approx((x, y), abs=0.051)
                 row, col = (int((um / MPP - ORIGIN) // CELL) for um in (y, x))
-                if min(x, y) < 0:
+                if min(x, y) < 0 or y >= manifest["slide"]["rows"] * MPP:
                     assert value == "off the slide"
                 elif np.isnan(drawn[row, col]):
                     assert value == "no tissue"
                 else:
-                    assert number(value) == pytest.approx(drawn[row, col], rel=2e-3, abs=1e-12)
+                    assert number(value) == pytest.approx(drawn[row, col], rel=6e-3, abs=1e-12)
 
 
 def test_a_real_mouse_reads_what_lies_under_it(chromium, world):
@@ -112,7 +111,7 @@ def test_a_real_mouse_reads_what_lies_under_it(chromium, world):
         y, x = shown.screen_from_um(um)
         shown.page.mouse.move(x, y)
         text = shown.page.locator("#value").inner_text()
-        assert number(text) == pytest.approx(values[0, row, col], rel=2e-3)
+        assert number(text) == pytest.approx(values[0, row, col], rel=6e-3)
 
 
 def test_cells_have_the_colours_of_maps_json(chromium, world):
@@ -122,7 +121,6 @@ def test_cells_have_the_colours_of_maps_json(chromium, world):
     lower, upper = (entry["levels"][end] for end in ("lower", "upper"))
     with opened(chromium, world / "shared") as shown:
         shown.go(slide="2", map="score-MSIH", opacity=1, fade=0)
-        assert not shown.page.locator("#regions").is_visible()  # it has none
         picture = shown.picture()
         for row, col in np.argwhere(np.isfinite(drawn)):
             um = [(ORIGIN + (place + 0.5) * CELL) * MPP for place in (row, col)]
@@ -145,11 +143,14 @@ def test_controls_slides_and_regions_work(chromium, world):
             page.locator("#layer").select_option(kind)
             shown.settle()
             assert shown.state()["map"].startswith(kind)
-        with_outlines = shown.picture()
-        page.locator("#regions").uncheck()
-        assert np.abs(shown.picture() - with_outlines).max() > 60
-        page.locator("#regions").check()
-        assert np.abs(shown.picture() - with_outlines).max() == 0
+        plain = shown.picture()
+        page.locator("#outlines").check()
+        shown.settle()
+        assert np.abs(shown.picture() - plain).max() > 60
+        assert page.locator("#regions-legend").is_visible()
+        page.locator("#outlines").uncheck()
+        shown.settle()
+        assert np.abs(shown.picture() - plain).max() == 0
         page.locator("#slides a").nth(1).click()
         shown.settle()
         assert page.locator("#slide-name").inner_text() == "small <b>&amp;"
@@ -173,8 +174,7 @@ def test_it_fits_a_telephone(chromium, world):
         assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
         page.locator("#fold").click()
         assert page.locator("#layer").is_visible()
-        page.locator("#regions").scroll_into_view_if_needed()
-        assert page.locator("#regions").is_visible()
+        assert page.locator("footer", has_text="For research, not for diagnosis.").is_visible()
 
 
 def test_a_page_alone_asks_to_unpack_its_zip_file(chromium, world, tmp_path):

@@ -9,7 +9,6 @@
  *
  * In the repository, the shared part is in prelude.groovy: README.md describes how to join them.
  */
-import groovy.transform.CompileStatic
 import javafx.application.Platform
 import qupath.lib.gui.tools.MeasurementMapper
 import qupath.lib.objects.PathObjects
@@ -173,8 +172,9 @@ try {
     hierarchy.addObjects(maker.tiles)
     if (open.viewer != null && shown != null) {
         def mapper = new MeasurementMapper(SlideResults.colourMap(shown), shown.measurement, maker.tiles)
-        mapper.setDisplayMinValue(shown.range.lower as double)
-        mapper.setDisplayMaxValue(shown.range.upper as double)
+        // the measurement is the raw value, the range is of drawn ones
+        mapper.setDisplayMinValue((shown.range.lower as double) / (shown.factor as double))
+        mapper.setDisplayMaxValue((shown.range.upper as double) / (shown.factor as double))
         Platform.runLater {
             def options = open.viewer.getOverlayOptions()
             options.setShowDetections(true)

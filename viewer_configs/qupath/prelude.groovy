@@ -4,15 +4,61 @@
 // ---------------------------------------------------------------------------------------------
 import com.google.gson.Gson
 import com.google.gson.JsonParseException
+import groovy.transform.CompileStatic
+import java.math.MathContext
+import java.math.RoundingMode
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.dialogs.FileChoosers
 import qupath.lib.color.ColorMaps
 import qupath.lib.gui.scripting.QPEx
+import qupath.lib.images.ImageData
 import qupath.lib.images.servers.ImageServer
 
 /** A reason for stopping, as one sentence for the user. */
 class Refusal extends RuntimeException {
     Refusal(String sentence) { super(sentence) }
+}
+
+/** Numbers as people read them, as on our page: three significant digits. */
+@CompileStatic
+class Numbers {
+    private static final MathContext THREE = new MathContext(3, RoundingMode.HALF_EVEN)
+
+    static String number(double value) {
+        if (Double.isNaN(value))
+            return 'unknown'
+        String sign = value < 0 ? '\u2212' : ''
+        double size = Math.abs(value)
+        if (Double.isInfinite(size))
+            return sign + '\u221e'
+        if (size == 0)
+            return '0'
+        if (size >= 1000 && size < 1e6)
+            return sign + new BigDecimal(size).setScale(0, RoundingMode.HALF_EVEN).toPlainString()
+        BigDecimal rounded = new BigDecimal(size).round(THREE).stripTrailingZeros()
+        if (size >= 1e-4 && size < 1000)
+            return sign + rounded.toPlainString()
+        int exponent = rounded.precision() - rounded.scale() - 1
+        String digits = rounded.unscaledValue().toString()
+        String lead = digits.length() > 1 ? digits.substring(0, 1) + '.' + digits.substring(1) : digits
+        return sign + lead + 'e' + (exponent < 0 ? '-' : '+') + String.format('%02d', Math.abs(exponent))
+    }
+
+    /** Three significant digits of a probability or, where it is above 0.5, of 1 - p. */
+    static String probability(double p) {
+        double least = Math.min(p, 1 - p)
+        if (!(p > 0 && p < 1) || p < 1e-4)
+            return number(p)
+        if (1 - p < 1e-4)
+            return '1 \u2212 ' + number(1 - p)
+        BigDecimal rounded = new BigDecimal(least).round(THREE)
+        int exponent = rounded.precision() - rounded.scale() - 1
+        return new BigDecimal(p).setScale(2 - exponent, RoundingMode.HALF_EVEN).toPlainString()
+    }
+
+    static String withUnit(double value, String unit) {
+        return unit == 'probability' ? probability(value) : number(value)
+    }
 }
 
 /** The open slide, the viewer that shows it, and the script's arguments. */
@@ -27,6 +73,13 @@ class CurrentSlide {
         imageData = QPEx.getCurrentImageData()
         def current = QPEx.getCurrentViewer()
         viewer = current == null || imageData.is(current.getImageData()) ? current : null
+        setType(imageData)
+    }
+
+    /** Say that a slide is stained with haematoxylin and eosin, if nobody has said what it is. */
+    static void setType(imageData) {
+        if (imageData != null && imageData.getImageType() in [null, ImageData.ImageType.UNSET] && imageData.getServer().isRGB())
+            imageData.setImageType(ImageData.ImageType.BRIGHTFIELD_H_E)
     }
 
     /** Return the slide's results, asking for their folder if a viewer shows the slide; null if cancelled. */
@@ -63,11 +116,11 @@ class SlideResults {
         } catch (IOException | JsonParseException | ClassCastException e) {
             throw new Refusal("${manifest} cannot be read and may be damaged: run heatmaps-ome again.")
         }
-        if (said.format == 'heatmaps-ome maps 1')
+        if (said.format in ['heatmaps-ome maps 1', 'heatmaps-ome maps 2'])
             throw new Refusal("${manifest} was made by an earlier version of heatmaps-ome; run create again with " +
                 "--overwrite (the network's work is in the cache).")
-        if (said.format != 'heatmaps-ome maps 2')
-            throw new Refusal("${manifest} is not of the format heatmaps-ome maps 2; take the scripts and the results " +
+        if (said.format != 'heatmaps-ome maps 3')
+            throw new Refusal("${manifest} is not of the format heatmaps-ome maps 3; take the scripts and the results " +
                 "of one run of heatmaps-ome.")
         int width = slide.getWidth(), height = slide.getHeight()
         int cols = said.slide.cols, rows = said.slide.rows
@@ -153,26 +206,20 @@ class SlideResults {
         return found
     }
 
-    /** Return 256 colours from a map's lower to its upper value, packed RGB; blocks of them for kinds of cells. */
+    /** Return a map's own colours, packed RGB. */
+    static int[] ownColours(Map map) {
+        return map.colours.collect { Integer.parseInt((it as String).substring(1), 16) } as int[]
+    }
+
+    /** Return 256 colours from the lower to the upper value of a map of numbers, packed RGB. */
     static int[] colours(Map map) {
-        int[] known = map.colours.collect { Integer.parseInt((it as String).substring(1), 16) } as int[]
+        int[] known = ownColours(map)
         def rgb = new int[256]
-        int kinds = map.categories ? map.categories.size() : 0
-        if (kinds > 0) {
-            for (int i = 0; i < 256; i++)
-                rgb[i] = known[i * kinds >> 8]
-            return rgb
-        }
         double first = map.levels.lower, last = map.levels.upper, lower = map.range.lower, upper = map.range.upper
         for (int i = 0; i < 256; i++) {
             double value = lower + (upper - lower) * i / 255
             double place = Math.max(0d, Math.min(1d, (value - first) / (last - first))) * (known.length - 1)
-            int low = Math.min((int) place, known.length - 2)
-            double part = place - low
-            for (int shift : [16, 8, 0]) {
-                int one = (known[low] >> shift) & 255, other = (known[low + 1] >> shift) & 255
-                rgb[i] |= ((int) Math.round(one * (1 - part) + other * part)) << shift
-            }
+            rgb[i] = known[(int) Math.rint(place)]
         }
         return rgb
     }

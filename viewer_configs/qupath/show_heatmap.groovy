@@ -5,22 +5,16 @@
  * edited: results are found by the name of the slide. Optional script arguments: the folder of the
  * results, and the name of a map ("attention").
  *
- * A small window chooses the map and its opacity and explains the colours. Where the slide's
- * <slide>.values.ome.tiff is there, QuPath colours the raw values and shows the one under the mouse
- * in the corner of the picture; otherwise the finished overlay <slide>.<map>.ome.tiff is shown.
- * C hides and shows the map.
+ * A small window chooses the map and its opacity and explains the colours. Each slide that is opened
+ * in the same viewer afterwards shows the same map, until the window is closed. The value under the
+ * mouse stands in the corner of the picture: it is that of the cell around it, found by arithmetic.
+ * C hides and shows the map. Values are read from <slide>.values.ome.tiff, a pixel for each cell.
  *
  * In the repository, the shared part is in prelude.groovy: README.md describes how to join them.
  */
-import groovy.transform.CompileStatic
-import java.awt.image.BandedSampleModel
 import java.awt.image.BufferedImage
-import java.awt.image.ColorModel
-import java.awt.image.DataBuffer
-import java.awt.image.DataBufferFloat
-import java.awt.image.Raster
-import java.util.function.DoubleToIntFunction
 import java.util.function.Function
+import java.util.function.Predicate
 import javafx.application.Platform
 import javafx.beans.value.ChangeListener
 import javafx.scene.Scene
@@ -34,222 +28,343 @@ import javafx.scene.layout.BorderPane
 import javafx.scene.layout.VBox
 import javafx.stage.Stage
 import javafx.stage.Window
-import qupath.lib.color.ColorModelFactory
-import qupath.lib.gui.images.stores.ColorModelRenderer
 import qupath.lib.gui.viewer.overlays.AbstractOverlay
 import qupath.lib.gui.viewer.overlays.PixelClassificationOverlay
 import qupath.lib.images.servers.AbstractTileableImageServer
 import qupath.lib.images.servers.ImageChannel
 import qupath.lib.images.servers.ImageServerBuilder
 import qupath.lib.images.servers.ImageServerMetadata
+import qupath.lib.images.servers.ImageServerProvider
 import qupath.lib.images.servers.ImageServers
 import qupath.lib.images.servers.PixelType
 import qupath.lib.images.servers.TileRequest
-import qupath.lib.regions.ImageRegion
 
-/** An overlay file in the frame of the open slide, whose corner may lie anywhere in it. */
-class AlignedServer extends AbstractTileableImageServer {
-    private final ImageServer<BufferedImage> source
-    private final double scale
-    private final int l0Left, l0Top
-    private final int[] bands
-    private final ColorModel model
+/** The file of a slide's values: a pixel for each cell, a channel for each map. */
+class ValuesFile {
+    final int rows, cols
+    private final File file
+    private final ImageServer<BufferedImage> server
+
+    ValuesFile(SlideResults results) {
+        file = results.file(results.said.values_tiff)
+        if (file == null)
+            throw new Refusal("There are no values in ${results.folder}; run heatmaps-ome with --formats ome-tiff.")
+        try {
+            server = ImageServers.buildServer(file.toURI())
+        } catch (IOException e) {
+            throw damaged(e)
+        }
+        rows = results.said.grid.shape.rows as int
+        cols = results.said.grid.shape.cols as int
+        if (server.getWidth() != cols || server.getHeight() != rows)
+            throw new Refusal("${file} has ${server.getWidth()} x ${server.getHeight()} pixels for ${cols} x ${rows} " +
+                "cells: it is of other results; run heatmaps-ome again.")
+        // a file of this name may have been read before, and been replaced since
+        def path = server.getPath()
+        ImageServerProvider.getCache(BufferedImage)?.keySet()?.removeIf({ it.getPath() == path } as Predicate)
+    }
+
+    int getChannels() { return server.nChannels() }
+
+    /** Return the channel of a name, or null. */
+    Integer channel(String name) { return (0..<channels).find { server.getChannel(it).getName() == name } }
+
+    /** Return the values of some channels, cell by cell, by their numbers. */
+    Map<Integer, float[]> read(Collection<Integer> wanted) {
+        Map<Integer, float[]> planes = wanted.unique(false).collectEntries { [(it): new float[rows * cols]] }
+        try {
+            server.getTileRequestManager().getTileRequestsForLevel(0).each { tile ->
+                def raster = server.readRegion(tile.getRegionRequest()).getRaster()
+                planes.each { channel, plane ->
+                    float[] part = raster.getSamples(0, 0, raster.getWidth(), raster.getHeight(), channel, (float[]) null)
+                    for (int row = 0; row < raster.getHeight(); row++)
+                        System.arraycopy(part, row * raster.getWidth(), plane, (tile.getTileY() + row) * cols + tile.getTileX(), raster.getWidth())
+                }
+            }
+        } catch (IOException e) {
+            throw damaged(e)
+        }
+        return planes
+    }
+
+    private Refusal damaged(IOException why) {
+        return new Refusal("${file} cannot be read and may be damaged (${why.getMessage()}): run heatmaps-ome again.")
+    }
+
+    void close() { server.close() }
+}
+
+/** The rules by which a map's values follow from channels; NaN where a cell has none. */
+@CompileStatic
+class Rules {
+    /** Return the position, counted from 1, of the plane that has the highest value. */
+    static float[] highest(List<float[]> planes) {
+        float[] out = new float[planes[0].length]
+        for (int i = 0; i < out.length; i++) {
+            int best = 0
+            boolean known = true
+            for (int k = 0; k < planes.size(); k++) {
+                known = known && !Float.isNaN(planes[k][i])
+                if (planes[k][i] > planes[best][i])
+                    best = k
+            }
+            out[i] = known ? (float) (best + 1) : Float.NaN
+        }
+        return out
+    }
+
+    /** Return a plane less the highest of others. */
+    static float[] less(float[] own, List<float[]> others) {
+        float[] out = Arrays.copyOf(own, own.length)
+        for (int i = 0; i < out.length; i++) {
+            float rival = Float.NEGATIVE_INFINITY
+            for (float[] other : others)
+                rival = Math.max(rival, other[i])
+            out[i] -= rival
+        }
+        return out
+    }
+
+    /** Return 1 where any plane has a value. */
+    static float[] any(Collection<float[]> planes) {
+        float[] out = new float[planes.first().length]
+        Arrays.fill(out, Float.NaN)
+        for (float[] plane : planes)
+            for (int i = 0; i < out.length; i++)
+                if (!Float.isNaN(plane[i]))
+                    out[i] = 1f
+        return out
+    }
+}
+
+/** The cells of a map where the open slide has them: of each its raw value and its colour. */
+@CompileStatic
+class Cells {
+    final int rows, cols
+    /** Corner of the first cell and size of all, in pixels of the open slide. */
+    final double left, top, wide, high
+    /** Raw values, row by row; NaN where a cell has none. */
+    final float[] values
+    final int[] argb
+
+    Cells(int rows, int cols, List<Double> place, float[] values, int[] argb) {
+        this.rows = rows
+        this.cols = cols
+        this.left = place[0]
+        this.top = place[1]
+        this.wide = place[2]
+        this.high = place[3]
+        this.values = values
+        this.argb = argb
+    }
+
+    private static int index(double place, double first, double size, int cells) {
+        int found = (int) Math.floor((place - first) / size)
+        return found >= 0 && found < cells ? found : -1
+    }
+
+    /** Return the number of the cell around a place, or -1. */
+    int at(double x, double y) {
+        int row = index(y, top, high, rows), col = index(x, left, wide, cols)
+        return row < 0 || col < 0 ? -1 : row * cols + col
+    }
+
+    double valueAt(double x, double y) {
+        int cell = at(x, y)
+        return cell < 0 ? Double.NaN : values[cell]
+    }
+
+    /** Return a picture whose pixels, of so many pixels of the slide, have the colour of the cell around their centre. */
+    BufferedImage drawn(int firstX, int firstY, int width, int height, double pixel) {
+        int[] columns = new int[width]
+        for (int x = 0; x < width; x++)
+            columns[x] = index((firstX + x + 0.5d) * pixel, left, wide, cols)
+        int[] line = new int[width]
+        BufferedImage image = new BufferedImage(width, height, BufferedImage.TYPE_INT_ARGB)
+        for (int y = 0; y < height; y++) {
+            int row = index((firstY + y + 0.5d) * pixel, top, high, rows)
+            if (row < 0)
+                continue
+            for (int x = 0; x < width; x++)
+                line[x] = columns[x] < 0 ? 0 : argb[row * cols + columns[x]]
+            image.setRGB(0, y, width, 1, line, 0, width)
+        }
+        return image
+    }
+}
+
+/** Colours of cells: those of the levels that their values are nearest to, as in all other files. */
+@CompileStatic
+class Painter {
+    /** Return packed ARGB for each value of a map of numbers. */
+    static int[] ofNumbers(float[] values, int[] rgb, double first, double last) {
+        int[] out = new int[values.length]
+        for (int i = 0; i < out.length; i++)
+            if (!Float.isNaN(values[i])) {
+                double place = Math.max(0d, Math.min(1d, (values[i] - first) / (last - first)))
+                out[i] = (255 << 24) | rgb[(int) Math.rint(place * (rgb.length - 1))]
+            }
+        return out
+    }
+
+    /** Return packed ARGB for values that count kinds from 1. */
+    static int[] ofKinds(float[] values, int[] rgb) {
+        int[] out = new int[values.length]
+        for (int i = 0; i < out.length; i++)
+            if (values[i] >= 1 && values[i] <= rgb.length)
+                out[i] = (255 << 24) | rgb[(int) values[i] - 1]
+        return out
+    }
+
+    /** Make cells as opaque as another map's values are high. */
+    static void fade(int[] argb, float[] by, double lower, double upper) {
+        for (int i = 0; i < argb.length; i++) {
+            double part = Float.isNaN(by[i]) ? 0d : Math.max(0d, Math.min(1d, (by[i] - lower) / (upper - lower)))
+            if (argb[i] != 0)
+                argb[i] = ((int) Math.rint(255 * part) << 24) | (argb[i] & 0xffffff)
+        }
+    }
+}
+
+/** Tiles of a map for QuPath, in the frame of the open slide. */
+class CellServer extends AbstractTileableImageServer {
+    private static final int TILE = 512
+    private final Cells cells
     private final ImageServerMetadata metadata
+    private final Collection<URI> places
     private final String id
 
-    /**
-     * @param scale level-0 pixels per pixel of the source
-     * @param channels channels of the source to show, or null to show its colours
-     * @param model colours of the channels
-     */
-    AlignedServer(ImageServer<BufferedImage> slide, ImageServer<BufferedImage> source, double scale,
-                  SlideResults results, List<Integer> channels, ColorModel model) {
-        this.source = source
-        this.scale = scale
-        this.l0Left = results.l0Left
-        this.l0Top = results.l0Top
-        this.bands = channels as int[]
-        this.model = model
-        this.id = "Heatmap ${channels} of ${source.getPath()} on ${slide.getPath()} at ${l0Left}, ${l0Top}"
-        this.metadata = metadataFor(slide)
-    }
-
-    private ImageServerMetadata metadataFor(ImageServer<BufferedImage> slide) {
+    CellServer(ImageServer<BufferedImage> slide, Cells cells, String name) {
+        this.cells = cells
+        this.places = slide.getURIs()
+        // QuPath keeps tiles under this name, and results may be replaced while it runs
+        this.id = "Heatmap ${name} of ${slide.getPath()} ${UUID.randomUUID()}"
         int width = slide.getWidth(), height = slide.getHeight()
         def levels = new ImageServerMetadata.ImageResolutionLevel.Builder(width, height)
-        for (int level = 0; level < source.nResolutions(); level++) {
-            double size = l0Pixel(level)
+        for (int size = 1; size == 1 || Math.max(width, height) * 2 > size * TILE; size *= 2)
             // rounded up: a partial pixel at the slide's edge is shown too
-            levels.addLevel(size, (int) Math.ceil(width / size), (int) Math.ceil(height / size))
-        }
-        def theirs = source.getMetadata()
-        def calibration = slide.getPixelCalibration()
-        def builder = new ImageServerMetadata.Builder(theirs)
-            .width(width).height(height)
-            .pixelSizeMicrons(calibration.getPixelWidthMicrons(), calibration.getPixelHeightMicrons())
-            .channelType(ImageServerMetadata.ChannelType.FEATURE)
-            .preferredTileSize(theirs.getPreferredTileWidth(), theirs.getPreferredTileHeight())
+            levels.addLevel(size, (int) Math.ceil(width / (double) size), (int) Math.ceil(height / (double) size))
+        metadata = new ImageServerMetadata.Builder(slide.getMetadata())
+            .name(name)
+            .rgb(true)
+            .pixelType(PixelType.UINT8)
+            .channels(ImageChannel.getDefaultRGBChannels())
+            .preferredTileSize(TILE, TILE)
             .levels(levels.build())
-        if (bands != null)
-            builder.channels(bands.collect { ImageChannel.getInstance(source.getChannel(it).getName(), 0xffffff) })
-        return builder.build()
+            .build()
     }
-
-    /** Return the size of a level's pixels in level-0 pixels of the slide. */
-    private double l0Pixel(int level) { return scale * source.getDownsampleForResolution(level) }
-
-    /** Return the source's shift in whole pixels of a level; the error is at most half a pixel. */
-    private static int shift(int l0Offset, double l0Pixel) { return (int) Math.floor(l0Offset / l0Pixel + 0.5) }
 
     @Override
     protected BufferedImage readTile(TileRequest tile) throws IOException {
-        int level = tile.getLevel()
-        double size = l0Pixel(level)
-        int left = tile.getTileX() + shift(l0Left, size), top = tile.getTileY() + shift(l0Top, size)
-        def target = blank(tile.getTileWidth(), tile.getTileHeight())
-        def whole = source.getMetadata().getLevel(level)
-        int right = Math.min(left + tile.getTileWidth(), whole.getWidth())
-        int bottom = Math.min(top + tile.getTileHeight(), whole.getHeight())
-        int wide = source.getMetadata().getPreferredTileWidth(), high = source.getMetadata().getPreferredTileHeight()
-        // whole tiles of the source only: QuPath drops alpha in all other regions
-        for (int y = top.intdiv(high) * high; y < bottom; y += high)
-            for (int x = left.intdiv(wide) * wide; x < right; x += wide) {
-                int columns = Math.min(wide, whole.getWidth() - x), rows = Math.min(high, whole.getHeight() - y)
-                def region = ImageRegion.createInstance(x, y, columns, rows, 0, 0)
-                def image = source.readRegion(TileRequest.createInstance(source, level, region).getRegionRequest())
-                if (image != null)
-                    copy(image, x - left, y - top, target)
-            }
-        return target
+        return cells.drawn(tile.getTileX(), tile.getTileY(), tile.getTileWidth(), tile.getTileHeight(),
+            getDownsampleForResolution(tile.getLevel()))
     }
-
-    /** Return a tile without values: NaN, or transparent. */
-    private BufferedImage blank(int width, int height) {
-        if (bands == null)
-            return new BufferedImage(width, height, BufferedImage.TYPE_INT_ARGB)
-        def buffer = new DataBufferFloat(width * height, bands.length)
-        for (int band = 0; band < bands.length; band++)
-            Arrays.fill(buffer.getData(band), Float.NaN)
-        def layout = new BandedSampleModel(DataBuffer.TYPE_FLOAT, width, height, bands.length)
-        return new BufferedImage(model, Raster.createWritableRaster(layout, buffer, null), false, null)
-    }
-
-    /** Copy the part of an image that lies in another into it. */
-    private void copy(BufferedImage image, int x, int y, BufferedImage target) {
-        int left = Math.max(x, 0), top = Math.max(y, 0)
-        int wide = Math.min(x + image.getWidth(), target.getWidth()) - left
-        int high = Math.min(y + image.getHeight(), target.getHeight()) - top
-        if (wide <= 0 || high <= 0)
-            return
-        if (bands == null) {
-            int[] argb = image.getRGB(left - x, top - y, wide, high, null, 0, wide)
-            target.setRGB(left, top, wide, high, argb, 0, wide)
-            return
-        }
-        for (int band = 0; band < bands.length; band++) {
-            float[] values = new float[wide * high]
-            image.getRaster().getSamples(left - x, top - y, wide, high, bands[band], values)
-            target.getRaster().setSamples(left, top, wide, high, band, values)
-        }
-    }
-
-    /** Return the displayed value at a place; NaN if there is none or it has not been read yet. */
-    double valueAt(double x, double y) {
-        for (int level = 0; level < nResolutions(); level++) {
-            def tile = getTileRequestManager().getTileRequest(level, (int) Math.floor(x), (int) Math.floor(y), 0, 0)
-            def image = tile == null ? null : getCachedTile(tile)
-            if (image == null)
-                continue
-            int col = (int) Math.floor(x / l0Pixel(level)) - tile.getTileX()
-            int row = (int) Math.floor(y / l0Pixel(level)) - tile.getTileY()
-            if (col >= 0 && row >= 0 && col < image.getWidth() && row < image.getHeight())
-                return image.getRaster().getSampleDouble(col, row, 0)
-        }
-        return Double.NaN
-    }
-
-    boolean hasValues() { return bands != null }
 
     @Override protected ImageServerBuilder.ServerBuilder<BufferedImage> createServerBuilder() { return null }
     @Override protected String createID() { return id }
-    @Override Collection<URI> getURIs() { return source.getURIs() }
+    @Override Collection<URI> getURIs() { return places }
     @Override String getServerType() { return 'Heatmap in the frame of a slide' }
     @Override ImageServerMetadata getOriginalMetadata() { return metadata }
 }
 
-/** Opacity of values: transparent without a value, and fading if the map fades. */
-@CompileStatic
-class Opacity implements DoubleToIntFunction {
-    private final boolean fades
-    private final double lower, upper
-
-    Opacity(boolean fades, double lower, double upper) {
-        this.fades = fades
-        this.lower = lower
-        this.upper = upper
-    }
-
-    @Override
-    int applyAsInt(double value) {
-        if (Double.isNaN(value))
-            return 0
-        return fades ? (int) Math.round(255 * Math.max(0d, Math.min(1d, (value - lower) / (upper - lower)))) : 255
-    }
-}
-
-/** A viewer with one of the slide's maps on it. */
+/** A viewer with one of the open slide's maps on it. */
 class HeatmapViewer {
+    /** Opacity above which the tissue could not be seen under a map. */
+    private static final double MOST_OPAQUE = 0.6d
     final Object viewer
     final Object imageData
     final SlideResults results
     Map map
     PixelClassificationOverlay overlay
-    private final Map<File, ImageServer> servers = [:]
+    private final ValuesFile file
 
     HeatmapViewer(viewer, imageData, SlideResults results) {
         this.viewer = viewer
         this.imageData = imageData
         this.results = results
+        this.file = new ValuesFile(results)
     }
 
     /** Return the maps that can be displayed. */
-    List<Map> maps() { return results.said.maps.findAll { fileOf(it) != null } }
+    List<Map> maps() { return results.said.maps.findAll { sources(it) } }
 
-    private boolean showsValues(Map map) {
-        // the colours of a map with a note do not follow the values alone
-        return map.channel != null && !map.note && results.file(results.said.values_tiff) != null
+    /** Return the map that is shown first: the score of the class drawn hot, or what comes closest. */
+    Map first() {
+        def maps = maps()
+        def hot = { String kind -> maps.find { it.kind == kind && it.class == results.said.true_class } }
+        return hot('score') ?: hot('prediction') ?: hot('value') ?: maps[0]
     }
 
-    private File fileOf(Map map) {
-        return showsValues(map) ? results.file(results.said.values_tiff) : results.file(map.overlay)
+    /** Return the channels that a map's values follow from. */
+    private List<Integer> sources(Map map) {
+        def derived = map.derived
+        if (map.channel != null)
+            return [map.channel as int]
+        if (derived?.highest_of)
+            return derived.highest_of.collect { it as int }
+        if (derived?.minus_highest_of)
+            return [derived.channel as int] + derived.minus_highest_of.collect { it as int }
+        if (map.kind == 'tissue')
+            return (0..<file.channels).toList()
+        def own = file.channel(map.name as String)
+        return own == null ? [] : [own]
+    }
+
+    private float[] valuesOf(Map map, Map<Integer, float[]> planes) {
+        def given = sources(map).collect { planes[it] }
+        if (map.derived?.highest_of)
+            return Rules.highest(given)
+        if (map.derived?.minus_highest_of)
+            return Rules.less(given[0], given.tail())
+        return map.kind == 'tissue' ? Rules.any(given) : given[0]
+    }
+
+    private Cells cellsOf(Map map) {
+        def fading = map.opacity.fades_with
+        def planes = file.read(sources(map) + (fading ? [fading.channel as int] : []))
+        float[] values = valuesOf(map, planes)
+        int[] rgb = SlideResults.ownColours(map)
+        double factor = map.factor      // from the raw to the drawn values, which the levels are of
+        int[] argb = map.levels == null ? Painter.ofKinds(values, rgb) :
+            Painter.ofNumbers(values, rgb, map.levels.lower / factor, map.levels.upper / factor)
+        if (fading)
+            Painter.fade(argb, planes[fading.channel as int], fading.lower as double, fading.upper as double)
+        return new Cells(file.rows, file.cols, placeOf(map), values, argb)
+    }
+
+    /** Return left, top, width and height of the first cell in pixels of the open slide. */
+    private List<Double> placeOf(Map map) {
+        def grid = results.said.grid
+        def corner = map.l0_origin ?: grid.l0_origin
+        return [corner.x - results.l0Left, corner.y - results.l0Top, grid.l0_cell.x, grid.l0_cell.y].collect { it as double }
     }
 
     /** Replace the map on the slide. */
     void show(Map map) {
-        boolean values = showsValues(map)
-        def file = fileOf(map)
-        def source = servers.computeIfAbsent(file, { ImageServers.buildServer(it.toURI()) } as Function)
-        def fading = map.opacity.fades_with
-        def channels = values ? (fading ? [map.channel, fading.channel] : [map.channel]) : null
-        def model = values ? colourModel(map) : null
-        def scale = scaleOf(source, file)
-        def aligned = new AlignedServer(imageData.getServer(), source, scale, results, channels, model)
-        def ours = { data -> data == imageData ? aligned : null } as Function
-        def renderer = values ? new ColorModelRenderer(model) : null
-        def overlay = PixelClassificationOverlay.create(viewer.getOverlayOptions(), ours, renderer)
-        overlay.setLivePrediction(true)     // read tiles when they come into view
-        overlay.setOpacity(values ? map.opacity.alpha as double : 1.0d)
-        def tell = { data, x, y, z, t -> data == imageData ? told(map, aligned, x, y) : null }
+        def cells = cellsOf(map)
+        def server = new CellServer(imageData.getServer(), cells, map.title as String)
+        def ours = { data -> data == imageData ? server : null } as Function
+        def overlay = PixelClassificationOverlay.create(viewer.getOverlayOptions(), ours, null)
+        overlay.setLivePrediction(true)     // draw tiles when they come into view
+        overlay.setOpacity(Math.min(MOST_OPAQUE, map.opacity.alpha as double))
+        def tell = { data, x, y, z, t -> data == imageData ? told(map, cells.valueAt(x, y)) : null }
         overlay.setLocationStringFunction(tell as AbstractOverlay.LocationStringFunction)
         replace(overlay)
         this.map = map
     }
 
-    private static String told(Map map, AlignedServer server, double x, double y) {
-        if (!server.hasValues())
-            return map.title
-        double value = server.valueAt(x, y)
-        return Double.isNaN(value) ? null : "${map.title}: ${number(value)}"
+    /** Return a map's title and the drawn value of a cell in words, or null where there is none. */
+    static String told(Map map, double raw) {
+        if (Double.isNaN(raw))
+            return null
+        if (map.levels == null) {
+            if (!map.categories)
+                return map.title
+            return "${map.title}: ${raw < 1 ? 'none' : map.categories[(int) raw - 1]}"
+        }
+        double factor = map.factor
+        def text = "${map.title}: ${Numbers.withUnit(raw * factor, map.unit as String)}"
+        return factor == 1 ? text : "${text} (raw: ${Numbers.withUnit(raw, map.raw?.unit as String)})"
     }
 
     private void replace(PixelClassificationOverlay overlay) {
@@ -273,71 +388,134 @@ class HeatmapViewer {
     void remove() {
         if (viewer.getCustomPixelLayerOverlay() == overlay)
             viewer.resetCustomPixelLayerOverlay()
-        overlay.stop()
+        overlay?.stop()
         viewer.repaint()
-        servers.values().each { it.close() }
+        file.close()
+    }
+}
+
+/** The meaning of a map's colours, in words and as a bar. */
+class Legend {
+    static final int WIDE = 256, HIGH = 14, HIGH_FADING = 40
+    private final Map said, map
+
+    Legend(Map said, Map map) {
+        this.said = said
+        this.map = map
     }
 
-    private ColorModel colourModel(Map map) {
-        // band 0 holds the values; if the map fades, band 1 holds the values it fades with
+    /** Return what stands at the lower end, in the middle and at the upper end of the bar. */
+    List<String> numbers() {
+        if (map.levels == null)
+            return ['', '', '']
+        double first = map.range.lower, last = map.range.upper
+        def (below, above) = map.range.clips ?: [false, false]
+        def written = [first, (first + last) / 2, last].collect { Numbers.withUnit(it as double, map.unit as String) }
+        return [(below ? '\u2264 ' : '') + written[0], written[1], (above ? '\u2265 ' : '') + written[2]]
+    }
+
+    /** Return sentences below the bar. */
+    String words() {
+        def unit = map.unit && !(map.quantity as String).contains(map.unit as String) ? " (${map.unit})" : ''
+        def lines = ["${map.quantity}${unit}"]
+        if (map.range.ends?.any())
+            lines << "left: ${map.range.ends[0]}, right: ${map.range.ends[1]}"
+        if (map.raw)
+            lines << "raw: ${map.raw.quantity}, which is 1/${Numbers.number(map.factor as double)} of it"
         def fading = map.opacity.fades_with
-        def opacity = fading ? new Opacity(true, fading.lower, fading.upper) : new Opacity(false, 0, 1)
-        return ColorModelFactory.createColorModel(PixelType.FLOAT32, SlideResults.colourMap(map), 0,
-            map.range.lower as double, map.range.upper as double, fading ? 1 : 0, opacity)
+        if (fading)
+            lines << "fades where attention is low: from ${Numbers.number(fading.upper as double)} (top of the bar) " +
+                "to ${Numbers.number(fading.lower as double)} (bottom)"
+        if (map.note)
+            lines << (map.note as String)
+        return lines.join('\n')
     }
 
-    /** Return the width and height of an overlay's pixel in level-0 pixels of the slide. */
-    private double scaleOf(ImageServer source, File file) {
-        def size = source.getPixelCalibration(), whole = results.said.slide
-        if (!size.hasPixelSizeMicrons())
-            throw new Refusal("${file} says nothing of its pixel size; run heatmaps-ome again.")
-        double x = size.getPixelWidthMicrons() / whole.mpp.x, y = size.getPixelHeightMicrons() / whole.mpp.y
-        if (Math.abs(x - y) > 0.001 * x)
-            throw new Refusal("${file} has pixels of ${number(x)} x ${number(y)} pixels of the slide; " +
-                "QuPath can only show square ones.")
-        double scale = Math.abs(x - Math.rint(x)) < 0.001 * x ? Math.rint(x) : x
-        if (source.getWidth() * scale < whole.cols || source.getHeight() * scale < whole.rows)
-            throw new Refusal("${file} does not cover the slide: it is of another one.")
-        return scale
+    /** Return the slide's prediction, the class drawn hot, and ground truth if it is known. */
+    String slide() {
+        boolean likely = !((said.target?.task ?: '') in ['regression', 'survival'])
+        def best = said.prediction.findAll { it.value != null }.sort { -(it.value as double) }.take(3)
+        def told = best.collect { name, p -> "${name} ${likely ? Numbers.probability(p as double) : Numbers.number(p as double)}" }
+        def lines = told ? ["prediction: ${told.join(', ')}"] : []
+        lines << "drawn hot: ${said.true_class}"
+        if (said.label != null)
+            lines << "ground truth: ${said.label}"
+        return (lines + ['For research, not for diagnosis.']).join('\n')
     }
 
-    static String number(double value) { return String.format(Locale.ROOT, '%.3g', value) }
+    /** Return the kinds of cells with their colours. */
+    List<Label> kinds() {
+        return (map.categories ?: []).withIndex().collect { name, i ->
+            def label = new Label(name as String)
+            // a block of the colour before the name, as some colours are too light for letters
+            label.setStyle("-fx-border-color: ${map.colours[i]}; -fx-border-width: 0 0 0 14; -fx-padding: 0 0 0 6;" as String)
+            return label
+        }
+    }
+
+    /** Return the bar of a map of numbers; of one that fades, from high attention at the top to low. */
+    WritableImage bar() {
+        if (map.levels == null)
+            return null
+        int high = map.opacity.fades_with ? HIGH_FADING : HIGH
+        def image = new WritableImage(WIDE, high)
+        int[] rgb = SlideResults.colours(map)
+        for (int y = 0; y < high; y++) {
+            double part = map.opacity.fades_with ? 1 - y / (double) (high - 1) : 1
+            for (int x = 0; x < WIDE; x++) {
+                int mixed = 255
+                for (int shift : [16, 8, 0])
+                    mixed = (mixed << 8) | (int) Math.rint(((rgb[x] >> shift) & 255) * part + 255 * (1 - part))
+                image.getPixelWriter().setArgb(x, y, mixed)
+            }
+        }
+        return image
+    }
 }
 
 /** The window beside the slide: the map, its opacity, and the meaning of its colours. */
 class HeatmapWindow {
     private static final String KEY = 'heatmaps-ome'
-    private final HeatmapViewer shown
+    private final Object viewer
+    private HeatmapViewer shown
     private final Stage stage = new Stage()
-    private final ImageView legend = new ImageView()
-    private final Label quantity = new Label(), lower = new Label(), middle = new Label(), upper = new Label()
+    private final ComboBox choice = new ComboBox()
+    private final ImageView bar = new ImageView()
+    private final Label words = new Label(), slide = new Label()
+    private final List<Label> numbers = [new Label(), new Label(), new Label()]
+    private final VBox kinds = new VBox(2)
     private final Slider opacity = new Slider(0, 1, 1)
+    private final ChangeListener follower
+    private boolean filling
 
     HeatmapWindow(HeatmapViewer shown) {
-        this.shown = shown
-        def choice = new ComboBox()
-        choice.getItems().addAll(shown.maps().collect { it.title })
-        choice.setValue(shown.map.title)
-        choice.setOnAction { change(shown.maps().find { it.title == choice.getValue() }) }
+        this.viewer = shown.viewer
+        choice.setOnAction { if (!filling && choice.getValue() != null) change(choice.getValue() as String) }
         choice.setMaxWidth(Double.MAX_VALUE)
-        def follow = { property, before, now -> shown.setOpacity(now as double) }
-        opacity.valueProperty().addListener(follow as ChangeListener)
+        def faint = { property, before, now -> if (!filling) this.shown?.setOpacity(now as double) }
+        opacity.valueProperty().addListener(faint as ChangeListener)
         def close = new Button('Remove heatmap')
         close.setOnAction { stage.close() }
         close.setMaxWidth(Double.MAX_VALUE)
-        quantity.setWrapText(true)
-        quantity.setMaxWidth(256)
-        def numbers = new BorderPane(middle, null, upper, null, lower)
-        def box = new VBox(6, choice, legend, numbers, quantity, new Label('Opacity'), opacity, close)
+        [words, slide].each {
+            it.setWrapText(true)
+            it.setMaxWidth(Legend.WIDE)
+        }
+        def ends = new BorderPane(numbers[1], null, numbers[2], null, numbers[0])
+        def box = new VBox(6, choice, bar, ends, kinds, words, new Label('Opacity'), opacity, slide, close)
         box.setStyle('-fx-padding: 10;')
         stage.setScene(new Scene(box))
-        stage.setTitle(shown.results.said.slide.name)
         def owner = QPEx.getQuPath()?.getStage()
         if (owner != null)
             stage.initOwner(owner)      // stays before QuPath's window, not before other programs'
         stage.setResizable(false)
-        stage.setOnHidden { shown.remove() }
-        describe()
+        follower = { property, before, now -> follow(now) } as ChangeListener
+        viewer.imageDataProperty().addListener(follower)
+        stage.setOnHidden {
+            viewer.imageDataProperty().removeListener(follower)
+            this.shown?.remove()
+        }
+        take(shown)
     }
 
     /** Open the window, replacing the one of an earlier run for this viewer. */
@@ -351,38 +529,57 @@ class HeatmapWindow {
         window.stage.show()
     }
 
-    private void change(Map map) {
+    /** Show what a viewer shows now. */
+    private void take(HeatmapViewer now) {
+        shown = now
+        stage.setTitle(now.results.said.slide.name as String)
+        choice.setDisable(false)
+        filling = true
+        choice.getItems().setAll(now.maps().collect { it.title as String })
+        choice.setValue(now.map.title as String)
+        filling = false
+        describe()
+    }
+
+    private void change(String title) {
         try {
-            shown.show(map)
+            shown.show(shown.maps().find { it.title == title })
             describe()
-        } catch (Refusal | IOException e) {
+        } catch (Refusal e) {
             Dialogs.showErrorMessage('Heatmap', e.getMessage())
         }
     }
 
-    private void describe() {
-        def map = shown.map
-        legend.setImage(bar(map))
-        quantity.setText(map.quantity as String)
-        double first = map.range.lower, last = map.range.upper
-        lower.setText(HeatmapViewer.number(first))
-        middle.setText(HeatmapViewer.number((first + last) / 2))
-        upper.setText(HeatmapViewer.number(last))
-        if (map.categories) {
-            // kinds of cells have names instead of numbers
-            [lower, middle, upper].each { it.setText('') }
-            quantity.setText("${map.quantity}, from left to right: ${map.categories.join(', ')}" as String)
+    /** Show the same map on a slide that was opened in the viewer, if it has results. */
+    private void follow(Object imageData) {
+        if (imageData == null || imageData.is(shown?.imageData))
+            return
+        def run = shown.results.folder.getAbsoluteFile().getParent(), name = shown.map.name
+        try {
+            def manifest = SlideResults.find(run, imageData.getServer(), null)
+            CurrentSlide.setType(imageData)
+            def next = new HeatmapViewer(viewer, imageData, new SlideResults(manifest, imageData.getServer()))
+            next.show(next.maps().find { it.name == name } ?: next.first())
+            shown.remove()
+            take(next)
+        } catch (Refusal e) {
+            choice.setDisable(true)
+            words.setText(e.getMessage())
         }
-        opacity.setValue(shown.overlay.getOpacity())
+        stage.sizeToScene()
     }
 
-    private static WritableImage bar(Map map) {
-        def image = new WritableImage(256, 14)
-        SlideResults.colours(map).eachWithIndex { int rgb, int x ->
-            for (int y = 0; y < 14; y++)
-                image.getPixelWriter().setArgb(x, y, (255 << 24) | rgb)
-        }
-        return image
+    private void describe() {
+        def legend = new Legend(shown.results.said, shown.map)
+        bar.setImage(legend.bar())
+        legend.numbers().eachWithIndex { text, i -> numbers[i].setText(text) }
+        kinds.getChildren().setAll(legend.kinds())
+        words.setText(legend.words())
+        slide.setText(legend.slide())
+        filling = true
+        opacity.setValue(shown.overlay.getOpacity())
+        filling = false
+        stage.sizeToScene()
     }
 }
 
@@ -394,14 +591,7 @@ try {
     if (results == null)
         return
     def heatmap = new HeatmapViewer(open.viewer, open.imageData, results)
-    def maps = heatmap.maps()
-    if (maps.isEmpty())
-        throw new Refusal("There is no map in ${results.folder}; run heatmaps-ome with --formats ome-tiff.")
-    def titles = maps.collect { it.title as String }
-    def title = open.given.size() > 1 ? open.given[1] : Dialogs.showChoiceDialog('Heatmap', 'Map to show', titles, titles[0])
-    if (title == null)
-        return
-    heatmap.show(results.map(maps, title))
+    heatmap.show(open.given.size() > 1 ? results.map(heatmap.maps(), open.given[1]) : heatmap.first())
     println "${heatmap.map.title} of ${results.said.slide.name} is shown."
     Platform.runLater {
         try {

@@ -27,7 +27,7 @@ export class Comparison {
     const { controls, slide } = this;
     if (mode === "two") await this.open();
     else this.close();
-    await controls.subtract(mode === "difference" ? comparable(slide, controls.base)[0] : null);
+    await controls.subtract(mode === "difference" ? this.other() : null);
     this.update();
   }
 
@@ -44,6 +44,13 @@ export class Comparison {
     this.buttons.get("difference").title = reason;
     this.reason.textContent = reason;
     this.reason.hidden = reason === "";
+  }
+
+  /** Return the map to subtract first: another class's of the same kind, if there is one. */
+  other() {
+    const { base } = this.controls;
+    const maps = comparable(this.slide, base);
+    return maps.find((map) => map.kind === base.kind) ?? maps[0];
   }
 
   async open() {
@@ -71,6 +78,7 @@ export class Comparison {
     this.place.hidden = !two;
     this.controlsPlace.hidden = !two;
     this.place.parentElement?.classList.toggle("two", two);
+    this.stage.onchange();
   }
 
   /** Return what is shown: [{ stage, pane }], one or two. */

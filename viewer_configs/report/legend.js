@@ -1,6 +1,6 @@
 /* The key of a map: its colour bar with numbers, or its names; and that of the outlines. */
 import { el, svg } from "./dom.js";
-import { isNextToNothing, number, percent, tick, valueText } from "./numbers.js";
+import { isNextToNothing, number, percent, probability, tick, valueText } from "./numbers.js";
 import { cssColour, fades, isNamed } from "./painting.js";
 import { outlineStyle } from "./scene.js";
 
@@ -23,7 +23,8 @@ export function quantityOf({ quantity, unit }) {
 export function ticksOf(slide, map) {
   const { lower, upper, middle } = map.range;
   const clips = map.range.clips ?? [map.values.min < lower, map.values.max > upper];
-  const text = (value) => tick(value, upper - lower);
+  // Rounded, an end between 0 and 1 could become 0 or 1, which no probability is beyond.
+  const text = (value) => (map.unit === "probability" && lower >= 0 && value > 0 && value < 1 && value !== middle ? probability(value) : tick(value, upper - lower));
   const place = middle === null ? null : (middle - lower) / (upper - lower);
   return [
     [`${clips[0] ? "≤ " : ""}${text(lower)}`, 0],

@@ -2,7 +2,7 @@
 import { el } from "./dom.js";
 import { block } from "./data.js";
 import { Cohort } from "./cohort.js";
-import { Pictures } from "./pictures.js";
+import { imagesReady, Pictures } from "./pictures.js";
 import { modelText, sheet } from "./sheet.js";
 import { hashOf, showSlide } from "./slide.js";
 import { glossary, research } from "./terms.js";
@@ -15,6 +15,10 @@ const page = el("section", { id: "sheet-now" });
 let shown = null;
 let turn = 0;
 let scrolled = 0;
+let soon = 0;
+let isDrawn = false;
+/** Time without changes after which the printed page of a slide is drawn. */
+const IDLE_MS = 500;
 
 function start() {
   document.title = `${run.name} – heatmaps`;
@@ -40,12 +44,23 @@ function resized() {
   shown?.comparison.second?.controls.resized();
 }
 
-/** Draw the printed page of the open slide as it is shown. */
+/** Draw the printed page of the open slide as it is shown, unless it is drawn. */
 function preparePage() {
+  clearTimeout(soon);
+  if (isDrawn) return;
   page.replaceChildren();
+  isDrawn = true;
   if (shown === null) return;
   const panes = shown.comparison.panes().map(({ pane }) => pane);
   page.append(sheet(run, shown.row, shown.slide, panes, shown.stage.outlines));
+  imagesReady(page);
+}
+
+/** Draw the printed page when nothing has changed for a while, so that it is there in time. */
+function changed() {
+  isDrawn = false;
+  clearTimeout(soon);
+  soon = setTimeout(preparePage, IDLE_MS);
 }
 
 /** Return the row in the address; a run of one slide opens it. */
@@ -67,6 +82,7 @@ async function route() {
   shown?.stage.close();
   shown?.comparison.close();
   shown = null;
+  changed();
   places.cohort.hidden = row !== undefined;
   places.slide.hidden = row === undefined;
   document.body.classList.toggle("on-slide", row !== undefined);
@@ -82,8 +98,11 @@ async function route() {
     neighbours: cohort.neighbours(row),
     onmap: (map) => { if (map !== null && mine === turn) window.history.replaceState(null, "", hashOf(row, map.name)); },
   });
-  if (mine === turn && opened !== null) shown = { row, ...opened };
-  else opened?.stage.close();
+  if (mine === turn && opened !== null) {
+    shown = { row, ...opened };
+    shown.stage.onchange = changed;
+    changed();
+  } else opened?.stage.close();
 }
 
 start();

@@ -27,7 +27,9 @@ export function probability(value) {
   const least = Math.min(value, rest);
   if (least < 1e-4) return number(value);
   // Rounding may carry: 0.0999999 has three digits as 0.100.
-  return value.toFixed(2 - Number(least.toExponential(2).split("e")[1]));
+  const text = value.toFixed(2 - Number(least.toExponential(2).split("e")[1]));
+  // Three decimals at least, and no more than are needed.
+  return text.slice(0, 5) + text.slice(5).replace(/0+$/, "");
 }
 
 /** Return a value of a map: a probability, or a number. */

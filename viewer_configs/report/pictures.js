@@ -7,7 +7,6 @@ import { sheet, usualPane } from "./sheet.js";
 /** Reports of more slides draw the pages of all slides only when they are to be printed. */
 const MOST_AT_ONCE = 60;
 const [THUMB_WIDTH, THUMB_HEIGHT] = [118, 88];
-const JPEG = ["image/jpeg", 0.9];
 
 /** Return whether a row has data to draw. */
 export function isDrawable(row) {
@@ -76,7 +75,7 @@ export class Pictures {
     const slide = await OpenSlide.of(row);
     const pane = await usualPane(slide, slide.first());
     if (thumb.childElementCount === 0) this.drawThumbs(thumb, slide, pane);
-    if (wanted) page.append(await withImages(sheet(this.run, row, slide, [pane])));
+    if (wanted) page.append(await imagesReady(sheet(this.run, row, slide, [pane])));
   }
 
   drawThumbs(place, slide, pane) {
@@ -101,13 +100,8 @@ export class Pictures {
   }
 }
 
-/** Return a page whose large canvases are compressed pictures, which take a hundredth of them. */
-async function withImages(page) {
-  for (const canvas of page.querySelectorAll("canvas.sheet-picture")) {
-    const image = el("img", { class: canvas.className, width: canvas.width, height: canvas.height, alt: "" });
-    image.src = canvas.toDataURL(...JPEG);
-    await image.decode();
-    canvas.replaceWith(image);
-  }
-  return page;
+/** Wait until an element's images can be drawn. */
+export async function imagesReady(element) {
+  await Promise.all([...element.querySelectorAll("img")].map((image) => image.decode()));
+  return element;
 }

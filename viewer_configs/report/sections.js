@@ -109,9 +109,9 @@ function tilesCard(part, onchoose) {
 
 /** Return the shares of tissue and evidence on artefacts. */
 function artefactsCard({ artefacts, evidence: totals = null }) {
-  const rows = artefacts.kinds.map(({ kind, cells, evidence }) => ({ cells: [kind, percent(cells), shareText(evidence, totals)] }));
+  const rows = artefacts.kinds.map(({ kind, cells, evidence, hottest }) => ({ cells: [kind, percent(cells), shareText(evidence, totals), percent(hottest)] }));
   const excluded = Object.entries(artefacts.excluded ?? {}).map(([kind, cells]) => `${kind} ${count(cells)}`);
-  return card("Artefacts", about("artefacts"), table([["Looks like"], ["Share of tissue", true], [`Share of evidence for ${artefacts.class}`, true]], rows),
+  return card("Artefacts", about("artefacts"), table([["Looks like"], ["Share of tissue", true], [`Share of evidence for ${artefacts.class}`, true], ["Share of the cells hottest in attention", true]], rows),
     ...(excluded.length ? [el("p", { class: "soft" }, `Left out of maps and prediction: ${excluded.join(", ")} cells.`)] : []));
 }
 

@@ -29,6 +29,22 @@ export async function usualPane(slide, map) {
 
 /** Return the page of an open slide with one or two maps, as an element. */
 export function sheet(run, row, slide, panes, outlines = allOutlines(slide.part)) {
+  return withImages(written(run, row, slide, panes, outlines));
+}
+
+/** Return a page whose canvases are images: browsers print these alike, and they take less memory. */
+function withImages(page) {
+  for (const canvas of page.querySelectorAll("canvas")) {
+    const isPicture = canvas.className === "sheet-picture";
+    const image = el("img", { class: canvas.className, alt: canvas.getAttribute("aria-label") ?? "" });
+    image.style.height = canvas.style.height;
+    image.src = isPicture ? canvas.toDataURL("image/jpeg", 0.9) : canvas.toDataURL("image/png");
+    canvas.replaceWith(image);
+  }
+  return page;
+}
+
+function written(run, row, slide, panes, outlines) {
   const { part } = slide;
   const warnings = warningsOf(row);
   const more = warnings.length > MOST_WARNINGS ? [`and ${warnings.length - MOST_WARNINGS} more warnings in the report`] : [];
@@ -40,7 +56,7 @@ export function sheet(run, row, slide, panes, outlines = allOutlines(slide.part)
       el("p", {}, truthText(row)), el("p", { class: "soft" }, `Drawn hot: ${part.true_class}`)),
     el("div", { class: `sheet-maps of-${maps.length}` }, maps.length
       ? maps.map((pane) => figure(slide, pane, outlines, width))
-      : el("figure", {}, pictureOf(slide, { map: null, outlines }, { width, height: PICTURE_HEIGHT, ratio: PAPER_RATIO }).canvas,
+      : el("figure", {}, paperPicture(slide, { map: null, outlines }, width),
         el("p", {}, "There is no map of this slide in the report."))),
     outlines.length ? outlinesLegend(part) : null,
     el("section", { class: "sheet-trust" }, el("h3", {}, "How far to trust it"),
@@ -58,10 +74,14 @@ export function modelText(run) {
 }
 
 function figure(slide, { map, values, look, painted }, outlines, width) {
-  const picture = pictureOf(slide, { map, painted, outlines }, { width, height: PICTURE_HEIGHT, ratio: PAPER_RATIO }).canvas;
-  picture.className = "sheet-picture";
-  picture.setAttribute("role", "img");
-  return el("figure", {}, el("h3", {}, map.title), picture, isNamed(map) ? fewNames(map, values) : paperBar(slide, map, look, width));
+  return el("figure", {}, el("h3", {}, map.title), paperPicture(slide, { map, painted, outlines }, width), isNamed(map) ? fewNames(map, values) : paperBar(slide, map, look, width));
+}
+
+function paperPicture(slide, scene, width) {
+  const { canvas } = pictureOf(slide, scene, { width, height: PICTURE_HEIGHT, ratio: PAPER_RATIO });
+  canvas.className = "sheet-picture";
+  canvas.setAttribute("aria-label", slide.row.slide);
+  return canvas;
 }
 
 function fewNames(map, values) {

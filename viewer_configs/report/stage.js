@@ -21,6 +21,8 @@ export class Stage {
     this.mark = null;
     this.cross = null;
     this.pointers = new Map();
+    /** Called when the map or the marks change, but not when the view moves. */
+    this.onchange = peer === null ? () => {} : () => peer.onchange();
     const id = (name) => (peer === null ? name : `${name}-2`);
     this.canvas = el("canvas", { class: "picture", id: id("picture"), tabindex: 0, role: "img", "aria-label": KEYS });
     this.readout = el("output", { class: "readout", id: id("readout"), "aria-live": "off" });
@@ -109,6 +111,7 @@ export class Stage {
     this.map = map;
     this.values = values;
     this.title.textContent = map === null ? "" : map.title;
+    this.onchange();
     this.draw();
   }
 
@@ -119,6 +122,7 @@ export class Stage {
       [stage.outlines, stage.mark] = [outlines, mark];
       stage.draw();
     }
+    this.onchange();
   }
 
   draw() {

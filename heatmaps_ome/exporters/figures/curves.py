@@ -13,7 +13,7 @@ from heatmaps_ome.exporters.figures.captions import (
     width_px,
     wrapped,
 )
-from heatmaps_ome.exporters.figures.framed import DPI, pixels_of
+from heatmaps_ome.exporters.figures.layout import DPI, pixels_of
 from heatmaps_ome.maps.curves import nothing_to_measure
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from heatmaps_ome.exporters.figures.captions import (
     width_px,
     wrapped,
 )
-from heatmaps_ome.exporters.figures.framed import DPI, Layout, Line, draw_legend, draw_scale_bar
+from heatmaps_ome.exporters.figures.colour_bar import draw_legend
+from heatmaps_ome.exporters.figures.layout import DPI, Layout, Line, draw_scale_bar
 from heatmaps_ome.exporters.figures.trust import trust_sentences
 from heatmaps_ome.maps.kinds import ATTENTION, CONTRIBUTION, EVIDENCE, LEAVE_ONE_OUT
 

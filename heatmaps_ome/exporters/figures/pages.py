@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.exporters.figures.captions import drawable, width_px, wrapped
-from heatmaps_ome.exporters.figures.framed import DPI, Layout, Line, draw_scale_bar, pixels_of
+from heatmaps_ome.exporters.figures.layout import DPI, Layout, Line, draw_scale_bar, pixels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.exporters.figures.framed import DPI
+from heatmaps_ome.exporters.figures.layout import DPI
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from heatmaps_ome.display.colour import colour_map
 from heatmaps_ome.geometry import YX
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ def um_extent(grid: Grid) -> tuple[float, float, float, float]:
 def _colouring(colours: ColourScale) -> dict[str, Any]:
     """Return how imshow colours a map's values: white where tissue is in no category."""
     if not colours.colours:
-        return {"cmap": colours.colour_map, "vmin": colours.lower, "vmax": colours.upper}
+        return {
+            "cmap": colour_map(colours.colour_map),
+            "vmin": colours.lower,
+            "vmax": colours.upper,
+        }
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     n_colours = len(colours.colours)

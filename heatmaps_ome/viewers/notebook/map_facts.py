@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.display.display_map import with_unit
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -96,7 +98,7 @@ class MapFacts:
                 categories,
                 colours,
                 factor=int(entry["factor"]),
-                quantity=_with_unit(str(entry["quantity"]), str(entry["unit"])),
+                quantity=with_unit(str(entry["quantity"]), str(entry["unit"])),
                 clips=(bool(clips_below), bool(clips_above)),
             ),
         )
@@ -104,9 +106,4 @@ class MapFacts:
     @property
     def quantity_text(self) -> str:
         """The values' quantity with its unit, unless it names it: "attention (logit)"."""
-        return _with_unit(self.quantity, self.unit)
-
-
-def _with_unit(quantity: str, unit: str) -> str:
-    """Return a quantity with its unit, unless it names it."""
-    return quantity if unit in quantity else f"{quantity} ({unit})"
+        return with_unit(self.quantity, self.unit)

@@ -137,6 +137,11 @@ class SlideResults:
             self._preview(),
         )
 
+    @property
+    def heatmaps(self) -> HeatmapSet:
+        """The raw maps as one set, with all that the values record."""
+        return self._heatmaps
+
     def _facts(self) -> list[str]:
         """Return the class drawn hot, and the ground truth if there is one."""
         truth = [] if self.label is None else [f"ground truth: {self.label}"]

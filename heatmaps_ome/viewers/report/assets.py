@@ -43,17 +43,22 @@ def page() -> Page:
     folder = viewer_files() / "report"
     style = _read(folder / "style.css")
     script = joined_modules([_read(folder / name) for name in _MODULES])
-    policy = (
-        f"default-src 'none'; img-src data: blob:; style-src '{_hash(style)}'; "
-        f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
-    )
     whole = _read(folder / "index.html")
-    whole = whole.replace("<!-- policy -->", _POLICY.format(policy))
+    whole = whole.replace("<!-- policy -->", script_policy(style, script))
     whole = whole.replace("<!-- style -->", f"<style>{style}</style>")
     before, after = whole.split("<!-- data -->")
     return Page(
         before, after.replace("<!-- script -->", f'<script type="module">{script}</script>')
     )
+
+
+def script_policy(style: str, script: str) -> str:
+    """Return the element by which a page requests nothing and runs nothing but one script."""
+    policy = (
+        f"default-src 'none'; img-src data: blob:; style-src '{_hash(style)}'; "
+        f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    return _POLICY.format(policy)
 
 
 def joined_modules(sources: list[str]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
+from heatmaps_ome.display.numbers import percent, probability
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     artefact_record,
@@ -19,7 +20,6 @@ from heatmaps_ome.maps.artefact_evidence import (
 )
 from heatmaps_ome.maps.curves import explaining_kind, has_much_to_lose, random_orders_of
 from heatmaps_ome.maps.evidence import undefined_reason
-from heatmaps_ome.maps.numbers import percent, probability
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 
@@ -198,7 +198,7 @@ def _faithfulness(result: SlideResult) -> dict[str, Any]:
 
 
 def _nothing_to_measure(heatmaps: HeatmapSet, class_name: str) -> str:
-    """Return why the fall of a class's probability measures nothing, "" if it does."""
+    """Return why a class's probability cannot fall enough to judge its maps, "" if it can."""
     probable = heatmaps.predicted if heatmaps.target.has_classes else {}
     if has_much_to_lose(probable, class_name):
         return ""

@@ -44,12 +44,14 @@ class StoredMap:
     grid : Grid
     levels, opacity : (rows, cols) uint8
     colours : (256, 4) uint8
+    over_grey : bool
     """
 
     grid: Grid
     levels: np.ndarray
     colours: np.ndarray
     opacity: np.ndarray
+    over_grey: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +132,8 @@ def read_map(folder: Path, manifest: dict[str, Any], entry: dict[str, Any]) -> S
     if any(n > 2 + m for n, m in zip(grid.shape, raster.shape, strict=True)):
         raise ValueError(f"{path.name} is too small for {tuple(grid.shape)} cells")
     levels = levels_of_cells(label, grid, raster)
-    return StoredMap(grid, levels, _colours(entry), _opacity(folder, manifest, entry, levels))
+    opaque = _opacity(folder, manifest, entry, levels)
+    return StoredMap(grid, levels, _colours(entry), opaque, entry["over_grey"] is True)
 
 
 def _colours(entry: dict[str, Any]) -> np.ndarray:

@@ -28,7 +28,7 @@ def write_zip(
     report : callable
         Takes the number of files that are packed, and of all.
     dated : bool
-        Whether the files have the present time; else none that says anything.
+        Whether the files have the present time, else the earliest that there is.
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     # The page first, for those who look into the file.

@@ -27,12 +27,13 @@ CALLBACK: Final = "heatmapsData"
 """The page's function that takes data."""
 _KEPT: Final = (
     "format", "slide", "classes", "class_colours", "true_class", "label", "prediction", "target",
-    "grid", "maps",
+    "grid", "maps", "outlines",
 )  # fmt: skip
 """What the page needs of maps.json; the rest names files."""
 _FILES: Final = frozenset({"overlay", "flat", "measurement"})
 """What it does not need of a map."""
 _VALUES: Final = "values"
+_REGIONS: Final = "regions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,21 +47,23 @@ class SlideData:
     content : mapping
         Of ``maps.json``.
     heatmaps : HeatmapSet
-    regions : list of dict
+    regions : dict or None
         From `regions_of`.
     """
 
     name: str
     content: Mapping[str, Any]
     heatmaps: HeatmapSet
-    regions: list[dict[str, Any]]
+    regions: dict[str, Any] | None
 
     def manifest(self) -> dict[str, Any]:
         """Return ``maps.json`` as the page reads it, without names of files."""
-        kept = {key: self.content[key] for key in _KEPT if key in self.content}
+        facts = {key: self.content[key] for key in _KEPT if key in self.content}
         slide = {**self.content["slide"], "name": self.name}
         maps = [_without_files(entry) for entry in self.content["maps"]]
-        return {**kept, "slide": slide, "values": _VALUES, "maps": maps}
+        regions = None if self.regions is None else _REGIONS
+        ours = {"slide": slide, "values": _VALUES, "regions_geojson": regions, "maps": maps}
+        return {**facts, **ours}
 
     def scripts(self, key: str, plan: TilePlan) -> Iterator[tuple[str, str]]:
         """Yield (name, text) of each script.
@@ -75,11 +78,12 @@ class SlideData:
             "manifest": self.manifest(),
             "cells": text_of(np.packbits(cells)),
             "picture": picture_facts(plan),
-            "regions": self.regions,
         }
         yield "slide.js", script(f"{key}/slide", facts)
         for place, channel in enumerate(channels(heatmaps)):
             yield _values_script(key, _VALUES, place, channel.values[cells])
+        if self.regions is not None:
+            yield f"{_REGIONS}.js", script(f"{key}/{_REGIONS}", self.regions)
         if heatmaps.artefacts is not None:
             yield _values_script(key, ARTEFACTS, 0, heatmaps.artefacts[cells])
 
@@ -124,9 +128,9 @@ def _values_script(key: str, name: str, place: int, values: np.ndarray) -> tuple
 
 def _without_files(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a map's entry without the names of its files."""
-    kept = {key: value for key, value in entry.items() if key not in _FILES}
-    derived = kept.get("derived")
+    facts = {key: value for key, value in entry.items() if key not in _FILES}
+    derived = facts.get("derived")
     if derived and "label" in derived:
         # "<values store>/labels/artefacts"
-        kept["derived"] = {"label": str(derived["label"]).rpartition("/")[2]}
-    return kept
+        facts["derived"] = {"label": str(derived["label"]).rpartition("/")[2]}
+    return facts

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.viewers.share.pixels import Pixels
     from heatmaps_ome.viewers.share.plan import TilePlan
 
-_SAMPLED: Final = (32, 16, 8, 8)
+_SAMPLED: Final = (96, 48, 24, 16)
 """Number of tiles that are sampled, level by level; coarser ones hold next to nothing, and their
 tiles cover much of a slide."""
 

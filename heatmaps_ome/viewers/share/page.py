@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import heatmaps_ome
 from heatmaps_ome.viewers.files import viewer_files
 from heatmaps_ome.viewers.palettes import palettes
+from heatmaps_ome.viewers.server.served import is_correct
 from heatmaps_ome.viewers.share.data import script
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def list_entry(key: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         "files": f"{DATA}/{key}/",
         "thumbnail": f"{DATA}/{key}/thumbnail.jpg",
         **{fact: manifest.get(fact) for fact in facts},
+        "correct": is_correct(manifest),
     }
 
 

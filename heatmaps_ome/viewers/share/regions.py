@@ -1,19 +1,21 @@
-"""Reads the outlines of a slide's regions from its files, for the page to draw."""
+"""Reads the outlines of a slide's regions as GeoJSON, for the page to draw."""
 
 from __future__ import annotations
 
-import csv
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.slides.plain_zarr import inside, read_object, require_regular
+from heatmaps_ome.slides.plain_zarr import inside, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_DECIMALS: Final = 1
+"""Decimals of a place in level-0 pixels."""
 
-def regions_of(folder: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the outlines of a slide's regions; none if the run wrote none.
+
+def regions_of(folder: Path, content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the regions of a slide as a collection of features; None if the run wrote none.
 
     Parameters
     ----------
@@ -22,44 +24,30 @@ def regions_of(folder: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]
     content : mapping
         Of its ``maps.json``.
 
-    Returns
-    -------
-    list of dict
-        ``name``, ``kind`` ("hot" or "cold"), ``criterion`` (which cells they are of), and ``rings``
-        of each region: outlines in level-0 pixels, x and y in turn, the outer one first.
-
     Raises
     ------
     ValueError, LookupError, TypeError, AttributeError, OSError
-        If a file is damaged or missing.
+        If the file is damaged or missing.
     """
-    table, outlines = content.get("regions"), content.get("regions_geojson")
-    if not (table and outlines):
-        return []
-    rows = _rows(inside(folder, table))
-    return [
-        {
-            "name": (name := str(feature["properties"]["name"])),
-            "kind": rows[name]["kind"],
-            "criterion": rows[name]["cells with"],
-            "rings": _rings(feature["geometry"]),
-        }
-        for feature in read_object(inside(folder, outlines))["features"]
-    ]
+    name = content.get("regions_geojson")
+    if not name:
+        return None
+    features = read_object(inside(folder, name))["features"]
+    return {"features": [_outlined(feature) for feature in features]}
 
 
-def _rows(path: Path) -> dict[str, dict[str, str]]:
-    """Return the rows of the table of regions by their names."""
-    require_regular(path)
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
+def _outlined(feature: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a feature with its outlines, its name and the kind that it states."""
+    shape, properties = feature["geometry"], feature["properties"]
+    kinds = {key: text for key, text in properties["metadata"].items() if key == "kind"}
+    return {
+        "geometry": {"type": shape["type"], "coordinates": _rounded(shape["coordinates"])},
+        "properties": {"name": str(properties["name"]), "metadata": kinds},
+    }
 
 
-def _rings(shape: Mapping[str, Any]) -> list[list[float]]:
-    """Return the outlines of a GeoJSON polygon to a tenth of a pixel."""
-    polygons = [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]
-    return [
-        [round(float(number), 1) for point in ring for number in point[:2]]
-        for polygon in polygons
-        for ring in polygon
-    ]
+def _rounded(places: Any) -> Any:
+    """Return nested lists of numbers, rounded."""
+    if isinstance(places, list):
+        return [_rounded(place) for place in places]
+    return round(float(places), _DECIMALS)

@@ -106,12 +106,15 @@ class Shared:
     slides : list of (SharedSlide, note)
         In their order, each with a sentence about its picture, or "".
     failed : dict of name → reason
+    absent : dict of name → reason
+        Slides of the run that have no results.
     size : int
         Bytes of the folder; estimated if it was not written.
     """
 
     slides: list[tuple[SharedSlide, str]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
     size: int = 0
 
 
@@ -132,8 +135,8 @@ def share(wishes: Wishes, say: Callable[[str], object], report: Report) -> Share
     """
     if not wishes.dry_run:
         _require_free(wishes)
-    slides, failed = chosen_slides(wishes.results, wishes.names, anonymous=wishes.anonymous)
-    shared = Shared(failed=dict(failed))
+    slides, absent = chosen_slides(wishes.results, wishes.names, anonymous=wishes.anonymous)
+    shared = Shared(absent=absent)
     prepared = _prepared(slides, wishes, shared, report)
     prepared = fitted(no_finer(prepared, wishes.finest_um), page_bytes(), wishes.most_bytes)
     shared.size = page_bytes() + sum(slide.total_bytes for slide in prepared)

@@ -1,3 +1,6 @@
 package javafx.scene
 
-class Scene { Scene(Object root) { } }
+class Scene {
+    final Object root
+    Scene(Object root) { this.root = root }
+}

@@ -1,5 +1,14 @@
 package javafx.scene.layout
 
-class BorderPane { BorderPane(Object... children) { } }
+import javafx.scene.control.Items
 
-class VBox { VBox(double gap, Object... children) { } }
+class BorderPane {
+    final List children
+    BorderPane(Object centre, Object top, Object right, Object bottom, Object left) { children = [left, centre, right] }
+}
+
+class VBox {
+    String style
+    final Items children = new Items()
+    VBox(double gap, Object... children) { this.children.addAll(children as List) }
+}

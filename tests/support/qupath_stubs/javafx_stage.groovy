@@ -1,10 +1,32 @@
 package javafx.stage
 
-/** Cannot be opened, as on a machine without a screen. */
+/** Can be opened, or not, as on a machine without a screen. */
 class Stage extends Window {
-    Stage() { throw new IllegalStateException('no screen') }
+    static boolean possible = true
+    String title
+    Object scene
+    boolean resizable
+    Closure onHidden
+
+    Stage() {
+        if (!possible)
+            throw new IllegalStateException('no screen')
+    }
+
+    void show() { open << this }
+    void close() { hide() }
+    void sizeToScene() { }
+
+    @Override
+    void hide() {
+        if (open.remove((Object) this))
+            onHidden?.call(null)
+    }
 }
 
-class Window {
-    static List getWindows() { [] }
+abstract class Window {
+    static final List<Window> open = []
+    final Map properties = [:]
+    static List<Window> getWindows() { open }
+    abstract void hide()
 }

@@ -9,6 +9,7 @@ import java.awt.image.DataBufferFloat
 import java.awt.image.Raster
 import java.awt.color.ColorSpace
 import java.awt.Transparency
+import java.util.concurrent.ConcurrentHashMap
 import loci.common.DataTools
 import loci.formats.ImageReader
 import loci.formats.MetadataTools
@@ -19,7 +20,7 @@ enum PixelType { UINT8, FLOAT32 }
 
 class ImageChannel {
     String name
-    static ImageChannel getInstance(String name, Integer colour) { new ImageChannel(name: name) }
+    static List<ImageChannel> getDefaultRGBChannels() { ['Red', 'Green', 'Blue'].collect { new ImageChannel(name: it) } }
 }
 
 class PixelCalibration {
@@ -33,14 +34,13 @@ class ImageServerBuilder {
 
 /** The part of QuPath's metadata that the scripts use, with its own builders. */
 class ImageServerMetadata {
-    enum ChannelType { DEFAULT, FEATURE }
-
     int width, height, preferredTileWidth, preferredTileHeight
     String name
     List<ImageResolutionLevel> levels
     List<ImageChannel> channels
     PixelCalibration calibration
-    ChannelType channelType = ChannelType.DEFAULT
+    boolean rgb
+    PixelType pixelType
 
     ImageResolutionLevel getLevel(int level) { levels[level] }
 
@@ -64,18 +64,15 @@ class ImageServerMetadata {
     static class Builder {
         private final ImageServerMetadata made
         Builder(ImageServerMetadata from) {
-            made = new ImageServerMetadata(name: from.name, channels: from.channels)
+            made = new ImageServerMetadata(width: from.width, height: from.height, name: from.name,
+                channels: from.channels, calibration: from.calibration)
         }
-        Builder width(int width) { made.width = width; this }
-        Builder height(int height) { made.height = height; this }
-        Builder channelType(ChannelType type) { made.channelType = type; this }
+        Builder name(String name) { made.name = name; this }
+        Builder rgb(boolean rgb) { made.rgb = rgb; this }
+        Builder pixelType(PixelType type) { made.pixelType = type; this }
         Builder preferredTileSize(int width, int height) {
             made.preferredTileWidth = width
             made.preferredTileHeight = height
-            return this
-        }
-        Builder pixelSizeMicrons(Number width, Number height) {
-            made.calibration = new PixelCalibration(pixelWidthMicrons: width, pixelHeightMicrons: height)
             return this
         }
         Builder levels(Collection levels) { made.levels = levels as List; this }
@@ -84,6 +81,7 @@ class ImageServerMetadata {
     }
 }
 
+@groovy.transform.Canonical
 class RegionRequest {
     String path
     int level
@@ -118,6 +116,8 @@ interface ImageServer<T> {
     int getHeight()
     int nResolutions()
     double getDownsampleForResolution(int level)
+    int nChannels()
+    boolean isRGB()
     ImageChannel getChannel(int channel)
     ImageServerMetadata getMetadata()
     PixelCalibration getPixelCalibration()
@@ -125,10 +125,14 @@ interface ImageServer<T> {
     void close()
 }
 
+/** Has the tiles of all servers, by the servers' paths, as long as QuPath runs. */
+class ImageServerProvider {
+    private static final Map<RegionRequest, BufferedImage> cache = new ConcurrentHashMap<>()
+    static Map<RegionRequest, BufferedImage> getCache(Class type) { cache }
+}
+
 /** Cuts levels into tiles as QuPath does, and keeps those that were read. */
 abstract class AbstractTileableImageServer implements ImageServer<BufferedImage> {
-    private final Map<String, BufferedImage> cache = [:]
-
     protected abstract BufferedImage readTile(TileRequest tile) throws IOException
     protected abstract ImageServerBuilder.ServerBuilder<BufferedImage> createServerBuilder()
     protected abstract String createID()
@@ -141,6 +145,8 @@ abstract class AbstractTileableImageServer implements ImageServer<BufferedImage>
     int getHeight() { getMetadata().height }
     int nResolutions() { getMetadata().levels.size() }
     double getDownsampleForResolution(int level) { getMetadata().levels[level].downsample }
+    int nChannels() { getMetadata().channels.size() }
+    boolean isRGB() { getMetadata().rgb }
     ImageChannel getChannel(int channel) { getMetadata().channels[channel] }
     PixelCalibration getPixelCalibration() { getMetadata().calibration }
     void close() { }
@@ -162,22 +168,16 @@ abstract class AbstractTileableImageServer implements ImageServer<BufferedImage>
     BufferedImage readRegion(RegionRequest request) {
         def tile = tilesOf(request.level).find { it.region == request.region }
         assert tile != null && request.path == getPath(), 'not a tile'
-        return cache.computeIfAbsent("${request.level} ${tile.region}" as String) { readTile(tile) }
+        return ImageServerProvider.getCache(BufferedImage).computeIfAbsent(request) { readTile(tile) }
     }
 
-    BufferedImage getCachedTile(TileRequest tile) { cache["${tile.level} ${tile.region}" as String] }
     def getTileRequestManager() { new TileRequestManager(server: this) }
 }
 
 class TileRequestManager {
     AbstractTileableImageServer server
 
-    TileRequest getTileRequest(int level, int x, int y, int z, int t) {
-        return server.tilesOf(level).find {
-            x >= it.getImageX() && x < it.getImageX() + it.tileWidth * it.downsample &&
-            y >= it.getImageY() && y < it.getImageY() + it.tileHeight * it.downsample
-        }
-    }
+    Collection<TileRequest> getTileRequestsForLevel(int level) { server.tilesOf(level) }
 }
 
 /** A slide of which only the size matters. */
@@ -190,7 +190,7 @@ class BlankServer extends AbstractTileableImageServer {
     @Override String getServerType() { 'blank' }
 }
 
-/** Opens OME-TIFF through Bio-Formats: RGBA with its alpha, or float channels. */
+/** Opens an OME-TIFF of float channels through Bio-Formats. */
 class BioFormatsServer extends AbstractTileableImageServer {
     private final ImageReader reader = new ImageReader()
     private final ImageServerMetadata metadata
@@ -200,19 +200,16 @@ class BioFormatsServer extends AbstractTileableImageServer {
         this.uri = uri
         def described = MetadataTools.createOMEXMLMetadata()
         reader.setMetadataStore(described)
-        reader.setFlattenedResolutions(false)
-        reader.setId(new File(uri).getPath())
-        def levels = (0..<reader.getResolutionCount()).collect {
-            reader.setResolution(it)
-            [reader.getSizeX(), reader.getSizeY()]
+        try {
+            reader.setId(new File(uri).getPath())
+        } catch (Exception e) {
+            throw new IOException(e)
         }
-        def made = levels.collect { wide, high ->
-            double size = Math.rint(levels[0][0] / (double) wide)
-            new ImageServerMetadata.ImageResolutionLevel(downsample: size, width: wide, height: high)
-        }
+        int wide = reader.getSizeX(), high = reader.getSizeY()
         def names = (0..<described.getChannelCount(0)).collect { described.getChannelName(0, it) }
         metadata = new ImageServerMetadata(
-            width: levels[0][0], height: levels[0][1], levels: made, name: new File(uri).getName(),
+            width: wide, height: high, name: new File(uri).getName(), pixelType: PixelType.FLOAT32,
+            levels: [new ImageServerMetadata.ImageResolutionLevel(downsample: 1, width: wide, height: high)],
             preferredTileWidth: 256, preferredTileHeight: 256,
             channels: names.collect { new ImageChannel(name: it) },
             calibration: new PixelCalibration(
@@ -221,21 +218,10 @@ class BioFormatsServer extends AbstractTileableImageServer {
     }
 
     @Override
-    protected BufferedImage readTile(TileRequest tile) {
-        reader.setResolution(tile.level)
-        return reader.getRGBChannelCount() == 4 ? rgba(tile.region) : floats(tile.region)
-    }
+    protected BufferedImage readTile(TileRequest tile) { floats(tile.region) }
 
     private byte[] bytes(int plane, ImageRegion region) {
         reader.openBytes(plane, region.x, region.y, region.width, region.height)
-    }
-
-    private BufferedImage rgba(ImageRegion region) {
-        def image = new BufferedImage(region.width, region.height, BufferedImage.TYPE_INT_ARGB)
-        int pixels = region.width * region.height
-        boolean mixed = reader.isInterleaved()
-        image.setRGB(0, 0, region.width, region.height, Pixels.argb(bytes(0, region), pixels, mixed), 0, region.width)
-        return image
     }
 
     private BufferedImage floats(ImageRegion region) {
@@ -255,6 +241,7 @@ class BioFormatsServer extends AbstractTileableImageServer {
     @Override Collection<URI> getURIs() { [uri] }
     @Override String getServerType() { 'Bio-Formats' }
     @Override ImageServerMetadata getOriginalMetadata() { metadata }
+    @Override void close() { reader.close() }
 }
 
 class AnyFloats extends ColorModel {
@@ -264,20 +251,6 @@ class AnyFloats extends ColorModel {
     @Override int getBlue(int pixel) { 0 }
     @Override int getAlpha(int pixel) { 255 }
     @Override boolean isCompatibleRaster(Raster raster) { true }
-}
-
-@groovy.transform.CompileStatic
-class Pixels {
-    static int[] argb(byte[] bytes, int pixels, boolean mixed) {
-        int[] found = new int[pixels]
-        int step = mixed ? 4 : 1, apart = mixed ? 1 : pixels
-        for (int i = 0; i < pixels; i++) {
-            int at = i * step
-            found[i] = ((bytes[at + 3 * apart] & 255) << 24) | ((bytes[at] & 255) << 16) |
-                ((bytes[at + apart] & 255) << 8) | (bytes[at + 2 * apart] & 255)
-        }
-        return found
-    }
 }
 
 class ImageServers {

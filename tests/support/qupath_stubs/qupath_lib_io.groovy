@@ -13,13 +13,18 @@ class PathIO {
             assert feature.type == 'Feature' && feature.geometry.type == 'Polygon'
             def properties = feature.properties
             assert properties.objectType == 'annotation'
-            def (red, green, blue) = properties.classification.color.collect { it as int }
             def made = new PathAnnotation(
                 ROI: AreaROI.ofRings(feature.geometry.coordinates), name: properties.name,
                 locked: properties.isLocked == true,
-                pathClass: PathClass.fromString(properties.classification.name, (255 << 24) | (red << 16) | (green << 8) | blue))
+                color: properties.color ? packed(properties.color) : null,
+                pathClass: PathClass.fromString(properties.classification.name, packed(properties.classification.color)))
             properties.measurements.each { name, value -> made.measurementList.put(name, value as double) }
             return made
         }
+    }
+
+    private static Integer packed(List rgb) {
+        def (red, green, blue) = rgb.collect { it as int }
+        return (255 << 24) | (red << 16) | (green << 8) | blue
     }
 }

@@ -13,6 +13,8 @@ class MeasurementList {
 /** An object with an outline; as in QuPath, measurements are of the outline and go with it. */
 class PathObject {
     private Object roi
+    /** The object's own colour, which goes before its class's. */
+    Integer color
     final MeasurementList measurementList = new MeasurementList()
 
     Object getROI() { roi }

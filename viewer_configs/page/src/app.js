@@ -39,14 +39,12 @@ export class App {
    * @param run, palettes the server's answers
    * @param notices where to show messages
    * @param storeOf (slide in the run's list) => the store of its data
-   * @param onSlide (session, or null while none is known) called when another slide is shown
    */
-  constructor(run, palettes, notices, storeOf, onSlide = () => {}) {
+  constructor(run, palettes, notices, storeOf) {
     this.run = run;
     this.palettes = palettes;
     this.notices = notices;
     this.storeOf = storeOf;
-    this.onSlide = onSlide;
     this.view = new SlideView(byId("viewer"), byId("navigator"));
     this.layer = new MapLayer(this.view);
     this.readout = new Readout(this.view);
@@ -102,7 +100,6 @@ export class App {
       return false;
     }
     if (session.left) return false;
-    this.onSlide(session);
     const shown = this.#showSlide(session, view);
     this.#takeLook(view);
     const all = await Promise.all([shown, this.#showMap(), this.#showRegions()]);
@@ -117,7 +114,6 @@ export class App {
     this.view.close();
     this.layer.clear();
     this.readout.show(null);
-    this.onSlide(null);
     this.notices.clear();
     this.controls.showNothing();
     this.list.mark(entry);

@@ -6,7 +6,6 @@ import { byId } from "../../page/src/dom.js";
 import { wordsOf } from "../../page/src/fetching.js";
 import { Notices } from "../../page/src/notices.js";
 import { loadData } from "./loading.js";
-import { RegionLayer } from "./regions.js";
 import { SharedStore } from "./store.js";
 
 const notices = new Notices();
@@ -16,13 +15,7 @@ async function start() {
   byId("actions").classList.add("on-disk");
   const { run, palettes } = await notices.during(loadData("run"));
   byId("run-name").textContent = run.name;
-  let regions = null;
-  const stores = new Map(run.slides.map((entry) => [entry, new SharedStore(entry)]));
-  const app = new App(run, palettes, notices, (entry) => stores.get(entry), (session) => {
-    regions?.show(session === null ? [] : stores.get(session.entry).regions, session?.manifest.slide);
-  });
-  regions = new RegionLayer(app.view);
-  byId("map-section").append(regions.element);
+  const app = new App(run, palettes, notices, (entry) => new SharedStore(entry));
   connect(app);
   window.heatmaps = forTests(app);
   app.start();

@@ -17,11 +17,6 @@ export class SharedStore {
     this.entry = entry;
   }
 
-  /** The regions of the slide, known once its manifest is. */
-  get regions() {
-    return this.#facts?.regions ?? [];
-  }
-
   async manifest(signal) {
     this.#facts = await loadData(`${this.entry.folder}/slide`, signal);
     return this.#facts.manifest;
@@ -43,6 +38,11 @@ export class SharedStore {
     promise.catch(() => this.#channels.delete(key));
     for (const old of [...this.#channels.keys()].slice(0, -KEPT_CHANNELS)) this.#channels.delete(old);
     return promise;
+  }
+
+  /** Return the slide's regions as GeoJSON, by their name in the manifest. */
+  regionsFile(name, signal) {
+    return loadData(`${this.entry.folder}/${name}`, signal);
   }
 
   async #read(key, place, signal) {

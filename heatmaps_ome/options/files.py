@@ -1,0 +1,65 @@
+"""Options on the files of a result: their words, types and bounds, once."""
+
+from typing import Any, Final
+
+from heatmaps_ome.exporters import REGISTRY
+from heatmaps_ome.options.fields import create_option, names
+
+FORMATS = tuple(name for name, row in REGISTRY.items() if row.usual)
+"""The formats that are written without being asked for."""
+_MPP = (0.05, 20)
+
+_FILES: Final[dict[str, dict[str, Any]]] = {
+    "formats": {
+        "help_": f"formats to write, any of {', '.join(REGISTRY)}",
+        "effect": "drawn", "among": lambda: REGISTRY, "default": FORMATS, "type": names,
+        "metavar": "A,B",
+    },
+    "figures": {
+        "help_": "also write figures for papers and talks: a sheet that sums the slide up, each "
+        "preview as PDF and SVG with text as text, and bare maps and colour bars",
+        "effect": "drawn", "default": False,
+    },
+    "top_tiles": {
+        "help_": "tiles to show for the class drawn hot, and as many against it, at full "
+        "resolution; 0: none",
+        "effect": "drawn", "between": (0, 64), "default": 8, "type": int, "metavar": "N",
+        "used_by": ("tiles", "report", "figures"),
+    },
+    "image_mpp": {
+        "help_": "µm per pixel of the slide image in the OME-Zarr (default: the network's)",
+        "effect": "values", "between": _MPP, "used_by": ("ome-zarr",), "type": float,
+        "metavar": "UM",
+    },
+    "flat_mpp": {
+        "help_": "µm per pixel of the pictures of --flattened (default: --image-mpp, halved until "
+        "they are at most 4096 pixels a side)",
+        "effect": "values", "between": _MPP, "used_by": ("ome-zarr",), "type": float,
+        "metavar": "UM", "needs": {"flattened": "which writes these pictures"},
+    },
+    "flattened": {
+        "help_": "also write a picture of the slide with each map burnt in, for web viewers that "
+        "draw no labels; view serves such pictures without",
+        "effect": "values", "used_by": ("ome-zarr",), "default": False,
+    },
+    "overlay_px": {
+        "help_": "side of an overlay's pixel in slide pixels: 1 is full resolution, in larger "
+        "files that look the same; at most a cell (default: an eighth of a cell)",
+        "effect": "values", "between": (1, 256), "used_by": ("ome-tiff",), "type": int,
+        "metavar": "PX",
+    },
+    "ngff": {
+        "help_": "version of OME-Zarr: 0.4 opens everywhere, QuPath included; 0.5 (zarr v3, "
+        "sharded) has far fewer files",
+        "effect": "values", "default": "0.4", "type": str, "metavar": "VERSION",
+    },
+    "no_chain": {
+        "help_": "strict OME-TIFF, whose coarser levels OpenSlide and ASAP do not see",
+        "effect": "values", "used_by": ("ome-tiff",), "default": False,
+    },
+}  # fmt: skip
+
+
+def file_option(name: str) -> Any:
+    """Return the field of an option on files."""
+    return create_option("outputs", **_FILES[name])

@@ -1,0 +1,1 @@
+"""Two runs on the same slides, side by side: differences, correlations, agreement, a report."""
