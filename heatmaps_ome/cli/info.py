@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from heatmaps_ome.cli.streams import one_line
-from heatmaps_ome.display.numbers import predicted_text
 from heatmaps_ome.errors import FeaturesError, ModelError, ResultError
 from heatmaps_ome.features.files.describe import describe_tiles, may_hold_tiles
 from heatmaps_ome.geometry import YX
+from heatmaps_ome.maps.numbers import predicted_text
 from heatmaps_ome.models import describe_model
 from heatmaps_ome.models.families import family_of
 from heatmaps_ome.models.model_facts import NO_FACTS, ModelFacts

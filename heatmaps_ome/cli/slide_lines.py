@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.display.numbers import is_probability, number, predicted_text, probability
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.curves import beaten_by_chance, has_much_to_lose
 from heatmaps_ome.maps.ensemble import agreement
-from heatmaps_ome.maps.numbers import percent
+from heatmaps_ome.maps.numbers import is_probability, number, percent, predicted_text, probability
 from heatmaps_ome.run.cautions import cautions, trust
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from heatmaps_ome.exporters.figures.captions import RESEARCH
 from heatmaps_ome.maps.numbers import is_probability
 from heatmaps_ome.run.cautions import cautions
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
-from heatmaps_ome.storage.sizes import FolderSize, folder_size
+from heatmaps_ome.storage.sizes import folder_size, folders_size
 from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ def of_run(outcomes: Sequence[Outcome], output: Path, page: Page = _WHOLE) -> st
     lines = [*_details(outcomes, page)] if whole else []
     if len(outcomes) > 1:
         lines += [*_table(outcomes, page), *([] if whole else _findings(outcomes, page))]
+    if len(folders) > 1:
+        lines += ["", f"{len(folders)} slides take {folders_size(folders).sentence()}."]
     if folders:
         lines += ["", "View the results:", *_ways(output, folders)]
         lines += [*_single_files(folders)] if page.verbose else []
-        lines += ["", _space(folders)] if len(folders) > 1 else []
     lines += ["", *_closing(output), RESEARCH]
     return "\n".join(lines) + "\n"
 
@@ -133,14 +134,6 @@ def _single_files(folders: Sequence[Path]) -> Iterator[str]:
     for file in result_files():
         if file.ending in kinds:
             yield f"  *{file.ending:17} {file.opened_with}"
-
-
-def _space(folders: Sequence[Path]) -> str:
-    """Return what the slides' files take, in all and each."""
-    sizes = [folder_size(folder) for folder in folders]
-    files, size = sum(one.files for one in sizes), sum(one.size for one in sizes)
-    each = FolderSize(round(files / len(sizes)), round(size / len(sizes)))
-    return f"Files of all slides: {FolderSize(files, size).sentence()}; a slide: {each.sentence()}"
 
 
 def _closing(output: Path) -> Iterator[str]:

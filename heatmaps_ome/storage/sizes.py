@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heatmaps_ome.storage.disk import bytes_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,9 @@ def folder_size(folder: Path) -> FolderSize:
                 known.add((status.st_dev, status.st_ino))
                 size += status.st_size
     return FolderSize(len(known), size)
+
+
+def folders_size(folders: Iterable[Path]) -> FolderSize:
+    """Return the size of several folders together."""
+    sizes = [folder_size(folder) for folder in folders]
+    return FolderSize(sum(one.files for one in sizes), sum(one.size for one in sizes))

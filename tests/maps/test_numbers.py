@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heatmaps_ome.display.numbers import (
+from heatmaps_ome.maps.numbers import (
     is_next_to_nothing,
     is_probability,
     number,

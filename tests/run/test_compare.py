@@ -19,11 +19,11 @@ from shapely.ops import unary_union
 import heatmaps_ome
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.cli.comparing import of_comparison
-from heatmaps_ome.display.numbers import number, probability
 from heatmaps_ome.errors import OptionError, OutputError, ResultError
 from heatmaps_ome.features.bag import Tiles
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.kinds import KINDS
+from heatmaps_ome.maps.numbers import number, probability
 from heatmaps_ome.maps.tile_maps import rasterised, table_of
 from heatmaps_ome.models.target import Target
 from heatmaps_ome.run.collect import collect

@@ -19,9 +19,9 @@ from heatmaps_ome import extractors
 from heatmaps_ome.cli import arguments
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.cli.summary import of_run
-from heatmaps_ome.display.numbers import probability
 from heatmaps_ome.maps.ensemble import in_class_order
 from heatmaps_ome.maps.faithfulness import faithfulness_of
+from heatmaps_ome.maps.numbers import probability
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.models.model_set import model_files
 from heatmaps_ome.options import FORMATS, CreateOptions

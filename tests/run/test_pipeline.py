@@ -22,10 +22,10 @@ from torch import nn
 
 from heatmaps_ome import extractors
 from heatmaps_ome.cli.summary import of_run
-from heatmaps_ome.display.numbers import number
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences, evidence_on_artefacts
 from heatmaps_ome.maps.faithfulness import faithfulness
+from heatmaps_ome.maps.numbers import number
 from heatmaps_ome.maps.store import read_values
 from heatmaps_ome.options import FORMATS, CreateOptions
 from heatmaps_ome.run import planning

@@ -13,9 +13,9 @@ from value_places import ValuesReader, assert_values_at_places
 from viewer_results import write_results
 
 import heatmaps_ome
-from heatmaps_ome.display.numbers import probability
 from heatmaps_ome.errors import MissingError, ResultError
 from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.maps.numbers import probability
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "viewer_configs" / "notebook" / "maps.ipynb"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.display.numbers import predicted_text
 from heatmaps_ome.maps.ensemble import prediction_sd
+from heatmaps_ome.maps.numbers import predicted_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.display.numbers import number
 from heatmaps_ome.exporters.figures.captions import (
     RESEARCH,
     drawable,
@@ -15,6 +14,7 @@ from heatmaps_ome.exporters.figures.captions import (
 )
 from heatmaps_ome.exporters.figures.layout import DPI, pixels_of
 from heatmaps_ome.maps.curves import nothing_to_measure
+from heatmaps_ome.maps.numbers import number
 
 if TYPE_CHECKING:
     import numpy as np

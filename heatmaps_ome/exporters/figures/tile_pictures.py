@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.display.numbers import percent, probability
 from heatmaps_ome.exporters.figures.captions import RESEARCH
 from heatmaps_ome.exporters.figures.pages import Page
 from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.maps.numbers import percent, probability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.display.numbers import number as number_text
-from heatmaps_ome.display.numbers import percent, probability
 from heatmaps_ome.maps.kinds import ATTENTION, CONTRIBUTION, SCORE
+from heatmaps_ome.maps.numbers import number as number_text
+from heatmaps_ome.maps.numbers import percent, probability
 from heatmaps_ome.run.comparison.quantities import PERCENTILE
 
 if TYPE_CHECKING:

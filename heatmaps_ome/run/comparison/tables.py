@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.display.numbers import percent
 from heatmaps_ome.exporters.cells import plain_field
+from heatmaps_ome.maps.numbers import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from heatmaps_ome.display.numbers import number
+from heatmaps_ome.maps.numbers import number
 from heatmaps_ome.viewers.notebook.drawing import draw
 from heatmaps_ome.viewers.notebook.markup import block, paragraph, picture
 

@@ -6,8 +6,8 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.display.numbers import predicted_text
 from heatmaps_ome.exporters.figures.captions import RESEARCH
+from heatmaps_ome.maps.numbers import predicted_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

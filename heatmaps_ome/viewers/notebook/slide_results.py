@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.display.numbers import is_probability
 from heatmaps_ome.errors import MissingError, ResultError
 from heatmaps_ome.maps.kinds import KINDS
+from heatmaps_ome.maps.numbers import is_probability
 from heatmaps_ome.slides.plain_zarr import require_regular
 from heatmaps_ome.viewers.notebook.manifest import read_manifest
 from heatmaps_ome.viewers.notebook.map_values import MapValues

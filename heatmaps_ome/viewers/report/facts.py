@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.display.numbers import percent, probability
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     artefact_record,
@@ -20,6 +19,7 @@ from heatmaps_ome.maps.artefact_evidence import (
 )
 from heatmaps_ome.maps.curves import explaining_kind, has_much_to_lose, random_orders_of
 from heatmaps_ome.maps.evidence import undefined_reason
+from heatmaps_ome.maps.numbers import percent, probability
 from heatmaps_ome.slides.artefacts import KINDS
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 
