@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
-    from heatmaps_ome.maps.kinds import MapKind, Scale
+    from heatmaps_ome.maps.kinds import MapKind
+    from heatmaps_ome.maps.map_kind import Scale
 
 
 @dataclass(frozen=True)
