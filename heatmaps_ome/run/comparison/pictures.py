@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from heatmaps_ome.display.colour import colour_map as colour_map_of
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.exporters.figures.captions import drawable, font, number, scale_bar, shortened
 from heatmaps_ome.exporters.figures.framed import DPI, Layout, Line, pixels_of
@@ -192,7 +193,7 @@ def _cells_panel(
 
     def draw(layout: Layout, left: int) -> None:
         axes = _map_axes(layout, left)
-        _show(axes, values, cells, cmap=colour_map, vmin=ends.lower, vmax=ends.upper)
+        _show(axes, values, cells, cmap=colour_map_of(colour_map), vmin=ends.lower, vmax=ends.upper)
         _scale(layout, left, axes)
         _bar(layout, left, ends, colour_map, unit, clips)
 
@@ -346,7 +347,12 @@ def _bar(
     width, place = round(0.62 * _inner()), left + _WIDTH - _MARGIN - round(0.62 * _inner())
     top = _HEAD + _HEIGHT - 76
     axes = layout.axes((place, top, width, 14))
-    axes.imshow(np.linspace(0, 1, 256)[None], extent=(0, 1, 0, 1), cmap=colour_map, aspect="auto")
+    axes.imshow(
+        np.linspace(0, 1, 256)[None],
+        extent=(0, 1, 0, 1),
+        cmap=colour_map_of(colour_map),
+        aspect="auto",
+    )
     span, size = ends.upper - ends.lower, 0.9 * _UNIT
     signs = ("\u2264 " * clips[0], "", "\u2265 " * clips[1])
     values = (ends.lower, (ends.lower + ends.upper) / 2, ends.upper)
