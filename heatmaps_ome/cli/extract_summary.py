@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.cli.layout import Page, wrapped
 from heatmaps_ome.cli.streams import one_line
 
 if TYPE_CHECKING:
@@ -12,9 +13,14 @@ if TYPE_CHECKING:
     from heatmaps_ome.options import ExtractOptions
     from heatmaps_ome.run.extraction import Extracted
 
+_WHOLE = Page()
 
-def of_extraction(outcomes: Sequence[Extracted], options: ExtractOptions) -> str:
-    """Return the closing lines of an extraction."""
+
+def of_extraction(
+    outcomes: Sequence[Extracted], options: ExtractOptions, page: Page = _WHOLE
+) -> str:
+    """Return the closing lines of an extraction, in lines that fit a page; paths are not broken."""
+    paths = {f"  {outcome.file}" for outcome in outcomes if outcome.file is not None}
     lines: list[str] = []
     for outcome in outcomes:
         if outcome.file is None:
@@ -30,7 +36,12 @@ def of_extraction(outcomes: Sequence[Extracted], options: ExtractOptions) -> str
         f"{stride:.6g} µm; features of {options.extractor} as {options.feature_type}"
     )
     # Names of slides cannot begin a line of their own.
-    return "\n".join(map(one_line, lines)) + "\n"
+    laid_out = [
+        part
+        for line in lines
+        for part in wrapped(one_line(line), None if line in paths else page.width)
+    ]
+    return "\n".join(laid_out) + "\n"
 
 
 def _tiles(outcome: Extracted) -> str:

@@ -96,7 +96,7 @@ def wrapped(text: str, width: int | None, whole: Iterable[str] = ()) -> list[str
             lines.append(line)
             joined = " " * (indent + _HANG) + word
         line = joined
-    return [each.replace(_BLANK, " ") for each in [*lines, line]]
+    return [piece.replace(_BLANK, " ") for piece in [*lines, line]]
 
 
 def table(
@@ -111,18 +111,18 @@ def table(
     right : iterable of int
         Columns that are aligned at their right.
     """
-    kept = [
+    columns = [
         column
         for column in range(len(rows[0]))
         if column == 0 or any(row[column] for row in rows[1:])
     ]
-    ends = {place for place, column in enumerate(kept) if column in set(right)}
-    cells = [[row[column] for column in kept] for row in rows]
+    ends = {place for place, column in enumerate(columns) if column in set(right)}
+    cells = [[row[column] for column in columns] for row in rows]
     for gap in _GAPS:
         lines = _aligned(cells, ends, gap)
         if width is None or max(map(width_of, lines)) <= width:
             return lines
-    rest = [[row[column] for column in kept[1:]] for row in rows]
+    rest = [[row[column] for column in columns[1:]] for row in rows]
     beside = _aligned(rest, {place - 1 for place in ends}, _GAPS[0])
     pairs = zip(rows, beside, strict=True)
     return [line for row, below in pairs for line in (row[0], f"  {below}")]

@@ -165,7 +165,8 @@ def extract(words: Sequence[str]) -> int:
         outcomes = extraction.extract(options, display)
     finally:
         display.close()
-    sys.stdout.write(extract_summary.of_extraction(outcomes, options))
+    page = page_for(sys.stdout, verbose=options.verbose)
+    sys.stdout.write(extract_summary.of_extraction(outcomes, options, page))
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 

@@ -51,7 +51,7 @@ def _answer(outcome: Outcome) -> tuple[str, str]:
         return name, f"{value} {target.get('unit', '')}".rstrip()
     if target.get("link") != "sigmoid":
         return name, value
-    likely = [each for each, p in prediction.items() if p >= _LEAST_PROBABLE]
+    likely = [output for output, p in prediction.items() if p >= _LEAST_PROBABLE]
     return (", ".join(likely) or f"not {name}", value)
 
 

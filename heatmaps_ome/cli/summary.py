@@ -14,6 +14,7 @@ from heatmaps_ome.exporters.figures.captions import RESEARCH
 from heatmaps_ome.maps.numbers import is_probability
 from heatmaps_ome.run.cautions import cautions
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
+from heatmaps_ome.storage.sizes import folder_size, folders_size
 from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def of_run(outcomes: Sequence[Outcome], output: Path, page: Page = _WHOLE) -> st
     lines = [*_details(outcomes, page)] if whole else []
     if len(outcomes) > 1:
         lines += [*_table(outcomes, page), *([] if whole else _findings(outcomes, page))]
+    if len(folders) > 1:
+        lines += ["", f"{len(folders)} slides take {folders_size(folders).sentence()}."]
     if folders:
         lines += ["", "View the results:", *_ways(output, folders)]
         lines += [*_single_files(folders)] if page.verbose else []
@@ -62,7 +65,7 @@ def _details(outcomes: Sequence[Outcome], page: Page) -> Iterator[str]:
     for outcome in outcomes:
         yield from _prose(details(outcome), page, outcome)
         if outcome.folder is not None:
-            yield one_line(f"  {outcome.folder}")
+            yield one_line(f"  {outcome.folder}: {folder_size(outcome.folder).sentence()}")
     if len(outcomes) > 1:
         yield ""
 
@@ -75,14 +78,14 @@ def _table(outcomes: Sequence[Outcome], page: Page) -> Iterator[str]:
     drawn = one_line(f"; drawn hot: {hot}") if hot else ""
     yield from wrapped(f"{len(outcomes)} slides: {states}{drawn}", page.width)
     yield ""
-    shown = list(outcomes)
+    first = list(outcomes)
     if not page.verbose and len(outcomes) > _MOST_ROWS:
-        shown = sorted(outcomes, key=_urgency)[:_MOST_ROWS]
+        first = sorted(outcomes, key=_urgency)[:_MOST_ROWS]
     are_values = any(o.prediction and not is_probability(o.target) for o in outcomes)
     heads = [{"P": "value"}.get(head, head) if are_values else head for head in _HEADS]
-    rows = [heads, *(list(map(one_line, table_row(outcome))) for outcome in shown)]
+    rows = [heads, *(list(map(one_line, table_row(outcome))) for outcome in first)]
     yield from table(rows, page.width, _RIGHT)
-    more = len(outcomes) - len(shown)
+    more = len(outcomes) - len(first)
     if more:
         yield from wrapped(f"and {more} more, which {RUN} lists and --verbose shows", page.width)
     if any(outcome.status != "failed" for outcome in outcomes):

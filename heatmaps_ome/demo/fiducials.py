@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP, slide_pixels
+from heatmaps_ome.demo.landmarks import (
+    CENTRE_PX,
+    GRID,
+    LANDMARKS,
+    MPP,
+    STRIDE_PX,
+    TARGET_MPP,
+    slide_pixels,
+)
 from heatmaps_ome.demo.slide import write_pyramid
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.exporters import REGISTRY, load_exporters
 from heatmaps_ome.exporters.protocol import Settings
+from heatmaps_ome.exporters.tiff import overlay_lattice
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.kinds import ATTENTION, SCORE
@@ -41,6 +50,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.demo.landmarks import Landmark
     from heatmaps_ome.exporters.protocol import SlideResult
+    from heatmaps_ome.geometry import Grid
     from heatmaps_ome.options import DemoOptions
     from heatmaps_ome.slides.reader import SlideReader
 
@@ -49,8 +59,6 @@ CLASSES = ("elsewhere", "landmark")
 IMAGE_MPP = MPP
 """The slide's own resolution, so that its landmarks stay sharp."""
 
-_NETWORK_PX = 16
-"""Recorded side of a cell in network pixels of 0.5 µm; there is no network."""
 _BACKGROUND = 224.0
 _SURE = 0.9
 
@@ -61,17 +69,20 @@ class Expected:
 
     Attributes
     ----------
-    um_corner : YX
-        In viewers where a pixel begins at its corner, and in level-0 pixels.
+    um_overlay : YX
+        Of the overlay, in viewers where a pixel begins at its corner, as in level-0 pixels.
+    um_label : YX
+        Of the label in the OME-Zarr, in such viewers.
     um_centre : YX
-        In viewers that put the centre of pixel (0, 0) at the origin, relative to the slide's
-        image in the same OME-Zarr.
+        Of the label in viewers that put the centre of pixel (0, 0) at the origin, relative to the
+        slide's image in the same OME-Zarr.
     um_cropped : YX
-        In viewers that crop the slide to its bounds but not the map.
+        Of the overlay in viewers that crop the slide to its bounds but not the map.
     """
 
     landmark: Landmark
-    um_corner: YX
+    um_overlay: YX
+    um_label: YX
     um_centre: YX
     um_cropped: YX
 
@@ -125,25 +136,28 @@ def marked_maps(slide: SlideReader) -> HeatmapSet:
 
 def expected_errors(result: SlideResult) -> list[Expected]:
     """Return the errors in viewers, computed from the lattices of the written files."""
-    rows, cols = GRID.cells_under(result.raster)
     um_label, um_image = result.raster.um_cell, result.image.um_cell
     bounds, mpp = result.slide.bounds, result.slide.mpp
     shift = YX((um_image.y - um_label.y) / 2, (um_image.x - um_label.x) / 2)
+    overlay = overlay_lattice(result, Settings().overlay_px)
     errors = []
     for landmark in LANDMARKS:
-        um_true = landmark.l0_centre.times(mpp)
-        um_corner = YX(
-            _middle(rows, landmark.cell[0], um_label.y) - um_true.y,
-            _middle(cols, landmark.cell[1], um_label.x) - um_true.x,
-        )
-        cropped = YX(um_corner.y + bounds.row * mpp.y, um_corner.x + bounds.col * mpp.x)
-        errors.append(Expected(landmark, um_corner, um_corner.plus(shift), cropped))
+        of_overlay, of_label = (_off(landmark, raster) for raster in (overlay, result.raster))
+        cropped = of_overlay.plus(YX(bounds.row * mpp.y, bounds.col * mpp.x))
+        errors.append(Expected(landmark, of_overlay, of_label, of_label.plus(shift), cropped))
     return errors
 
 
-def _middle(cell_of_pixel: np.ndarray, cell: int, um_pixel: float) -> float:
-    """Return the middle in µm of the raster pixels that show a cell, along one axis."""
-    return float((np.flatnonzero(cell_of_pixel == cell) + 0.5).mean()) * um_pixel
+def _off(landmark: Landmark, raster: Grid) -> YX:
+    """Return how far the middle of the pixels that show a marked cell is from it, in µm."""
+    middles = (
+        float((np.flatnonzero(under == cell) + 0.5).mean()) * um
+        for under, cell, um in zip(
+            GRID.cells_under(raster), landmark.cell, raster.um_cell, strict=True
+        )
+    )
+    um_true = landmark.l0_centre.times(GRID.mpp)
+    return YX(*(middle - true for middle, true in zip(middles, um_true, strict=True)))
 
 
 def _deliver(slide: SlideReader, folder: ResultFolder, *, overwrite: bool) -> SlideResult:
@@ -184,7 +198,7 @@ def _origin(slide: SlideReader) -> dict[str, Any]:
         },
         "extractor": {
             "name": NAME, "digest": digest, "weights_sha256": None, "channels": 0,
-            "stride_px": _NETWORK_PX, "centre_px": _NETWORK_PX / 2,
+            "stride_px": STRIDE_PX, "centre_px": CENTRE_PX,
         },
         "pooling": {"kind": "none", "cells": 1},
         "options": effective_options(_as_if_asked(slide.path)),
@@ -200,7 +214,7 @@ def _as_if_asked(slide: Path) -> CreateOptions:
         output_path=slide.parent,
         true_class=CLASSES[1],
         extractor=NAME,
-        target_mpp=GRID.um_cell.x / _NETWORK_PX,
+        target_mpp=TARGET_MPP,
         no_pool=True,
         mask_threshold=_BACKGROUND,
         image_mpp=IMAGE_MPP,
@@ -223,19 +237,24 @@ def _scaling(origin: dict[str, Any]) -> CohortScaling:
 
 
 _HEAD = (
-    f"{'landmark':14}{'level-0 px (x, y)':>20}{'µm (x, y)':>20}"
-    f"{'level 0, corner':>18}{'bounds-cropped':>18}{'pixel-centre':>18}"
+    f"{'landmark':14}{'level-0 px (x, y)':>20}{'µm (x, y)':>18}"
+    f"{'overlays':>16}{'bounds-cropped':>16}{'labels':>16}{'pixel-centre':>16}"
 )
 
 _LEGEND = """
-The last three columns are the error of the map in µm (x, y; right and down are positive) for the
-viewer's convention:
-  level 0, corner  pixels begin at their corner: QuPath, OpenSlide, ASAP, Vizarr, OpenSeadragon
-  bounds-cropped   the slide is cropped to its bounds and the map is not; this slide is all bounds
-  pixel-centre     the first pixel's centre is the origin: napari, neuroglancer; the error of
-                   the labels is half the difference between the size of their pixels
-                   ({label:g} µm) and the image's ({image:g} µm), and doubles with each coarser
-                   level of the pyramid
+The last four columns are the error of the map in µm (x, y; right and down are positive) for the
+file and the viewer's convention. A cell is {cell:.2f} pixels of the slide wide, and files are drawn
+on whole pixels of it, so edges of cells are rounded, by at most half a pixel of the file:
+  overlays        *.ome.tiff in ASAP, OMERO and others where pixels begin at their corner, as in
+                  OpenSlide; their pixels are {overlay:.2f} µm
+  bounds-cropped  the same where the slide is cropped to its bounds and the map is not; this slide
+                  is all bounds
+  labels          of *.ome.zarr in Vizarr and OpenSeadragon, where pixels begin at their corner;
+                  their pixels are {label:.2f} µm
+  pixel-centre    the same in napari and neuroglancer, where the first pixel's centre is the origin:
+                  moved by half the difference between the size of their pixels and the image's
+                  ({image:.2f} µm), which doubles with each coarser level of the pyramid
+QuPath's script and the raw values have every cell at its place: no error.
 More than that, or anything that grows from one corner to the other, is an error: please report it.
 """
 
@@ -253,12 +272,19 @@ def _report(result: SlideResult, output: Path) -> str:
     for expected in expected_errors(result):
         l0 = expected.landmark.l0_centre
         um = l0.times(result.slide.mpp)
-        errors = (expected.um_corner, expected.um_cropped, expected.um_centre)
+        errors = (
+            expected.um_overlay, expected.um_cropped, expected.um_label, expected.um_centre
+        )  # fmt: skip
         lines.append(
-            f"{expected.landmark.name:14}{_pair(l0, '.0f'):>20}{_pair(um, '.1f'):>20}"
-            + "".join(f"{_pair(error, '+.2f'):>18}" for error in errors)
+            f"{expected.landmark.name:14}{_pair(l0, '.1f'):>20}{_pair(um, '.1f'):>18}"
+            + "".join(f"{_pair(error, '+.2f'):>16}" for error in errors)
         )
-    sizes = {"label": result.raster.um_cell.x, "image": result.image.um_cell.x}
+    sizes = {
+        "cell": GRID.l0_cell.x,
+        "overlay": overlay_lattice(result, Settings().overlay_px).um_cell.x,
+        "label": result.raster.um_cell.x,
+        "image": result.image.um_cell.x,
+    }
     return "\n".join(lines) + "\n" + _LEGEND.format(**sizes)
 
 

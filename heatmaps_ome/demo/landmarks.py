@@ -7,18 +7,19 @@ from typing import Literal
 
 import numpy as np
 
-from heatmaps_ome.geometry import YX, Grid, Shape
+from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels
 
-L0_CELL = 16
-"""Side of a cell of the self-test in level-0 pixels."""
-MPP = 0.5
+MPP = 0.2183
+TARGET_MPP, STRIDE_PX, CENTRE_PX = 0.5, 32, 0.5
+"""The grid is that of a network with these facts: cells of 73.29 level-0 pixels, no whole number of
+them, the first of which reaches over the slide's edge. Round cells would hide rounding."""
 SHAPE = Shape(2299, 3081)
 """Odd on purpose: no level of a pyramid divides the sides."""
 
 GLASS, TISSUE, BLACK = (244, 243, 245), (226, 178, 206), (0, 0, 0)
 
-_L0_ARM, _L0_THICK = 64, 4
-_L0_RING = (24, 28)
+_L0_ARM, _L0_THICK = 84, 4
+_L0_RING = (56, 61)
 
 
 @dataclass(frozen=True)
@@ -42,29 +43,31 @@ class Landmark:
         return GRID.l0_from_g(YX(self.cell[0] + 0.5, self.cell[1] + 0.5))
 
 
-GRID = Grid(
-    Shape(-(-SHAPE.rows // L0_CELL), -(-SHAPE.cols // L0_CELL)),
-    YX(float(L0_CELL), float(L0_CELL)),
-    YX(0.0, 0.0),
-    YX(MPP, MPP),
-)
+def _grid() -> Grid:
+    """Return the cells, as `features.dense.feature_grid` lays them."""
+    pixels = network_pixels(SHAPE, YX(MPP, MPP), TARGET_MPP)
+    rows, cols = (-(-size // STRIDE_PX) for size in pixels.shape)
+    corner = pixels.l0_cell.times(CENTRE_PX - STRIDE_PX / 2)
+    return Grid(Shape(rows, cols), pixels.l0_cell.times(STRIDE_PX), corner, pixels.mpp)
+
+
+GRID = _grid()
 """The self-test's cells."""
 
-_LAST_ROW, _LAST_COL = SHAPE.rows // L0_CELL - 1, SHAPE.cols // L0_CELL - 1
-
 LANDMARKS = (
-    Landmark("top left", (0, 0), "ring"),
-    Landmark("top right", (0, _LAST_COL), "ring"),
-    Landmark("bottom left", (_LAST_ROW, 0), "ring"),
-    Landmark("bottom right", (_LAST_ROW, _LAST_COL), "ring"),
-    Landmark("middle", (71, 96), "cross"),
-    Landmark("above", (29, 61), "cross"),
-    Landmark("right", (53, 151), "cross"),
-    Landmark("below", (113, 108), "cross"),
-    Landmark("left", (90, 37), "ring"),
-    Landmark("on glass", (14, 166), "cross"),
+    Landmark("top left", (1, 1), "ring"),
+    Landmark("top right", (1, 40), "ring"),
+    Landmark("bottom left", (30, 1), "ring"),
+    Landmark("bottom right", (30, 40), "ring"),
+    Landmark("middle", (15, 20), "cross"),
+    Landmark("above", (5, 13), "cross"),
+    Landmark("right", (11, 33), "cross"),
+    Landmark("below", (24, 26), "cross"),
+    Landmark("left", (19, 8), "ring"),
+    Landmark("on glass", (3, 37), "cross"),
 )
-"""All but the corners have a row and a column of their own, so none is mistaken for another."""
+"""All but the corners have a row and a column of their own, so none is mistaken for another. Labels
+and overlays have these cells within 1 µm of their place, of others within a pixel of theirs."""
 
 
 def slide_pixels() -> np.ndarray:
@@ -82,7 +85,7 @@ def slide_pixels() -> np.ndarray:
 
 
 def _draw(landmark: Landmark, pixels: np.ndarray, y: np.ndarray, x: np.ndarray) -> None:
-    """Draw a landmark; its centre is the corner of four pixels, so it is symmetric exactly."""
+    """Draw a landmark on the pixels whose centres it covers, half a pixel off at most."""
     centre = landmark.l0_centre
     top, left = (max(0, round(place) - _L0_ARM - 1) for place in centre)
     window = (slice(top, round(centre.y) + _L0_ARM + 1), slice(left, round(centre.x) + _L0_ARM + 1))

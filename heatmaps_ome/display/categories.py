@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
-    from heatmaps_ome.maps.kinds import MapKind
+    from heatmaps_ome.maps.map_kind import MapKind
 
 _TISSUE_COLOUR = "#009e73"
 _TISSUE_ALPHA = 0.5

@@ -27,13 +27,14 @@ from heatmaps_ome.maps.artefact_evidence import (
 from heatmaps_ome.maps.channels import unit_of
 from heatmaps_ome.maps.curves import has_much_to_lose
 from heatmaps_ome.maps.heatmap_set import map_name
-from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS, MapKind
+from heatmaps_ome.maps.kinds import ATTENTION, CLASS_ATTENTION, KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from heatmaps_ome.maps.curves import Faithfulness
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.maps.map_kind import MapKind
 
 
 Fade = Literal["attention", "none"]
@@ -290,7 +291,7 @@ class _Drawing:
         values : (rows, cols) float32
         """
         lower, upper = colour_range.lower, colour_range.upper
-        least, largest = kind.levels or (None, None)
+        least, largest = kind.limits
         # A quantile of 0 or 1 is no slide's clipping, unless a slide joined the cohort later.
         low_fit, high_fit = self._scaling.quantiles.leave_out(kind.scale)
         below, above = bool((values < lower).any()), bool((values > upper).any())

@@ -42,7 +42,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class TilesExporter:
-    """Writes the tiles that speak most for and against the true class, at full resolution."""
+    """Writes the tiles that speak most for and against the class drawn hot, at full resolution."""
 
     settings: Settings = Settings()
 

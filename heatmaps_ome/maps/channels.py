@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.maps.heatmap_set import map_name
-from heatmaps_ome.maps.kinds import KINDS, MapKind, stored_kinds
+from heatmaps_ome.maps.kinds import KINDS, stored_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.maps.map_kind import MapKind
 
 _SPREAD = "sd-"
 """Prefix of the name of a map's standard deviation. No other map's name begins like this, whatever

@@ -319,8 +319,9 @@ class CreateOptions:
         effect="none", default=False,
     )  # fmt: skip
     verbose: bool = create_option(
-        "outputs", "print more messages", "-v", "--verbose", effect="none", default=False
-    )
+        "outputs", "print all findings of each slide, all ways to open files, and more messages",
+        "-v", "--verbose", effect="none", default=False,
+    )  # fmt: skip
 
     @property
     def model_paths(self) -> tuple[Path, ...]:

@@ -97,7 +97,7 @@ class ExtractOptions:
     overwrite: bool = same_as(
         CreateOptions, "overwrite", help="replace files that extract wrote with other options"
     )
-    verbose: bool = same_as(CreateOptions, "verbose")
+    verbose: bool = same_as(CreateOptions, "verbose", help="print more messages")
 
     def __post_init__(self) -> None:
         """Refuse values that no run can use, and contradictions."""

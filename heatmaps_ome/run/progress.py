@@ -57,8 +57,8 @@ class Clock:
             return None
         spent = time.monotonic() - self._since
         # A slide that takes longer than the last ones makes the rest look longer too.
-        each = max(fmean(self._took), spent)
-        return each * (self.of - self.place + 1) - spent
+        slide_s = max(fmean(self._took), spent)
+        return slide_s * (self.of - self.place + 1) - spent
 
     @property
     def number(self) -> str:
@@ -247,11 +247,11 @@ def _in_width(name: str, width: float) -> str:
     >>> _in_width("TCGA-CR-7395-01A-01-TS1", 12)
     'TCGA-…01-TS1'
     """
-    most = max(8, int(width))
-    if len(name) <= most:
+    limit = max(8, int(width))
+    if len(name) <= limit:
         return name
-    begin = (most - 1) // 2
-    return f"{name[:begin]}…{name[len(name) - (most - 1 - begin) :]}"
+    begin = (limit - 1) // 2
+    return f"{name[:begin]}…{name[len(name) - (limit - 1 - begin) :]}"
 
 
 def _spoken(seconds: float) -> str:

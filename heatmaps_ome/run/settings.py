@@ -120,9 +120,9 @@ class Look:
     image_mpp : float
         µm per pixel of the slide image that goes with the maps; never finer than the slide.
     region_hot, region_cold : float, in [0, 1]
-        Shares of the evidence for the true class, and against it, that regions carry.
+        Shares of the evidence for the class drawn hot, and against it, that regions carry.
     top_tiles : int
-        Tiles to show for the true class, and as many against it.
+        Tiles to show for the class drawn hot, and as many against it.
     """
 
     style: Style

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from heatmaps_ome.display.colour import class_colours
+from heatmaps_ome.display.numbers import probability
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.exporters.cells import qupath_class
 from heatmaps_ome.slides.paths import files_of
@@ -33,8 +34,10 @@ _PRELUDE = "prelude.groovy"
 """Appended to every script, because QuPath runs single files."""
 _VERSION = "0.6.0"
 _OPENSLIDE = "qupath.lib.images.servers.openslide.OpenslideServerBuilder"
-_RESULTS, _TRUE_CLASS, _PREDICTION = "heatmaps-ome results", "true class", "prediction: "
+_RESULTS, _DRAWN_HOT, _PREDICTION = "heatmaps-ome results", "drawn hot", "prediction: "
 """Keys of an entry's metadata that are ours."""
+_EARLIER_DRAWN_HOT = "true class"
+"""The key of earlier versions, which reads as ground truth."""
 _THUMBNAIL_PX = 256
 
 _Json = dict[str, Any]
@@ -53,6 +56,7 @@ class ProjectSlide:
     prediction : mapping of class → probability
         None or NaN for a slide without tissue.
     true_class : str
+        The class drawn hot.
     """
 
     path: Path | None
@@ -166,7 +170,7 @@ def _new_project(path: Path, now_ms: int) -> _Json:
 
 
 def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json | None:
-    """Write a slide's path, prediction and true class into a project; return its entry, if any."""
+    """Write a slide's path and facts into a project; return its entry, if there is one."""
     images: list[_Json] = project.setdefault("images", [])
     same_place = same_results = [
         entry for entry in images if entry.get("metadata", {}).get(_RESULTS) == slide.name
@@ -211,13 +215,17 @@ def _new_entry(project: _Json, name: str, uri: str, folder: Path) -> _Json:
 
 def _metadata(known: Mapping[str, str], slide: ProjectSlide) -> dict[str, str]:
     """Return an entry's metadata with our keys brought up to date."""
-    others = {key: value for key, value in known.items() if not key.startswith(_PREDICTION)}
-    predictions = {
-        _PREDICTION + qupath_class(name): f"{probability:.3f}"
-        for name, probability in slide.prediction.items()
-        if probability is not None and math.isfinite(probability)
+    others = {
+        key: value
+        for key, value in known.items()
+        if not key.startswith(_PREDICTION) and key != _EARLIER_DRAWN_HOT
     }
-    ours = {_RESULTS: _as_text(slide.name), _TRUE_CLASS: qupath_class(slide.true_class)}
+    predictions = {
+        _PREDICTION + qupath_class(name): probability(predicted)
+        for name, predicted in slide.prediction.items()
+        if predicted is not None and math.isfinite(predicted)
+    }
+    ours = {_RESULTS: _as_text(slide.name), _DRAWN_HOT: qupath_class(slide.true_class)}
     return {**others, **ours, **predictions}
 
 

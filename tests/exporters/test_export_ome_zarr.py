@@ -11,9 +11,11 @@ from ome_zarr.reader import Reader
 from ome_zarr_models.v04.image import Image
 from ome_zarr_models.v04.image_label import ImageLabel
 
+from heatmaps_ome.exporters import ome_zarr as ome_zarr_module
 from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, sample
+from heatmaps_ome.ome import ngff_store
 from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.ome.pyramid import halved
 from heatmaps_ome.slides.reading import read_in_order, read_strips
@@ -150,7 +152,9 @@ def test_arrays_are_zarr_v2_with_blosc_and_empty_chunks_are_not_written(tmp_path
 
 
 @pytest.mark.parametrize("ngff", ["0.4", "0.5"])
-def test_labels_are_whole_however_their_tissue_lies_among_empty_chunks(tmp_path, ngff):
+def test_labels_are_whole_however_their_tissue_lies_among_empty_chunks(tmp_path, monkeypatch, ngff):
+    for module in (ome_zarr_module, ngff_store):
+        monkeypatch.setattr(module, "LABEL_CHUNK", 1024)
     slide = FakeSlide(np.full((1100, 5300, 3), 255, np.uint8))
     grid = covering_grid(slide.shape, YX(4, 4))
     levels = np.zeros(grid.shape, np.uint8)

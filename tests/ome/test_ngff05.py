@@ -114,9 +114,9 @@ def test_every_shard_is_written_once(tmp_path, monkeypatch):
         written.append(f"{self.root}/{key}")
         await right(self, key, value, *given)
 
-    monkeypatch.setattr(ngff_store, "SHARD_COLS", 1024)
+    monkeypatch.setattr(ngff_store, "SHARD_COLS", 2048)
     monkeypatch.setattr(zarr.storage.LocalStore, "set", counted)
-    slide = FakeSlide(noise_rgb(Shape(2600, 1100)))
+    slide = FakeSlide(noise_rgb(Shape(5200, 2200)))
     write(slide_result(slide, covering_grid(slide.shape, YX(8, 8))), tmp_path)
     shards = [key for key in written if "/c/" in key]
     assert len(shards) > 20

@@ -156,7 +156,7 @@ def test_an_unfinished_copy_is_finished_by_the_next_run(tmp_path):
 
 
 def test_a_copy_that_lost_a_chunk_is_made_anew(tmp_path):
-    rgb = noise_rgb(Shape(1300, 1700))
+    rgb = noise_rgb(Shape(2600, 2700))
     copy = copied(FakeSlide(rgb), tmp_path)
     copy.fill()
     (copy.folder / "0" / "0" / "1" / "1").unlink()

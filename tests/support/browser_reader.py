@@ -97,8 +97,17 @@ def read_in_browser(folder: Path, store: str, label: str, places: list) -> dict:
 
     Under ``ranges`` is how many ranges of bytes it asked for.
     """
+    return _reported({"store": store, "label": label, "places": list(map(list, places))}, folder)
+
+
+def images_in_browser(folder: Path, urls: list[str]) -> list[list[dict]]:
+    """Return the shape and SHA-256 of each level of images at these addresses."""
+    return _reported({"images": urls}, folder)["images"]
+
+
+def _reported(job: dict, folder: Path) -> dict:
+    """Return what the page reports of a job, for which it may ask for the files of a folder."""
     browser = require_browser()
-    job = {"store": store, "label": label, "places": [list(place) for place in places]}
     report, done, ranges = {}, threading.Event(), []
     handler = partial(_Handler, job=job, report=report, done=done, folder=folder, ranges=ranges)
     with _serving(handler) as port, _profile() as profile:

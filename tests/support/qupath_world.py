@@ -147,9 +147,11 @@ def probability(p: float) -> str:
         return f"1 \u2212 {number(1 - p)}"
     least = Decimal(min(float(p), 1 - float(p)))
     least = least.quantize(Decimal(1).scaleb(least.adjusted() - 2), ROUND_HALF_EVEN)
-    return (
-        f"{Decimal(float(p)).quantize(Decimal(1).scaleb(least.adjusted() - 2), ROUND_HALF_EVEN):f}"
-    )
+    digits = Decimal(1).scaleb(least.adjusted() - 2)
+    text = f"{Decimal(float(p)).quantize(digits, ROUND_HALF_EVEN):f}"
+    while len(text) > 5 and text.endswith("0"):
+        text = text[:-1]
+    return text
 
 
 def told(entry: dict, raw: float) -> str | None:

@@ -1,9 +1,15 @@
 """A real browser finds every value at its place, at every level."""
 
+import hashlib
+from urllib.parse import quote, unquote
+
 import numpy as np
 import pytest
-from browser_reader import read_in_browser
-from fakes import FakeSlide, display_map, noise_rgb, slide_result
+import zarr
+from browser_reader import images_in_browser, read_in_browser
+from fakes import FakeSlide, covering_grid, display_map, noise_rgb, slide_result
+from view_server import viewing
+from viewer_results import write_results
 
 from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
 from heatmaps_ome.exporters.protocol import Settings
@@ -58,3 +64,36 @@ def test_a_browser_finds_every_cells_value_at_its_micrometres(
         # A pixel of half a cell or less still has its centre in the cell of most places.
         if max(level["um"]["y"] / grid.um_cell.y, level["um"]["x"] / grid.um_cell.x) < 0.5:
             assert same.mean() > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ngff", ["0.4", "0.5"])
+def test_every_map_burnt_in_is_served_with_the_pixels_that_flattened_writes(tmp_path, ngff):
+    shape, mpp = Shape(2901, 1203), YX(0.5, 0.25)
+    grid = covering_grid(shape, YX(73.1, 146.2), YX(-35.4, -70.8), mpp)
+    bare, flattened = (
+        write_results(
+            tmp_path / name, shape, mpp, grid, formats=("ome-zarr",),
+            settings=Settings(ngff=ngff, flattened=name == "flattened"), classes=("A", "B/é", "C"),
+        )[0]
+        for name in ("bare", "flattened")
+    )  # fmt: skip
+    written = sorted(flattened.glob("*.flat.ome.zarr"))
+    assert len(written) > 8
+    assert not list(bare.glob("*.flat.ome.zarr"))
+    with viewing(tmp_path / "bare") as server:
+        files = f"{server.url}files/slide/"
+        found = images_in_browser(tmp_path, [f"{files}{quote(path.name)}" for path in written])
+        # What the files say of the page's own links is read in the same way.
+        [slide] = server.json("/api/run.json")["slides"]
+        [vizarr] = [link for link in slide["links"] if link["title"] == "Vizarr"]
+        assert unquote(vizarr["url"]).partition("source=")[2] in {
+            f"{files}{quote(path.name)}" for path in written
+        }
+    for path, levels in zip(written, found, strict=True):
+        group = zarr.open_group(path, mode="r")
+        assert len(levels) == len(list(group.arrays())) > 1
+        for number, level in enumerate(levels):
+            pixels = np.ascontiguousarray(group[str(number)][...])
+            assert level["shape"] == list(pixels.shape)
+            assert level["sha256"] == hashlib.sha256(pixels.tobytes()).hexdigest()

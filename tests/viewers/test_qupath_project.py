@@ -63,7 +63,7 @@ def test_a_new_project_is_what_qupath_reads(tmp_path, slides):
         assert Path(unquote(urlparse(builder["uri"]).path)) == slide.path
         assert (entry["entryID"], entry["imageName"]) == (number, slide.path.name)
     assert project["images"][0]["metadata"] == {
-        "heatmaps-ome results": "a 1", "true class": "MSIH",
+        "heatmaps-ome results": "a 1", "drawn hot": "MSIH",
         "prediction: MSIH": "0.834", "prediction: nonMSIH": "0.166",
     }  # fmt: skip
     assert "prediction: MSIH" not in project["images"][1]["metadata"]
@@ -122,7 +122,7 @@ def used(tmp_path, slides):
     folder = tmp_path / "viewers" / "qupath"
     ours = project["images"][0]
     ours |= {"imageName": "Case 7", "description": "seen by A.", "tags": ["done"]}
-    ours["metadata"] |= {"stain": "H&E", "prediction: oldclass": "0.5"}
+    ours["metadata"] |= {"stain": "H&E", "prediction: oldclass": "0.5", "true class": "x"}
     # As QuPath writes it: Java's way of addresses, and the server's metadata added.
     ours["serverBuilder"]["uri"] = ours["serverBuilder"]["uri"].replace("file:///", "file:/")
     ours["serverBuilder"]["metadata"] = {"width": 5}
@@ -159,7 +159,7 @@ def test_what_people_did_in_a_project_stays(tmp_path, slides, used):
     }
     assert first["metadata"]["stain"] == "H&E"
     assert first["metadata"]["prediction: MSIH"] == "0.834"
-    assert "prediction: oldclass" not in first["metadata"]
+    assert not {"prediction: oldclass", "true class"} & set(first["metadata"])
     assert project["future"] == {"kept": True}
     assert (project["createTimestamp"], project["modifyTimestamp"]) == (NOW, NOW + 5)
     assert classes_of(tmp_path)[:2] == [

@@ -416,6 +416,7 @@ main(["share", *sys.argv[1:]])
         (("--slides", "secnd"), 2, "has no results of 'secnd'; did you mean second?"),
         (("--max-size", "many"), 2, "--max-size: 'many' is not a size such as 50GB"),
         (("--finest", "0"), 2, "--finest"),
+        (("--slide-paths", "nowhere"), 2, "--slide-paths: there is no nowhere"),
     ],
 )
 def test_wrong_words_are_answered_in_a_sentence(world, tmp_path, capsys, words, code, sentence):

@@ -71,15 +71,16 @@ def test_marked_cells_lie_on_the_landmarks_of_the_slide(chromium, fiducials, zoo
             slide = shown.picture()
             shown.go(**place, palette="viridis", opacity=1, **{"from": 0.5})
             marked = shown.picture()
-            at, reach = shown.screen_from_um(um), 36 / zoom
+            at, reach = shown.screen_from_um(um), 20 / zoom
             dark = (slide.mean(axis=2) < 90).astype(float) if zoom < 1 else (
                 np.clip(190 - slide.mean(axis=2), 0, None)
             )  # fmt: skip
             cell = (np.abs(marked - slide).sum(axis=2) > 60).astype(float)
             off = centroid(cell, at, reach) - centroid(dark, at, reach)
-            assert np.abs(off).max() <= 1, (landmark.name, off)
+            # A pixel of the screen or, as labels have whole pixels of the slide, 1 µm.
+            assert np.abs(off).max() <= max(1, 1 / zoom), (landmark.name, off)
             side = np.sqrt(window(cell, at, reach)[0].sum())
-            assert side == pytest.approx(GRID.um_cell.x / zoom, abs=1.5)
+            assert side == pytest.approx(GRID.um_cell.x / zoom, abs=max(1.5, 1.8 / zoom))
 
 
 def brightness_results(path, out, mpp=None):

@@ -44,7 +44,7 @@ class Numbers {
         return sign + lead + 'e' + (exponent < 0 ? '-' : '+') + String.format('%02d', Math.abs(exponent))
     }
 
-    /** Three significant digits of a probability or, where it is above 0.5, of 1 - p. */
+    /** Three significant digits of a probability or, where it is above 0.5, of 1 - p; three decimals at least. */
     static String probability(double p) {
         double least = Math.min(p, 1 - p)
         if (!(p > 0 && p < 1) || p < 1e-4)
@@ -53,7 +53,8 @@ class Numbers {
             return '1 \u2212 ' + number(1 - p)
         BigDecimal rounded = new BigDecimal(least).round(THREE)
         int exponent = rounded.precision() - rounded.scale() - 1
-        return new BigDecimal(p).setScale(2 - exponent, RoundingMode.HALF_EVEN).toPlainString()
+        String text = new BigDecimal(p).setScale(2 - exponent, RoundingMode.HALF_EVEN).toPlainString()
+        return text.substring(0, 5) + text.substring(5).replaceFirst('0+$', '')
     }
 
     static String withUnit(double value, String unit) {

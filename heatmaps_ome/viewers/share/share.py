@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 from PIL import Image
 
-from heatmaps_ome.errors import HeatmapsError, OutputError
+from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.storage.disk import bytes_text, disk_error
 from heatmaps_ome.storage.private import left_over, private_path, remove, replacing
@@ -133,6 +133,9 @@ def share(wishes: Wishes, say: Callable[[str], object], report: Report) -> Share
     HeatmapsError
         If nothing can be shared; then nothing is written.
     """
+    for place in wishes.places:
+        if not place.exists():
+            raise OptionError(f"--slide-paths: there is no {place}; give a slide, or a folder")
     if not wishes.dry_run:
         _require_free(wishes)
     slides, absent = chosen_slides(wishes.results, wishes.names, anonymous=wishes.anonymous)

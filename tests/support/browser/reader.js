@@ -1,4 +1,5 @@
-// Reads values of a label at places in µm, as web viewers do, and reports them to the test.
+// Reads values of a label at places in µm, or whole images, as web viewers do, and reports them to
+// the test.
 import * as zarr from "zarrita";
 
 const axis = (multiscales, name) => multiscales.axes.findIndex((each) => each.name === name);
@@ -39,8 +40,22 @@ async function readLabel(root, name, places) {
   return { units, levels };
 }
 
+// The size and the SHA-256 of all numbers of each level.
+async function readImage(url) {
+  const root = zarr.root(new zarr.FetchStore(url));
+  const { multiscales } = await metadata(root);
+  const levels = [];
+  for (const { path } of multiscales[0].datasets) {
+    const { data, shape } = await zarr.get(await zarr.open(root.resolve(path), { kind: "array" }));
+    const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
+    levels.push({ shape, sha256: [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("") });
+  }
+  return levels;
+}
+
 async function main() {
   const job = await (await fetch("/job.json")).json();
+  if (job.images) return { images: await Promise.all(job.images.map(readImage)) };
   const root = zarr.root(new zarr.FetchStore(`${location.origin}/data/${job.store}`));
   const { labels: listed } = await metadata(root.resolve("labels"));
   return { listed, label: await readLabel(root, job.label, job.places) };
