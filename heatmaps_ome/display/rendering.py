@@ -291,7 +291,7 @@ class _Drawing:
         values : (rows, cols) float32
         """
         lower, upper = colour_range.lower, colour_range.upper
-        least, largest = kind.levels or (None, None)
+        least, largest = kind.limits
         # A quantile of 0 or 1 is no slide's clipping, unless a slide joined the cohort later.
         low_fit, high_fit = self._scaling.quantiles.leave_out(kind.scale)
         below, above = bool((values < lower).any()), bool((values > upper).any())

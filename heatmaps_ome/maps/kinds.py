@@ -67,6 +67,7 @@ _KINDS = (
         drawn="every class",
         stored=True,
         levels=(0.0, 1.0),
+        limits=(0.0, 1.0),
         fades=True,
         evenly_spread=True,
     ),
@@ -111,6 +112,7 @@ _KINDS = (
         of_values="slide's {name} if all {unit}s were like this one",
         of_given=("Contribution: {name}", "contribution: {name}"),
         summed=True,
+        times_cells=True,
         raw=("share of the slide's {name} logit", "share of the slide's {name}"),
     ),
     MapKind(
@@ -147,6 +149,7 @@ _KINDS = (
         fades=True,
         of_softmax=True,
         summed=True,
+        times_cells=True,
         raw=("contribution to {name} less the classes' mean", ""),
     ),
     MapKind(
@@ -160,6 +163,7 @@ _KINDS = (
         drawn="every class",
         stored=True,
         levels=(-1.0, 1.0),
+        limits=(-1.0, 1.0),
         evenly_spread=True,
         of_values="gradients of {name}, as STAMP draws them",
     ),
@@ -174,6 +178,7 @@ _KINDS = (
         drawn="once",
         stored=True,
         levels=(0.0, 100.0),
+        limits=(0.0, 100.0),
         evenly_spread=True,
     ),
     MapKind(
@@ -186,6 +191,7 @@ _KINDS = (
         palette="spread",
         drawn="every class",
         spread_of=SCORE,
+        limits=(0.0, None),
         fades=True,
     ),
     MapKind(
@@ -228,6 +234,7 @@ _KINDS = (
         least_classes=3,
         too_few="of two classes it would be the same picture as the score",
         levels=(-1.0, 1.0),
+        limits=(-1.0, 1.0),
         ends=("{rivals}", "{name}"),
         fades=True,
         evenly_spread=True,
