@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from heatmaps_ome import __version__
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.exporters import load_exporters
-from heatmaps_ome.exporters.png import save_png
+from heatmaps_ome.exporters.figures.picture_files import save_png
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.maps.heatmap_set import class_keys
 from heatmaps_ome.ome.ngff import json_ready
@@ -217,7 +217,7 @@ class _Job:
             pictures = folder / PICTURES
             pictures.mkdir()
             for name, title, own in self._pictures(slide, writer.scales):
-                save_png(own.whole, pictures / f"{name}.png", photograph=False)
+                save_png(own.whole, pictures / f"{name}.png")
                 drawn.add(title, own)
             if slide.maps:
                 writer.write(slide, stored, folder)
