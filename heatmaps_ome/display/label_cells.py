@@ -56,9 +56,9 @@ def levels_of_cells(label: np.ndarray | zarr.Array, grid: Grid, raster: Grid) ->
 
 def _pixel_of_cells(grid: Grid, raster: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Return a row of pixels for each row of cells, and a column for each column; -1 for none."""
-    found = []
+    pixels_of_cells = []
     for cells, count in zip(grid.cells_under(raster), grid.shape, strict=True):
         pixels = np.full(count, -1)
         pixels[cells[cells >= 0]] = np.flatnonzero(cells >= 0)
-        found.append(pixels)
-    return found[0], found[1]
+        pixels_of_cells.append(pixels)
+    return pixels_of_cells[0], pixels_of_cells[1]

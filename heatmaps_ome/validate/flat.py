@@ -203,10 +203,10 @@ def _difference(
     drawn_map = placed.drawn_map
     where = np.ix_(cells.rows, cells.cols)
     alpha = np.where(cells.inside, drawn_map.alpha()[where], 0)[..., None] / 255
-    shown = drawn_map.shown[where]
+    labelled = drawn_map.shown[where]
     nearest = np.full(picture.shape[:2], np.inf)
-    for colour in drawn_colours(shown.ravel(), drawn_map.label):
-        colours = colour.reshape(*shown.shape, 3)
+    for colour in drawn_colours(labelled.ravel(), drawn_map.label):
+        colours = colour.reshape(*labelled.shape, 3)
         off = np.abs(picture - (slide * (1 - alpha) + colours * alpha)).max(axis=2)
         off[(colours[..., 0] == ANY) & (alpha[..., 0] > 0)] = 0
         nearest = np.minimum(nearest, off)

@@ -79,7 +79,7 @@ def check_image(path: Path, findings: Findings) -> tuple[Pyramid | None, dict[st
 
 
 def _kind(image: Pyramid) -> object:
-    """Return what an image says that it is; None where it says nothing."""
+    """Return an image's kind by its own metadata; None without."""
     own = image.attributes.get("heatmaps_ome")
     return own.get("kind") if isinstance(own, dict) else None
 

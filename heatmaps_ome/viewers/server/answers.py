@@ -33,13 +33,13 @@ def answer(file: ServedFile, asked: Headers) -> Response:
     content, size = file.content, len(file.content)
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"etag": etag, "accept-ranges": "bytes"}
-    known = [each.strip().removeprefix("W/") for each in asked.get("if-none-match", "").split(",")]
+    known = [tag.strip().removeprefix("W/") for tag in asked.get("if-none-match", "").split(",")]
     if etag in known or "*" in known:
         return Response(status_code=HTTP_304_NOT_MODIFIED, headers=headers)
-    found = _RANGE.fullmatch(asked.get("range", "").strip())
-    if found is None or not any(found.groups()) or asked.get("if-range", etag) != etag:
+    ranges = _RANGE.fullmatch(asked.get("range", "").strip())
+    if ranges is None or not any(ranges.groups()) or asked.get("if-range", etag) != etag:
         return Response(content, HTTP_200_OK, headers, file.media_type)
-    first, last = found.groups()
+    first, last = ranges.groups()
     # "-5" are the last five bytes.
     start = int(first) if first else max(0, size - int(last))
     stop = min(size, int(last) + 1) if first and last else size

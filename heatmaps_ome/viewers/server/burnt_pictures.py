@@ -126,11 +126,7 @@ def _read_picture(folder: Path, name: str, stamp: object) -> _Picture | None:
     manifest = read_maps(folder)
     slide = manifest["slide"]
     entry = next(
-        (
-            each
-            for each in manifest["maps"]
-            if f"{slide['name']}.{each['name']}{FLAT_ENDING}" == name
-        ),
+        (one for one in manifest["maps"] if f"{slide['name']}.{one['name']}{FLAT_ENDING}" == name),
         None,
     )
     if entry is None or not manifest.get("image"):
