@@ -197,7 +197,7 @@ def test_pictures_say_which_map_they_show_and_how_to_read_it(tmp_path, ngff):
         "name": "score-MSIH", "kind": "score", "class": "MSIH", "unit": "made up",
         "title": "Score-msih", "quantity": "score-MSIH (made up)",
         "colour_map": "made up", "lower": -1.0, "upper": 1.0, "middle": 0.0, "categories": [],
-        "alpha": 1.0, "fades": False, "note": "",
+        "alpha": 1.0, "fades": False, "note": "", "over_grey": False,
     }  # fmt: skip
     assert json.dumps(facts, allow_nan=False)
 

@@ -120,7 +120,7 @@ def _palette(rgb: np.ndarray) -> np.ndarray:
         colours = np.array(small.getpalette("RGB"), np.uint8).reshape(-1, 3)
     # Entries may be there twice, or be missing in the picture, which does no harm.
     colours = np.unique(colours, axis=0)
-    # Of what looks like noise libvips takes more colours than it was asked for.
+    # Noise gets more colours from libvips than photographs do.
     few = min(len(colours), _MOST_OF_PHOTO)
     return colours[np.linspace(0, len(colours) - 1, few).astype(int)]
 
@@ -145,13 +145,13 @@ def _nearest(colours: np.ndarray, palette: np.ndarray) -> np.ndarray:
     return (reach - 2 * colours.astype(np.float32) @ palette.T.astype(np.float32)).argmin(axis=1)
 
 
-def _frame(rgb: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _frame(rgb: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the colours of a drawing.
 
     Parameters
     ----------
     rgb : (n, 3) uint8
-    most : int
+    limit : int
         Number of colours at most.
 
     Returns
@@ -164,14 +164,14 @@ def _frame(rgb: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     ink = np.flatnonzero(code != _WHITE)
     codes, inverse, counts = np.unique(code[ink], return_inverse=True, return_counts=True)
     colours = np.stack([codes >> 16, codes >> 8, codes], axis=1) & 255
-    chosen = _spread(colours, np.argsort(-counts, kind="stable")[:_FRAME_EXACT], most - 1)
+    chosen = _spread(colours, np.argsort(-counts, kind="stable")[:_FRAME_EXACT], limit - 1)
     palette = np.concatenate([[[255, 255, 255]], colours[chosen]])
     if ink.size:
         index[ink] = _nearest(colours, palette)[inverse]
     return index, palette.astype(np.uint8)
 
 
-def _spread(colours: np.ndarray, chosen: np.ndarray, most: int) -> list[int]:
+def _spread(colours: np.ndarray, chosen: np.ndarray, limit: int) -> list[int]:
     """Return the places of colours near which all others lie, those already chosen among them.
 
     Each next one is the farthest from those before
@@ -186,7 +186,7 @@ def _spread(colours: np.ndarray, chosen: np.ndarray, most: int) -> list[int]:
     places, distance = chosen.tolist(), np.full(len(colours), np.iinfo(np.int64).max)
     for place in places:
         distance = np.minimum(distance, ((colours - colours[place]) ** 2).sum(axis=1))
-    while len(places) < most and distance.any():
+    while len(places) < limit and distance.any():
         farthest = int(distance.argmax())
         places.append(farthest)
         distance = np.minimum(distance, ((colours - colours[farthest]) ** 2).sum(axis=1))
