@@ -192,6 +192,26 @@ def _on_artefacts(drawn: DisplayMap, heatmaps: HeatmapSet) -> str:
 _BEATEN = "does not beat a random order, so it explains nothing of this prediction"
 
 
+_ALL_BUT: Final = 1e-3
+"""Share of a range that no bar shows."""
+
+
+def reaching(colour_range: Range, least: float | None, largest: float | None) -> Range:
+    """Return a range whose ends are the quantity's own limits where they all but reach them.
+
+    "≤ 0.000006" below a bar of probabilities would tell nobody more than 0.
+
+    >>> reaching(Range(6e-6, 0.9), 0.0, 1.0)
+    Range(lower=0.0, upper=0.9)
+    """
+    near = _ALL_BUT * (colour_range.upper - colour_range.lower)
+    lower, upper = colour_range.lower, colour_range.upper
+    return Range(
+        least if least is not None and abs(lower - least) <= near else lower,
+        largest if largest is not None and abs(upper - largest) <= near else upper,
+    )
+
+
 class _Drawing:
     """Draws the maps of a slide one by one."""
 
@@ -216,6 +236,8 @@ class _Drawing:
             return None
         if self._style.like_reference and kind.scale == "around chance":
             colour_range = reference_score_range(colour_range, len(self._heatmaps.classes))
+        else:
+            colour_range = reaching(colour_range, *kind.limits)
         factor = self._heatmaps.factor(kind.key)
         drawn = values if factor == 1 else values * np.float32(factor)
         return self._quantity(kind, class_name, drawn, (colour_range, whole or colour_range))
