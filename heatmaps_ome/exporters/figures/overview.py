@@ -43,7 +43,7 @@ _UNIT: Final = 7.5
 """Size of the text."""
 _PANEL: Final = (272, 238)
 """Width and height of a picture with its title and legend."""
-_PICTURE_HEIGHT: Final = 176
+_PICTURE_HEIGHT: Final = 156
 _GAP: Final = 16
 _COLUMNS: Final = 2
 _SIDE: Final = _MARGIN + _COLUMNS * (_PANEL[0] + _GAP)

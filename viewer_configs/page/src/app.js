@@ -26,7 +26,8 @@ export class App {
   #shown = null;
   #wanted = { kind: null, className: null };
   #hidden = false;
-  #grey = false;
+  /** Whether the slide is grey; null: as the run drew it. */
+  #grey = null;
   #outlined = false;
   #regions = null;
   #settings = new Settings();
@@ -167,7 +168,7 @@ export class App {
     const { layers } = this.#session;
     if (view.grey !== null) this.#grey = view.grey;
     if (view.outlines !== null) this.#outlined = view.outlines;
-    this.view.setGrey(this.#grey);
+    this.view.setGrey(this.#isGrey());
     if (layers.length === 0) return;
     const named = view.map === null ? null : findMap(layers, view.map);
     if (view.map !== null && !named) this.notices.say(`This slide has no map “${view.map}”.`);
@@ -282,7 +283,7 @@ export class App {
     if (session.left) return false;
     const shown = this.#outlined && this.#regions !== null;
     this.layer.setRegions(shown ? this.#regions.outlines : []);
-    this.controls.showSlide({ grey: this.#grey, outlines: this.#outlined, regions: this.#regions, hotClass });
+    this.controls.showSlide({ grey: this.#isGrey(), outlines: this.#outlined, regions: this.#regions, hotClass });
     return fine;
   }
 
@@ -316,6 +317,10 @@ export class App {
     this.#saveSoon();
   }
 
+  #isGrey() {
+    return this.#grey ?? (this.#session?.manifest?.maps ?? []).some(({ over_grey: overGrey }) => overGrey);
+  }
+
   #setGrey(grey) {
     this.#grey = grey;
     this.view.setGrey(grey);
@@ -340,7 +345,7 @@ export class App {
       nextClass: () => this.#nextClass(),
       slide: (steps) => this.#goAlong(steps),
       toggle: () => this.#setHidden(!this.#hidden),
-      grey: () => this.#setGrey(!this.#grey),
+      grey: () => this.#setGrey(!this.#isGrey()),
       outlines: () => this.#setOutlined(!this.#outlined),
       help: () => byId("keys").showModal(),
     };
@@ -379,7 +384,7 @@ export class App {
   /** The view as the fields of a link. */
   viewNow() {
     const slide = this.#session?.entry.folder ?? null;
-    const place = { ...(this.#placed ? this.view.place() : {}), grey: this.#grey || null, outlines: this.#outlined || null };
+    const place = { ...(this.#placed ? this.view.place() : {}), grey: this.#grey, outlines: this.#outlined || null };
     if (this.#shown === null) return { slide, ...place };
     const { layer, entry } = this.#shown;
     const look = this.#settings.look(layer.kind, entry.map);
