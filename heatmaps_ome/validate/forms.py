@@ -143,8 +143,12 @@ class BlankTiles(Form):
 
 
 class RecordedScaling(Form):
-    """The ranges that maps are drawn in."""
+    """The ranges that maps are drawn in.
 
+    Without their format they would be taken for those of raw contributions.
+    """
+
+    format: Literal["heatmaps-ome scaling 5"]
     model_digest: Text
     extractor_digest: Text
     classes: Classes

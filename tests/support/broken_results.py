@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import shutil
 import struct
@@ -28,6 +29,7 @@ NAME = "a"
 IMAGE, VALUES = f"{NAME}.ome.zarr", f"{NAME}.values.ome.zarr"
 LABEL, TISSUE = f"{IMAGE}/labels/attention", f"{IMAGE}/labels/tissue"
 WINNER = f"{IMAGE}/labels/winner"
+CLIPPED = f"{IMAGE}/labels/contribution-{CLASSES[0]}"
 OVERLAY, VALUE_TIFF = f"{NAME}.attention.ome.tiff", f"{NAME}.values.ome.tiff"
 FLAT, MANIFEST = f"{NAME}.attention.flat.ome.zarr", "maps.json"
 PREVIEW = "previews/slide.png"
@@ -276,6 +278,7 @@ def omero_complete(folder):
 
 
 def levels_agree(folder):
+    without_flats(folder)
     rewrite_array(folder / IMAGE / "1", lambda pixels: np.roll(pixels, 8, axis=2))
 
 
@@ -327,6 +330,12 @@ def label_zero_transparent(folder):
         said["image-label"]["colors"][0]["rgba"] = [0, 0, 0, 255]
 
 
+def label_bounds(folder):
+    with edited(folder / CLIPPED / ".zattrs") as said:
+        for entry in said["image-label"]["properties"]:
+            entry.pop("bound", None)
+
+
 def label_classes(folder):
     with edited(folder / WINNER / ".zattrs") as said:
         first, second = said["image-label"]["properties"][1:3]
@@ -352,7 +361,8 @@ def values_add_up(folder):
 def values_leave_one_out(folder):
     signs = [1] * 6 + [-1] + [1] * 2
     rewrite_array(folder / VALUES / "0", lambda stack: stack * np.float32(signs)[:, None, None])
-    each = iter(signs)
+    # The TIFF has the artefacts besides.
+    each = iter([*signs, 1])
     rewrite_value_tiff(folder / VALUE_TIFF, lambda channel: channel * np.float32(next(each)))
 
 
@@ -364,16 +374,16 @@ def values_channels(folder):
 def values_evidence(folder):
     """Round the evidence to what its labels stand for, in which they keep agreeing with it."""
     record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    ends = record["scaling"]["ranges"]["evidence"][-1]
+    ends, factor = record["scaling"]["ranges"]["evidence"][-1], record["tissue_cells"]
     step = (ends["upper"] - ends["lower"]) / 254
 
     def rounded(channel):
-        levels = np.round((channel - ends["lower"]) / step)
-        return (ends["lower"] + step * levels).astype(np.float32)
+        levels = np.round((channel * factor - ends["lower"]) / step)
+        return ((ends["lower"] + step * levels) / factor).astype(np.float32)
 
     last = zarr.open_array(folder / VALUES / "0", mode="r").shape[0] - 1
     rewrite_array(folder / VALUES / "0", lambda s: np.stack([*s[:last], rounded(s[last])]))
-    places = iter(range(last + 1))
+    places = itertools.count()
     rewrite_value_tiff(folder / VALUE_TIFF, lambda c: rounded(c) if next(places) == last else c)
 
 
@@ -533,8 +543,8 @@ BROKEN = {
         level_sizes_halve_up, chunks, codecs, no_translation, omero_complete, levels_agree, ome_xml,
         labels_listed, label_levels_agree, label_count_equals_image, label_no_omero,
         label_dtype_integer, label_source, label_colours_complete, label_values_have_properties,
-        label_zero_transparent, label_classes, values_finite_where_tissue, values_add_up,
-        values_channels, values_leave_one_out, values_evidence, values_members,
+        label_zero_transparent, label_bounds, label_classes, values_finite_where_tissue,
+        values_add_up, values_channels, values_leave_one_out, values_evidence, values_members,
         placement_values, tiff_ome_xml, tiff_levels, tiff_compression, tiff_alpha,
         tiff_physical_size, tiff_levels_agree, value_tiff_form, value_tiff_levels,
         value_tiff_physical_size, value_tiff_channels, placement_image, placement_labels,
