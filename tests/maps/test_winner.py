@@ -195,7 +195,8 @@ def written(tmp_path_factory):
     maps = of_all_classes(heatmaps, scaling_of(heatmaps), Style(), "MSS")
     result = replace(slide_result(slide, GRID, maps, THREE), heatmaps=heatmaps)
     write_values(heatmaps, folder, {})
-    for exporter in (OmeZarrExporter(Settings()), TiffExporter(), PngExporter()):
+    flattened = Settings(flattened=True)
+    for exporter in (OmeZarrExporter(flattened), TiffExporter(), PngExporter()):
         exporter.write(result, folder)
     return folder, result
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -152,7 +153,12 @@ def test_every_file_says_how_the_models_differ_and_validate_passes(here):
         *2 * ["logit"],
     ]
     with tifffile.TiffFile(folder / "a.values.ome.tiff") as file:
-        assert len(file.pages) == len(names)
+        # QuPath has the artefacts from here.
+        assert re.findall('<Channel [^>]*Name="([^"]+)"', file.ome_metadata) == [
+            *names,
+            "artefacts",
+        ]
+        assert len(file.pages) == len(names) + 1
     drawn = {each["name"]: each for each in json.loads((folder / "maps.json").read_text())["maps"]}
     for name in CLASSES:
         assert drawn[f"sd-score-{name}"]["channel"] == names.index(f"sd-score-{name}")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
@@ -335,11 +336,13 @@ def test_a_fault_of_one_slides_features_is_that_slides_alone(world, tmp_path, ca
     assert not (out / "b").exists()
     printed = text.out + text.err
     assert "Traceback" not in printed
-    lines = text.out.splitlines()
-    place = lines.index("b.svs: failed")
-    reason = lines[place + 1].strip()
+    assert re.search(r"^b\.svs +failed$", text.out, re.MULTILINE)
+    [_, rest] = text.out.split("\nFailed:\n  b.svs: ")
+    # The only one, whose further lines are indented.
+    [reason, after] = rest.split("\n\n", 1)
+    assert all(line.startswith("    ") for line in reason.splitlines()[1:])
     assert str(folder) in reason
-    assert not lines[place + 2].strip() or not lines[place + 2].startswith("  ")
+    assert after.startswith("View the results:")
 
 
 def test_one_file_serves_one_slide(here, tmp_path, capsys):

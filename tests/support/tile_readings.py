@@ -189,9 +189,10 @@ def assert_found_everywhere(readings, name, measurement, centre, value, *, aroun
     assert _holds(readings.tiff_values(name, x, y, around), drawn)
     if not around:
         assert _holds([readings.manifest_value(name, x, y)], drawn)
-    ends = readings.entry(name)["levels"]
+    entry = readings.entry(name)
+    ends = entry["levels"]
     step = (ends["upper"] - ends["lower"]) / 253
-    clipped = min(max(drawn, ends["lower"]), ends["upper"])
+    clipped = min(max(entry["factor"] * drawn, ends["lower"]), ends["upper"])
     for scale, meanings in readings.label_values(name, x, y, around):
         if max(scale / readings.mpp) <= 32:
             assert _holds(meanings, clipped, step), (name, centre, scale, meanings, clipped)

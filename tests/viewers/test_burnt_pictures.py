@@ -210,4 +210,4 @@ def test_the_server_answers_for_composed_files_as_for_those_on_disk(both):
         assert server.get(f"{base}/.zattrs", "POST")[0] == 405
         [slide] = server.json("/api/run.json")["slides"]
         [vizarr] = [link for link in slide["links"] if link["title"] == "Vizarr"]
-        assert vizarr["url"].endswith("slide.attention.flat.ome.zarr")
+        assert vizarr["url"].endswith("slide.score-A.flat.ome.zarr")

@@ -23,11 +23,17 @@ AT_ONCE_MIB = 64
 
 
 def maps_json(name):
+    maps = [("attention", "attention", None), ("score-MSIH", "score", "MSIH"),
+            ("score-MSS", "score", "MSS")]  # fmt: skip
     return {
         "prediction": {"<b>MSIH</b>": 0.75, "MSS": None},
         "true_class": "MSS",
         "image": f"{name}.ome.zarr",
-        "maps": [{"name": "attention", "flat": f"{name}.attention.flat.ome.zarr"}],
+        "slide": {"name": name},
+        "maps": [
+            {"name": each, "kind": kind, "class": of, "flat": f"{name}.{each}.flat.ome.zarr"}
+            for each, kind, of in maps
+        ],
     }
 
 
@@ -112,6 +118,24 @@ def test_a_label_that_no_class_answers_is_neither_right_nor_wrong(label, predict
     assert is_correct(facts) is None
 
 
+@pytest.mark.parametrize(("stored", "image", "found"), [
+    (["attention", "score-MSIH", "score-MSS"], True, "score-MSS"),
+    (["attention"], True, "score-MSS"),  # composed as it is asked for
+    (["attention"], False, "attention"),
+    ([], False, None),
+])  # fmt: skip
+def test_links_show_the_first_map_that_there_is_a_picture_of(stored, image, found):
+    facts = maps_json("a") | ({} if image else {"image": None})
+    for entry in facts["maps"]:
+        if entry["name"] not in stored:
+            entry["flat"] = None
+    links = {link.title: link.url for link in Linker("http://127.0.0.1/").links(facts, "files/a/")}
+    if found is None:
+        assert "Vizarr" not in links
+    else:
+        assert links["Vizarr"].endswith(f"%2Fa.{found}.flat.ome.zarr")
+
+
 def test_links_to_other_viewers_lead_to_the_files_that_each_draws_right(server):
     from urllib.parse import parse_qs, urlsplit
 
@@ -124,7 +148,8 @@ def test_links_to_other_viewers_lead_to_the_files_that_each_draws_right(server):
         assert sources["Vizarr (BioNGFF)"].endswith(".ome.zarr")
         assert ".flat." not in sources["Vizarr (BioNGFF)"]
         assert sources["Vizarr"] == sources["Avivator"]
-        assert sources["Vizarr"].endswith(".attention.flat.ome.zarr")
+        # The map that every viewer shows first, which is not the first of the list.
+        assert sources["Vizarr"].endswith(".score-MSS.flat.ome.zarr")
         target = sources["OME-NGFF validator"].removeprefix(server.url)
         status, _, body = server.get(f"/{target}/.zattrs")
         assert (status, body) == (200, b'{"multiscales": []}')

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
+from heatmaps_ome.display.display_map import first_map
 from heatmaps_ome.exporters.flat import FLAT_ENDING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 ORIGINS = (
     "https://biongff.github.io",
@@ -76,7 +77,7 @@ class Linker:
         """
         links = []
         image = manifest.get("image")
-        flat = next(_flats(manifest), None)
+        flat = _flat(manifest)
         if image:
             source = self._quoted(files, image)
             links.append(Link(
@@ -104,13 +105,16 @@ class Linker:
         return quote(urljoin(self.base_url, f"{files}{quote(name)}"), safe="")
 
 
-def _flats(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of the pictures of maps burnt in, stored or composed as they are asked for.
+def _flat(manifest: Mapping[str, Any]) -> str | None:
+    """Return the name of the picture with the first map burnt in; None if there is none.
 
-    They are composed of the image.
+    It is stored, or composed of the image as it is asked for. Where neither can be, it is that of
+    another map that is stored.
     """
-    for entry in manifest["maps"]:
-        if entry.get("flat"):
-            yield entry["flat"]
-        elif manifest.get("image"):
-            yield f"{manifest['slide']['name']}.{entry['name']}{FLAT_ENDING}"
+    maps = manifest["maps"]
+    if not manifest.get("image"):
+        maps = [entry for entry in maps if entry.get("flat")]
+    entry = first_map(maps, manifest["true_class"])
+    if entry is None:
+        return None
+    return entry.get("flat") or f"{manifest['slide']['name']}.{entry['name']}{FLAT_ENDING}"
