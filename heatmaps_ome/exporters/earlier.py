@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
+    from heatmaps_ome.maps.regions import Regions
 
 SLIDE: Final = "slide"
 """The part of a slide's results without a map, or with raw values; others have their map's name."""
+REGIONS: Final = "regions"
+"""The part with the picture of hot and cold regions, which options decide too."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,13 @@ class PreviousResults:
     basis: str = ""
     now: Mapping[str, str] = field(default_factory=dict)
 
-    def beside(self, heatmaps: HeatmapSet, maps: Iterable[DisplayMap]) -> PreviousResults:
+    def beside(
+        self, heatmaps: HeatmapSet, maps: Iterable[DisplayMap], regions: Regions | None = None
+    ) -> PreviousResults:
         """Return the same with the digests of the results that are being written."""
         slide = _digest(self.basis, heatmaps)
-        return replace(
-            self, now={SLIDE: slide, **{drawn.name: _digest(slide, drawn) for drawn in maps}}
-        )
+        drawn = {each.name: _digest(slide, each) for each in maps}
+        return replace(self, now={SLIDE: slide, REGIONS: _digest(slide, regions), **drawn})
 
     def take(self, part: str, into: Path, *names: str) -> bool:
         """Put files of a part, and all files in folders of it, into the folder of the results.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.display.rasterise import BurntMap, sampled_strips
-from heatmaps_ome.exporters.earlier import SLIDE
+from heatmaps_ome.exporters.earlier import REGIONS, SLIDE
 from heatmaps_ome.exporters.figures.captions import answer_text
 from heatmaps_ome.exporters.figures.curves import drawn_curves
 from heatmaps_ome.exporters.figures.framed import Caption, framed
@@ -115,7 +115,7 @@ def _parts(result: SlideResult) -> dict[str, str]:
     """Return the parts of the results that pictures belong to, by the pictures' names."""
     maps = {name: drawn.name for drawn in result.maps for name in _names(drawn.name)}
     has_regions = result.regions is not None and bool(result.regions.regions)
-    regions = {_REGIONS: SLIDE} if has_regions else {}
+    regions = {_REGIONS: REGIONS} if has_regions else {}
     return {_SLIDE: SLIDE, **maps, **regions, **dict.fromkeys(_curves(result), SLIDE)}
 
 

@@ -64,6 +64,7 @@ def slide_result(
     maps = display_maps(heatmaps, scaling, look.style, look.classes, look.true_class)
     faithfulness = faithfulness_of(heatmaps, look.classes, parts)
     maps = with_notes(maps, faithfulness, heatmaps)
+    regions = find_regions(heatmaps, look.true_class, look.region_hot, look.region_cold)
     return SlideResult(
         slide=slide,
         heatmaps=heatmaps,
@@ -73,9 +74,9 @@ def slide_result(
         image=network_pixels(slide.shape, slide.mpp, max(look.image_mpp, *slide.mpp)),
         raster=raster_pixels(slide.shape, slide.mpp, heatmaps.grid.l0_cell),
         faithfulness=faithfulness,
-        regions=find_regions(heatmaps, look.true_class, look.region_hot, look.region_cold),
+        regions=regions,
         tiles=picked_tiles(heatmaps, look.true_class, look.top_tiles),
-        earlier=earlier.beside(heatmaps, maps),
+        earlier=earlier.beside(heatmaps, maps, regions),
         label=label,
     )
 
