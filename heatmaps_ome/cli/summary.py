@@ -168,8 +168,11 @@ def _ways_of(output: Path, folders: Sequence[Path]) -> Iterator[str]:
     yield f"  browser  heatmaps-ome view {_word(output)}"
     project = output / VIEWERS / "qupath" / "project.qpproj"
     if project.is_file():
-        yield f"  QuPath   open {project}, a slide in it, then"
-        yield "           Automate > Project scripts > show_heatmap"
+        yield (
+            f"  QuPath   open {project}, a slide in it, then Automate > Project scripts > "
+            "show_heatmap once;"
+        )
+        yield "           slides opened after it show their map by themselves"
     script = output / VIEWERS / "napari" / "open.py"
     if script.is_file():
         yield f"  napari   python {_word(script)} {_word(folders[0])}"

@@ -112,7 +112,7 @@ def spread_of(out: Path) -> dict:
 
 
 def format_(out: Path) -> None:
-    lines = run(out, "--formats", "prediction")
+    lines = run(out, "--formats", "prediction", "--verbose")
     assert "*.prediction.csv   a spreadsheet (one row a class)\n" in lines
     found = maps_json(out)
     assert found["prediction_csv"] == "slide.prediction.csv"

@@ -31,7 +31,7 @@ from heatmaps_ome.slides.opening import open_slide
 pytestmark = pytest.mark.slow
 
 NAMES = ("bright <b>&amp;", "dark")
-ZOOMS = (0.2, 0.7, 2.0)
+ZOOMS = [0.1, 0.5, 1.2]
 """µm per screen pixel."""
 
 
