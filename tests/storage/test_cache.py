@@ -73,7 +73,7 @@ def test_keys_do_not_change_without_a_new_layout(folder):
 
 
 def test_the_key_of_maps_is_known():
-    # It changed once: with --mpp before the slide's own, and fills as background.
+    # It changed twice: with --mpp before the slide's own, and fills as background.
     assert recipe().kept_in(FINGERPRINT, None) == Path(
         "cache/maps/88ba3c8e869843c5f80d64b0427b340c"
     )
