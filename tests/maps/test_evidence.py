@@ -11,6 +11,7 @@ from fakes import covering_grid, heatmap_set
 from viewer_results import write_results
 
 from heatmaps_ome.exporters import REGISTRY
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.maps.ensemble import combined
@@ -58,7 +59,13 @@ def test_that_of_several_models_is_the_mean_of_theirs():
 def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("evidence")
     folder, result = write_results(
-        out, SLIDE, YX(0.5, 0.5), GRID, classes=CLASSES, formats=tuple(REGISTRY)
+        out,
+        SLIDE,
+        YX(0.5, 0.5),
+        GRID,
+        classes=CLASSES,
+        formats=tuple(REGISTRY),
+        settings=Settings(flattened=True),
     )
     return folder, result.heatmaps
 

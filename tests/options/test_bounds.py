@@ -20,6 +20,7 @@ from heatmaps_ome.options import (
 WORDS = {
     "cache": ["a"],
     "collect": ["a"],
+    "compare": ["a", "b"],
     "convert-model": ["a.pkl", "b.safetensors"],
     "create": ["a.svs", "-m", "m.pkl", "-o", "out", "-t", "X"],
     "demo": [],
