@@ -226,10 +226,12 @@ def at_a_glance(slide: Path, folder: Path) -> Image.Image:
 def _add_colours(axes: Axes, row: dict[str, Any]) -> None:
     """Draw the colour bar of a map, a row of maps.json, below a panel."""
     bar = axes.inset_axes((0.05, -0.09, 0.9, 0.05))
-    ends = (row["lower"], row["upper"], 0.0, 1.0)
+    # The colours are those of the levels, which lie evenly between their ends.
+    levels = row["levels"]
+    ends = (levels["lower"], levels["upper"], 0.0, 1.0)
     bar.imshow(to_rgba_array(row["colours"])[None], aspect="auto", extent=ends)
     bar.set_yticks([])
-    ticks = np.linspace(row["lower"], row["upper"], 3)
+    ticks = np.linspace(levels["lower"], levels["upper"], 3)
     # Adding zero turns "-0" into "0".
     bar.set_xticks(ticks, [f"{round(tick, 1) + 0.0:g}" for tick in ticks])
     bar.set_xlabel(row["quantity"], fontsize=13, labelpad=1)
