@@ -31,7 +31,7 @@ from heatmaps_ome.slides.opening import open_slide
 pytestmark = pytest.mark.slow
 
 NAMES = ("bright <b>&amp;", "dark")
-ZOOMS = [0.1, 0.5, 1.2]
+ZOOMS = (0.2, 0.7, 2.0)
 """µm per screen pixel."""
 
 
@@ -61,7 +61,8 @@ def window(picture, near, reach):
     return picture[top : round(near[0] + reach), left : round(near[1] + reach)], top, left
 
 
-@pytest.mark.parametrize("zoom", ZOOMS)
+# µm per pixel; the slide of the landmarks is too small to be shown at 2.
+@pytest.mark.parametrize("zoom", [0.1, 0.5, 1.2])
 def test_marked_cells_lie_on_the_landmarks_of_the_slide(chromium, fiducials, zoom):
     with opened(chromium, fiducials.url) as shown:
         for landmark in LANDMARKS[4:]:  # those that the slide's edge does not cut
