@@ -237,7 +237,7 @@ class _Drawing:
         if self._style.like_reference and kind.scale == "around chance":
             colour_range = reference_score_range(colour_range, len(self._heatmaps.classes))
         else:
-            colour_range = reaching(colour_range, *kind.limits)
+            colour_range = reaching(colour_range, *(kind.levels or (None, None)))
         factor = self._heatmaps.factor(kind.key)
         drawn = values if factor == 1 else values * np.float32(factor)
         return self._quantity(kind, class_name, drawn, (colour_range, whole or colour_range))
@@ -313,7 +313,7 @@ class _Drawing:
         values : (rows, cols) float32
         """
         lower, upper = colour_range.lower, colour_range.upper
-        least, largest = kind.limits
+        least, largest = kind.levels or (None, None)
         # A quantile of 0 or 1 is no slide's clipping, unless a slide joined the cohort later.
         low_fit, high_fit = self._scaling.quantiles.leave_out(kind.scale)
         below, above = bool((values < lower).any()), bool((values > upper).any())

@@ -281,7 +281,7 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
 
 def _was_raw(kind: str, names: Mapping[str, tuple[str, ...]]) -> bool:
     """Return whether a kind is drawn times the cells now, but was not; given maps still are not."""
-    return kind in KINDS and KINDS[kind].times_cells and kind not in names
+    return kind in KINDS and KINDS[kind].summed and kind not in names
 
 
 class ScalingFit:

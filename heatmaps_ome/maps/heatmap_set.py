@@ -178,7 +178,7 @@ class HeatmapSet:
         cells there are; times the cells they are comparable, and their mean is the slide's logit.
         Maps that were given are drawn as given, as there is no prediction for them to sum to.
         """
-        if not KINDS[kind].times_cells or self.target.is_given:
+        if not KINDS[kind].summed or self.target.is_given:
             return 1
         return max(1, self.tissue_cells)
 

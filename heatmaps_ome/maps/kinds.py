@@ -67,7 +67,6 @@ _KINDS = (
         drawn="every class",
         stored=True,
         levels=(0.0, 1.0),
-        limits=(0.0, 1.0),
         fades=True,
         evenly_spread=True,
     ),
@@ -112,7 +111,6 @@ _KINDS = (
         of_values="slide's {name} if all {unit}s were like this one",
         of_given=("Contribution: {name}", "contribution: {name}"),
         summed=True,
-        times_cells=True,
         raw=("share of the slide's {name} logit", "share of the slide's {name}"),
     ),
     MapKind(
@@ -149,7 +147,6 @@ _KINDS = (
         fades=True,
         of_softmax=True,
         summed=True,
-        times_cells=True,
         raw=("contribution to {name} less the classes' mean", ""),
     ),
     MapKind(
@@ -163,7 +160,6 @@ _KINDS = (
         drawn="every class",
         stored=True,
         levels=(-1.0, 1.0),
-        limits=(-1.0, 1.0),
         evenly_spread=True,
         of_values="gradients of {name}, as STAMP draws them",
     ),
@@ -178,7 +174,6 @@ _KINDS = (
         drawn="once",
         stored=True,
         levels=(0.0, 100.0),
-        limits=(0.0, 100.0),
         evenly_spread=True,
     ),
     MapKind(
@@ -191,7 +186,6 @@ _KINDS = (
         palette="spread",
         drawn="every class",
         spread_of=SCORE,
-        limits=(0.0, None),
         fades=True,
     ),
     MapKind(
@@ -234,7 +228,6 @@ _KINDS = (
         least_classes=3,
         too_few="of two classes it would be the same picture as the score",
         levels=(-1.0, 1.0),
-        limits=(-1.0, 1.0),
         ends=("{rivals}", "{name}"),
         fades=True,
         evenly_spread=True,

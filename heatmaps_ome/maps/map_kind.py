@@ -64,7 +64,8 @@ class MapKind:
     too_few : str
         Why there are none with fewer classes than ``least_classes``, but more than one.
     levels : tuple of two float, or None
-        Values of a label's first and last level; None: the ends of the cohort's range.
+        The smallest and the largest value that it can have, which a label's first and last level
+        stand for; None: there is no limit, and the levels end with the cohort's range.
     ends : tuple of two str
         Meaning of values below and above the middle; empty where the quantity states it.
     fades : bool
@@ -82,15 +83,11 @@ class MapKind:
     of_given : tuple of two str
         Title and quantity of a map that was given, whose unit only its giver knows.
     summed : bool
-        Whether the cells of a tile share its value, so that sums over cells are those over tiles.
-    times_cells : bool
-        Whether it is drawn times the slide's number of tissue cells, so that slides of any size
-        compare: what the slide would have if all its cells were like this one. ``quantity`` and
-        ``of_values`` are of this product.
+        Whether the values of a slide's cells sum to the slide's own. The cells of a tile then share
+        its value, and maps are drawn times the number of cells, so that slides of any size compare:
+        ``quantity`` and ``of_values`` are of this product.
     raw : tuple of two str
         The quantity of the raw values of such a kind: of classes, and of a value or a risk.
-    limits : tuple of two float or None
-        The smallest and the largest value that it can have; None where there is no limit.
     """
 
     key: str
@@ -118,9 +115,7 @@ class MapKind:
     of_values: str = ""
     of_given: tuple[str, str] = ("", "")
     summed: bool = False
-    times_cells: bool = False
     raw: tuple[str, str] = ("", "")
-    limits: tuple[float | None, float | None] = (None, None)
 
     @property
     def per_class(self) -> bool:

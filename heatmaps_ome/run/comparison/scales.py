@@ -150,7 +150,7 @@ def _scale(cells: _Cells) -> MapScale:
     span = (values.upper - values.lower) / 2
     difference = _around_zero(distances, span)
     raw = None if not cells.raw else _around_zero(_finite(cells.raw), span)
-    limits = KINDS[quantity.kind].limits
+    limits = KINDS[quantity.kind].levels or (None, None)
     least, largest = (0.0, 100.0) if quantity.scale == "percent" else limits
     clips = (
         bool((own < values.lower).any()) and not _is_near(values.lower, least, span),
