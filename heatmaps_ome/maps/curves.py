@@ -136,11 +136,34 @@ def _six_digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def explaining_kind(curves: Faithfulness) -> str:
+def explaining_kind(areas: Mapping[str, float]) -> str:
     """Return the kind of map that explains a prediction: contributions, else leave-one-out."""
-    return next(
-        kind for kind in ("contribution", "leave-one-out", *curves.aupc) if kind in curves.aupc
-    )
+    return next(kind for kind in ("contribution", "leave-one-out", *areas) if kind in areas)
+
+
+def explains(
+    areas: Mapping[str, float],
+    probabilities: Mapping[str, float],
+    class_name: str,
+    *,
+    can_fall: bool,
+) -> bool | None:
+    """Return whether the map that explains a prediction beats a random order.
+
+    None if that is not known, or nothing can show it: there is too little to lose.
+
+    Parameters
+    ----------
+    areas : mapping of map → AUPC
+        Empty if they are unknown.
+    probabilities : mapping of class → probability
+        As in `has_much_to_lose`.
+    can_fall : bool
+        Whether the prediction can fall at all: see `Target.can_fall`.
+    """
+    if not areas or not can_fall or not has_much_to_lose(probabilities, class_name):
+        return None
+    return explaining_kind(areas) not in beaten_by_chance(areas)
 
 
 def aupc(curve: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from heatmaps_ome.maps import curves
 from heatmaps_ome.maps.artefact_evidence import (
     WARNED_FROM,
     WARNING,
@@ -12,7 +13,6 @@ from heatmaps_ome.maps.artefact_evidence import (
     attention_warnings,
     cell_warnings,
 )
-from heatmaps_ome.maps.curves import beaten_by_chance, has_much_to_lose
 from heatmaps_ome.maps.ensemble import agreement
 from heatmaps_ome.maps.numbers import is_probability, percent
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Trust = Literal["good", "fair", "low", "unknown"]
 """good: tiles as in training give the same prediction, and the map that explains it beats a random
 order; fair: one of the two is so, and the other could not be measured; low: there is a warning."""
-_EXPLAINING = ("contribution", "leave-one-out")
 
 
 def cautions(outcome: Outcome) -> list[str]:
@@ -61,17 +60,10 @@ def explains(outcome: Outcome) -> bool | None:
     None if that is not known, or nothing can show it: there is too little to lose.
     """
     name, target = outcome.true_class, outcome.target
-    areas = outcome.faithfulness.get(name)
     probabilities = outcome.prediction if is_probability(target) else {}
     constant = target.get("link") == "softmax" and len(outcome.prediction) == 1
-    if not areas or constant or not has_much_to_lose(probabilities, name):
-        return None
-    return _explaining(areas) not in beaten_by_chance(areas)
-
-
-def _explaining(areas: dict[str, float]) -> str:
-    """Return the kind of map that explains a prediction."""
-    return next((kind for kind in _EXPLAINING if kind in areas), next(iter(areas)))
+    areas = outcome.faithfulness.get(name, {})
+    return curves.explains(areas, probabilities, name, can_fall=not constant)
 
 
 def _of_pixels(outcome: Outcome) -> Iterator[str]:
@@ -87,7 +79,7 @@ def _of_tiles(outcome: Outcome) -> Iterator[str]:
 
 def _of_order(outcome: Outcome) -> Iterator[str]:
     if explains(outcome) is False:
-        kind = _explaining(outcome.faithfulness[outcome.true_class])
+        kind = curves.explaining_kind(outcome.faithfulness[outcome.true_class])
         yield (
             f"the map of {kind} does not beat a random order, so it explains nothing of "
             f"{outcome.true_class}"

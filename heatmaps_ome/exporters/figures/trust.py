@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.maps.artefact_evidence import artefact_record, artefact_sentences
-from heatmaps_ome.maps.curves import explaining_kind
+from heatmaps_ome.maps.curves import explaining_kind, explains
 from heatmaps_ome.maps.ensemble import agreement, records
 from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
@@ -41,11 +41,13 @@ def _faithfulness(result: SlideResult) -> Iterator[str]:
     left_out = undefined_reason(result.heatmaps)
     if left_out:
         yield f"faithfulness: left out, as {left_out}"
+    target, name = result.heatmaps.target, result.true_class
+    probable = result.heatmaps.predicted if target.has_classes else {}
     for curves in result.faithfulness:
-        if curves.class_name != result.true_class:
+        if curves.class_name != name:
             continue
-        kind = explaining_kind(curves)
+        kind = explaining_kind(curves.aupc)
         areas = [f"{one} {curves.aupc[one]:.3g}" for one in (kind, "random") if one in curves.aupc]
-        yield f"faithfulness (AUPC of {curves.class_name}, lower is better): {', '.join(areas)}"
-        if kind in curves.beaten_by_chance:
+        yield f"faithfulness (AUPC of {name}, lower is better): {', '.join(areas)}"
+        if explains(curves.aupc, probable, name, can_fall=target.can_fall) is False:
             yield f"warning: the {kind} map does not beat a random order"

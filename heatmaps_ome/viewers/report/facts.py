@@ -17,7 +17,12 @@ from heatmaps_ome.maps.artefact_evidence import (
     cell_warnings,
     evidence_on_artefacts,
 )
-from heatmaps_ome.maps.curves import explaining_kind, has_much_to_lose, random_orders_of
+from heatmaps_ome.maps.curves import (
+    explaining_kind,
+    explains,
+    has_much_to_lose,
+    random_orders_of,
+)
 from heatmaps_ome.maps.evidence import undefined_reason
 from heatmaps_ome.maps.numbers import percent, probability
 from heatmaps_ome.slides.artefacts import KINDS
@@ -128,12 +133,12 @@ def _unfaithful(result: SlideResult) -> Iterator[str]:
     heatmaps, name = result.heatmaps, result.true_class
     target, unit = heatmaps.target, heatmaps.unit_name
     probable = heatmaps.predicted if target.has_classes else {}
-    likely = has_much_to_lose(probable, name)
     quantity = f"probability of {name}" if target.has_classes else name
     for curves in result.faithfulness:
-        kind = explaining_kind(curves)
-        beaten = kind in curves.beaten_by_chance
-        if curves.class_name == name and beaten and likely and target.can_fall:
+        if curves.class_name != name:
+            continue
+        kind = explaining_kind(curves.aupc)
+        if explains(curves.aupc, probable, name, can_fall=target.can_fall) is False:
             yield (
                 f"Removing the hot {unit}s of the {kind} map lowers the {quantity} no faster than "
                 f"removing {unit}s at random."
