@@ -14,7 +14,7 @@ from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.storage.disk import bytes_text, disk_error
 from heatmaps_ome.storage.private import left_over, private_path, remove, replacing
-from heatmaps_ome.storage.result_folder import require_writable
+from heatmaps_ome.storage.result_folder import exchange, require_writable
 from heatmaps_ome.viewers.share.archive import write_zip
 from heatmaps_ome.viewers.share.page import (
     DATA,
@@ -317,13 +317,5 @@ def _zip_and_place(partial: Path, wishes: Wishes, report: Report) -> None:
 def _place(partial: Path, target: Path) -> None:
     """Rename a complete folder, in place of an earlier one."""
     old = private_path(target, _OLD)
-    replaced = target.exists()
-    if replaced:
-        target.rename(old)
-    try:
-        partial.rename(target)
-    except BaseException:
-        if replaced:
-            old.rename(target)
-        raise
+    exchange(partial, target, old)
     remove(old)
