@@ -14,7 +14,8 @@ from PIL import Image
 
 from heatmaps_ome.exporters import REGISTRY
 from heatmaps_ome.exporters.figure_files import FiguresExporter
-from heatmaps_ome.exporters.figures.overview import RESEARCH, chosen_maps
+from heatmaps_ome.exporters.figures.captions import RESEARCH
+from heatmaps_ome.exporters.figures.overview import chosen_maps
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.settings import settings_of

@@ -12,7 +12,7 @@ from heatmaps_ome.exporters.figures.captions import (
     width_px,
     wrapped,
 )
-from heatmaps_ome.exporters.figures.layout import DPI, pixels_of
+from heatmaps_ome.exporters.figures.layout import DPI, FAINT, pixels_of
 from heatmaps_ome.maps.curves import nothing_to_measure
 from heatmaps_ome.maps.numbers import number
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _SIZE_PX = (960, 640)
 _SMALL_PX, _TEXT_PX, _TITLE_PX = 11, 15, 18
-_FAINT = "#555555"
 _LINES = {
     "contribution": ("#0072b2", "-"),
     "leave-one-out": ("#56b4e9", "-"),
@@ -96,7 +95,7 @@ def curves_figure(
             fontproperties=font(size, bold=size == _TITLE_PX),
         )  # fmt: skip
     figure.text(
-        0.09, 0.006, RESEARCH, va="bottom", color=_FAINT, fontproperties=font(_SMALL_PX)
+        0.09, 0.006, RESEARCH, va="bottom", color=FAINT, fontproperties=font(_SMALL_PX)
     )  # fmt: skip
     return figure
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from heatmaps_ome.display.display_map import pictured
 from heatmaps_ome.display.rasterise import BurntMap
 from heatmaps_ome.exporters.figures.captions import (
+    RESEARCH,
     answer_text,
     drawable,
     glued,
@@ -19,7 +20,7 @@ from heatmaps_ome.exporters.figures.captions import (
     wrapped,
 )
 from heatmaps_ome.exporters.figures.colour_bar import draw_legend
-from heatmaps_ome.exporters.figures.layout import DPI, Layout, Line, draw_scale_bar
+from heatmaps_ome.exporters.figures.layout import DPI, FAINT, INK, Layout, Line, draw_scale_bar
 from heatmaps_ome.exporters.figures.trust import trust_sentences
 from heatmaps_ome.maps.kinds import ATTENTION, CONTRIBUTION, EVIDENCE, LEAVE_ONE_OUT
 
@@ -51,9 +52,7 @@ _SIDE: Final = _MARGIN + _COLUMNS * (_PANEL[0] + _GAP)
 _TILES: Final = 4
 """Tiles for the class, and as many against it."""
 _TILE_GAP: Final = 5
-_INK, _FAINT = "#1a1a1a", "#555555"
 _LINE: Final = 1.4
-RESEARCH: Final = "For research, not for diagnosis."
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +86,7 @@ def overview(result: SlideResult, slide: Photograph, tiles: Sequence[TilePicture
     _panels(layout, result, slide, top)
     bottom = _tiles(layout, tiles, result.true_class, top)
     _words(layout, result, bottom)
-    foot = Line(f"{RESEARCH} Made with heatmaps-ome.", _UNIT, False, _FAINT)
+    foot = Line(f"{RESEARCH} Made with heatmaps-ome.", _UNIT, False, FAINT)
     layout.text(_MARGIN, _SHEET[1] - _MARGIN, foot)
     return figure
 
@@ -123,8 +122,8 @@ def _head(layout: Layout, result: SlideResult) -> float:
     drawn_hot = glued(f"drawn hot: {result.true_class}")
     top = float(_MARGIN)
     for text, size, bold, colour in (
-        (result.slide.name, 1.8 * _UNIT, True, _INK),
-        (" · ".join(filter(None, (answer, drawn_hot))), 1.2 * _UNIT, False, _INK),
+        (result.slide.name, 1.8 * _UNIT, True, INK),
+        (" · ".join(filter(None, (answer, drawn_hot))), 1.2 * _UNIT, False, INK),
     ):
         line = Line(shortened(drawable(text), size, room), size, bold, colour)
         layout.text(_MARGIN, top, line)
@@ -161,7 +160,7 @@ def _panel(
     left, top = place
     text = ": ".join(filter(None, words))
     size = 1.15 * _UNIT
-    layout.text(left, top, Line(shortened(drawable(text), size, _PANEL[0]), size, True, _INK))
+    layout.text(left, top, Line(shortened(drawable(text), size, _PANEL[0]), size, True, INK))
     top += _LINE * size
     pixels, lattice = picture
     um = lattice.um_cell
@@ -186,7 +185,7 @@ def _tiles(layout: Layout, tiles: Sequence[TilePicture], class_name: str, top: f
         if not pictures:
             continue
         title = shortened(drawable(f"Tiles that speak {word} {class_name}"), 1.15 * _UNIT, room)
-        layout.text(_SIDE, top, Line(title, 1.15 * _UNIT, True, _INK))
+        layout.text(_SIDE, top, Line(title, 1.15 * _UNIT, True, INK))
         top += _LINE * 1.15 * _UNIT
         for index, picture in enumerate(pictures):
             axes = layout.axes((_SIDE + index * (side + _TILE_GAP), top, side, side))
@@ -200,16 +199,16 @@ def _tiles(layout: Layout, tiles: Sequence[TilePicture], class_name: str, top: f
 def _words(layout: Layout, result: SlideResult, top: float) -> None:
     """Write how far to trust the maps, as much of it as the sheet has room for."""
     room, end = _SHEET[0] - _MARGIN - _SIDE, _SHEET[1] - _MARGIN - 2 * _UNIT
-    layout.text(_SIDE, top, Line("How far to trust it", 1.15 * _UNIT, True, _INK))
+    layout.text(_SIDE, top, Line("How far to trust it", 1.15 * _UNIT, True, INK))
     top += _LINE * 1.15 * _UNIT
     sentences = sorted(trust_sentences(result), key=lambda text: not text.startswith("warning"))
     for sentence in sentences:
         begun = f"{sentence[:1].upper()}{sentence[1:]}.".replace(" %", "\u00a0%")
         lines = wrapped(drawable(begun), lambda part: width_px(part, _UNIT) <= room)
         if top + len(lines) * _LINE * _UNIT > end:
-            layout.text(_SIDE, top, Line("More in the report.", _UNIT, False, _FAINT))
+            layout.text(_SIDE, top, Line("More in the report.", _UNIT, False, FAINT))
             return
         for line in lines:
-            layout.text(_SIDE, top, Line(line, _UNIT, False, _INK))
+            layout.text(_SIDE, top, Line(line, _UNIT, False, INK))
             top += _LINE * _UNIT
         top += 0.5 * _UNIT

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.exporters.figures.captions import drawable, width_px, wrapped
-from heatmaps_ome.exporters.figures.layout import DPI, Layout, Line, draw_scale_bar, pixels_of
+from heatmaps_ome.exporters.figures.layout import (
+    DPI,
+    FAINT,
+    INK,
+    Layout,
+    Line,
+    draw_scale_bar,
+    pixels_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, FAINT = "#1a1a1a", "#555555"
 _BORDER = 0xAD
 _LINE = 1.4
 """Height of a line, in sizes of its text."""

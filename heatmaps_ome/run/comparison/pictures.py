@@ -9,8 +9,15 @@ import numpy as np
 
 from heatmaps_ome.display.colour import colour_map as colour_map_of
 from heatmaps_ome.display.rendering import Style
-from heatmaps_ome.exporters.figures.captions import drawable, font, number, scale_bar, shortened
-from heatmaps_ome.exporters.figures.framed import DPI, Layout, Line, pixels_of
+from heatmaps_ome.exporters.figures.captions import (
+    RESEARCH,
+    drawable,
+    font,
+    number,
+    scale_bar,
+    shortened,
+)
+from heatmaps_ome.exporters.figures.layout import DPI, FAINT, INK, Layout, Line, pixels_of
 from heatmaps_ome.geometry import YX, Window
 from heatmaps_ome.maps.kinds import KINDS
 
@@ -27,14 +34,15 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.comparison.scales import MapScale
     from heatmaps_ome.run.comparison.statistics import Numbers
 
-NOTICE: Final = "For research, not for diagnosis."
 DIFFERENCES: Final = "BrBG"
 """Colour map of B − A: another one than any map's own, and clear to all colour vision."""
 _WIDTH, _HEIGHT, _HEAD, _FOOT = 440, 470, 62, 30
 """Size in px of a panel, and of the strips above and below all panels."""
 _MAP_HEIGHT = _HEIGHT - 116
 _MARGIN, _UNIT = 14, 14
-_GLASS, _INK, _FAINT = "#e4e4e6", "#1a1a1a", "#555555"
+_INNER = _WIDTH - 2 * _MARGIN
+"""Width of a panel between its margins."""
+_GLASS = "#e4e4e6"
 _ONLY_A, _ONLY_B, _BOTH = "#0072b2", "#e69f00", "#3d2b56"
 _DIFFERENT, _SAME = "#b2182b", "#c9c9cd"
 _BINS: Final = 44
@@ -154,17 +162,12 @@ def _whole(panels: Sequence[_Panel], slide: str, title: str) -> Pictures:
     width = size[0] - 2 * _MARGIN
     _write(layout, (_MARGIN, 10), slide, 1.25 * _UNIT, width, bold=True)
     _write(layout, (_MARGIN, 34), title, 1.1 * _UNIT, width)
-    _write(layout, (_MARGIN, size[1] - 22), NOTICE, 0.85 * _UNIT, width, colour=_FAINT)
+    _write(layout, (_MARGIN, size[1] - 22), RESEARCH, 0.85 * _UNIT, width, colour=FAINT)
     for index, panel in enumerate(panels):
         left = index * _WIDTH
-        _write(layout, (left + _MARGIN, _HEAD + 4), panel.title, _UNIT, _inner(), bold=True)
+        _write(layout, (left + _MARGIN, _HEAD + 4), panel.title, _UNIT, _INNER, bold=True)
         panel.draw(layout, left)
     return Pictures(pixels_of(figure), tuple(panel.title for panel in panels))
-
-
-def _inner() -> int:
-    """Return the width of a panel without its margins."""
-    return _WIDTH - 2 * _MARGIN
 
 
 def _write(
@@ -175,7 +178,7 @@ def _write(
     width: float,
     *,
     bold: bool = False,
-    colour: str = _INK,
+    colour: str = INK,
 ) -> None:
     """Write a text that is cut to a width."""
     layout.text(*place, Line(shortened(drawable(text), size, width), size, bold, colour))
@@ -247,10 +250,10 @@ def _scatter_panel(
     def draw(layout: Layout, left: int) -> None:
         known = np.isfinite(compared.a) & np.isfinite(compared.b)
         first, second = compared.a[known], compared.b[known]
-        side = _inner() - 62
+        side = _INNER - 62
         axes = layout.axes((left + _MARGIN + 58, _HEAD + 32, side, side))
         _write(layout, (left + _MARGIN, _HEAD + _HEIGHT - 22), _correlation_text(numbers),
-               0.9 * _UNIT, _inner())  # fmt: skip
+               0.9 * _UNIT, _INNER)  # fmt: skip
         if not first.size:
             return
         joined = np.concatenate([first, second])
@@ -259,7 +262,7 @@ def _scatter_panel(
             low, high = scale.values.lower, scale.values.upper
         axes.hexbin(first, second, gridsize=_BINS, extent=(low, high, low, high), bins="log",
                     mincnt=1, cmap="viridis", linewidths=0.1)  # fmt: skip
-        axes.plot([low, high], [low, high], color=_FAINT, linewidth=1, linestyle="--")
+        axes.plot([low, high], [low, high], color=FAINT, linewidth=1, linestyle="--")
         margin = 0.03 * (high - low)
         axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
         _number_both_axes(axes, low, high)
@@ -273,7 +276,7 @@ def _number_both_axes(axes: Axes, low: float, high: float) -> None:
     texts = [number(tick, high - low) for tick in ticks]
     axes.set_xticks(ticks, texts, fontproperties=font(0.85 * _UNIT))
     axes.set_yticks(ticks, texts, fontproperties=font(0.85 * _UNIT))
-    axes.tick_params(length=3, color=_FAINT, labelcolor=_INK, pad=2)
+    axes.tick_params(length=3, color=FAINT, labelcolor=INK, pad=2)
     axes.set_xlabel("A", fontproperties=font(_UNIT), labelpad=1)
     axes.set_ylabel("B", fontproperties=font(_UNIT), labelpad=1)
 
@@ -290,7 +293,7 @@ def _correlation_text(numbers: Numbers) -> str:
 
 def _map_axes(layout: Layout, left: int) -> Axes:
     """Return the axes of a panel's map."""
-    axes = layout.axes((left + _MARGIN, _HEAD + 32, _inner(), _MAP_HEIGHT))
+    axes = layout.axes((left + _MARGIN, _HEAD + 32, _INNER, _MAP_HEIGHT))
     axes.set_facecolor(_GLASS)
     return axes
 
@@ -307,10 +310,10 @@ def _show(axes: Axes, values: np.ndarray, cells: CommonCells, **colouring: Any) 
         interpolation="nearest", aspect="auto", **colouring,
     )  # fmt: skip
     # The box keeps its size, and µm are as long in x as in y: what is beside the map is glass.
-    um_per_px = max((right - left) / _inner(), (bottom - top) / _MAP_HEIGHT)
+    um_per_px = max((right - left) / _INNER, (bottom - top) / _MAP_HEIGHT)
     middle, half = YX((top + bottom) / 2, (left + right) / 2), um_per_px / 2
     axes.set(
-        xlim=(middle.x - half * _inner(), middle.x + half * _inner()),
+        xlim=(middle.x - half * _INNER, middle.x + half * _INNER),
         ylim=(middle.y + half * _MAP_HEIGHT, middle.y - half * _MAP_HEIGHT),
     )
 
@@ -328,11 +331,11 @@ def _tissue_window(cells: CommonCells) -> Window:
 def _scale(layout: Layout, left: int, axes: Axes) -> None:
     """Draw a scale bar at the foot of a panel."""
     left_um, right_um = axes.get_xlim()
-    um_per_px = (right_um - left_um) / _inner()
-    um, text = scale_bar(0.24 * _inner() * um_per_px)
+    um_per_px = (right_um - left_um) / _INNER
+    um, text = scale_bar(0.24 * _INNER * um_per_px)
     top = _HEAD + _HEIGHT - 74
-    layout.fill(left + _MARGIN, top, um / um_per_px, 4, _INK)
-    _write(layout, (left + _MARGIN, top + 8), text, 0.9 * _UNIT, _inner())
+    layout.fill(left + _MARGIN, top, um / um_per_px, 4, INK)
+    _write(layout, (left + _MARGIN, top + 8), text, 0.9 * _UNIT, _INNER)
 
 
 def _bar(
@@ -344,7 +347,7 @@ def _bar(
     clips: tuple[bool, bool],
 ) -> None:
     """Draw a colour bar with numbers at its ends and in its middle, and its unit below."""
-    width, place = round(0.62 * _inner()), left + _WIDTH - _MARGIN - round(0.62 * _inner())
+    width, place = round(0.62 * _INNER), left + _WIDTH - _MARGIN - round(0.62 * _INNER)
     top = _HEAD + _HEIGHT - 76
     axes = layout.axes((place, top, width, 14))
     axes.imshow(
@@ -358,15 +361,15 @@ def _bar(
     values = (ends.lower, (ends.lower + ends.upper) / 2, ends.upper)
     aligns = ("left", "center", "right")
     for index, (sign, value, align) in enumerate(zip(signs, values, aligns, strict=True)):
-        line = Line(sign + number(value, span), size, False, _INK)
+        line = Line(sign + number(value, span), size, False, INK)
         layout.text(place + index * width / 2, top + 18, line, align)
-    _write(layout, (place, top + 38), unit, size, width, colour=_FAINT)
+    _write(layout, (place, top + 38), unit, size, width, colour=FAINT)
 
 
 def _legend(layout: Layout, left: int, entries: Sequence[tuple[str, str]]) -> None:
     """Draw swatches with names, in two columns right of the scale bar."""
-    place, top = left + _MARGIN + round(0.3 * _inner()), _HEAD + _HEIGHT - 78
-    width = round(0.35 * _inner())
+    place, top = left + _MARGIN + round(0.3 * _INNER), _HEAD + _HEIGHT - 78
+    width = round(0.35 * _INNER)
     for index, (name, colour) in enumerate(entries[:6]):
         x, y = place + index % 2 * width, top + index // 2 * 20
         layout.fill(x, y, 14, 14, colour)
