@@ -18,6 +18,7 @@ export async function buildPage(out) {
   await mkdir(out, { recursive: true });
   const { metafile } = await build({
     absWorkingDir: ROOT,
+    preserveSymlinks: true, // names follow from paths: a linked node_modules gives the same
     entryPoints: ["src/main.js", "src/style.css"],
     outdir: out,
     bundle: true,

@@ -1,1 +1,0 @@
-import{a as r}from"./chunk-4Q5TJNP7.js";import"./chunk-SQE76S5B.js";var e=class t{kind="bytes_to_bytes";static fromConfig(){return new t}decode(o){return r(o)}};export{e as default};
