@@ -94,8 +94,7 @@ class Drawing:
         if earlier is None or not drawn.is_done(earlier, scaling):
             self._draw(made, drawn, scaling, earlier, outcome)
         else:
-            outcome.status = "unchanged"
-            outcome.note(earlier)
+            outcome.keep(drawn.folder.path, earlier)
         for caution in logged_cautions(outcome):
             logger.warning("%s: %s", outcome.slide, caution)
 
@@ -143,6 +142,7 @@ class Drawing:
             slide.close()
             if folder is not None:
                 remove(folder)
+        outcome.folder = drawn.folder.path
         outcome.note(record)
 
     def _tell_lacking(self, scaling: CohortScaling, heatmaps: HeatmapSet) -> None:

@@ -14,6 +14,7 @@ from heatmaps_ome.errors import ResultError
 from heatmaps_ome.exporters import VALUES
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.maps.store import read_values, write_values
+from heatmaps_ome.maps.tile_store import TILES, read_table, write_table
 from heatmaps_ome.storage.digests import digest_of, now, write_json
 from heatmaps_ome.storage.private import remove
 from heatmaps_ome.storage.result_folder import (
@@ -138,32 +139,32 @@ class MadeMaps:
         ResultError
             If they are not there any more, or damaged.
         """
-        places = [_values(self.folder / str(number), self.name) for number in self._numbers]
-        if len(places) == 1 and not places[0].exists():
-            drawn = self.output / self.name
-            if (record_of(drawn) or {}).get("maps") == self.request:
-                places = [_values(drawn, self.name)]
-        if not all(place.exists() for place in places):
+        folders = self._folders
+        if not all(folder.is_dir() for folder in folders):
             raise ResultError(
                 f"{self.folder} has no raw maps any more; run maps, or create, again for "
                 f"{self.path.name}"
             )
-        return [read_values(place) for place in places]
+        return [_read_part(folder, self.name) for folder in folders]
 
     def are_there(self) -> bool:
         """Return whether the raw maps can still be read."""
-        places = [_values(self.folder / str(number), self.name) for number in self._numbers]
-        drawn = len(places) == 1 and (record_of(self.output / self.name) or {}).get("maps")
-        return all(place.exists() for place in places) or drawn == self.request
+        return all(folder.is_dir() for folder in self._folders)
 
     def forget_parts(self) -> None:
         """Remove the maps of a single model, which the slide's results have now."""
-        if len(self._numbers) == 1:
+        if len(self.models) <= 1:
             remove(self.folder / "0")
 
     @property
-    def _numbers(self) -> range:
-        return range(max(1, len(self.models)))
+    def _folders(self) -> list[Path]:
+        """The folders of the models' maps; that of the results, once a single model's are drawn."""
+        folders = [self.folder / str(number) for number in range(max(1, len(self.models)))]
+        if len(folders) == 1 and not folders[0].is_dir():
+            drawn = self.output / self.name
+            if (record_of(drawn) or {}).get("maps") == self.request:
+                return [drawn]
+        return folders
 
     def record(self) -> dict[str, Any]:
         """Return the record of the folder, as plain JSON values."""
@@ -236,7 +237,10 @@ def write_made(made: MadeMaps, parts: Sequence[HeatmapSet], folder: Path) -> Non
     for number, part in enumerate(parts):
         own = folder / str(number)
         own.mkdir()
-        write_values(part, own, {})
+        if part.places is None:
+            write_values(part, own, {})
+        else:
+            write_table(part, own / TILES)
     write_json(folder / PROVENANCE, made.record())
 
 
@@ -276,5 +280,18 @@ def _uri(path: Path) -> str:
     return file_uri(path.parent.resolve() / path.name)
 
 
-def _values(folder: Path, name: str) -> Path:
-    return folder / f"{name}{VALUES.ending}"
+def _read_part(folder: Path, name: str) -> HeatmapSet:
+    """Return the maps in a folder: cells, or a table of tiles.
+
+    Raises
+    ------
+    ResultError
+        If they are damaged.
+    """
+    values, path = folder / f"{name}{VALUES.ending}", folder / TILES
+    if values.is_dir() or not path.is_dir():
+        return read_values(values)
+    try:
+        return read_table(path)
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise ResultError(f"{path} is damaged ({error}); run maps again for {name}") from error

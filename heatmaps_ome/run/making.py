@@ -93,8 +93,7 @@ class Making:
             outcome.status = "unchanged"
             return self._stamped(there, planned)
         if earlier is not None and scaling is not None and drawn.is_done(earlier, scaling):
-            outcome.status = "unchanged"
-            outcome.note(earlier)
+            outcome.keep(drawn.folder.path, earlier)
             return None
         self._require_same_place(there, planned)
         return self._made(planned, request, outcome, None if there is None else there.request)
