@@ -71,7 +71,7 @@ class Job:
         making = asdict(settings.making)
         del making["mpp"]  # a slide's own
         values = {
-            **making,
+            **{name: _alike(value) for name, value in making.items()},
             "excluded": sorted(making["excluded"]),
             "explain": settings.tiles.explain,
             "compat": settings.tiles.compat,
@@ -225,7 +225,12 @@ def _revived(entry: Any, value: Any) -> Any:
     return Path(value) if value is not None and entry.metadata.get("type") is Path else value
 
 
+def _alike(value: Any) -> Any:
+    """Return a value as the same JSON, whether a number was given as 224 or 224.0."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _short(value: Any) -> str:
     """Return a value for a message; a digest is recognised by its begin."""
-    text = str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
     return text[:12] if len(text) == 64 else text
