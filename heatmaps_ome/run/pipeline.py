@@ -10,7 +10,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from heatmaps_ome.display.scaling import ScalingFit
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.errors import HeatmapsError, OutputError
 from heatmaps_ome.exporters import VALUES
 from heatmaps_ome.exporters.earlier import PreviousResults
