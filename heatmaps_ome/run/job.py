@@ -1,6 +1,6 @@
 """What the maps in an output folder were asked for: ``OUTPUT/.maps/job.json``.
 
-Later stages read it, so that they need not be told again; and maps that were made otherwise, which
+Later stages read it, so that nobody needs to repeat it; and maps that were made otherwise, which
 could not share a scaling with these, are refused.
 """
 
@@ -79,7 +79,7 @@ class Job:
             "extractor": maker.extractor_digest,
         }
         command = "create" if settings.tiles.scores is None else "export"
-        return cls(command, settings.records.told, values, look.classes, look.true_class)
+        return cls(command, settings.records.given, values, look.classes, look.true_class)
 
     @property
     def values_digest(self) -> str:
@@ -89,8 +89,8 @@ class Job:
     @property
     def scaling(self) -> Path | None:
         """The file of the scaling that was asked for."""
-        told = self.options.get("scaling")
-        return None if told is None else Path(told)
+        path = self.options.get("scaling")
+        return None if path is None else Path(path)
 
     def settings(self, output: Path, **changed: Any) -> RunSettings:
         """Return the settings of a run with these options, and the classes to draw.
