@@ -4,7 +4,7 @@
 params.shards = 1
 params.options = ''
 
-process maps {
+process MAPS {
     tag "${shard}"
     cpus 4
     memory '8 GB'
@@ -27,7 +27,7 @@ process maps {
     """
 }
 
-process fit {
+process FIT {
     input:
     val shards
 
@@ -38,7 +38,7 @@ process fit {
     "heatmaps-ome fit '${file(params.output)}'"
 }
 
-process draw {
+process DRAW {
     tag "${shard}"
     cpus 4
     memory '8 GB'
@@ -55,7 +55,7 @@ process draw {
     "heatmaps-ome draw '${file(params.output)}' --shard ${shard}/${params.shards} || [ \$? -eq 1 ]"
 }
 
-process collect {
+process COLLECT {
     input:
     val shards
 
@@ -64,7 +64,8 @@ process collect {
 }
 
 workflow {
-    shards = channel.of(1..(params.shards as Integer))
-    fit(maps(shards).collect())
-    collect(draw(shards.combine(fit.out)).collect())
+    MAPS(channel.of(1..(params.shards as Integer)))
+    FIT(MAPS.out.collect())
+    DRAW(MAPS.out.combine(FIT.out))
+    COLLECT(DRAW.out.collect())
 }

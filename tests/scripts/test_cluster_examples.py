@@ -1,5 +1,6 @@
 """The examples for batch systems and orchestrators are valid, and call commands that exist."""
 
+import json
 import os
 import re
 import shutil
@@ -192,3 +193,44 @@ def test_every_command_of_snakemakes_file_exists():
     for line in re.findall(r'"heatmaps-ome ([^"]+)"', joined):
         words = re.sub(r"\{wildcards.shard\}/\{SHARDS\}", "1/2", line).replace("{ACCEPT}", "")
         parsed(re.sub(r"\{params.options\}", "", words).split())
+
+
+def nextflow(path, folder):
+    """Return the tasks that a workflow has, as the stand-in for Nextflow's language runs it."""
+    stand_in = ROOT / "tests" / "support" / "nextflow_language.groovy"
+    given = {
+        "slides": "co hort.csv", "model": "m.pkl", "true_class": "A", "output": "out",
+        "shards": "2", "options": "--formats cells",
+    }  # fmt: skip
+    return subprocess.run(
+        ["groovy", stand_in, path, json.dumps(given)],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("groovy") is None, reason="needs groovy: scripts/install-viewers")
+def test_nextflow_runs_the_stages_in_order(tmp_path, calls):
+    done = nextflow(CLUSTER / "main.nf", tmp_path)
+    assert done.returncode == 0, done.stderr[:500]
+    tasks = json.loads(done.stdout)
+    names = [task["process"] for task in tasks]
+    assert names == ["MAPS", "MAPS", "FIT", "DRAW", "DRAW", "COLLECT"]
+    shards = {}
+    for task in tasks:
+        words, _ = calls(task["command"])
+        assert words[0].upper() == task["process"]
+        options = parsed(words)
+        shards.setdefault(words[0], []).append(str(getattr(options, "shard", None)))
+        assert str(tmp_path / "out") in words  # tasks run in folders of their own
+    assert shards["maps"] == shards["draw"] == ["1/2", "2/2"]
+    command = next(task["command"] for task in tasks if task["process"] == "MAPS")
+    assert [calls(command, CODE=code)[1] for code in ("0", "1", "137")] == [0, 0, 1]
+
+
+@pytest.mark.skipif(shutil.which("groovy") is None, reason="needs groovy: scripts/install-viewers")
+def test_the_stand_in_for_nextflow_refuses_what_is_no_workflow(tmp_path):
+    text = (CLUSTER / "main.nf").read_text()
+    (tmp_path / "wrong.nf").write_text(text.replace("maxRetries 2", "maxTries 2", 1))
+    done = nextflow(tmp_path / "wrong.nf", tmp_path)
+    assert done.returncode != 0
+    assert "maxTries" in done.stderr
