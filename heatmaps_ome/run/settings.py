@@ -384,10 +384,12 @@ def _quantiles(options: CreateOptions) -> Quantiles:
 
 
 def _output(options: CreateOptions, resources: Resources) -> Output:
+    # Results have the pictures of tiles.
+    cache = resources.cache if resources.keep_pixels == "always" else None
     return Output(
         folder=options.output_path,
         overwrite=options.overwrite,
         formats=formats_of(options),
         verify=options.verify,
-        files=file_settings(options, resources),
+        files=file_settings(options, resources.threads, cache),
     )
