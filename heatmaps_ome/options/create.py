@@ -18,7 +18,7 @@ from heatmaps_ome.options.contradictions import (
     require_consistent,
     unused_formats,
 )
-from heatmaps_ome.options.devices import DEVICES, require_device
+from heatmaps_ome.options.devices import DEVICES, require_device, require_devices
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, tile_fact
@@ -182,6 +182,14 @@ class CreateOptions:
         "network", f"where the network runs: {DEVICES}",
         effect="none", default="auto", type=str, metavar="DEVICE",
     )  # fmt: skip
+    devices: Optional[tuple[str, ...]] = create_option(
+        "network",
+        "several GPUs, each of which takes slides: cuda:0,cuda:1, or all for all there are",
+        effect="none", type=names, metavar="A,B",
+        contradicts={
+            "device": "which is for a single one", "force_cpu": "which is for no GPU at all",
+        },
+    )  # fmt: skip
     force_cpu: bool = create_option(
         "network", "the same as --device cpu", effect="none", default=False
     )
@@ -203,8 +211,9 @@ class CreateOptions:
         effect="none", between=(0.1, 65536), type=float, metavar="GIB",
     )  # fmt: skip
     threads: Optional[int] = create_option(
-        "network", "threads that read the slide (default: one per core, at most 4)", effect="none",
-        between=(1, 256), type=int, metavar="N",
+        "network",
+        "threads that read slides (default: one per core, at most 4 where no GPU waits for them)",
+        effect="none", between=(1, 256), type=int, metavar="N",
     )  # fmt: skip
     cache_dir: Optional[Path] = create_option(
         "network",
@@ -347,6 +356,8 @@ class CreateOptions:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
         require_device(self.device, force_cpu=self.force_cpu)
+        if self.devices is not None:
+            require_devices(self.devices)
         _require_one_value_each(self.covariate)
 
     def notes(self) -> Iterator[str]:

@@ -88,8 +88,9 @@ def create(
     plan = prepare(settings)
     slides, making = _slides(plan), Making(plan, progress)
     drawing = Drawing(
-        settings, plan.look, plan.exporters, plan.maker.reading, plan.replaced, progress
-    )
+        settings, plan.look, plan.exporters, plan.maker.reading, plan.replaced,
+        making.progress,
+    )  # fmt: skip
     if plan.scaling is None:
         made = make_all(making, slides)
         if made:
