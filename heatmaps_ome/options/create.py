@@ -22,6 +22,7 @@ from heatmaps_ome.options.devices import DEVICES, require_device
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, tile_fact
+from heatmaps_ome.options.workers import require_workers, worker_option
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
 ENCODERS = tuple(extractors.REGISTRY)
@@ -329,6 +330,12 @@ class CreateOptions:
         "-v", "--verbose", effect="none", default=False,
     )  # fmt: skip
 
+    workers: Optional[int] = worker_option("workers")
+    scheduler: Optional[str] = worker_option("scheduler")
+    cluster: Optional[str] = worker_option("cluster")
+    retries: Optional[int] = worker_option("retries")
+    slide_timeout: Optional[str] = worker_option("slide_timeout")
+
     @property
     def model_paths(self) -> tuple[Path, ...]:
         """The models' files, or patterns for them, as given."""
@@ -343,6 +350,7 @@ class CreateOptions:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
         require_device(self.device, force_cpu=self.force_cpu)
+        require_workers(self)
         _require_one_value_each(self.covariate)
 
     def notes(self) -> Iterator[str]:
