@@ -22,6 +22,7 @@ from heatmaps_ome.options.devices import DEVICES, require_device, require_device
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, tile_fact
+from heatmaps_ome.options.workers import require_workers, worker_option
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
 ENCODERS = tuple(extractors.REGISTRY)
@@ -342,6 +343,12 @@ class CreateOptions:
         "-v", "--verbose", effect="none", default=False,
     )  # fmt: skip
 
+    workers: Optional[int] = worker_option("workers")
+    scheduler: Optional[str] = worker_option("scheduler")
+    cluster: Optional[str] = worker_option("cluster")
+    retries: Optional[int] = worker_option("retries")
+    slide_timeout: Optional[str] = worker_option("slide_timeout")
+
     @property
     def model_paths(self) -> tuple[Path, ...]:
         """The models' files, or patterns for them, as given."""
@@ -358,6 +365,7 @@ class CreateOptions:
         require_device(self.device, force_cpu=self.force_cpu)
         if self.devices is not None:
             require_devices(self.devices)
+        require_workers(self)
         _require_one_value_each(self.covariate)
 
     def notes(self) -> Iterator[str]:
