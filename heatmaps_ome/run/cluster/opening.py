@@ -42,7 +42,7 @@ def opened(workers: Workers) -> Iterator[Any]:
         If the cluster cannot be had.
     """
     _require_dask(workers)
-    import dask
+    import dask.config
 
     with ExitStack() as stack:
         stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": _RETURN}))
