@@ -14,6 +14,7 @@
     ├── ScalingError         (ValueError)    a scaling file is not usable for this run
     ├── ResultError          (ValueError)    a result on disk is not what it should be
     ├── MissingError         (KeyError)      a result has no such slide, map or class
+    ├── RemoteError          (OSError)       object storage or a server cannot be read or written
     └── OutputError          (OSError)       outputs cannot be written
 """
 
@@ -67,6 +68,10 @@ class MissingError(HeatmapsError, KeyError):
 
     # KeyError's own would put the sentence in quotes.
     __str__ = Exception.__str__
+
+
+class RemoteError(HeatmapsError, OSError):
+    """Object storage or a server cannot be read or written."""
 
 
 class OutputError(HeatmapsError, OSError):
