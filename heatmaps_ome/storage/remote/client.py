@@ -10,6 +10,7 @@ import mimetypes
 import random
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from heatmaps_ome.errors import RemoteError
@@ -211,6 +212,12 @@ class Client:
         if key not in self._systems:
             self._systems[key] = self.tried(url, lambda: file_system(scheme, url))
         return self._systems[key]
+
+
+@cache
+def remote_client() -> Client:
+    """Return the client of this process, whose connections all share."""
+    return Client()
 
 
 def media_type(name: str) -> str:

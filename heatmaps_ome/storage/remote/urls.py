@@ -38,6 +38,8 @@ def url_problem(text: str) -> str:
     'has two slashes in a row, which a path cannot keep; write the second one as %2F, or rename'
     """
     url = url_of(text) or text
+    if scheme_of(url) == "file":
+        return "is the URL of a file on a disk; give its path"
     rest = url.partition("://")[2]
     if "//" in rest:
         return (
