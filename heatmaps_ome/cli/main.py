@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import heatmaps_ome
@@ -42,11 +43,14 @@ USAGE = """usage: heatmaps-ome COMMAND [OPTIONS]
 Viewer-ready heatmaps of attention-MIL models on whole-slide images.
 
 commands:
-  create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out
+  create         slides + MIL model in, OME-Zarr, OME-TIFF overlays and previews out; in stages:
+    maps           slides + MIL model in, raw maps of each slide out (the network's work)
+    fit            raw maps in, the colour scale that all slides share out
+    draw           raw maps and colour scale in, the files of each slide out
+    collect        bring a folder's report, list and QuPath project up to date with its slides
   export         scores of tiles, from any tool, in, the same out without a model
   extract        slides in, features of their tiles out, for TRIDENT, CLAM and MIL-Lab
   demo           maps of a synthetic slide, which the command makes
-  collect        bring a folder's report, list and QuPath project up to date with its slides
   view           show results in the browser or in napari, and serve them to other web viewers
   share          make a folder or zip file that opens in any browser, without Python
   compare        two models, runs or options on the same slides, side by side
@@ -147,6 +151,14 @@ def run_create(options: CreateOptions | ExportOptions) -> int:
     if unrecorded is not None:
         raise unrecorded
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def stage(name: str, words: Sequence[str]) -> int:
+    """Run a stage of ``create``."""
+    log_to_stderr(verbose=False)
+    from heatmaps_ome.cli.stages import STAGES
+
+    return STAGES[name](words)
 
 
 def extract(words: Sequence[str]) -> int:
@@ -366,6 +378,9 @@ def cache(words: Sequence[str]) -> int:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "create": create,
+    "maps": partial(stage, "maps"),
+    "fit": partial(stage, "fit"),
+    "draw": partial(stage, "draw"),
     "export": export,
     "extract": extract,
     "demo": demo,

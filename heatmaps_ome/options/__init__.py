@@ -18,6 +18,7 @@ from heatmaps_ome.options.extract import ExtractOptions
 from heatmaps_ome.options.fields import GROUPS, assignment, flag_of, flags_of, names, path
 from heatmaps_ome.options.files import FORMATS
 from heatmaps_ome.options.share import ShareOptions
+from heatmaps_ome.options.stages import DrawOptions, FitOptions, MapsOptions
 
 __all__ = [
     "COMPAT",
@@ -30,9 +31,12 @@ __all__ = [
     "ConvertOptions",
     "CreateOptions",
     "DemoOptions",
+    "DrawOptions",
     "ExportOptions",
     "ExtractOptions",
+    "FitOptions",
     "InfoOptions",
+    "MapsOptions",
     "ShareOptions",
     "ValidateOptions",
     "ViewOptions",

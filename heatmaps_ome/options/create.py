@@ -318,6 +318,12 @@ class CreateOptions:
         "outputs", "replace results of an earlier run with other options",
         effect="none", default=False,
     )  # fmt: skip
+    verify: bool = create_option(
+        "outputs",
+        "read all slides again to see whether they have changed; otherwise only those are read "
+        "whose size, time or place is another than in an earlier run",
+        effect="none", default=False,
+    )  # fmt: skip
     verbose: bool = create_option(
         "outputs", "print all findings of each slide, all ways to open files, and more messages",
         "-v", "--verbose", effect="none", default=False,

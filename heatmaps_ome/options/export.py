@@ -99,6 +99,7 @@ class ExportOptions:
     ngff: Literal["0.4", "0.5"] = same_as(CreateOptions, "ngff")
     no_chain: bool = same_as(CreateOptions, "no_chain")
     overwrite: bool = same_as(CreateOptions, "overwrite")
+    verify: bool = same_as(CreateOptions, "verify")
     verbose: bool = same_as(CreateOptions, "verbose")
 
     def __post_init__(self) -> None:

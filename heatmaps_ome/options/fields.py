@@ -15,6 +15,7 @@ GROUPS = {
     "colours": "colour maps (matplotlib's) and opacities",
     "outputs": "files to write, and messages",
     "results": "results to show",
+    "jobs": "parts of a run",
     "shared": "results to share",
     "cache": "pieces of the cache to remove, those used longest ago first",
     "server": "address, and who may read the results",

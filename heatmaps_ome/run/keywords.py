@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_POSITIONAL = ("slides", "model_path", "output_path", "true_class", "scores")
+_POSITIONAL = (
+    "slides", "model_path", "output_path", "true_class", "scores", "path", "paths", "output",
+)  # fmt: skip
 _OF_THE_COMMAND_LINE = ("verbose",)
 """Options that only say what the command line prints."""
 
@@ -44,7 +46,7 @@ def asked(options: type, keywords: Mapping[str, Any], **positional: Any) -> Any:
         request = options(**positional, **values)
     except ValueError as error:
         raise OptionError(str(error)) from error
-    for note in request.notes():
+    for note in getattr(request, "notes", tuple)():
         logger.warning("%s", note)
     return request
 

@@ -64,6 +64,11 @@ class Source(Protocol):
         """Name and digest of each model."""
         ...
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files beside the slide's that its maps are made of; a model's are not among them."""
+        ...
+
     def record(self) -> dict[str, Any]:
         """Return the origin of the maps for the slide's provenance, as plain JSON values."""
         ...
@@ -135,6 +140,11 @@ class DenseSource:
     def named(self) -> tuple[tuple[str, str], ...]:
         """See `Source`."""
         return self.models.named
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """See `Source`."""
+        return ()
 
     def record(self) -> dict[str, Any]:
         """See `Source`."""

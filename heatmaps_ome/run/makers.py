@@ -60,7 +60,7 @@ def maker_of(
     return tried(lambda: _dense_maker(settings, models, extractor)), look
 
 
-def _reading(settings: RunSettings) -> Reading:
+def reading_of(settings: RunSettings) -> Reading:
     """Return how slides are read."""
     making, resources = settings.making, settings.resources
     return Reading(
@@ -77,7 +77,7 @@ def _dense_maker(settings: RunSettings, models: ModelSet, extractor: Extractor) 
         )
     first, *_ = _dense_models(models)
     recipe = _recipe(settings, first, extractor)
-    return DenseMaker(recipe, models, settings.models.covariates, _reading(settings))
+    return DenseMaker(recipe, models, settings.models.covariates, reading_of(settings))
 
 
 def _dense_models(models: ModelSet) -> list[AttentionMIL]:
@@ -118,7 +118,7 @@ def _bag_maker(settings: RunSettings, models: ModelSet, look: Look) -> BagMaker:
         explain=tiles.explain,
         compat=tiles.compat,
         classes=look.classes,
-        reading=_reading(settings),
+        reading=reading_of(settings),
     )
 
 
@@ -130,7 +130,7 @@ def _scores_maker(settings: RunSettings) -> ScoresMaker:
     return ScoresMaker(
         None if scores is None else scores.path,
         settings.tiles.facts,
-        _reading(settings),
+        reading_of(settings),
         None if scores is None else scores.in_memory,
     )
 

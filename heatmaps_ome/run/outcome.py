@@ -83,6 +83,11 @@ class Outcome:
         """Note that the slide failed, and why."""
         self.status, self.message, self.folder = "failed", reason, None
 
+    def keep(self, folder: Path, record: Mapping[str, Any]) -> None:
+        """Note that a slide's results were there, with their provenance."""
+        self.status, self.folder = "unchanged", folder
+        self.note(record)
+
     def note(self, record: Mapping[str, Any]) -> None:
         """Take the findings from a provenance; those of early versions lack some."""
         self.label = record.get("label")

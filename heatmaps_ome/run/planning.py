@@ -1,75 +1,101 @@
-"""Plans the slides of a run: open each once, take its fingerprint, choose its folder."""
+"""Plans a slide: open it, take its fingerprint, find the source of its maps, choose its folder."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ResultError, SlideError
 from heatmaps_ome.exporters.manifest import MAPS_FORMAT
-from heatmaps_ome.run.faults import reason_of
+from heatmaps_ome.run.made_maps import basis_of, request_of
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.paths import name_of
-from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.names import safe_name
-from heatmaps_ome.storage.result_folder import RESERVED, ResultFolder, record_of
+from heatmaps_ome.storage.result_folder import RESERVED
 from heatmaps_ome.viewers.report.part import PART_FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.geometry import YX
     from heatmaps_ome.run.maker import Maker, Source
     from heatmaps_ome.run.slide_row import SlideRow
+    from heatmaps_ome.storage.result_folder import ResultFolder
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedSlide:
-    """A slide that can be opened, and the folder of its results.
+    """A slide that can be opened.
 
     Attributes
     ----------
     row : SlideRow
         The slide as the user gave it.
+    name : str
+        Name of its results.
     fingerprint : str
         Digest of the slide's content.
     mpp : YX
         µm per level-0 pixel.
     source : Source
         Where its raw maps come from.
-    basis : str
-        Digest of everything that determines the results but the numbers of the scaling.
     """
 
     row: SlideRow
-    folder: ResultFolder
+    name: str
     fingerprint: str
     mpp: YX
     source: Source
-    basis: str
 
     @property
     def path(self) -> Path:
         """The slide's file."""
         return self.row.path
 
+    def basis(self, shared: Mapping[str, object]) -> str:
+        """Return the digest of everything that determines results but the scaling's numbers."""
+        return basis_of(shared, self.fingerprint, self.mpp, self.row.label, self.source.digests)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a slide's results follow from: all that earlier ones must have in common with them.
+
+    Attributes
+    ----------
+    folder : ResultFolder
+        The place of the results.
+    fingerprint : str
+    mpp : YX
+    basis : str
+        See `basis_of`.
+    """
+
+    folder: ResultFolder
+    fingerprint: str
+    mpp: YX
+    basis: str
+
     def request(self, scaling: CohortScaling) -> str:
         """Return the digest of everything that determines the slide's results."""
-        return digest_of({"basis": self.basis, "scaling": scaling.numbers})
+        return request_of(self.basis, scaling)
 
-    def is_finished(self, scaling: CohortScaling) -> bool:
-        """Return whether the slide's results are there already."""
-        record = record_of(self.folder.path) or {}
+    def is_done(self, record: Mapping[str, Any], scaling: CohortScaling) -> bool:
+        """Return whether results with a provenance are these already."""
         return record.get("request") == self.request(scaling)
 
-    def earlier(self, scaling: CohortScaling, replaced: Replaced) -> dict[str, Any] | None:
+    def earlier(self, scaling: CohortScaling | None, replaced: Replaced) -> dict[str, Any] | None:
         """Return the provenance of the slide's results that may be replaced; None: there are none.
+
+        Parameters
+        ----------
+        scaling : CohortScaling or None
+            None while it is not known yet.
 
         Raises
         ------
@@ -77,7 +103,9 @@ class PlannedSlide:
             If they must not be replaced, or the folder holds anything else.
         """
         record = self.folder.provenance()
-        if record is None or record.get("request") == self.request(scaling):
+        if record is None:
+            return None
+        if scaling is not None and self.is_done(record, scaling):
             return record
         path, there = self.folder.path, record.get("slide", {})
         if there.get("fingerprint") != self.fingerprint:
@@ -85,7 +113,8 @@ class PlannedSlide:
                 f"{path} holds the results of another slide of the name {self.folder.name}; choose "
                 "another --output-path"
             )
-        if replaced.any or (replaced.scaling and record.get("basis") == self.basis):
+        is_same = record.get("basis") == self.basis
+        if replaced.any or (is_same and (replaced.scaling or scaling is None)):
             return record
         if there.get("mpp") != list(self.mpp):
             raise ResultError(
@@ -128,55 +157,36 @@ def _own_name(path: Path) -> str:
         return path.stem
 
 
-def planned_slides(
-    rows: Sequence[SlideRow],
-    names: Mapping[Path, str],
-    output: Path,
-    plan: Callable[[SlideRow, ResultFolder], PlannedSlide],
-) -> tuple[tuple[PlannedSlide, ...], dict[Path, str]]:
-    """Return the plans of the slides that can be done, and why others cannot, by their paths.
-
-    Whatever a slide raises refuses this slide alone.
+def require_own_name(row: SlideRow, name: str, taken: Mapping[str, int]) -> None:
+    """Refuse a slide that cannot be read by its row, or whose results would be another's too.
 
     Parameters
     ----------
-    names : mapping of slide path → name
-        From `result_names`.
+    taken : mapping of name in small letters → number of slides
+        On many disks, names that differ only by case are the same folder.
+
+    Raises
+    ------
+    SlideError
+        With the reason.
     """
-    # On many disks, names that differ only by case are the same folder.
-    taken = Counter(name.casefold() for name in names.values())
-    planned, refused = [], {}
-    for row in rows:
-        try:
-            if row.problem:
-                raise SlideError(row.problem)
-            name = names[row.path]
-            if taken[name.casefold()] > 1:
-                raise SlideError(
-                    f"{row.path}: another slide of this run is called {name} too, and results are "
-                    "named after their slide; rename one, name them in a table (--slides), or do "
-                    "them in separate runs"
-                )
-            planned.append(plan(row, ResultFolder(output, name)))
-        except Exception as error:
-            reason = reason_of(error, row.path)
-            named = not row.origin or reason.startswith(row.origin)
-            refused[row.path] = reason if named else f"{row.origin}: {reason}"
-            logger.debug("the error in full", exc_info=error)
-    return tuple(planned), refused
+    if row.problem:
+        raise SlideError(row.problem)
+    if taken[name.casefold()] > 1:
+        raise SlideError(
+            f"{row.path}: another slide of this run is called {name} too, and results are "
+            "named after their slide; rename one, name them in a table (--slides), or do "
+            "them in separate runs"
+        )
 
 
-def planned_slide(
-    row: SlideRow, folder: ResultFolder, maker: Maker, shared: dict[str, object]
-) -> PlannedSlide:
+def planned_slide(row: SlideRow, name: str, maker: Maker) -> PlannedSlide:
     """Open a slide, log its oddities, and return its plan.
 
     Parameters
     ----------
     maker : Maker
         Makes the raw maps of all slides.
-    shared : dict
-        Everything that determines the results of all slides of the run but their scaling.
 
     Raises
     ------
@@ -190,25 +200,9 @@ def planned_slide(
         if slide.mpp_warning is not None:
             logger.warning("%s", slide.mpp_warning)
         source = maker.source(row, slide)
-        fingerprint, mpp = slide.fingerprint(), slide.mpp
+        return PlannedSlide(row, name, slide.fingerprint(), slide.mpp, source)
     finally:
         slide.close()
-    facts = {
-        **shared,
-        "slide": fingerprint,
-        "mpp": list(mpp),
-        "label": row.label,
-        # The order of the models counts, because results list them in this order.
-        "models": source.digests,
-    }
-    return PlannedSlide(
-        row=row,
-        folder=folder,
-        fingerprint=fingerprint,
-        mpp=mpp,
-        source=source,
-        basis=digest_of(facts),
-    )
 
 
 def shared_facts(options: dict[str, Any], extractor: str) -> dict[str, object]:

@@ -1,13 +1,14 @@
-"""Checks that find every foreseeable error of a run before the first block is read."""
+"""Checks that find every foreseeable error of a run as a whole before the first slide is opened."""
 
 from __future__ import annotations
 
-import logging
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.display.colour import require_colour_map
-from heatmaps_ome.errors import HeatmapsError, OptionError
+from heatmaps_ome.errors import OptionError
 from heatmaps_ome.exporters import load_exporters
 from heatmaps_ome.maps.kinds import LEAVE_ONE_OUT
 from heatmaps_ome.run.applied_scaling import require_all_slides, scaling_to_apply
@@ -18,21 +19,16 @@ from heatmaps_ome.run.idle_options import (
     warn_of_idle_encoder_options,
     warn_of_idle_options,
 )
+from heatmaps_ome.run.job import Job
 from heatmaps_ome.run.maker import DenseMaker
 from heatmaps_ome.run.makers import maker_of
-from heatmaps_ome.run.planning import (
-    PlannedSlide,
-    Replaced,
-    planned_slide,
-    planned_slides,
-    result_names,
-    shared_facts,
-)
+from heatmaps_ome.run.planning import Replaced, result_names, shared_facts
 from heatmaps_ome.run.slide_list import slide_rows
+from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.storage.result_folder import remove_leftovers, require_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
@@ -40,14 +36,11 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.maker import Maker
     from heatmaps_ome.run.settings import Drawing, Look, RunSettings
     from heatmaps_ome.run.slide_row import SlideRow
-    from heatmaps_ome.storage.result_folder import ResultFolder
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The plan of a run.
+    """The plan of a run; slides are opened later, one by one.
 
     Attributes
     ----------
@@ -55,29 +48,32 @@ class Plan:
         Makes the raw maps of all slides.
     look : Look
         How maps are drawn, with the classes to draw.
+    job : Job
+        What the maps are asked for.
+    shared : mapping
+        Everything that determines the results of all slides but their scaling.
     scaling : CohortScaling or None
         The scaling to apply; None: one is fitted to the slides.
     replaced : Replaced
         Earlier results that may be replaced.
     rows : tuple of SlideRow
         All slides, in the order given; the list is read once, as it may come from a pipe.
-    names : dict of slide path → name
+    names : mapping of slide path → name
         Names of the slides' results.
-    slides : tuple of PlannedSlide
-        The slides that can be opened.
-    refused : dict of slide path → reason
-        Slides that cannot be done; the run does all others.
+    taken : mapping of name in small letters → number of slides
     """
 
+    settings: RunSettings
     maker: Maker
     look: Look
+    job: Job
+    shared: Mapping[str, object]
     exporters: tuple[Exporter, ...]
     scaling: CohortScaling | None
     replaced: Replaced
     rows: tuple[SlideRow, ...]
-    names: dict[Path, str]
-    slides: tuple[PlannedSlide, ...]
-    refused: dict[Path, str]
+    names: Mapping[Path, str]
+    taken: Mapping[str, int]
 
 
 def prepare(settings: RunSettings) -> Plan:
@@ -86,8 +82,7 @@ def prepare(settings: RunSettings) -> Plan:
     Raises
     ------
     PreflightError
-        With all problems of the run as a whole; slides that cannot be opened do not count, unless
-        no slide remains.
+        With all problems of the run as a whole.
     """
     tried = Attempts()
     output, drawing = settings.output, settings.drawing
@@ -95,12 +90,7 @@ def prepare(settings: RunSettings) -> Plan:
     tried(lambda: require_writable(output.folder))
     if not settings.resources.cache.is_relative_to(output.folder):
         tried(lambda: require_writable(settings.resources.cache, "--cache-dir"))
-    style = drawing.look.style
-    for colour_map in (
-        style.attention_map, style.score_map, style.contribution_map, style.spread_map,
-    ):  # fmt: skip
-        tried(lambda name=colour_map: require_colour_map(name))
-    exporters = tried(lambda: load_exporters(output.formats, output.files))
+    exporters = tried(lambda: exporters_of(settings))
     maker, look = maker_of(settings, rows or [], tried)
     scaling = None
     if maker is not None:
@@ -117,6 +107,22 @@ def prepare(settings: RunSettings) -> Plan:
     return _plan(settings, rows, maker, look, exporters, scaling)
 
 
+def exporters_of(settings: RunSettings) -> tuple[Exporter, ...]:
+    """Return the exporters of a run's formats.
+
+    Raises
+    ------
+    HeatmapsError
+        If one of them cannot write here, or there is no such colour map.
+    """
+    style = settings.drawing.look.style
+    for colour_map in (
+        style.attention_map, style.score_map, style.contribution_map, style.spread_map,
+    ):  # fmt: skip
+        require_colour_map(colour_map)
+    return load_exporters(settings.output.formats, settings.output.files)
+
+
 def _plan(
     settings: RunSettings,
     rows: list[SlideRow],
@@ -125,48 +131,36 @@ def _plan(
     exporters: tuple[Exporter, ...],
     scaling: CohortScaling | None,
 ) -> Plan:
-    """Return the plan of a run that can be done; this opens each of its slides."""
+    """Return the plan of a run that can be done."""
     output, drawing = settings.output, settings.drawing
     remove_leftovers(output.folder)
+    rows = [row if row.mpp is not None else replace(row, mpp=settings.making.mpp) for row in rows]
     names = result_names(rows)
-    if output.overwrite or drawing.refit or drawing.scaling is not None:
-        try:
-            require_all_slides(output.folder, set(names.values()), scaling)
-        except HeatmapsError as error:
-            raise PreflightError([error]) from error
-    replaced = Replaced(output.overwrite, drawing.refit)
-    shared = shared_facts(settings.records.effective, maker.extractor_digest)
-
-    def planned(given: SlideRow, folder: ResultFolder) -> PlannedSlide:
-        row = given if given.mpp is not None else replace(given, mpp=settings.making.mpp)
-        slide = planned_slide(row, folder, maker, shared)
-        if scaling is not None:
-            slide.earlier(scaling, replaced)
-        return slide
-
-    slides, refused = planned_slides(rows, names, output.folder, planned)
     if settings.tiles.scores is not None:
-        look = _look_at_scores(drawing, slides)
-        kinds = {kind for s in slides for kind in s.source.record()["tiles"]["maps"].values()}
-        if slides:
-            warn_of_idle_colours(settings, kinds)
-    plan = Plan(
+        look = _look_at_scores(settings, maker, rows)
+    job = Job.of(settings, maker, look)
+    tried = Attempts()
+    if output.overwrite or drawing.refit or drawing.scaling is not None:
+        tried(lambda: require_all_slides(output.folder, set(names.values()), scaling))
+    tried(lambda: job.require_alike(output.folder, overwrite=output.overwrite))
+    if tried.problems:
+        raise PreflightError(tried.problems)
+    return Plan(
+        settings=settings,
         maker=maker,
         look=look,
+        job=job,
+        shared=shared_facts(settings.records.effective, maker.extractor_digest),
         exporters=exporters,
         scaling=scaling,
-        replaced=replaced,
+        replaced=Replaced(output.overwrite, drawing.refit),
         rows=tuple(rows),
         names=names,
-        slides=slides,
-        refused=refused,
+        taken=Counter(name.casefold() for name in names.values()),
     )
-    if any(_needs_network(slide, scaling) for slide in slides):
-        _prepare(maker)
-    return plan
 
 
-def _look_at_scores(drawing: Drawing, slides: Sequence[PlannedSlide]) -> Look:
+def _look_at_scores(settings: RunSettings, maker: Maker, rows: Sequence[SlideRow]) -> Look:
     """Return how given maps are drawn, all of which every slide has.
 
     Raises
@@ -174,7 +168,10 @@ def _look_at_scores(drawing: Drawing, slides: Sequence[PlannedSlide]) -> Look:
     PreflightError
         If none has the name that is to be drawn hot.
     """
-    kinds = {n: k for s in slides[:1] for n, k in s.source.record()["tiles"]["maps"].items()}
+    drawing = settings.drawing
+    kinds = _kinds_of_scores(maker, rows)
+    if kinds:
+        warn_of_idle_colours(settings, set(kinds.values()))
     # A map of a class is hot where it speaks for it; attention speaks for nothing.
     names = sorted(kinds, key=lambda name: kinds[name] == "attention")
     wanted = drawing.look.true_class
@@ -191,25 +188,18 @@ def _look_at_scores(drawing: Drawing, slides: Sequence[PlannedSlide]) -> Look:
     )
 
 
-def _needs_network(slide: PlannedSlide, scaling: CohortScaling | None) -> bool:
-    """Return whether a slide's results, or its raw maps, are not there yet."""
-    if slide.source.is_made(slide.fingerprint):
-        return False
-    return scaling is None or not slide.is_finished(scaling)
-
-
-def _prepare(maker: Maker) -> None:
-    """Build the network, so that its errors show before the first slide.
-
-    Raises
-    ------
-    PreflightError
-        If its weights do not fit.
-    """
-    try:
-        maker.prepare()
-    except HeatmapsError as error:
-        raise PreflightError([error]) from error
+def _kinds_of_scores(maker: Maker, rows: Sequence[SlideRow]) -> dict[str, str]:
+    """Return the kinds of given maps by their names, those of the first slide that has some."""
+    for row in rows:
+        # Whatever is wrong with a slide is reported when it is its turn.
+        with suppress(Exception):
+            if not row.problem:
+                slide = open_slide(row.path, row.mpp)
+                try:
+                    return dict(maker.source(row, slide).record()["tiles"]["maps"])
+                finally:
+                    slide.close()
+    return {}
 
 
 def _require_leave_one_out(drawing: Drawing, maker: Maker, scaling: CohortScaling | None) -> None:

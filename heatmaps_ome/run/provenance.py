@@ -30,6 +30,12 @@ PRIVATE = frozenset({
 })  # fmt: skip
 """Options that may name a patient, even by the name of a folder or list, so no record has them."""
 
+NOT_KEPT = frozenset({
+    "slides", "from_file", "table", "output_path", "overwrite", "refit", "verbose",
+    "shard", "verify",
+})  # fmt: skip
+"""Options that concern one call alone, and not the maps that it makes."""
+
 
 @dataclass(frozen=True)
 class OptionRecords:
@@ -43,16 +49,25 @@ class OptionRecords:
         Options that change files beyond the single maps, regions and tiles in them.
     every : dict
         All options but the slides and covariates.
+    told : dict
+        All options as they were given but for the slides and the output folder, with whole paths;
+        from these, `job` makes the same options again. No other record has them.
     """
 
     effective: dict[str, Any]
     undrawn: dict[str, Any]
     every: dict[str, Any]
+    told: dict[str, Any]
 
     @classmethod
     def of(cls, options: CreateOptions | ExportOptions) -> OptionRecords:
         """Return what records hold of the options."""
-        return cls(effective_options(options), undrawn_options(options), all_options(options))
+        return cls(
+            effective_options(options),
+            undrawn_options(options),
+            all_options(options),
+            told_options(options),
+        )
 
 
 def effective_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
@@ -68,6 +83,22 @@ def undrawn_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
 def all_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
     """Return all options that do not name a patient; paths of models are cut to names."""
     return _values(options, lambda option: option.name not in PRIVATE)
+
+
+def told_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
+    """Return all options but the slides and the output folder as JSON values, with whole paths."""
+    return {
+        entry.name: _whole(getattr(options, entry.name))
+        for entry in fields(options)
+        if entry.name not in NOT_KEPT
+    }
+
+
+def _whole(value: Any) -> Any:
+    """Return an option's value as plain JSON values; paths hold from any folder."""
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return [_whole(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _values(

@@ -12,18 +12,29 @@ from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import RUNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from heatmaps_ome.run.outcome import Outcome
-    from heatmaps_ome.run.preflight import Plan
     from heatmaps_ome.run.settings import RunSettings
 
 RUN_FORMAT: Final = "heatmaps-ome run 1"
 
 
-def write_run_record(settings: RunSettings, plan: Plan, outcomes: Sequence[Outcome]) -> Path:
+def write_run_record(
+    settings: RunSettings,
+    origin: Mapping[str, Any],
+    outcomes: Sequence[Outcome],
+    folders: Iterable[Path],
+) -> Path:
     """Write the record of a run under a name of its own, and return its path.
+
+    Parameters
+    ----------
+    origin : mapping
+        Model and extractor, as plain JSON values.
+    folders : iterable of Path
+        The slides' folders, which are left out of messages.
 
     Raises
     ------
@@ -31,7 +42,7 @@ def write_run_record(settings: RunSettings, plan: Plan, outcomes: Sequence[Outco
         If it cannot be written.
     """
     output = settings.output.folder
-    places = {str(row.path.parent) for row in plan.rows} | {str(output), str(output.absolute())}
+    places = {*map(str, folders), str(output), str(output.absolute())}
     began = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     path = output / RUNS / f"{began}-{secrets.token_hex(4)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +53,7 @@ def write_run_record(settings: RunSettings, plan: Plan, outcomes: Sequence[Outco
             "created": now(),
             "versions": versions(),
             "options": settings.records.every,
-            **plan.maker.record(),
+            **origin,
             "slides": [outcome.record(places) for outcome in outcomes],
         },
     )

@@ -1,7 +1,6 @@
 """Settings of each stage of a run; the one place that reads the options of ``create``.
 
-A new option needs a field in `CreateOptions`, with its effect, and its use here or in the stage
-that it parametrises.
+A new option needs a field in `CreateOptions`, with its effect, and its use here or in a stage.
 """
 
 from __future__ import annotations
@@ -175,12 +174,15 @@ class Output:
         Without duplicates.
     files : Settings
         How files are written.
+    verify : bool
+        Whether slides are opened and read although nothing tells that they have changed.
     """
 
     folder: Path
     overwrite: bool
     formats: tuple[str, ...]
     files: Settings
+    verify: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ class SourcedOptions:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """All settings of a run, by stage."""
+    """All settings of a run."""
 
     slides: SlideList
     models: ModelFiles
@@ -320,8 +322,7 @@ def _pooling(options: CreateOptions) -> Pooling:
 def _resources(options: CreateOptions) -> Resources:
     """Return the limits of a run's resources.
 
-    torch computes with threads of its own, one per physical core. These do not compete with the
-    readers: a reader sleeps once it is about a block ahead, so the slower stage has the cores.
+    torch's own threads do not compete with readers, which sleep once they are a block ahead.
     """
     threads = options.threads
     cache = options.cache_dir
@@ -353,9 +354,8 @@ def _drawing(options: CreateOptions, asked: Mapping[str, float]) -> Drawing:
         region_cold=options.region_cold,
         top_tiles=options.top_tiles,
     )
-    return Drawing(
-        look, options.classes, _quantiles(options), options.scaling, options.refit, asked
-    )
+    quantiles = _quantiles(options)
+    return Drawing(look, options.classes, quantiles, options.scaling, options.refit, asked)
 
 
 def _asked_quantiles(options: CreateOptions) -> dict[str, float]:
@@ -387,6 +387,7 @@ def _output(options: CreateOptions, resources: Resources) -> Output:
         folder=options.output_path,
         overwrite=options.overwrite,
         formats=_formats(options),
+        verify=options.verify,
         files=Settings(
             threads=resources.threads,
             chain=not options.no_chain,

@@ -121,6 +121,11 @@ class BagSource:
         """See `Source`."""
         return self.models.named
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """See `Source`."""
+        return (self.path,)
+
     def record(self) -> dict[str, Any]:
         """See `Source`."""
         return {
@@ -282,6 +287,11 @@ class ScoresSource:
     def named(self) -> tuple[tuple[str, str], ...]:
         """See `Source`: no model is known."""
         return ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """See `Source`."""
+        return (self.where,)
 
     def record(self) -> dict[str, Any]:
         """See `Source`."""

@@ -35,6 +35,10 @@ RUN: Final = "run.json"
 """The list of all slides in an output folder."""
 SCALING: Final = "scaling.json"
 """The scaling that all slides in an output folder share."""
+MAPS: Final = ".maps"
+"""Folder of an output folder with the raw maps of its slides, from which results are drawn."""
+JOB: Final = "job.json"
+"""What the maps in an output folder were asked for, in their folder."""
 COMPARISON: Final = "compare.json"
 """The numbers of two results side by side, in a folder that compare wrote."""
 COMPARISON_FORMAT: Final = "heatmaps-ome comparison 1"
@@ -192,7 +196,11 @@ def remove_leftovers(output: Path) -> None:
     """
     for folder in left_over(output, _OLD):
         _put_back(folder, output)
-    folders = [output, *(path for path in (output / VIEWERS).rglob("*") if path.is_dir())]
+    folders = [
+        output,
+        output / MAPS,
+        *(path for path in (output / VIEWERS).rglob("*") if path.is_dir()),
+    ]
     for path in [path for folder in folders for path in left_over(folder)] + left_over(
         output, _OLD
     ):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import heatmaps_ome
 from heatmaps_ome.storage.private import replacing
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
 _NAME = "viewer_configs"
+_SCHEME = "file://"
 
 
 def viewer_files() -> Path:
@@ -60,4 +62,20 @@ def file_uri(path: PurePath) -> str:
     """
     place = path.as_posix()
     rooted = place if place.startswith("/") else f"/{place}"
-    return "file://" + quote(rooted.encode("utf-8", "surrogateescape"), safe="/:")
+    return _SCHEME + quote(rooted.encode("utf-8", "surrogateescape"), safe="/:")
+
+
+def path_of_uri(uri: str) -> Path:
+    """Return the path whose URI `file_uri` returned.
+
+    Raises
+    ------
+    ValueError
+        If it is no such URI.
+
+    >>> path_of_uri("file:///data/M%C3%BCller%201.svs").name
+    'Müller 1.svs'
+    """
+    if not uri.startswith(_SCHEME):
+        raise ValueError(f"{uri!r} is no URI of a file")
+    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix(_SCHEME))))

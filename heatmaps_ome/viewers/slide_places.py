@@ -5,19 +5,18 @@ They lie beside the project, which has the slides' paths as well: no other file 
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Final
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.storage.digests import json_text, write_json
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import VIEWERS
-from heatmaps_ome.viewers.files import file_uri
+from heatmaps_ome.viewers.files import file_uri, path_of_uri
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FOLDER: Final = ("qupath", "slides")
-_SCHEME: Final = "file://"
 
 
 def note_place(output: Path, name: str, slide: Path) -> None:
@@ -48,11 +47,9 @@ def note_place(output: Path, name: str, slide: Path) -> None:
 def noted_place(output: Path, name: str) -> Path | None:
     """Return the file of the slide whose results have a name, or None if no run has noted it."""
     try:
-        uri = str(read_json(_note(output, name))["uri"])
+        return path_of_uri(str(read_json(_note(output, name))["uri"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    place = unquote_to_bytes(uri.removeprefix(_SCHEME))
-    return Path(os.fsdecode(place)) if uri.startswith(_SCHEME) else None
 
 
 def _note(output: Path, name: str) -> Path:
