@@ -138,6 +138,7 @@ def run_create(options: CreateOptions | ExportOptions) -> int:
     with starting():
         from heatmaps_ome.cli import summary
         from heatmaps_ome.run import pipeline, progress
+        from heatmaps_ome.storage.remote.outputs import standing_for, with_urls
     display = progress.for_stream(sys.stderr)
     unrecorded = None
     try:
@@ -147,7 +148,8 @@ def run_create(options: CreateOptions | ExportOptions) -> int:
     finally:
         display.close()
     page = page_for(sys.stdout, verbose=options.verbose)
-    sys.stdout.write(summary.of_run(outcomes, options.output_path, page))
+    text = summary.of_run(outcomes, standing_for(options.output_path), page)
+    sys.stdout.write(with_urls(text))
     if unrecorded is not None:
         raise unrecorded
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
@@ -211,12 +213,13 @@ def collect(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    from heatmaps_ome.run.collect import collect as collected
+    from heatmaps_ome.run.remote_output import collect_there
+    from heatmaps_ome.storage.remote.urls import url_of
 
-    slides = collected(options.path)
+    slides = collect_there(options.path)
     done = "1 slide" if slides.done == 1 else f"{slides.done} slides"
     failed = f", {slides.failed} failed" if slides.failed else ""
-    sys.stdout.write(f"{options.path}: {done} with results{failed}\n")
+    sys.stdout.write(f"{url_of(options.path) or options.path}: {done} with results{failed}\n")
     return 0
 
 

@@ -21,7 +21,7 @@ from heatmaps_ome.options.contradictions import (
 from heatmaps_ome.options.devices import DEVICES, require_device
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
-from heatmaps_ome.options.shared import model_fact, tile_fact
+from heatmaps_ome.options.shared import model_fact, scratch_option, tile_fact
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
 ENCODERS = tuple(extractors.REGISTRY)
@@ -211,6 +211,8 @@ class CreateOptions:
         "folder for cached features, best shared by all runs (default: OUTPUT_PATH/.cache)",
         effect="none", type=Path, metavar="DIR",
     )  # fmt: skip
+    scratch: Optional[Path] = scratch_option("scratch")
+    scratch_size: Optional[str] = scratch_option("scratch_size")
     mask_threshold: float = create_option(
         "thresholds", "brightness (0-255) from which a cell is background",
         effect="values", between=(0, 256), default=224, type=float, metavar="THRESH",

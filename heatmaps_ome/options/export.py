@@ -75,6 +75,8 @@ class ExportOptions:
     read_from: Literal["level", "level0"] = same_as(CreateOptions, "read_from")
     threads: Optional[int] = same_as(CreateOptions, "threads")
     cache_dir: Optional[Path] = same_as(CreateOptions, "cache_dir")
+    scratch: Optional[Path] = same_as(CreateOptions, "scratch")
+    scratch_size: Optional[str] = same_as(CreateOptions, "scratch_size")
     att_upper_threshold: Optional[float] = same_as(CreateOptions, "att_upper_threshold")
     att_lower_threshold: Optional[float] = same_as(CreateOptions, "att_lower_threshold")
     score_threshold: Optional[float] = same_as(CreateOptions, "score_threshold")

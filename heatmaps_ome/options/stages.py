@@ -122,6 +122,8 @@ class DrawOptions:
         type=Path, metavar="FILE",
     )  # fmt: skip
     shard: Optional[str] = option("jobs", **_SHARD)
+    scratch: Optional[Path] = same_as(CreateOptions, "scratch")
+    scratch_size: Optional[str] = same_as(CreateOptions, "scratch_size")
     overwrite: bool = option(
         "outputs", "replace results that were drawn with other options", default=False
     )

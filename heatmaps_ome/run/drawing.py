@@ -17,9 +17,12 @@ from heatmaps_ome.run.making import opened
 from heatmaps_ome.run.planning import Drawn, Replaced, shared_facts
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.run.slide_row import SlideRow
+from heatmaps_ome.run.staged import staged
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.private import remove
+from heatmaps_ome.storage.remote.outputs import keep
+from heatmaps_ome.storage.remote.urls import url_of
 from heatmaps_ome.storage.result_folder import ResultFolder
 from heatmaps_ome.viewers.slide_places import note_place
 
@@ -90,9 +93,13 @@ class Drawing:
                       made.basis(shared))  # fmt: skip
         # Another run may have finished the slide meanwhile.
         earlier = drawn.earlier(scaling, self._replaced)
-        note_place(output, made.name, made.path)
+        # QuPath opens files on disks alone.
+        if url_of(made.path) is None:
+            note_place(output, made.name, made.path)
         if earlier is None or not drawn.is_done(earlier, scaling):
-            self._draw(made, drawn, scaling, earlier, outcome)
+            row = SlideRow(made.path)
+            with staged(row, self._settings.resources.scratch) as file:
+                self._draw(made, file, drawn, scaling, earlier, outcome)
         else:
             outcome.keep(drawn.folder.path, earlier)
         for caution in logged_cautions(outcome):
@@ -101,14 +108,14 @@ class Drawing:
     def _draw(
         self,
         made: MadeMaps,
+        file: Path,
         drawn: Drawn,
         scaling: CohortScaling,
         earlier: dict[str, Any] | None,
         outcome: Outcome,
     ) -> None:
         """Write a slide's files and put its folder in place."""
-        row = SlideRow(made.path, mpp=made.given_mpp, label=made.label)
-        slide = opened(self._reading, row, made.fingerprint, made.name)
+        slide = opened(self._reading, file, made.given_mpp, made.fingerprint, made.name)
         folder: Path | None = None
         outcome.stages = {name: dict(spent) for name, spent in made.stages.items()}
         try:
@@ -135,7 +142,9 @@ class Drawing:
             origin = self._origin(made, drawn, request, outcome)
             record = slide_record(result, scaling, made.fingerprint, origin)
             complete(folder, record)
-            if not drawn.folder.finish(folder, (earlier or {}).get("request")):
+            if drawn.folder.finish(folder, (earlier or {}).get("request")):
+                keep(self.output, drawn.folder.path)
+            else:
                 outcome.status = "unchanged"
             made.forget_parts()
         finally:

@@ -14,14 +14,16 @@ from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.made_maps import MadeMaps, made_of, maps_folder, write_made
 from heatmaps_ome.run.planning import Drawn, planned_slide, require_own_name
+from heatmaps_ome.run.staged import staged, stamp_at
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged
-from heatmaps_ome.slides.stamps import stamp_of
 from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.storage.digests import digest_of, finite, write_json
 from heatmaps_ome.storage.private import remove
-from heatmaps_ome.storage.result_folder import PROVENANCE, ResultFolder
+from heatmaps_ome.storage.remote.outputs import keep, keep_file
+from heatmaps_ome.storage.remote.urls import url_of
+from heatmaps_ome.storage.result_folder import JOB, MAPS, PROVENANCE, ResultFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +55,7 @@ class Making:
     def __init__(self, plan: Plan, progress: Progress) -> None:
         self._plan, self.progress = plan, progress
         self.output = plan.settings.output.folder
+        self._scratch = plan.settings.resources.scratch
         self._is_published = False
 
     def make(
@@ -85,7 +88,20 @@ class Making:
         if there is not None and self._is_same(there, row):
             outcome.status = "unchanged"
             return there
-        planned = planned_slide(row, name, self._plan.maker)
+        with staged(row, self._scratch) as file:
+            return self._make(row, name, file, there, outcome, scaling)
+
+    def _make(
+        self,
+        row: SlideRow,
+        name: str,
+        file: Path,
+        there: MadeMaps | None,
+        outcome: Outcome,
+        scaling: CohortScaling | None,
+    ) -> MadeMaps | None:
+        """Return a slide's raw maps, as `make`, now that its file is on a disk."""
+        planned = planned_slide(row, name, self._plan.maker, file)
         drawn = self._drawn(planned)
         earlier = drawn.earlier(scaling, self._plan.replaced)
         request = self._request(planned)
@@ -96,7 +112,8 @@ class Making:
             outcome.keep(drawn.folder.path, earlier)
             return None
         self._require_same_place(there, planned)
-        return self._made(planned, request, outcome, None if there is None else there.request)
+        replaces = None if there is None else there.request
+        return self._made(planned, file, request, outcome, replaces)
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""
@@ -106,7 +123,7 @@ class Making:
             and asked != ""
             and there.asked == asked
             and there.stamp is not None
-            and there.stamp == stamp_of(row.path, there.files)
+            and there.stamp == stamp_at(row, self._scratch, there.files)
             and there.are_there()
         )
 
@@ -118,7 +135,7 @@ class Making:
         return digest_of({
             "version": __version__,
             "values": self._plan.job.values_digest,
-            "path": str(row.path.parent.resolve() / row.path.name),
+            "path": _place(row.path),
             "mpp": row.mpp,
             "label": row.label,
             "covariates": {**self._plan.settings.models.covariates, **row.covariates},
@@ -143,14 +160,14 @@ class Making:
             "slide": planned.fingerprint,
             "mpp": list(planned.mpp),
             "label": row.label,
-            "path": str(row.path.parent.resolve() / row.path.name),
+            "path": _place(row.path),
         })  # fmt: skip
 
     def _require_same_place(self, there: MadeMaps | None, planned: PlannedSlide) -> None:
         """Refuse to replace the maps of another slide that is not drawn yet."""
         if there is None or there.fingerprint == planned.fingerprint or there.path == planned.path:
             return
-        if there.path.exists() and not self._plan.replaced.any:
+        if (url_of(there.path) or there.path.exists()) and not self._plan.replaced.any:
             raise ResultError(
                 f"{there.folder} holds the maps of another slide of the name {there.name}, "
                 f"{there.path}; rename one, or choose another --output-path"
@@ -159,15 +176,20 @@ class Making:
     def _stamped(self, there: MadeMaps, planned: PlannedSlide) -> MadeMaps:
         """Return maps with the present stamp, by which the next run recognises them."""
         files = planned.source.files
-        made = replace(
-            there, asked=self._asked(planned.row), stamp=stamp_of(planned.path, files), files=files
-        )
+        stamp = stamp_at(planned.row, self._scratch, files)
+        made = replace(there, asked=self._asked(planned.row), stamp=stamp, files=files)
         with suppress(OSError):
             write_json(there.folder / PROVENANCE, made.record())
+            keep_file(self.output, there.folder / PROVENANCE)
         return made
 
     def _made(
-        self, planned: PlannedSlide, request: str, outcome: Outcome, replaces: str | None
+        self,
+        planned: PlannedSlide,
+        file: Path,
+        request: str,
+        outcome: Outcome,
+        replaces: str | None,
     ) -> MadeMaps:
         """Make a slide's maps and put them into the output folder."""
         self._prepare(planned)
@@ -175,7 +197,7 @@ class Making:
         stages = Stages(
             outcome.stages, lambda stage, done, total: self.progress(name, stage, done, total)
         )
-        slide = opened(self._plan.maker.reading, planned.row, planned.fingerprint, name)
+        slide = opened(self._plan.maker.reading, file, planned.row.mpp, planned.fingerprint, name)
         folder: Path | None = None
         try:
             parts = planned.source.parts(slide, planned.fingerprint, stages)
@@ -183,7 +205,8 @@ class Making:
             self._publish()
             folder = place.start()
             made = self._write(planned, request, parts, outcome, folder)
-            place.finish(folder, replaces)
+            if place.finish(folder, replaces):
+                keep(self.output, place.path)
         finally:
             slide.close()
             if folder is not None:
@@ -214,7 +237,7 @@ class Making:
             origin=source.record(),
             values=self._plan.job.values_digest,
             asked=self._asked(planned.row),
-            stamp=stamp_of(planned.path, source.files),
+            stamp=stamp_at(planned.row, self._scratch, source.files),
             files=source.files,
             request=request,
             stages=outcome.stages,
@@ -242,14 +265,24 @@ class Making:
         """Write what the maps were asked for, before the first of them is in its place."""
         if not self._is_published:
             self._plan.job.publish(self.output, overwrite=self._plan.replaced.any)
+            keep_file(self.output, self.output / MAPS / JOB)
             self._is_published = True
 
 
-def opened(reading: Reading, row: SlideRow, fingerprint: str, name: str) -> WorkingCopy:
+def _place(path: Path) -> str:
+    """Return the place of a slide: its URL, or its whole path."""
+    return url_of(path) or str(path.parent.resolve() / path.name)
+
+
+def opened(
+    reading: Reading, file: Path, mpp: float | None, fingerprint: str, name: str
+) -> WorkingCopy:
     """Return a slide with its copy at the network's resolution, created by the first read.
 
     Parameters
     ----------
+    mpp : float or None
+        µm per level-0 pixel that the user gave for the slide.
     name : str
         Name of the slide's results.
 
@@ -258,7 +291,7 @@ def opened(reading: Reading, row: SlideRow, fingerprint: str, name: str) -> Work
     SlideError
         If it cannot be opened, or has changed.
     """
-    slide = open_slide(row.path, row.mpp, reading.read_from, reading.bad_tiles)
+    slide = open_slide(file, mpp, reading.read_from, reading.bad_tiles)
     try:
         require_unchanged(slide, fingerprint)
     except HeatmapsError:

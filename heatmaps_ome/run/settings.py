@@ -20,6 +20,8 @@ from heatmaps_ome.models.model_facts import ModelFacts
 from heatmaps_ome.options import CreateOptions, only_with, with_usual_values
 from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideList
 from heatmaps_ome.run.provenance import OptionRecords
+from heatmaps_ome.run.resources import Resources
+from heatmaps_ome.run.staged import ScratchPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,28 +82,6 @@ class Making:
     consistency_tiles: int
     bad_tiles: BadTilePolicy
     excluded: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Limits of a run's resources; they change no value.
-
-    Attributes
-    ----------
-    block_px : int or None
-        Longest side of the network's blocks in network pixels; None: as memory allows.
-    max_memory : float or None
-        Upper limit in GiB.
-    threads : int
-        Threads that read the slide.
-    cache : Path
-        Folder of the data that were read and computed.
-    """
-
-    block_px: int | None
-    max_memory: float | None
-    threads: int
-    cache: Path
 
 
 @dataclass(frozen=True)
@@ -331,6 +311,7 @@ def _resources(options: CreateOptions) -> Resources:
         max_memory=options.max_memory,
         threads=min(4, usable_cores()) if threads is None else threads,
         cache=options.output_path / ".cache" if cache is None else cache,
+        scratch=ScratchPlace.of(options.scratch, options.scratch_size),
     )
 
 

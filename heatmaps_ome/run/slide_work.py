@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.run.progress import begin_slide
+from heatmaps_ome.storage.remote.outputs import with_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +52,7 @@ def survives(
     except PreflightError:
         raise
     except Exception as error:
-        reason = reason_of(error, path, output)
+        reason = with_urls(reason_of(error, path, output))
         named = not origin or reason.startswith(origin)
         outcome.fail(reason if named else f"{origin}: {reason}")
         logger.error("%s", outcome.message)

@@ -59,6 +59,16 @@ class RemoteSlide:
         return [[path, file.size or 0, file.tag] for file, path in self.files]
 
 
+def name_at(url: str) -> str:
+    """Return the name of the slide at a URL: its file's without the ending, or its folder's.
+
+    >>> name_at("https://host/my%20slide.svs?key=1"), name_at("s3://bucket/1.2.840")
+    ('my slide', '1.2.840')
+    """
+    name = PurePosixPath(last_name(url))
+    return name.stem if name.suffix.lower() in SLIDE_ENDINGS else name.name
+
+
 def remote_slide(client: Client, url: str) -> RemoteSlide:
     """Return the files of the slide at a URL: one, or all that belong together.
 

@@ -92,10 +92,8 @@ class Staging:
         try:
             yield staged.path
         except HeatmapsError as error:
-            text, place = str(error), str(staged.path)
-            if place not in text:
-                raise
-            raise type(error)(text.replace(place, public(url))) from error
+            error.args = (str(error).replace(str(staged.path), public(url)), *error.args[1:])
+            raise
         finally:
             self._room().release(staged.held)
 

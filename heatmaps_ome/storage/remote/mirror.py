@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import RemoteError, ResultError
 from heatmaps_ome.storage.private import replacing
+from heatmaps_ome.storage.remote.client import content_md5
 from heatmaps_ome.storage.remote.download import Download, download
 from heatmaps_ome.storage.remote.upload import files_at, files_in, upload_files, upload_folder
 from heatmaps_ome.storage.remote.urls import joined, last_name, public
@@ -49,13 +50,16 @@ class Mirror:
     folder : Path
         Exists.
     small : iterable of str
-        Patterns of the files of a slide that lists and the report are made of, which stay.
+        Files of a slide that lists and the report are made of, which stay; ``{name}`` in them is
+        that of its results.
     """
 
     def __init__(self, client: Client, url: str, folder: Path, small: Iterable[str]) -> None:
         self._client, self.url, self.folder = client, url, folder
-        self._small = (PROVENANCE, *small)
+        self._small = tuple(small)
         self._requests: dict[str, str | None] = {}
+        self._pulled: dict[str, str] = {}
+        """Checksums of the files as they are there."""
 
     def pull(self, *names: str) -> None:
         """Fetch files and folders that all runs share, as they are there now.
@@ -79,7 +83,7 @@ class Mirror:
         here = {last_name(url) for url in (*folders, *files)}
         self.pull(*sorted(here & RESERVED))
 
-    def pull_records(self, names: Iterable[str], parent: str = "") -> None:
+    def pull_records(self, names: Iterable[str], parent: str = "", *, lists: bool = False) -> None:
         """Fetch the records of slides, by which finished ones are recognised.
 
         Parameters
@@ -88,9 +92,19 @@ class Mirror:
             Names of slides' results; those without a record do not count.
         parent : str
             Folder of the output folder that they lie in; "" for itself.
+        lists : bool
+            Whether folders in theirs are made too, empty, so that their being there shows.
         """
         prefix = f"{parent}/" if parent else ""
-        self._each(lambda name: self._fetch_record(f"{prefix}{name}"), names)
+
+        def fetch(name: str) -> None:
+            place = f"{prefix}{name}"
+            self._fetch_record(place)
+            if lists and (self.folder / place / PROVENANCE).is_file():
+                for url in self._client.names(joined(self.url, place))[0]:
+                    (self.folder / place / last_name(url)).mkdir(exist_ok=True)
+
+        self._each(fetch, names)
 
     def slides(self, parent: str = "") -> list[str]:
         """Return the names of all folders that may be slides', sorted."""
@@ -99,17 +113,17 @@ class Mirror:
         names = {last_name(folder) for folder in folders}
         return sorted(name for name in names if name.casefold() not in RESERVED and name[0] != ".")
 
-    def pull_small(self, names: Iterable[str], parent: str = "") -> None:
+    def pull_small(self, names: Iterable[str], parent: str = "", *, lists: bool = False) -> None:
         """Fetch what lists and the report are made of, of slides that are finished."""
         names = list(names)
-        self.pull_records(names, parent)
+        self.pull_records(names, parent, lists=lists)
         prefix = f"{parent}/" if parent else ""
         places = [
             f"{prefix}{name}/{file}"
             for name in names if (self.folder / parent / name / PROVENANCE).is_file()
-            for file in self._small if file != PROVENANCE
+            for file in self._small_of(name)
         ]  # fmt: skip
-        self._each(self._fetch, [place for place in places if not (self.folder / place).exists()])
+        self._each(self._fetch, places)
 
     def pull_folder(self, place: str) -> None:
         """Fetch a slide's whole folder, if it is finished there; its record comes last.
@@ -128,15 +142,20 @@ class Mirror:
         record = f"{place}/{PROVENANCE}"
         if record not in there:
             return
-        self._download({
-            name: file for name, file in there.items()
-            if name != record and not self._is_here(name, file.size)
-        })  # fmt: skip
+        self._download({name: file for name, file in there.items() if name != record})
         before = there[record]
         self._fetch_record(place)
         now = self._client.file(before.url)
         if (now.size, now.tag) != (before.size, before.tag):
             raise ResultError(f"{public(before.url)} was replaced while it was read; start again")
+
+    def pull_part(self, place: str) -> None:
+        """Fetch all files below a folder of a slide."""
+        self._download(files_at(self._client, joined(self.url, place), place))
+
+    def remove_part(self, place: str) -> None:
+        """Remove all files below a folder of a slide there."""
+        self._client.remove(file.url for file in self._client.below(joined(self.url, place)))
 
     def push(self, folder: Path) -> None:
         """Upload a slide's finished folder, unless another run has finished the same meanwhile.
@@ -164,16 +183,24 @@ class Mirror:
         self._empty(folder)
 
     def push_shared(self) -> None:
-        """Upload the files that all runs share; lists come after what they name."""
+        """Upload the files that all runs share and that have changed here.
+
+        Lists come after what they name.
+        """
         files = {
-            name: path for name, path in files_in(self.folder).items()
-            if name.partition("/")[0] in RESERVED and not _is_private(name)
+            name: path for entry in sorted(RESERVED)
+            for name, path in self._files_of(entry).items()
+            if not _is_private(name) and self._pulled.get(name) != content_md5(path)
         }  # fmt: skip
         upload_files(self._client, files, self.url, _LAST)
+        self._pulled |= {name: content_md5(path) for name, path in files.items()}
 
     def push_file(self, name: str) -> None:
-        """Upload one file, by its path in the output folder."""
-        self._client.put(self.folder / name, joined(self.url, name))
+        """Upload one file, by its path in the output folder, if it has changed here."""
+        path = self.folder / name
+        if self._pulled.get(name) != content_md5(path):
+            self._client.put(path, joined(self.url, name))
+            self._pulled[name] = content_md5(path)
 
     def require_writable(self) -> None:
         """Refuse a URL that cannot be written, before anything is computed.
@@ -191,6 +218,13 @@ class Mirror:
             self._client.remove([joined(self.url, name)])
         finally:
             trial.unlink()
+
+    def _files_of(self, entry: str) -> dict[str, Path]:
+        """Return a shared file, or the files of a shared folder, by their paths in the output."""
+        path = self.folder / entry
+        if path.is_file():
+            return {entry: path}
+        return {f"{entry}/{name}": file for name, file in files_in(path).items()}
 
     def _request_there(self, place: str) -> str | None:
         """Return the request of a slide's results as they are there now; None if there are none."""
@@ -221,6 +255,7 @@ class Mirror:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
             partial.write_bytes(data)
+        self._pulled[name] = content_md5(path)
 
     def _download(self, files: Mapping[str, RemoteFile]) -> None:
         """Fetch files by their paths in the output folder."""
@@ -228,18 +263,23 @@ class Mirror:
         for one in downloads:
             one.path.parent.mkdir(parents=True, exist_ok=True)
         download(self._client, downloads)
+        shared = {name for name in files if name.partition("/")[0] in RESERVED}
+        self._pulled |= {name: content_md5(self.folder / name) for name in shared}
 
-    def _is_here(self, name: str, size: int | None) -> bool:
-        path = self.folder / name
-        return path.is_file() and path.stat().st_size == size
+    def _small_of(self, name: str) -> list[str]:
+        """Return the files of a slide that lists and the report are made of."""
+        return [pattern.format(name=name) for pattern in self._small]
 
     def _empty(self, folder: Path) -> None:
         """Remove all files of a slide but those that lists and the report are made of."""
+        small = (PROVENANCE, *self._small_of(folder.name))
         for path in sorted(folder.rglob("*"), reverse=True):
             if path.is_dir():
-                with suppress(OSError):
-                    path.rmdir()
-            elif path.relative_to(folder).as_posix() not in self._small:
+                # Its own folders stay, empty, so that their being there shows.
+                if path.parent != folder:
+                    with suppress(OSError):
+                        path.rmdir()
+            elif path.relative_to(folder).as_posix() not in small:
                 path.unlink(missing_ok=True)
 
     def _each(self, work: Callable[[str], None], names: Iterable[str]) -> None:

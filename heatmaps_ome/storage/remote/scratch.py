@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OPTION: Final = "--scratch"
-_SUFFIX: Final = "scratch"
+SUFFIX: Final = "scratch"
 
 
 @dataclass(eq=False)
@@ -71,10 +71,10 @@ class Scratch:
     def __init__(self, place: Path, bound: int | None = None) -> None:
         try:
             place.mkdir(parents=True, exist_ok=True)
-            for old in left_over(place, _SUFFIX):
+            for old in left_over(place, SUFFIX):
                 logger.info("%s was left by a run that was stopped, and is removed", old)
                 remove(old)
-            self.folder = private_path(place / "heatmaps-ome", _SUFFIX)
+            self.folder = private_path(place / "heatmaps-ome", SUFFIX)
             self.folder.mkdir()
             self.bound = shutil.disk_usage(place).free // 2 if bound is None else bound
         except OSError as error:

@@ -76,20 +76,16 @@ def upload_folder(client: Client, folder: Path, url: str, mark: str) -> None:
 
 
 def upload_files(client: Client, files: Mapping[str, Path], url: str, last: Iterable[str]) -> None:
-    """Upload files that all runs share, where they differ from those that are there.
+    """Upload files, some of which refer to the others.
 
     Parameters
     ----------
     files : mapping of path relative to the URL → path
     last : iterable of str
-        Those to send after all others, in this order, as they refer to them.
+        Those to send after all others, in this order.
     """
     last = [name for name in last if name in files]
-    others = {name: path for name, path in files.items() if name not in last}
-    folders = {name.partition("/")[0] for name in others if "/" in name}
-    there = {name: facts for folder in sorted(folders)
-             for name, facts in files_at(client, joined(url, folder), folder).items()}  # fmt: skip
-    _send(client, _missing(others, there), url)
+    _send(client, {name: path for name, path in files.items() if name not in last}, url)
     for name in last:
         client.put(files[name], joined(url, name))
 

@@ -1,0 +1,36 @@
+"""The limits of a run's resources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from heatmaps_ome.run.staged import ScratchPlace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Limits of a run's resources; they change no value.
+
+    Attributes
+    ----------
+    block_px : int or None
+        Longest side of the network's blocks in network pixels; None: as memory allows.
+    max_memory : float or None
+        Upper limit in GiB.
+    threads : int
+        Threads that read the slide.
+    cache : Path
+        Folder of the data that were read and computed.
+    scratch : ScratchPlace
+        Where slides at URLs lie while they are at work.
+    """
+
+    block_px: int | None
+    max_memory: float | None
+    threads: int
+    cache: Path
+    scratch: ScratchPlace = ScratchPlace()
