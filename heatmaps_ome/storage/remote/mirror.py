@@ -28,7 +28,7 @@ from heatmaps_ome.storage.result_folder import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from heatmaps_ome.storage.remote.client import Client, RemoteFile
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 16
+_KNOWN: Final = ".known"
+"""Folder of notes of whose results are there."""
 _LAST: Final = (SCALING, RUN, "index.html")
 """Shared files that refer to the others."""
 
@@ -57,7 +59,6 @@ class Mirror:
     def __init__(self, client: Client, url: str, folder: Path, small: Iterable[str]) -> None:
         self._client, self.url, self.folder = client, url, folder
         self._small = tuple(small)
-        self._requests: dict[str, str | None] = {}
         self._pulled: dict[str, str] = {}
         """Checksums of the files as they are there."""
 
@@ -79,6 +80,8 @@ class Mirror:
 
     def pull_shared(self) -> None:
         """Fetch all files and folders that all runs share."""
+        if not self._client.exists(self.url):
+            return
         folders, files = self._client.names(self.url)
         here = {last_name(url) for url in (*folders, *files)}
         self.pull(*sorted(here & RESERVED))
@@ -95,35 +98,23 @@ class Mirror:
         lists : bool
             Whether folders in theirs are made too, empty, so that their being there shows.
         """
-        prefix = f"{parent}/" if parent else ""
+        self._pull_each(names, parent, (), lists=lists)
 
-        def fetch(name: str) -> None:
-            place = f"{prefix}{name}"
-            self._fetch_record(place)
-            if lists and (self.folder / place / PROVENANCE).is_file():
-                for url in self._client.names(joined(self.url, place))[0]:
-                    (self.folder / place / last_name(url)).mkdir(exist_ok=True)
-
-        self._each(fetch, names)
+    def pull_small(self, names: Iterable[str], parent: str = "", *, lists: bool = False) -> None:
+        """Fetch what lists and the report are made of, of slides that are finished."""
+        self._pull_each(names, parent, self._small, lists=lists)
 
     def slides(self, parent: str = "") -> list[str]:
         """Return the names of all folders that may be slides', sorted."""
         url = joined(self.url, parent) if parent else self.url
-        folders, _ = self._client.names(url) if self._client.is_folder(url) else ([], [])
+        try:
+            folders, _ = self._client.names(url)
+        except RemoteError:
+            if self._client.exists(url):
+                raise
+            return []
         names = {last_name(folder) for folder in folders}
         return sorted(name for name in names if name.casefold() not in RESERVED and name[0] != ".")
-
-    def pull_small(self, names: Iterable[str], parent: str = "", *, lists: bool = False) -> None:
-        """Fetch what lists and the report are made of, of slides that are finished."""
-        names = list(names)
-        self.pull_records(names, parent, lists=lists)
-        prefix = f"{parent}/" if parent else ""
-        places = [
-            f"{prefix}{name}/{file}"
-            for name in names if (self.folder / parent / name / PROVENANCE).is_file()
-            for file in self._small_of(name)
-        ]  # fmt: skip
-        self._each(self._fetch, places)
 
     def pull_folder(self, place: str) -> None:
         """Fetch a slide's whole folder, if it is finished there; its record comes last.
@@ -171,7 +162,7 @@ class Mirror:
         url = joined(self.url, place)
         request = (record_of(folder) or {}).get("request")
         there = self._request_there(place)
-        known = self._requests.get(place)
+        known = self._known(place)
         if there is not None and there != request and there != known:
             raise ResultError(
                 f"{public(url)} was meanwhile made by another run with other options; choose "
@@ -179,7 +170,7 @@ class Mirror:
             )
         if there is None or there != request or there == known:
             upload_folder(self._client, folder, url, PROVENANCE)
-        self._requests[place] = request
+        self._note(place, request)
         self._empty(folder)
 
     def push_shared(self) -> None:
@@ -237,7 +228,7 @@ class Mirror:
         """Fetch the record of a slide, and keep in mind whose results are there."""
         self._fetch(f"{place}/{PROVENANCE}")
         folder = self.folder / place
-        self._requests[place] = (record_of(folder) or {}).get("request")
+        self._note(place, (record_of(folder) or {}).get("request"))
         if not (folder / PROVENANCE).exists():
             # A folder without a record would not count as free.
             with suppress(OSError):
@@ -265,6 +256,48 @@ class Mirror:
         download(self._client, downloads)
         shared = {name for name in files if name.partition("/")[0] in RESERVED}
         self._pulled |= {name: content_md5(self.folder / name) for name in shared}
+
+    def _pull_each(
+        self, names: Iterable[str], parent: str, small: Sequence[str], *, lists: bool
+    ) -> None:
+        """Fetch records of slides, and small files beside them."""
+        there = set(self.slides(parent))
+        prefix = f"{parent}/" if parent else ""
+
+        def pull(name: str) -> None:
+            place = f"{prefix}{name}"
+            self._fetch_record(place)
+            if (self.folder / place / PROVENANCE).is_file() and (small or lists):
+                self._pull_beside(place, [one.format(name=name) for one in small], lists=lists)
+
+        self._each(pull, [name for name in names if name in there])
+
+    def _pull_beside(self, place: str, small: Sequence[str], *, lists: bool) -> None:
+        """Fetch small files of a slide, and make its folders, as far as they are there."""
+        entries = self._client.names(joined(self.url, place))
+        folders, files = ({last_name(url) for url in urls} for urls in entries)
+        for name in small:
+            first = name.partition("/")[0]
+            if first in (folders if "/" in name else files):
+                self._fetch(f"{place}/{name}")
+        for name in folders if lists else ():
+            (self.folder / place / name).mkdir(exist_ok=True)
+
+    def _known(self, place: str) -> str | None:
+        """Return the request of the results that were there when their record was fetched."""
+        try:
+            return self._note_of(place).read_text(encoding="utf-8") or None
+        except OSError:
+            return None
+
+    def _note(self, place: str, request: str | None) -> None:
+        """Note whose results are there, for all processes that work in the folder."""
+        path = self._note_of(place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(request or "", encoding="utf-8")
+
+    def _note_of(self, place: str) -> Path:
+        return self.folder / _KNOWN / f"{place}.txt"
 
     def _small_of(self, name: str) -> list[str]:
         """Return the files of a slide that lists and the report are made of."""

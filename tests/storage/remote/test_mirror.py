@@ -32,9 +32,10 @@ def made(folder, request="first", files=20):
 
 
 def contents(folder):
+    """Return the files of a folder, without the notes of a mirror."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*") if path.is_file()
+        for path in folder.rglob("*") if path.is_file() and ".known" not in path.parts
     }  # fmt: skip
 
 
