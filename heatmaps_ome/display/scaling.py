@@ -18,11 +18,11 @@ from heatmaps_ome.storage.digests import digest_of, write_json
 from heatmaps_ome.storage.regular_file import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
-    from heatmaps_ome.maps.map_kind import MapKind, Scale
+    from heatmaps_ome.maps.map_kind import Scale
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,23 @@ class Range:
 
 
 @dataclass(frozen=True)
+class EarlierFit:
+    """A scaling that was fitted to a part of the slides that a later one is fitted to.
+
+    Attributes
+    ----------
+    cohort : str
+        Digest of its slides.
+    slides, cells : int
+        Number of slides and cells in the fit.
+    """
+
+    cohort: str
+    slides: int
+    cells: int
+
+
+@dataclass(frozen=True)
 class CohortScaling:
     """The colour ranges that all slides of a cohort share.
 
@@ -106,6 +123,8 @@ class CohortScaling:
         Number of slides and cells in the fit.
     names : mapping of kind → tuple of str
         Names of the maps of kinds that do not have one for each class: given ones.
+    history : tuple of EarlierFit
+        The scalings that this one extends, the first one first; no map depends on them.
     """
 
     cohort: str
@@ -117,6 +136,7 @@ class CohortScaling:
     slides: int
     cells: int
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    history: tuple[EarlierFit, ...] = ()
 
     @property
     def attention(self) -> Range:
@@ -159,8 +179,9 @@ class CohortScaling:
     def record(self) -> dict[str, Any]:
         """Return all of it as plain JSON values."""
         record = {"format": _FORMAT, **asdict(self)}
-        if not self.names:
-            del record["names"]
+        for key in ("names", "history"):
+            if not record[key]:
+                del record[key]
         return record
 
     @classmethod
@@ -230,7 +251,9 @@ class CohortScaling:
 
 _MAX_BYTES = 8 << 20
 """Longest file that is read; one of 1,000 classes has a tenth of it."""
-_FORMAT = "heatmaps-ome scaling 5"
+_FORMAT = "heatmaps-ome scaling 6"
+_UNEXTENDED_FORMAT = "heatmaps-ome scaling 5"
+"""Has no history."""
 _RAW_FORMATS = tuple(f"heatmaps-ome scaling {number}" for number in (1, 2, 3, 4))
 """Formats whose contributions and evidence are raw, not times the slide's cells: dropped."""
 _EARLIER_FORMATS = _RAW_FORMATS[:3]
@@ -252,12 +275,13 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
     if form in _EARLIER_FORMATS:
         ranges = {kind: facts.pop(key, ()) for key, kind in _EARLIER_KEYS.items()}
         ranges[ATTENTION] = [ranges[ATTENTION]]
-    elif form in (_FORMAT, _RAW_FORMATS[-1]):
+    elif form in (_FORMAT, _UNEXTENDED_FORMAT, _RAW_FORMATS[-1]):
         ranges = facts.pop("ranges")
     else:
         raise ValueError("another format")
     read = {kind: tuple(Range(**ends) for ends in group) for kind, group in ranges.items()}
     names = {kind: tuple(map(str, group)) for kind, group in facts.pop("names", {}).items()}
+    history = tuple(EarlierFit(**fit) for fit in facts.pop("history", ()))
     count = len(facts["classes"])
     fits = (len(group) in (0, 1, len(names.get(kind, ())) or count) for kind, group in read.items())
     if not any(read.values()) or not all(fits):
@@ -275,6 +299,7 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
                 if group and not (form in _RAW_FORMATS and _was_raw(kind, names))
             },
             "names": names,
+            "history": history,
         }
     )
 
@@ -282,117 +307,3 @@ def _from_json(facts: dict[str, Any]) -> CohortScaling:
 def _was_raw(kind: str, names: Mapping[str, tuple[str, ...]]) -> bool:
     """Return whether a kind is drawn times the cells now, but was not; given maps still are not."""
     return kind in KINDS and KINDS[kind].summed and kind not in names
-
-
-class ScalingFit:
-    """Gathers the tissue cells of a cohort, slide by slide, and fits their common scaling."""
-
-    def __init__(self, quantiles: Quantiles) -> None:
-        self._quantiles = quantiles
-        self._cells: dict[str, list[np.ndarray]] = {
-            key: [] for key, kind in KINDS.items() if kind.scale != "categories"
-        }
-        self._classes: tuple[str, ...] = ()
-        self._names: dict[str, tuple[str, ...]] = {}
-        self._chance = 0.5
-        self._given_middle: float | None = None
-        self._middles: list[np.ndarray] = []
-        self._slides = self._n_cells = 0
-
-    def add(self, heatmaps: HeatmapSet) -> None:
-        """Add a slide's tissue cells."""
-        self._classes, self._names = heatmaps.classes, dict(heatmaps.names)
-        self._chance = heatmaps.chance
-        self._given_middle = heatmaps.target.middle
-        self._middles.append(heatmaps.prediction)
-        self._slides += 1
-        self._n_cells += heatmaps.tissue_cells
-        for key, parts in self._cells.items():
-            values = heatmaps.values(key)
-            if values is not None:
-                drawn = values[..., heatmaps.tissue]
-                factor = heatmaps.factor(key)
-                parts.append(drawn if factor == 1 else drawn * np.float32(factor))
-
-    def fit(self, cohort: str, model_digest: str, extractor_digest: str) -> CohortScaling:
-        """Return the scaling of all cells so far.
-
-        Cells that are not finite are left out; no cells at all, or cells that are all alike,
-        give a range around them that is wide enough to divide by.
-        """
-        ranges = {key: tuple(self._ranges(KINDS[key], parts)) for key, parts in self._cells.items()}
-        return CohortScaling(
-            cohort=cohort,
-            model_digest=model_digest,
-            extractor_digest=extractor_digest,
-            quantiles=self._quantiles,
-            classes=self._classes,
-            ranges={key: group for key, group in ranges.items() if group},
-            slides=self._slides,
-            cells=self._n_cells,
-            names=self._names,
-        )
-
-    def _ranges(self, kind: MapKind, parts: list[np.ndarray]) -> Iterator[Range]:
-        """Yield the range of each class's values, or of the one map of all classes."""
-        if not parts:
-            # A cohort without tissue has no cells, but its maps have colours.
-            if kind.key == ATTENTION:
-                yield Range(0.0, 1.0)
-            return
-        joined = np.concatenate(parts, axis=-1)
-        for index, values in enumerate(joined if kind.per_class else (joined,)):
-            yield self._range(kind, index, values)
-
-    def _range(self, kind: MapKind, index: int, values: np.ndarray) -> Range:
-        """Return the range of some (n,) values of a class by the kind's rule."""
-        quantiles = self._quantiles
-        if kind.scale == "quantiles":
-            return _between(values, quantiles.attention_lower, quantiles.attention_upper)
-        middle = 0.0
-        if kind.scale == "around chance":
-            middle = self._chance
-        elif kind.scale == "around the middle":
-            middle = self._middle(index)
-        around = _around(values, middle, quantiles.score)
-        if kind.scale == "from zero":
-            # No deviation is below zero: its range is the upper half of the one around zero.
-            return Range(0.0, max(around.upper, _LEAST_SPREAD))
-        return around
-
-    def _middle(self, index: int) -> float:
-        """Return the middle of the training or, if unknown, the slides' median prediction."""
-        if self._given_middle is not None:
-            return self._given_middle
-        predictions = np.array([prediction[index] for prediction in self._middles])
-        known = predictions[np.isfinite(predictions)]
-        return float(np.median(known)) if len(known) else 0.0
-
-
-_LEAST_SPREAD = 0.01
-"""Least end of a range from zero: models that agree to far more digits look alike, as they are."""
-
-
-def _between(values: np.ndarray, lower: float, upper: float) -> Range:
-    """Return the range between two quantiles."""
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return Range(0.0, 1.0)
-    # float64, or an interpolated quantile of large values could fall beyond both neighbours.
-    low, high = np.quantile(finite.astype(np.float64), [lower, upper]).tolist()
-    return Range(low, high) if low < high else Range.around(low, _smallest_reach(low))
-
-
-def _around(values: np.ndarray, middle: float, quantile: float) -> Range:
-    """Return the range around ``middle`` that reaches as far as a quantile of the distances."""
-    finite = values[np.isfinite(values)].astype(np.float64)
-    reach = float(np.quantile(np.abs(finite - middle), quantile)) if finite.size else 0.0
-    return Range.around(middle, max(reach, _smallest_reach(middle)))
-
-
-def _smallest_reach(value: float) -> float:
-    """Return a reach that float64 can still distinguish from zero at this value.
-
-    At zero it is far below the share that a cell of a slide of millions has in the slide.
-    """
-    return max(1e-12, abs(value) * 1e-6)

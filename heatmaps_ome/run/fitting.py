@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from heatmaps_ome.display.scaling import CohortScaling, Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import CohortScaling, Quantiles
+from heatmaps_ome.display.scaling_fit import fit_scaling
 from heatmaps_ome.errors import ResultError, ScalingError
-from heatmaps_ome.maps.ensemble import combined
-from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.run.applied_scaling import own_scaling, publish
 from heatmaps_ome.run.job import required_job
 from heatmaps_ome.run.made_maps import all_made
@@ -25,19 +26,32 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.made_maps import MadeMaps
 
 
-def fitted(made: Sequence[MadeMaps], quantiles: Quantiles, job: Job) -> CohortScaling:
+def fitted(
+    made: Sequence[MadeMaps], quantiles: Quantiles, job: Job, earlier: CohortScaling | None = None
+) -> CohortScaling:
     """Return the scaling of slides; their order does not matter.
+
+    Parameters
+    ----------
+    earlier : CohortScaling or None
+        One that this may extend: it was fitted in the same way to fewer slides.
 
     Raises
     ------
     ResultError
-        If the maps of one of them are damaged.
+        If the sketch of one of them is missing or damaged.
+    ScalingError
+        If slides have maps of different classes or kinds.
     """
-    fit = ScalingFit(quantiles)
-    for slide in made:
-        fit.add(rasterised(combined(slide.parts(), slide.models)))
     cohort = digest_of({"slides": sorted(slide.fingerprint for slide in made)})
-    return fit.fit(cohort, job.values["model"], job.values["extractor"])
+    model, extractor = job.values["model"], job.values["extractor"]
+    alike = earlier if earlier and earlier.misfit(model, extractor) is None else None
+    is_same = alike is not None and alike.cohort == cohort
+    extended = alike if alike and not is_same and alike.slides < len(made) else None
+    scaling = fit_scaling(
+        [slide.sketch for slide in made], quantiles, cohort, model, extractor, extended
+    )
+    return replace(scaling, history=alike.history) if alike and is_same else scaling
 
 
 def fit(
@@ -48,7 +62,7 @@ def fit(
     Parameters
     ----------
     asked : mapping of quantile → value
-        Those that the user asks for; of others, those that the maps were told count.
+        Those that the user asks for; of others, those that were given to maps count.
     file : Path or None
         The file to write; None: ``scaling.json`` of each output folder.
 
@@ -72,11 +86,20 @@ def fit(
     made = [one for output in outputs for one in _alike(output, jobs[0])]
     if not made:
         raise ResultError(f"{outputs[0]} has no maps of slides; run heatmaps-ome maps first")
-    told = jobs[0].settings(outputs[0]).drawing
-    quantiles = Quantiles(**{**told.asked, **asked})
-    scaling = fitted(made, quantiles, jobs[0])
+    drawing = jobs[0].settings(outputs[0]).drawing
+    quantiles = Quantiles(**{**drawing.asked, **asked})
+    scaling = fitted(made, quantiles, jobs[0], _earlier(outputs[0], file))
     _store(scaling, outputs, file)
     return scaling
+
+
+def _earlier(output: Path, file: Path | None) -> CohortScaling | None:
+    """Return the scaling that a new one takes the place of; None if there is none."""
+    with suppress(ScalingError):
+        if file is None:
+            return own_scaling(output)
+        return CohortScaling.load(file) if file.is_file() else None
+    return None
 
 
 def _alike(output: Path, job: Job) -> list[MadeMaps]:

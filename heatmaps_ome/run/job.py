@@ -1,6 +1,6 @@
 """What the maps in an output folder were asked for: ``OUTPUT/.maps/job.json``.
 
-Later stages read it, so that they need not be told again; and maps that were made otherwise, which
+Later stages read it, so that nobody needs to repeat it; and maps that were made otherwise, which
 could not share a scaling with these, are refused.
 """
 
@@ -71,7 +71,7 @@ class Job:
         making = asdict(settings.making)
         del making["mpp"]  # a slide's own
         values = {
-            **making,
+            **{name: _alike(value) for name, value in making.items()},
             "excluded": sorted(making["excluded"]),
             "explain": settings.tiles.explain,
             "compat": settings.tiles.compat,
@@ -79,7 +79,7 @@ class Job:
             "extractor": maker.extractor_digest,
         }
         command = "create" if settings.tiles.scores is None else "export"
-        return cls(command, settings.records.told, values, look.classes, look.true_class)
+        return cls(command, settings.records.given, values, look.classes, look.true_class)
 
     @property
     def values_digest(self) -> str:
@@ -89,8 +89,8 @@ class Job:
     @property
     def scaling(self) -> Path | None:
         """The file of the scaling that was asked for."""
-        told = self.options.get("scaling")
-        return None if told is None else Path(told)
+        path = self.options.get("scaling")
+        return None if path is None else Path(path)
 
     def settings(self, output: Path, **changed: Any) -> RunSettings:
         """Return the settings of a run with these options, and the classes to draw.
@@ -225,7 +225,12 @@ def _revived(entry: Any, value: Any) -> Any:
     return Path(value) if value is not None and entry.metadata.get("type") is Path else value
 
 
+def _alike(value: Any) -> Any:
+    """Return a value as the same JSON, whether a number was given as 224 or 224.0."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _short(value: Any) -> str:
     """Return a value for a message; a digest is recognised by its begin."""
-    text = str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
     return text[:12] if len(text) == 64 else text

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heatmaps_ome import __version__
+from heatmaps_ome.display.sketch_file import write_sketch
 from heatmaps_ome.errors import HeatmapsError, ResultError
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order
 from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.run.attempts import PreflightError
-from heatmaps_ome.run.made_maps import MadeMaps, made_of, maps_folder, write_made
+from heatmaps_ome.run.made_maps import SKETCH, MadeMaps, made_of, maps_folder, write_made
 from heatmaps_ome.run.planning import Drawn, planned_slide, require_own_name
 from heatmaps_ome.run.staged import staged, stamp_at
 from heatmaps_ome.run.stopwatch import Stages
@@ -244,6 +245,7 @@ class Making:
             prediction={name: finite(value) for name, value in heatmaps.predicted.items()},
             tissue_cells=heatmaps.tissue_cells,
         )
+        write_sketch(heatmaps, folder / SKETCH)
         write_made(made, parts, folder)
         return made
 

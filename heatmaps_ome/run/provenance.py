@@ -49,7 +49,7 @@ class OptionRecords:
         Options that change files beyond the single maps, regions and tiles in them.
     every : dict
         All options but the slides and covariates.
-    told : dict
+    given : dict
         All options as they were given but for the slides and the output folder, with whole paths;
         from these, `job` makes the same options again. No other record has them.
     """
@@ -57,7 +57,7 @@ class OptionRecords:
     effective: dict[str, Any]
     undrawn: dict[str, Any]
     every: dict[str, Any]
-    told: dict[str, Any]
+    given: dict[str, Any]
 
     @classmethod
     def of(cls, options: CreateOptions | ExportOptions) -> OptionRecords:
@@ -66,7 +66,7 @@ class OptionRecords:
             effective_options(options),
             undrawn_options(options),
             all_options(options),
-            told_options(options),
+            given_options(options),
         )
 
 
@@ -85,7 +85,7 @@ def all_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
     return _values(options, lambda option: option.name not in PRIVATE)
 
 
-def told_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
+def given_options(options: CreateOptions | ExportOptions) -> dict[str, Any]:
     """Return all options but the slides and the output folder as JSON values, with whole paths."""
     return {
         entry.name: _whole(getattr(options, entry.name))

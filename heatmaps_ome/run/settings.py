@@ -155,7 +155,7 @@ class Output:
     files : Settings
         How files are written.
     verify : bool
-        Whether slides are opened and read although nothing tells that they have changed.
+        Whether slides are opened and read although nothing states a change of them.
     """
 
     folder: Path

@@ -148,7 +148,7 @@ class RecordedScaling(Form):
     Without their format they would be taken for those of raw contributions.
     """
 
-    format: Literal["heatmaps-ome scaling 5"]
+    format: Literal["heatmaps-ome scaling 5", "heatmaps-ome scaling 6"]
     model_digest: Text
     extractor_digest: Text
     classes: Classes

@@ -8,7 +8,8 @@ from fakes import covering_grid, heatmap_set
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range, ScalingFit
+from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.geometry import Shape
 
@@ -106,20 +107,27 @@ _RAW = {"contribution", "evidence"}
 
 @pytest.mark.parametrize(
     ("number", "lacking"),
-    [(1, {"leave-one-out", "margin", *_RAW}), (2, {"margin", *_RAW}), (3, _RAW), (4, _RAW)],
+    [
+        (1, {"leave-one-out", "margin", *_RAW}),
+        (2, {"margin", *_RAW}),
+        (3, _RAW),
+        (4, _RAW),
+        (5, set()),
+    ],
 )
 def test_files_of_earlier_formats_have_no_ranges_of_later_maps(tmp_path, number, lacking):
     scaling = fitted(heatmap_set(GRID, SLIDE, ("a", "b", "c")))
     path = tmp_path / "scaling.json"
     scaling.save(path)
     assert len(scaling.ranges["margin"]) == 3
-    assert json.loads(path.read_text())["format"] == "heatmaps-ome scaling 5"
+    assert json.loads(path.read_text())["format"] == "heatmaps-ome scaling 6"
     path.write_text(json.dumps(in_an_earlier_format(json.loads(path.read_text()), number)))
     ranges = {kind: found for kind, found in scaling.ranges.items() if kind not in lacking}
     loaded = CohortScaling.load(path)
     assert loaded == replace(scaling, ranges=ranges)
     # The kinds that are drawn otherwise since are told of; --refit gives them ranges again.
-    assert set(loaded.lacking(heatmap_set(GRID, SLIDE, ("a", "b", "c")))) == _RAW
+    drawn_otherwise = _RAW if number < 5 else set()
+    assert set(loaded.lacking(heatmap_set(GRID, SLIDE, ("a", "b", "c")))) == drawn_otherwise
 
 
 def test_a_record_of_an_earlier_version_has_no_format_and_raw_contributions():

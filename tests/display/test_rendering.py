@@ -17,7 +17,8 @@ from heatmaps_ome.display.display_map import RawQuantity, first_map
 from heatmaps_ome.display.label_metadata import image_label
 from heatmaps_ome.display.outlines import OUTLINES, outline_facts
 from heatmaps_ome.display.rendering import Style, display_maps
-from heatmaps_ome.display.scaling import Quantiles, Range, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles, Range
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.models.target import Target

@@ -16,7 +16,8 @@ from PIL import Image
 from slide_files import write_slide
 
 from heatmaps_ome.display.rendering import Style, display_maps
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.features.pooling import Pooling, pool
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels, sample

@@ -7,7 +7,8 @@ import pytest
 from fakes import covering_grid, heatmap_set
 
 from heatmaps_ome.display.rendering import Style, display_maps
-from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range, ScalingFit
+from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters.figures.captions import prediction_text
 from heatmaps_ome.geometry import Shape

@@ -12,7 +12,8 @@ from matplotlib.transforms import Bbox
 
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.display.rendering import Style, display_maps
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.exporters.figures.captions import width_px
 from heatmaps_ome.exporters.figures.framed import Caption, framed
 from heatmaps_ome.exporters.figures.legend import MOST_NAMED, SWATCH, legend

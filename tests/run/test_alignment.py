@@ -18,7 +18,7 @@ from heatmaps_ome.maps import raw_maps
 from heatmaps_ome.maps import store as values
 from heatmaps_ome.models import attention_mil
 from heatmaps_ome.ome import ngff, ome_xml
-from heatmaps_ome.run import pipeline, planning
+from heatmaps_ome.run import making, planning
 from heatmaps_ome.slides import opened_slide
 from heatmaps_ome.slides import openslide as openslide_reader
 
@@ -104,7 +104,7 @@ def run_bounded(folder, patch, bounds=BOUNDS):
         slide.bounds = bounds
         return slide
 
-    for module in (pipeline, planning):
+    for module in (making, planning):
         patch.setattr(module, "open_slide", opened)
     return checks.run(BOUNDED, folder, folder / "bounded.svs")
 

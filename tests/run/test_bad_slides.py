@@ -15,7 +15,7 @@ from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.run import delivery, pipeline, planning
+from heatmaps_ome.run import delivery, drawing, planning
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.slides.opened_slide import OpenedSlide
@@ -161,9 +161,9 @@ def test_a_slide_of_an_odd_name_is_done_under_a_safe_one(world, kind):
 STAGES = {
     "opening": (planning, "open_slide"),
     "reading": (OpenedSlide, "read"),
-    "drawing": (pipeline, "slide_result"),
-    "writing": (pipeline, "write_formats"),
-    "recording": (pipeline, "slide_record"),
+    "drawing": (drawing, "slide_result"),
+    "writing": (drawing, "write_formats"),
+    "recording": (drawing, "slide_record"),
     "digests": (delivery, "file_digests"),
 }
 

@@ -13,7 +13,8 @@ from ome_zarr_models.v04.image_label import ImageLabel
 from scipy.ndimage import convolve, gaussian_filter
 
 from heatmaps_ome.display.rendering import Style, display_maps, with_notes
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels
 from heatmaps_ome.maps.artefact_evidence import (

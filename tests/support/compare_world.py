@@ -7,7 +7,8 @@ import zlib
 from report_world import made_maps, made_slide
 
 from heatmaps_ome.display.rendering import Style
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.exporters import load_exporters
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.maps.store import write_values

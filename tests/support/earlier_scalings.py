@@ -12,9 +12,9 @@ _ABSENT = {1: {"leave_one_out", "spread", "margins"}, 2: {"spread", "margins"}, 
 
 
 def in_an_earlier_format(said: dict, number: int) -> dict:
-    """Return the JSON values of format 1, 2, 3 or 4 for those of the present one."""
-    if number == 4:
-        return {**said, "format": "heatmaps-ome scaling 4"}
+    """Return the JSON values of format 1 to 5 for those of the present one."""
+    if number in (4, 5):
+        return {**said, "format": f"heatmaps-ome scaling {number}"}
     others = {key: value for key, value in said.items() if key not in ("format", "ranges")}
     ranges = {
         key: said["ranges"].get(kind, [])

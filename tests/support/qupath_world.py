@@ -17,7 +17,8 @@ import pytest
 from fakes import FakeSlide, covering_grid, heatmap_set
 
 from heatmaps_ome.display.rendering import Style, display_maps
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.exporters.cells import CellsExporter
 from heatmaps_ome.exporters.manifest import MANIFEST, manifest
 from heatmaps_ome.exporters.protocol import SlideResult

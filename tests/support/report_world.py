@@ -12,7 +12,8 @@ from shapely.geometry import Polygon
 
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.display.rendering import Style
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.geometry import YX, Grid, Shape
 from heatmaps_ome.maps.consistency import Consistency
 from heatmaps_ome.maps.heatmap_set import HeatmapSet, Member

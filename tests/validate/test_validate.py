@@ -45,7 +45,8 @@ from viewer_results import write_results
 
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.display.rendering import Style, display_maps
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.errors import OptionError, ResultError
 from heatmaps_ome.exporters.ome_zarr import OmeZarrExporter
 from heatmaps_ome.exporters.tiff import TiffExporter

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import h5py
 import numpy as np
 
+from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.features.files.hdf5_chunks import FILTERS, filters_of, reason_damaged
 from heatmaps_ome.features.files.refusals import Unfit, listed, quoted
 from heatmaps_ome.storage.regular_file import require_regular
@@ -72,6 +73,9 @@ def _file(path: Path) -> h5py.File:
 def _hdf5_errors() -> Iterator[None]:
     try:
         yield
+    # Some are ValueErrors or OSErrors too.
+    except HeatmapsError:
+        raise
     # h5py raises all of these for damaged files.
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         text = str(error)

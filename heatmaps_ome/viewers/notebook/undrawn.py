@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome.display.colour import hex_colours
 from heatmaps_ome.display.rendering import Style, display_maps
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.viewers.notebook.map_facts import MapFacts
 
 if TYPE_CHECKING:
