@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.exporters import VALUES
@@ -17,13 +18,13 @@ from heatmaps_ome.run.making import opened
 from heatmaps_ome.run.planning import Drawn, Replaced, shared_facts
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.run.slide_row import SlideRow
-from heatmaps_ome.run.staged import staged
+from heatmaps_ome.run.staged import stage_ahead, staged
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.private import remove
 from heatmaps_ome.storage.remote.outputs import keep
 from heatmaps_ome.storage.remote.urls import url_of
-from heatmaps_ome.storage.result_folder import ResultFolder
+from heatmaps_ome.storage.result_folder import ResultFolder, record_of
 from heatmaps_ome.viewers.slide_places import note_place
 
 if TYPE_CHECKING:
@@ -77,7 +78,12 @@ class Drawing:
         self._exporters = dict(zip(settings.output.formats, exporters, strict=True))
         self._replaced, self.progress = replaced, progress
         self.output = settings.output.folder
+        self._behind: dict[str, MadeMaps] = {}
         self._is_told = False
+
+    def expect(self, slides: Sequence[MadeMaps]) -> None:
+        """Take note of the slides to come in their order, so that they are downloaded ahead."""
+        self._behind = {made.name: behind for made, behind in pairwise(slides)}
 
     def draw(self, made: MadeMaps, scaling: CohortScaling, outcome: Outcome) -> None:
         """Write a slide's files with a scaling, unless they are there.
@@ -99,11 +105,23 @@ class Drawing:
         if earlier is None or not drawn.is_done(earlier, scaling):
             row = SlideRow(made.path)
             with staged(row, self._settings.resources.scratch) as file:
+                self._stage_ahead(made)
                 self._draw(made, file, drawn, scaling, earlier, outcome)
         else:
             outcome.keep(drawn.folder.path, earlier)
         for caution in logged_cautions(outcome):
             logger.warning("%s: %s", outcome.slide, caution)
+
+    def _stage_ahead(self, made: MadeMaps) -> None:
+        """Begin to download the next slide at a URL that does not seem to be drawn."""
+        behind = self._behind.get(made.name)
+        while behind is not None and (
+            url_of(behind.path) is None
+            or (record_of(self.output / behind.name) or {}).get("maps") == behind.request
+        ):
+            behind = self._behind.get(behind.name)
+        if behind is not None:
+            stage_ahead(SlideRow(behind.path), self._settings.resources.scratch)
 
     def _draw(
         self,

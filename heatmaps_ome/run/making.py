@@ -15,7 +15,7 @@ from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.made_maps import SKETCH, MadeMaps, made_of, maps_folder, write_made
 from heatmaps_ome.run.planning import Drawn, planned_slide, require_own_name
-from heatmaps_ome.run.staged import staged, stamp_at
+from heatmaps_ome.run.staged import following, stage_ahead, staged, stamp_at
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged
@@ -27,6 +27,7 @@ from heatmaps_ome.storage.remote.urls import url_of
 from heatmaps_ome.storage.result_folder import JOB, MAPS, PROVENANCE, ResultFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
@@ -57,7 +58,12 @@ class Making:
         self._plan, self.progress = plan, progress
         self.output = plan.settings.output.folder
         self._scratch = plan.settings.resources.scratch
+        self._behind: dict[Path, SlideRow] = {}
         self._is_published = False
+
+    def expect(self, rows: Sequence[SlideRow]) -> None:
+        """Take note of the slides to come in their order, so that they are downloaded ahead."""
+        self._behind = following(rows)
 
     def make(
         self, row: SlideRow, outcome: Outcome, scaling: CohortScaling | None = None
@@ -90,6 +96,7 @@ class Making:
             outcome.status = "unchanged"
             return there
         with staged(row, self._scratch) as file:
+            self._stage_ahead(row)
             return self._make(row, name, file, there, outcome, scaling)
 
     def _make(
@@ -115,6 +122,19 @@ class Making:
         self._require_same_place(there, planned)
         replaces = None if there is None else there.request
         return self._made(planned, file, request, outcome, replaces)
+
+    def _stage_ahead(self, row: SlideRow) -> None:
+        """Begin to download the next slide at a URL whose maps do not seem to be there."""
+        behind = self._behind.get(row.path)
+        while behind is not None and (not behind.url or self._seems_made(behind)):
+            behind = self._behind.get(behind.path)
+        if behind is not None:
+            stage_ahead(behind, self._scratch)
+
+    def _seems_made(self, row: SlideRow) -> bool:
+        """Return whether maps of a slide are there, as it was when they were made."""
+        there = made_of(self.output, self._plan.names[row.path])
+        return there is not None and there.asked == self._asked(row) and there.are_there()
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""

@@ -65,6 +65,7 @@ def make_all(
 ) -> list[tuple[MadeMaps, Outcome]]:
     """Make the raw maps of slides; return them with the outcomes of those that succeeded."""
     made = []
+    making.expect([row for row, _ in slides])
     for row, outcome in _each(slides, "maps", making.progress):
         one = _make(making, row, outcome, None)
         if one is not None:
@@ -76,6 +77,7 @@ def draw_all(
     drawing: Drawing, slides: Sequence[tuple[MadeMaps, Outcome]], scaling: CohortScaling
 ) -> None:
     """Draw slides whose raw maps are there."""
+    drawing.expect([made for made, _ in slides])
     for made, outcome in _each(slides, "files", drawing.progress):
         _draw(drawing, made, outcome, scaling)
 
@@ -87,6 +89,7 @@ def do_all(
     scaling: CohortScaling,
 ) -> None:
     """Make and draw slides one by one, as the scaling is known."""
+    making.expect([row for row, _ in slides])
     for row, outcome in _each(slides, "maps and files", making.progress):
         made = _make(making, row, outcome, scaling)
         if made is not None:

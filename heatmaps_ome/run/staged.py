@@ -7,6 +7,7 @@ import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from heatmaps_ome.storage.remote.scratch import Scratch
 from heatmaps_ome.storage.remote.urls import url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from heatmaps_ome.run.slide_row import SlideRow
     from heatmaps_ome.slides.stamps import Stamp
@@ -71,6 +72,19 @@ def staged(row: SlideRow, place: ScratchPlace) -> Iterator[Path]:
         staging.remember(row.url)
     with staging.local(row.path) as path:
         yield path
+
+
+def stage_ahead(row: SlideRow, place: ScratchPlace) -> None:
+    """Begin to download a slide at a URL, which is needed next."""
+    staging = staging_in(place)
+    if row.url:
+        staging.remember(row.url)
+    staging.ahead(row.path)
+
+
+def following(rows: Sequence[SlideRow]) -> dict[Path, SlideRow]:
+    """Return the row behind each slide's, by its path."""
+    return {row.path: behind for row, behind in pairwise(rows)}
 
 
 def stamp_at(row: SlideRow, place: ScratchPlace, others: Iterable[Path] = ()) -> Stamp | None:

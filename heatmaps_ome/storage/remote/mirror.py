@@ -171,7 +171,7 @@ class Mirror:
         if there is None or there != request or there == known:
             upload_folder(self._client, folder, url, PROVENANCE)
         self._note(place, request)
-        self._empty(folder)
+        self.empty(folder)
 
     def push_shared(self) -> None:
         """Upload the files that all runs share and that have changed here.
@@ -192,6 +192,10 @@ class Mirror:
         if self._pulled.get(name) != content_md5(path):
             self._client.put(path, joined(self.url, name))
             self._pulled[name] = content_md5(path)
+
+    def size_of(self, place: str) -> int:
+        """Return the bytes of all files below a folder."""
+        return sum(file.size or 0 for file in self._client.below(joined(self.url, place)))
 
     def require_writable(self) -> None:
         """Refuse a URL that cannot be written, before anything is computed.
@@ -303,7 +307,7 @@ class Mirror:
         """Return the files of a slide that lists and the report are made of."""
         return [pattern.format(name=name) for pattern in self._small]
 
-    def _empty(self, folder: Path) -> None:
+    def empty(self, folder: Path) -> None:
         """Remove all files of a slide but those that lists and the report are made of."""
         small = (PROVENANCE, *self._small_of(folder.name))
         for path in sorted(folder.rglob("*"), reverse=True):

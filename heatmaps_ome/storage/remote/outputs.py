@@ -113,7 +113,7 @@ def know_slides(output: Path, names: Iterable[str]) -> None:
     if mirror is not None:
         names = list(names)
         mirror.pull_records(names)
-        mirror.pull_records(names, MAPS, lists=True)
+        mirror.pull_small(names, MAPS, lists=True)
 
 
 def know_maps(output: Path) -> None:
