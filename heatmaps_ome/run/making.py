@@ -121,7 +121,8 @@ class Making:
             return None
         self._require_same_place(there, planned)
         replaces = None if there is None else there.request
-        return self._made(planned, file, request, outcome, replaces)
+        drawn_next = scaling is not None
+        return self._made(planned, file, request, outcome, replaces, is_drawn_next=drawn_next)
 
     def _stage_ahead(self, row: SlideRow) -> None:
         """Begin to download the next slide at a URL whose maps do not seem to be there."""
@@ -211,6 +212,8 @@ class Making:
         request: str,
         outcome: Outcome,
         replaces: str | None,
+        *,
+        is_drawn_next: bool,
     ) -> MadeMaps:
         """Make a slide's maps and put them into the output folder."""
         self._prepare(planned)
@@ -232,6 +235,8 @@ class Making:
             slide.close()
             if folder is not None:
                 remove(folder)
+        if self._plan.settings.resources.keep_pixels == "never" and not is_drawn_next:
+            slide.discard()
         return made
 
     def _write(

@@ -34,9 +34,12 @@ def at_folder(settings: RunSettings) -> RunSettings:
     cache = resources.cache
     if cache.is_relative_to(output.folder):
         cache = folder / cache.relative_to(output.folder)
+    files = output.files
+    if files.cache is not None:
+        files = replace(files, cache=cache)
     return replace(
         settings,
-        output=replace(output, folder=folder, files=replace(output.files, cache=cache)),
+        output=replace(output, folder=folder, files=files),
         resources=replace(resources, cache=cache),
     )
 

@@ -10,6 +10,8 @@ from heatmaps_ome.run.staged import ScratchPlace
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from heatmaps_ome.run.file_settings import KeepPixels
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -25,6 +27,8 @@ class Resources:
         Threads that read the slide.
     cache : Path
         Folder of the data that were read and computed.
+    keep_pixels : "always", "until-drawn" or "never"
+        How long the cache keeps a slide's pixels; never: not even from ``maps`` to ``draw``.
     scratch : ScratchPlace
         Where slides at URLs lie while they are at work.
     """
@@ -33,4 +37,5 @@ class Resources:
     max_memory: float | None
     threads: int
     cache: Path
+    keep_pixels: KeepPixels = "always"
     scratch: ScratchPlace = ScratchPlace()
