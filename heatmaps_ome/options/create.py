@@ -45,8 +45,9 @@ class CreateOptions:
             "type": Path,
             "nargs": "*",
             "metavar": "SLIDE",
-            "help": "slides to create heatmaps for, folders of slides, or quoted patterns; all "
-            "slides share one colour scale",
+            "urls": True,
+            "help": "slides to create heatmaps for, folders of slides, or quoted patterns, also "
+            "as URLs (s3://BUCKET/SLIDE); all slides share one colour scale",
         },
     )
     model_path: Path | tuple[Path, ...] = field(
@@ -71,7 +72,8 @@ class CreateOptions:
             "group": "inputs",
             "effect": "none",
             "type": Path,
-            "help": "folder to write the results to",
+            "urls": True,
+            "help": "folder to write the results to, also as a URL (s3://BUCKET/FOLDER)",
         },
     )
     true_class: Optional[str] = create_option(

@@ -37,6 +37,7 @@ class ExportOptions:
     slides: tuple[Path, ...] = create_option(
         "inputs", "the slide that the scores are of; may be repeated, for a folder of scores",
         "--slide", effect="none", default=(), type=Path, metavar="SLIDE", repeated=True,
+        urls=True,
     )  # fmt: skip
     output_path: Path = field(
         kw_only=True,
@@ -45,7 +46,8 @@ class ExportOptions:
             "group": "inputs",
             "effect": "none",
             "type": Path,
-            "help": "folder to write the results to",
+            "urls": True,
+            "help": "folder to write the results to, also as a URL (s3://BUCKET/FOLDER)",
         },
     )
     table: Optional[Path] = create_option(

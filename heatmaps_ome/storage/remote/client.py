@@ -98,7 +98,7 @@ class Client:
     def file(self, url: str) -> RemoteFile:
         """Return the facts of a file."""
         system = self._system(url)
-        info = self.tried(url, lambda: system.info(url))
+        info = self.tried(url, lambda: system.info(_place(url)))
         if scheme_of(url) in _WEB:
             info["partial"] = self.tried(url, lambda: gives_parts(system, url))
         return _facts(url, info)
@@ -109,7 +109,7 @@ class Client:
             return False
         system = self._system(url)
         try:
-            return self.tried(url, lambda: system.info(url))["type"] == "directory"
+            return self.tried(url, lambda: system.info(_place(url)))["type"] == "directory"
         except RemoteError:
             return False
 
@@ -120,7 +120,7 @@ class Client:
 
     def names(self, url: str) -> tuple[list[str], list[str]]:
         """Return the URLs of the folders and of the files directly in a folder, sorted."""
-        entries = self.tried(url, lambda: self._system(url).ls(url, detail=True))
+        entries = self.tried(url, lambda: self._system(url).ls(_place(url), detail=True))
         scheme, own = scheme_of(url), url.rstrip("/")
         folders, files = [], []
         for entry in entries:
@@ -138,7 +138,7 @@ class Client:
 
     def matches(self, pattern: str) -> list[str]:
         """Return the URLs that match a pattern, sorted."""
-        names = self.tried(pattern, lambda: self._system(pattern).glob(pattern))
+        names = self.tried(pattern, lambda: self._system(pattern).glob(_place(pattern)))
         return sorted(_with_scheme(scheme_of(pattern), name, pattern) for name in names)
 
     def read(self, url: str, start: int | None = None, end: int | None = None) -> bytes:
@@ -146,7 +146,7 @@ class Client:
         system = self._system(url)
 
         def part() -> bytes:
-            data = system.cat_file(url, start=start, end=end)
+            data = system.cat_file(_place(url), start=start, end=end)
             if start is not None and end is not None and len(data) != end - start:
                 raise ShortReadError(f"{len(data)} of {end - start} bytes came")
             return data
@@ -155,7 +155,7 @@ class Client:
 
     def stream(self, url: str, size: int | None) -> Iterable[bytes]:
         """Yield a file's bytes from the beginning; a fault ends it."""
-        with self._system(url).open(url, "rb", block_size=0) as file:
+        with self._system(url).open(_place(url), "rb", block_size=0) as file:
             count = 0
             while data := file.read(2**20):
                 count += len(data)
@@ -177,7 +177,7 @@ class Client:
                 f"{public(url)} cannot be written: a web server takes no results; give s3://, "
                 "gs:// or sftp://, or a folder"
             )
-        self.tried(url, lambda: system.put_file(str(path), url, **facts))
+        self.tried(url, lambda: system.put_file(str(path), _place(url), **facts))
 
     def remove(self, urls: Iterable[str]) -> None:
         """Remove files; those that are gone already do not count."""
@@ -247,6 +247,11 @@ def content_md5(path: Path) -> str:
     return f"{whole}-{len(parts)}"
 
 
+def _place(url: str) -> str:
+    """Return a URL as its file system takes it: SFTP's takes a path for some of its calls."""
+    return f"/{url.split('/', 3)[3]}" if scheme_of(url) in ("sftp", "ssh") else url
+
+
 def _facts(url: str, info: dict[str, Any]) -> RemoteFile:
     """Return the facts of a file as fsspec has them."""
     tag = next(
@@ -275,7 +280,7 @@ def _with_scheme(scheme: str, name: str, url: str) -> str:
 def _info_or_none(system: Any, url: str) -> dict[str, Any] | None:
     """Return fsspec's facts of a file or folder; None if there is none."""
     try:
-        return system.info(url)
+        return system.info(_place(url))
     except FileNotFoundError as error:
         if is_passing(error) or "bucket" in str(error):
             raise
@@ -285,7 +290,7 @@ def _info_or_none(system: Any, url: str) -> dict[str, Any] | None:
 def _found(system: Any, url: str) -> dict[str, Any]:
     """Return fsspec's facts of all files below a folder, by name; {} if there is no folder."""
     try:
-        return system.find(url, detail=True)
+        return system.find(_place(url), detail=True)
     except FileNotFoundError as error:
         if is_passing(error):
             raise
@@ -295,6 +300,6 @@ def _found(system: Any, url: str) -> dict[str, Any]:
 def _remove(system: Any, url: str) -> None:
     """Remove a file, if it is there."""
     try:
-        system.rm_file(url)
+        system.rm_file(_place(url))
     except FileNotFoundError:
         return

@@ -58,8 +58,9 @@ def open_output(place: Path, scratch: Path, *, writes: bool = True) -> Path:
         return place
     folder = _made(scratch, last_name(url))
     (folder / _URL_FILE).write_text(public(url), encoding="utf-8")
-    mirror = mirror_of(folder)
-    assert mirror is not None
+    mirror = Mirror(remote_client(), url, folder, _SMALL)
+    with _lock:
+        _mirrors[folder] = mirror
     if writes:
         mirror.require_writable()
     mirror.pull(SCALING, f"{MAPS}/{JOB}")
@@ -70,7 +71,7 @@ def standing_for(place: Path) -> Path:
     """Return the latest folder of this process that stands for a URL; of a folder, itself."""
     url = url_of(place)
     with _lock:
-        folders = [f for f, mirror in _mirrors.items() if url and mirror.url == public(url)]
+        folders = [f for f, mirror in _mirrors.items() if url and public(mirror.url) == public(url)]
     return folders[-1] if folders else place
 
 
@@ -79,7 +80,7 @@ def with_urls(text: str) -> str:
     with _lock:
         mirrors = list(_mirrors.items())
     for folder, mirror in mirrors:
-        text = text.replace(str(folder), mirror.url)
+        text = text.replace(str(folder), public(mirror.url))
     return text
 
 

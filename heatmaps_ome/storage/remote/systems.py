@@ -57,14 +57,15 @@ def gives_parts(system: Any, url: str) -> bool:
 
 def _settings(scheme: str) -> dict[str, Any]:
     """Return the settings of a scheme's file system."""
+    if scheme in ("sftp", "ssh"):
+        # It hands all it does not know on to paramiko.
+        return {"skip_instance_cache": True, "host_key_policy": _known_hosts(), "timeout": 30}
     settings: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if scheme in ("s3", "s3a"):
         settings["config_kwargs"] = {
             "retries": {"total_max_attempts": 1}, "max_pool_connections": 32,
             "connect_timeout": 10, "read_timeout": 60,
         }  # fmt: skip
-    elif scheme in ("sftp", "ssh"):
-        settings |= {"host_key_policy": _known_hosts(), "timeout": 30}
     return settings
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(?=[^/])")
-_USER: Final = re.compile(r"(?<=://)[^/@]*@")
+_PASSWORD: Final = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 _WEB: Final = ("http", "https")
 
 
@@ -60,9 +60,9 @@ def public(url: str) -> str:
     """Return a URL without its password and its query, which may be a signature.
 
     >>> public("https://me:secret@host/a.svs?X-Amz-Signature=1f"), public("s3://bucket/a?.svs")
-    ('https://host/a.svs', 's3://bucket/a?.svs')
+    ('https://me@host/a.svs', 's3://bucket/a?.svs')
     """
-    return _USER.sub("", _without_query(url))
+    return _PASSWORD.sub(r"\1@", _without_query(url))
 
 
 def joined(url: str, *parts: str) -> str:

@@ -2,18 +2,22 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from object_storage import KEYS, client_of, objects_of
 
+import heatmaps_ome
 from heatmaps_ome.errors import RemoteError, ResultError
 from heatmaps_ome.storage.remote import upload as uploads
 from heatmaps_ome.storage.remote.client import content_md5
 from heatmaps_ome.storage.remote.mirror import Mirror
+from heatmaps_ome.viewers.server.links import ORIGINS
 
 URL = "s3://slides/cohort one/run"
 PREFIX = "cohort one/run/"
@@ -128,6 +132,7 @@ import sys
 from pathlib import Path
 from heatmaps_ome.storage.remote.client import Client
 from heatmaps_ome.storage.remote.mirror import Mirror
+from heatmaps_ome.viewers.server.links import ORIGINS
 folder = Path(sys.argv[2])
 Mirror(Client(), sys.argv[1], folder, ["maps.json"]).push(folder / "slide")
 """
@@ -259,3 +264,13 @@ def test_large_files_have_the_checksum_of_their_parts(s3, client, tmp_path, monk
     client.put(path, "s3://slides/large")
     assert client.file("s3://slides/large").md5 == content_md5(path)
     assert content_md5(path).endswith("-3")
+
+
+def test_the_cors_rules_of_the_guide_are_taken_by_the_store(s3):
+    guide = Path(heatmaps_ome.__file__).parents[1] / "viewer_configs" / "README.md"
+    rules, for_google = re.findall(r"```json\n(.*?)```", guide.read_text(), re.DOTALL)
+    client_of(s3).put_bucket_cors(Bucket="slides", CORSConfiguration=json.loads(rules))
+    [rule] = client_of(s3).get_bucket_cors(Bucket="slides")["CORSRules"]
+    [other] = json.loads(for_google)
+    assert set(other["origin"]) == set(rule["AllowedOrigins"]) <= {*ORIGINS}
+    assert set(rule["ExposeHeaders"]) < set(other["responseHeader"])

@@ -100,3 +100,11 @@ def test_options_keep_urls_and_refuse_those_that_a_path_cannot_keep():
     assert options.output_path == Path("s3:/bucket/run")
     with pytest.raises(ValueError, match="has two slashes in a row"):
         path("s3://bucket//run")
+
+
+def test_options_on_files_of_disks_refuse_urls_without_their_signature():
+    with pytest.raises(ValueError, match="--model-path is a URL") as refusal:
+        CreateOptions(model_path=(path("https://h/m.pkl?sig=abc"),), output_path=Path("out"))
+    assert str(refusal.value) == (
+        "--model-path is a URL ('https://h/m.pkl'); give a path on a disk"
+    )
