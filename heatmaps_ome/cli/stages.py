@@ -12,6 +12,7 @@ from heatmaps_ome.cli.slide_lines import failure
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.memory import starting
 from heatmaps_ome.options import DrawOptions, FitOptions, MapsOptions
+from heatmaps_ome.storage.remote.urls import url_of
 from heatmaps_ome.storage.result_folder import SCALING
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run_maps(words: Sequence[str]) -> int:
         from heatmaps_ome.run import pipeline
     return _run(
         lambda progress: pipeline.maps(options, progress),
-        f"then: heatmaps-ome fit {options.output_path}",
+        f"then: heatmaps-ome fit {_named(options.output_path)}",
     )
 
 
@@ -57,7 +58,7 @@ def run_draw(words: Sequence[str]) -> int:
         from heatmaps_ome.run import pipeline
     return _run(
         lambda progress: pipeline.draw(options, progress),
-        f"then: heatmaps-ome collect {options.path}",
+        f"then: heatmaps-ome collect {_named(options.path)}",
     )
 
 
@@ -67,13 +68,19 @@ def run_fit(words: Sequence[str]) -> int:
     from heatmaps_ome.run.fitting import fit
 
     scaling = fit(options.paths, options.asked, options.output)
-    places = [options.output] if options.output else [path / SCALING for path in options.paths]
+    outputs = [_named(path) for path in options.paths]
+    places = [options.output] if options.output else [f"{path}/{SCALING}" for path in outputs]
     slides = "1 slide" if scaling.slides == 1 else f"{scaling.slides:,} slides"
     sys.stdout.write(
         f"{', '.join(map(str, places))}: fitted to {scaling.cells:,} cells of {slides}\n"
-        f"then: heatmaps-ome draw {options.paths[0]}{_with(options.output)}\n"
+        f"then: heatmaps-ome draw {outputs[0]}{_with(options.output)}\n"
     )
     return 0
+
+
+def _named(path: Path) -> str:
+    """Return an output folder as the command line has it."""
+    return url_of(path) or str(path)
 
 
 def _with(file: Path | None) -> str:

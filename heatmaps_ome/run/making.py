@@ -18,18 +18,20 @@ from heatmaps_ome.run.made_maps import SKETCH, MadeMaps, made_of, maps_folder, w
 from heatmaps_ome.run.maker import DenseMaker
 from heatmaps_ome.run.planning import Drawn, planned_slide, require_own_name
 from heatmaps_ome.run.progress import Leading
+from heatmaps_ome.run.staged import following, stage_ahead, staged, stamp_at
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged
-from heatmaps_ome.slides.stamps import stamp_of
 from heatmaps_ome.slides.waiting import waits_of_this_thread
 from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.storage.digests import digest_of, finite, write_json
 from heatmaps_ome.storage.private import remove
-from heatmaps_ome.storage.result_folder import PROVENANCE, ResultFolder
+from heatmaps_ome.storage.remote.outputs import keep, keep_file
+from heatmaps_ome.storage.remote.urls import url_of
+from heatmaps_ome.storage.result_folder import JOB, MAPS, PROVENANCE, ResultFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
@@ -69,6 +71,8 @@ class Making:
         self.at_once = (1 + _AHEAD) * len(recipe.lanes) if recipe and recipe.overlaps else 1
         self.progress = Leading(progress, is_shared=self.at_once > 1)
         self.output = plan.settings.output.folder
+        self._scratch = plan.settings.resources.scratch
+        self._behind: dict[Path, SlideRow] = {}
         self._is_published = self._is_stopped = False
         self._open: set[WorkingCopy] = set()
         self._lock, self._publishing = threading.Lock(), threading.Lock()
@@ -82,6 +86,10 @@ class Making:
                 slide.interrupt()
         if self._lanes is not None:
             self._lanes.stop()
+
+    def expect(self, rows: Sequence[SlideRow]) -> None:
+        """Take note of the slides to come in their order, so that they are downloaded ahead."""
+        self._behind = following(rows)
 
     def make(
         self, row: SlideRow, outcome: Outcome, scaling: CohortScaling | None = None
@@ -113,7 +121,21 @@ class Making:
         if there is not None and self._is_same(there, row):
             outcome.status = "unchanged"
             return there
-        planned = planned_slide(row, name, self._plan.maker)
+        with staged(row, self._scratch) as file:
+            self._stage_ahead(row)
+            return self._make(row, name, file, there, outcome, scaling)
+
+    def _make(
+        self,
+        row: SlideRow,
+        name: str,
+        file: Path,
+        there: MadeMaps | None,
+        outcome: Outcome,
+        scaling: CohortScaling | None,
+    ) -> MadeMaps | None:
+        """Return a slide's raw maps, as `make`, now that its file is on a disk."""
+        planned = planned_slide(row, name, self._plan.maker, file)
         drawn = self._drawn(planned)
         earlier = drawn.earlier(scaling, self._plan.replaced)
         request = self._request(planned)
@@ -125,7 +147,21 @@ class Making:
             return None
         self._require_same_place(there, planned)
         replaces = None if there is None else there.request
-        return self._made(planned, request, outcome, replaces, is_drawn_next=scaling is not None)
+        drawn_next = scaling is not None
+        return self._made(planned, file, request, outcome, replaces, is_drawn_next=drawn_next)
+
+    def _stage_ahead(self, row: SlideRow) -> None:
+        """Begin to download the next slide at a URL whose maps do not seem to be there."""
+        behind = self._behind.get(row.path)
+        while behind is not None and (not behind.url or self._seems_made(behind)):
+            behind = self._behind.get(behind.path)
+        if behind is not None:
+            stage_ahead(behind, self._scratch)
+
+    def _seems_made(self, row: SlideRow) -> bool:
+        """Return whether maps of a slide are there, as it was when they were made."""
+        there = made_of(self.output, self._plan.names[row.path])
+        return there is not None and there.asked == self._asked(row) and there.are_there()
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""
@@ -135,7 +171,7 @@ class Making:
             and asked != ""
             and there.asked == asked
             and there.stamp is not None
-            and there.stamp == stamp_of(row.path, there.files)
+            and there.stamp == stamp_at(row, self._scratch, there.files)
             and there.are_there()
         )
 
@@ -147,7 +183,7 @@ class Making:
         return digest_of({
             "version": __version__,
             "values": self._plan.job.values_digest,
-            "path": str(row.path.parent.resolve() / row.path.name),
+            "path": _place(row.path),
             "mpp": row.mpp,
             "label": row.label,
             "covariates": {**self._plan.settings.models.covariates, **row.covariates},
@@ -172,14 +208,14 @@ class Making:
             "slide": planned.fingerprint,
             "mpp": list(planned.mpp),
             "label": row.label,
-            "path": str(row.path.parent.resolve() / row.path.name),
+            "path": _place(row.path),
         })  # fmt: skip
 
     def _require_same_place(self, there: MadeMaps | None, planned: PlannedSlide) -> None:
         """Refuse to replace the maps of another slide that is not drawn yet."""
         if there is None or there.fingerprint == planned.fingerprint or there.path == planned.path:
             return
-        if there.path.exists() and not self._plan.replaced.any:
+        if (url_of(there.path) or there.path.exists()) and not self._plan.replaced.any:
             raise ResultError(
                 f"{there.folder} holds the maps of another slide of the name {there.name}, "
                 f"{there.path}; rename one, or choose another --output-path"
@@ -188,16 +224,17 @@ class Making:
     def _stamped(self, there: MadeMaps, planned: PlannedSlide) -> MadeMaps:
         """Return maps with the present stamp, by which the next run recognises them."""
         files = planned.source.files
-        made = replace(
-            there, asked=self._asked(planned.row), stamp=stamp_of(planned.path, files), files=files
-        )
+        stamp = stamp_at(planned.row, self._scratch, files)
+        made = replace(there, asked=self._asked(planned.row), stamp=stamp, files=files)
         with suppress(OSError):
             write_json(there.folder / PROVENANCE, made.record())
+            keep_file(self.output, there.folder / PROVENANCE)
         return made
 
     def _made(
         self,
         planned: PlannedSlide,
+        file: Path,
         request: str,
         outcome: Outcome,
         replaces: str | None,
@@ -213,7 +250,7 @@ class Making:
         )  # fmt: skip
         folder: Path | None = None
         try:
-            with waits_of_this_thread() as waits, self._opened(planned) as slide:
+            with waits_of_this_thread() as waits, self._opened(planned, file) as slide:
                 parts = planned.source.parts(slide, planned.fingerprint, stages)
             if waits.device:
                 outcome.stages["network"] = {
@@ -223,7 +260,8 @@ class Making:
             self._publish()
             folder = place.start()
             made = self._write(planned, request, parts, outcome, folder)
-            place.finish(folder, replaces)
+            if place.finish(folder, replaces):
+                keep(self.output, place.path)
         finally:
             if folder is not None:
                 remove(folder)
@@ -232,9 +270,10 @@ class Making:
         return made
 
     @contextmanager
-    def _opened(self, planned: PlannedSlide) -> Iterator[WorkingCopy]:
+    def _opened(self, planned: PlannedSlide, file: Path) -> Iterator[WorkingCopy]:
         """Enter a slide, which `stop` interrupts."""
-        slide = opened(self._plan.maker.reading, planned.row, planned.fingerprint, planned.name)
+        mpp, fingerprint = planned.row.mpp, planned.fingerprint
+        slide = opened(self._plan.maker.reading, file, mpp, fingerprint, planned.name)
         try:
             with self._lock:
                 self._open.add(slide)
@@ -270,7 +309,7 @@ class Making:
             origin=source.record(),
             values=self._plan.job.values_digest,
             asked=self._asked(planned.row),
-            stamp=stamp_of(planned.path, source.files),
+            stamp=stamp_at(planned.row, self._scratch, source.files),
             files=source.files,
             request=request,
             stages=outcome.stages,
@@ -300,14 +339,24 @@ class Making:
         with self._publishing:
             if not self._is_published:
                 self._plan.job.publish(self.output, overwrite=self._plan.replaced.any)
+                keep_file(self.output, self.output / MAPS / JOB)
                 self._is_published = True
 
 
-def opened(reading: Reading, row: SlideRow, fingerprint: str, name: str) -> WorkingCopy:
+def _place(path: Path) -> str:
+    """Return the place of a slide: its URL, or its whole path."""
+    return url_of(path) or str(path.parent.resolve() / path.name)
+
+
+def opened(
+    reading: Reading, file: Path, mpp: float | None, fingerprint: str, name: str
+) -> WorkingCopy:
     """Return a slide with its copy at the network's resolution, created by the first read.
 
     Parameters
     ----------
+    mpp : float or None
+        µm per level-0 pixel that the user gave for the slide.
     name : str
         Name of the slide's results.
 
@@ -316,7 +365,7 @@ def opened(reading: Reading, row: SlideRow, fingerprint: str, name: str) -> Work
     SlideError
         If it cannot be opened, or has changed.
     """
-    slide = open_slide(row.path, row.mpp, reading.read_from, reading.bad_tiles)
+    slide = open_slide(file, mpp, reading.read_from, reading.bad_tiles)
     try:
         require_unchanged(slide, fingerprint)
     except HeatmapsError:
