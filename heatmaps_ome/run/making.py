@@ -260,6 +260,10 @@ class Making:
             self._publish()
             folder = place.start()
             made = self._write(planned, request, parts, outcome, folder)
+            there = made_of(self.output, name)
+            if there is not None and not there.are_there():
+                # Its maps were in results that were removed: it would count as the same.
+                remove(there.folder)
             if place.finish(folder, replaces):
                 keep(self.output, place.path)
         finally:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.run.collect import Collected
     from heatmaps_ome.run.settings import RunSettings
+    from heatmaps_ome.viewers.qupath_selections import Selection
 
 
 def at_folder(settings: RunSettings) -> RunSettings:
