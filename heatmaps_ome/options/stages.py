@@ -125,6 +125,7 @@ class DrawOptions:
     overwrite: bool = option(
         "outputs", "replace results that were drawn with other options", default=False
     )
+    dry_run: bool = same_as(CreateOptions, "dry_run")
     verbose: bool = option(
         "outputs", "print all findings of each slide, and more messages", "-v", "--verbose",
         default=False,

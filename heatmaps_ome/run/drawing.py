@@ -84,10 +84,7 @@ class Drawing:
         Exception
             Whatever is wrong with the slide.
         """
-        output = self.output
-        shared = shared_facts(self._settings.records.effective, made.extractor_digest)
-        drawn = Drawn(ResultFolder(output, made.name), made.fingerprint, made.mpp,
-                      made.basis(shared))  # fmt: skip
+        output, drawn = self.output, self._drawn(made)
         # Another run may have finished the slide meanwhile.
         earlier = drawn.earlier(scaling, self._replaced)
         note_place(output, made.name, made.path)
@@ -97,6 +94,24 @@ class Drawing:
             outcome.keep(drawn.folder.path, earlier)
         for caution in logged_cautions(outcome):
             logger.warning("%s: %s", outcome.slide, caution)
+
+    def is_drawn(self, made: MadeMaps, scaling: CohortScaling | None) -> bool:
+        """Return whether a slide's files are there; None: their scaling is not known yet.
+
+        Raises
+        ------
+        ResultError
+            If other files are there, which must not be replaced.
+        """
+        drawn = self._drawn(made)
+        earlier = drawn.earlier(scaling, self._replaced)
+        return earlier is not None and scaling is not None and drawn.is_done(earlier, scaling)
+
+    def _drawn(self, made: MadeMaps) -> Drawn:
+        """Return what a slide's results follow from."""
+        shared = shared_facts(self._settings.records.effective, made.extractor_digest)
+        place = ResultFolder(self.output, made.name)
+        return Drawn(place, made.fingerprint, made.mpp, made.basis(shared))
 
     def _draw(
         self,

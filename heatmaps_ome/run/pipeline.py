@@ -16,6 +16,7 @@ from heatmaps_ome.run.applied_scaling import publish
 from heatmaps_ome.run.collect import collect
 from heatmaps_ome.run.drawing import Drawing
 from heatmaps_ome.run.fitting import fitted, scaling_to_draw
+from heatmaps_ome.run.forecast.records import note_costs_of, warn_of_space
 from heatmaps_ome.run.job import required_job
 from heatmaps_ome.run.made_maps import all_made
 from heatmaps_ome.run.makers import reading_of
@@ -86,6 +87,7 @@ def create(
     else:
         settings = settings_of(options)
     plan = prepare(settings)
+    warn_of_space(plan)
     slides, making = _slides(plan), Making(plan, progress)
     drawing = Drawing(
         settings, plan.look, plan.exporters, plan.maker.reading, plan.replaced, progress
@@ -100,6 +102,7 @@ def create(
         do_all(making, drawing, slides, _published(plan.scaling, settings))
     done = [outcome for _, outcome in slides]
     _record(settings, plan.maker.record(), done, _folders(plan))
+    note_costs_of(settings, plan.maker, done)
     _collect(settings, done)
     return done
 
@@ -123,6 +126,7 @@ def maps(options: MapsOptions, progress: Progress) -> list[Outcome]:
     make_all(Making(plan, progress), slides)
     done = [outcome for _, outcome in slides]
     _record(settings, plan.maker.record(), done, _folders(plan))
+    note_costs_of(settings, plan.maker, done)
     return done
 
 
@@ -157,6 +161,7 @@ def draw(options: DrawOptions, progress: Progress) -> list[Outcome]:
     origin = {name: made[0].origin[name] for name in ("model", "extractor")} if made else {}
     done = [outcome for _, outcome in slides]
     _record(settings, origin, done, {one.path.parent for one in made})
+    note_costs_of(settings, None, done)
     return done
 
 

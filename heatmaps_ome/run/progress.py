@@ -68,7 +68,7 @@ class Clock:
     def left_text(self) -> str:
         """Return the time left in words, with a comma before it; "" if it is not known."""
         left = self.left_s()
-        return "" if left is None else f", about {_spoken(left)} left for the {self.work}"
+        return "" if left is None else f", about {spoken(left)} left for the {self.work}"
 
 
 class Display:
@@ -220,7 +220,7 @@ class Lines(Display):
         if not is_first and now - self._written < self._every_s:
             return
         left = self._left_s(now, done, total)
-        note = "" if left is None else f", about {_spoken(left)} left"
+        note = "" if left is None else f", about {spoken(left)} left"
         share = f"{100 * done / total:.0f} %" if total else "nothing to do"
         self._write(f"{self._clock.number}{slide}: {stage} {share}{note}")
 
@@ -254,10 +254,10 @@ def _in_width(name: str, width: float) -> str:
     return f"{name[:begin]}…{name[len(name) - (limit - 1 - begin) :]}"
 
 
-def _spoken(seconds: float) -> str:
+def spoken(seconds: float) -> str:
     """Return a duration as a text for people.
 
-    >>> _spoken(59), _spoken(150), _spoken(7500)
+    >>> spoken(59), spoken(150), spoken(7500)
     ('59 s', '2 min 30 s', '2 h 5 min')
     """
     minutes, rest = divmod(max(0, round(seconds)), 60)
