@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import heatmaps_ome
 from heatmaps_ome.cli.arguments import OptionsParser
+from heatmaps_ome.cli.creating import run_create
 from heatmaps_ome.cli.guard import guarded, log_to_stderr
 from heatmaps_ome.cli.layout import page_for
 from heatmaps_ome.cli.remote import at_hand, named
@@ -128,31 +129,6 @@ def export(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     return run_create(parser.parse_args(words))
-
-
-def run_create(options: CreateOptions | ExportOptions) -> int:
-    """Make heatmaps and print where they are."""
-    log_to_stderr(verbose=options.verbose)
-    from heatmaps_ome.memory import starting
-
-    with starting():
-        from heatmaps_ome.cli import summary
-        from heatmaps_ome.run import pipeline, progress
-        from heatmaps_ome.storage.remote.outputs import standing_for, with_urls
-    display = progress.for_stream(sys.stderr)
-    unrecorded = None
-    try:
-        outcomes = pipeline.create(options, display)
-    except pipeline.UnrecordedError as error:
-        outcomes, unrecorded = error.outcomes, error
-    finally:
-        display.close()
-    page = page_for(sys.stdout, verbose=options.verbose)
-    text = summary.of_run(outcomes, standing_for(options.output_path), page)
-    sys.stdout.write(with_urls(text))
-    if unrecorded is not None:
-        raise unrecorded
-    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
 def stage(name: str, words: Sequence[str]) -> int:

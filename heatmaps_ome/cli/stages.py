@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.cli.arguments import OptionsParser
+from heatmaps_ome.cli.dry_run import run_dry
 from heatmaps_ome.cli.guard import log_to_stderr
 from heatmaps_ome.cli.slide_lines import failure
 from heatmaps_ome.cli.streams import one_line
@@ -42,6 +43,8 @@ def run_maps(words: Sequence[str]) -> int:
     """Run ``maps`` and return its exit code."""
     options = OptionsParser(MapsOptions, "heatmaps-ome maps", _MAPS).parse_args(words)
     log_to_stderr(verbose=options.verbose)
+    if options.dry_run:
+        return run_dry(options)
     with starting():
         from heatmaps_ome.run import pipeline
     return _run(
@@ -54,6 +57,8 @@ def run_draw(words: Sequence[str]) -> int:
     """Run ``draw`` and return its exit code."""
     options = OptionsParser(DrawOptions, "heatmaps-ome draw", _DRAW).parse_args(words)
     log_to_stderr(verbose=options.verbose)
+    if options.dry_run:
+        return run_dry(options)
     with starting():
         from heatmaps_ome.run import pipeline
     return _run(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import Field, fields, replace
 from typing import Any, Final, Literal, TypeVar
 
+from heatmaps_ome.options.bounds import quoted
 from heatmaps_ome.options.fields import default_in, flag_of
 
 OptionsT = TypeVar("OptionsT")

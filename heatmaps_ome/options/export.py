@@ -108,6 +108,7 @@ class ExportOptions:
     keep_pixels: Literal["always", "until-drawn", "never"] = same_as(CreateOptions, "keep_pixels")
     overwrite: bool = same_as(CreateOptions, "overwrite")
     verify: bool = same_as(CreateOptions, "verify")
+    dry_run: bool = same_as(CreateOptions, "dry_run")
     verbose: bool = same_as(CreateOptions, "verbose")
 
     def __post_init__(self) -> None:

@@ -136,6 +136,7 @@ class DrawOptions:
     cluster: Optional[str] = same_as(CreateOptions, "cluster")
     retries: Optional[int] = same_as(CreateOptions, "retries")
     slide_timeout: Optional[str] = same_as(CreateOptions, "slide_timeout")
+    dry_run: bool = same_as(CreateOptions, "dry_run")
     verbose: bool = option(
         "outputs", "print all findings of each slide, and more messages", "-v", "--verbose",
         default=False,

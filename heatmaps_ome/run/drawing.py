@@ -94,10 +94,7 @@ class Drawing:
         Exception
             Whatever is wrong with the slide.
         """
-        output = self.output
-        shared = shared_facts(self._settings.records.effective, made.extractor_digest)
-        drawn = Drawn(ResultFolder(output, made.name), made.fingerprint, made.mpp,
-                      made.basis(shared))  # fmt: skip
+        output, drawn = self.output, self._drawn(made)
         # Another run may have finished the slide meanwhile.
         earlier = drawn.earlier(scaling, self._replaced)
         # QuPath opens files on disks alone.
@@ -123,6 +120,24 @@ class Drawing:
             behind = self._behind.get(behind.name)
         if behind is not None:
             stage_ahead(SlideRow(behind.path), self._settings.resources.scratch)
+
+    def is_drawn(self, made: MadeMaps, scaling: CohortScaling | None) -> bool:
+        """Return whether a slide's files are there; None: their scaling is not known yet.
+
+        Raises
+        ------
+        ResultError
+            If other files are there, which must not be replaced.
+        """
+        drawn = self._drawn(made)
+        earlier = drawn.earlier(scaling, self._replaced)
+        return earlier is not None and scaling is not None and drawn.is_done(earlier, scaling)
+
+    def _drawn(self, made: MadeMaps) -> Drawn:
+        """Return what a slide's results follow from."""
+        shared = shared_facts(self._settings.records.effective, made.extractor_digest)
+        place = ResultFolder(self.output, made.name)
+        return Drawn(place, made.fingerprint, made.mpp, made.basis(shared))
 
     def _draw(
         self,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.exporters import VALUES
-from heatmaps_ome.geometry import YX
+from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.maps.tile_store import TILES, read_table, write_table
 from heatmaps_ome.storage.digests import digest_of, now, write_json
@@ -64,6 +64,8 @@ class MadeMaps:
         Digest of the slide's content.
     mpp : YX
         µm per level-0 pixel.
+    shape : Shape
+        The slide's size at level 0.
     models : tuple of (name, digest)
     digests : tuple of str
         All that the maps depend on beside slide and options: see `Source.digests`.
@@ -94,6 +96,7 @@ class MadeMaps:
     label: str | None
     fingerprint: str
     mpp: YX
+    shape: Shape
     models: tuple[tuple[str, str], ...]
     digests: tuple[str, ...]
     origin: Mapping[str, Any]
@@ -185,6 +188,7 @@ class MadeMaps:
             "path": _uri(self.path),
             "files": list(map(_uri, self.files)),
             "mpp": list(self.mpp),
+            "shape": list(self.shape),
         }
 
     @classmethod
@@ -206,6 +210,7 @@ class MadeMaps:
                 "path": _path_of(facts["path"]),
                 "files": tuple(map(_path_of, facts["files"])),
                 "mpp": YX(*map(float, facts["mpp"])),
+                "shape": Shape(*map(int, facts["shape"])),
                 "models": tuple((str(name), str(digest)) for name, digest in facts["models"]),
                 "digests": tuple(map(str, facts["digests"])),
             }

@@ -146,6 +146,10 @@ class Making:
             outcome.keep(drawn.folder.path, earlier)
             return None
         self._require_same_place(there, planned)
+        if there is not None and not there.are_there():
+            # They went with the slide's results; the rest would count as the same maps.
+            remove(there.folder)
+            there = None
         replaces = None if there is None else there.request
         drawn_next = scaling is not None
         return self._made(planned, file, request, outcome, replaces, is_drawn_next=drawn_next)
@@ -162,6 +166,40 @@ class Making:
         """Return whether maps of a slide are there, as it was when they were made."""
         there = made_of(self.output, self._plan.names[row.path])
         return there is not None and there.asked == self._asked(row) and there.are_there()
+
+    def look(
+        self, row: SlideRow, scaling: CohortScaling | None
+    ) -> tuple[MadeMaps | None, PlannedSlide | None, bool]:
+        """Return how far a slide is, as `make` goes by it, without making or writing anything.
+
+        Returns
+        -------
+        MadeMaps or None
+            Its raw maps; None: they are to be made.
+        PlannedSlide or None
+            None if the slide need not be opened.
+        bool
+            Whether its results are there, so that it needs no maps.
+
+        Raises
+        ------
+        Exception
+            Whatever is wrong with the slide.
+        """
+        name = self._plan.names[row.path]
+        require_own_name(row, name, self._plan.taken)
+        there = made_of(self.output, name)
+        if there is not None and self._is_same(there, row):
+            return there, None, False
+        planned = planned_slide(row, name, self._plan.maker)
+        drawn = self._drawn(planned)
+        earlier = drawn.earlier(scaling, self._plan.replaced)
+        if there is not None and there.request == self._request(planned) and there.are_there():
+            return there, planned, False
+        if earlier is not None and scaling is not None and drawn.is_done(earlier, scaling):
+            return None, planned, True
+        self._require_same_place(there, planned)
+        return None, planned, False
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""
@@ -308,6 +346,7 @@ class Making:
             label=planned.row.label,
             fingerprint=planned.fingerprint,
             mpp=planned.mpp,
+            shape=planned.shape,
             models=source.named,
             digests=tuple(source.digests),
             origin=source.record(),

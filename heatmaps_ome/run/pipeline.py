@@ -16,6 +16,7 @@ from heatmaps_ome.run.applied_scaling import publish
 from heatmaps_ome.run.cluster.request import workers_of
 from heatmaps_ome.run.engines import drawn, planned
 from heatmaps_ome.run.fitting import fitted, scaling_to_draw
+from heatmaps_ome.run.forecast.records import note_costs_of, warn_of_space
 from heatmaps_ome.run.job import required_job
 from heatmaps_ome.run.made_maps import all_made
 from heatmaps_ome.run.outcome import Outcome
@@ -100,6 +101,7 @@ def create(
         settings = settings_of(options)
     settings = at_folder(settings)
     with planned(settings, workers_of(options), progress) as (plan, engine):
+        warn_of_space(plan)
         slides = _slides(plan)
         if plan.scaling is not None:
             engine.do(slides, _published(plan.scaling, settings))
@@ -109,6 +111,7 @@ def create(
             engine.draw(made, _published(scaling, settings))
     done = [outcome for _, outcome in slides]
     _record(settings, plan.maker.record(), done, _folders(plan))
+    note_costs_of(settings, plan.maker, done)
     _collect(settings, done)
     return done
 
@@ -134,6 +137,7 @@ def maps(options: MapsOptions, progress: Progress) -> list[Outcome]:
         engine.make(slides)
     done = [outcome for _, outcome in slides]
     _record(settings, plan.maker.record(), done, _folders(plan))
+    note_costs_of(settings, plan.maker, done)
     return done
 
 
@@ -173,6 +177,7 @@ def draw(options: DrawOptions, progress: Progress) -> list[Outcome]:
     origin = {name: made[0].origin[name] for name in ("model", "extractor")} if made else {}
     done = [outcome for _, outcome in slides]
     _record(settings, origin, done, {one.path.parent for one in made})
+    note_costs_of(settings, None, done)
     return done
 
 

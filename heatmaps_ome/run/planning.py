@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
-    from heatmaps_ome.geometry import YX
+    from heatmaps_ome.geometry import YX, Shape
     from heatmaps_ome.run.maker import Maker, Source
     from heatmaps_ome.run.slide_row import SlideRow
     from heatmaps_ome.storage.result_folder import ResultFolder
@@ -43,6 +43,8 @@ class PlannedSlide:
         Digest of the slide's content.
     mpp : YX
         µm per level-0 pixel.
+    shape : Shape
+        The slide's size at level 0.
     source : Source
         Where its raw maps come from.
     """
@@ -51,6 +53,7 @@ class PlannedSlide:
     name: str
     fingerprint: str
     mpp: YX
+    shape: Shape
     source: Source
 
     @property
@@ -205,7 +208,7 @@ def planned_slide(row: SlideRow, name: str, maker: Maker, file: Path) -> Planned
         if slide.mpp_warning is not None:
             logger.warning("%s", slide.mpp_warning)
         source = maker.source(row, slide)
-        return PlannedSlide(row, name, slide.fingerprint(), slide.mpp, source)
+        return PlannedSlide(row, name, slide.fingerprint(), slide.mpp, slide.shape, source)
     finally:
         slide.close()
 

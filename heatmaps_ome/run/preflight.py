@@ -78,8 +78,13 @@ class Plan:
     taken: Mapping[str, int]
 
 
-def prepare(settings: RunSettings) -> Plan:
-    """Return the plan of a run.
+def prepare(settings: RunSettings, *, dry: bool = False) -> Plan:
+    """Return the plan of a run, and remove what earlier runs left in its output folder.
+
+    Parameters
+    ----------
+    dry : bool
+        Whether nothing may be changed, not even that.
 
     Raises
     ------
@@ -106,6 +111,8 @@ def prepare(settings: RunSettings) -> Plan:
         warn_of_idle_options(settings, maker.models, devices_of(settings.encoder)[0])
     elif settings.tiles.scores is None:
         warn_of_idle_encoder_options(settings)
+    if not dry:
+        remove_leftovers(output.folder)
     return _plan(settings, rows, maker, look, exporters, scaling)
 
 
@@ -135,7 +142,6 @@ def _plan(
 ) -> Plan:
     """Return the plan of a run that can be done."""
     output, drawing = settings.output, settings.drawing
-    remove_leftovers(output.folder)
     rows = [row if row.mpp is not None else replace(row, mpp=settings.making.mpp) for row in rows]
     names = result_names(rows)
     if settings.tiles.scores is not None:

@@ -33,7 +33,7 @@ PRIVATE = frozenset({
 NOT_KEPT = frozenset({
     "slides", "from_file", "table", "output_path", "overwrite", "refit", "verbose",
     "shard", "verify", "workers", "scheduler", "cluster", "retries", "slide_timeout", "scratch",
-    "scratch_size",
+    "scratch_size", "dry_run",
 })  # fmt: skip
 """Options that concern one call alone, and not the maps that it makes."""
 
