@@ -9,7 +9,8 @@ import pytest
 from report_world import made_maps, made_result, write_slide_folder
 
 from heatmaps_ome.cli import main as cli
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.run.applied_scaling import own_scaling, require_all_slides
