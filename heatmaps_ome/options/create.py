@@ -221,19 +221,19 @@ class CreateOptions:
         effect="values", among=KINDS, default=(), type=names, metavar="A,B",
     )  # fmt: skip
     att_upper_threshold: Optional[float] = create_option(
-        "thresholds", "upper quantile for attention; 0.99: the top 1 %% become 1 (default: 1.0)",
+        "thresholds", "upper quantile for attention; 0.99: the top 1 %% become 1",
         effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
         usual=1.0,
     )  # fmt: skip
     att_lower_threshold: Optional[float] = create_option(
         "thresholds",
-        "lower quantile for attention; 0.01: the bottom 1 %% become 0 (default: 0.01)",
+        "lower quantile for attention; 0.01: the bottom 1 %% become 0",
         effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
         usual=0.01,
     )  # fmt: skip
     score_threshold: Optional[float] = create_option(
         "thresholds",
-        "quantile for scores; 0.95: the most extreme 5 %% are outliers (default: 0.95)",
+        "quantile for scores; 0.95: the most extreme 5 %% are outliers",
         effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
         usual=0.95,
     )  # fmt: skip
@@ -305,6 +305,7 @@ class CreateOptions:
         "the raw values contain them in any case",
         effect="values", default=False,
     )  # fmt: skip
+    profile: Literal["standard", "archive", "full"] = file_option("profile")
     formats: tuple[str, ...] = file_option("formats")
     figures: bool = file_option("figures")
     top_tiles: int = file_option("top_tiles")
@@ -314,6 +315,9 @@ class CreateOptions:
     overlay_px: Optional[int] = file_option("overlay_px")
     ngff: Literal["0.4", "0.5"] = file_option("ngff")
     no_chain: bool = file_option("no_chain")
+    previews: Literal["all", "small"] = file_option("previews")
+    cells_geojson: Literal["few", "never"] = file_option("cells_geojson")
+    keep_pixels: Literal["always", "until-drawn", "never"] = file_option("keep_pixels")
     overwrite: bool = create_option(
         "outputs", "replace results of an earlier run with other options",
         effect="none", default=False,

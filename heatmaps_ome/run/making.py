@@ -97,7 +97,8 @@ class Making:
             outcome.keep(drawn.folder.path, earlier)
             return None
         self._require_same_place(there, planned)
-        return self._made(planned, request, outcome, None if there is None else there.request)
+        replaces = None if there is None else there.request
+        return self._made(planned, request, outcome, replaces, is_drawn_next=scaling is not None)
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""
@@ -168,7 +169,13 @@ class Making:
         return made
 
     def _made(
-        self, planned: PlannedSlide, request: str, outcome: Outcome, replaces: str | None
+        self,
+        planned: PlannedSlide,
+        request: str,
+        outcome: Outcome,
+        replaces: str | None,
+        *,
+        is_drawn_next: bool,
     ) -> MadeMaps:
         """Make a slide's maps and put them into the output folder."""
         self._prepare(planned)
@@ -189,6 +196,8 @@ class Making:
             slide.close()
             if folder is not None:
                 remove(folder)
+        if self._plan.settings.resources.keep_pixels == "never" and not is_drawn_next:
+            slide.discard()
         return made
 
     def _write(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import shutil
@@ -14,6 +13,7 @@ import pyvips
 import tifffile
 import zarr
 from fake_extractors import CLASSES, MeanColourTiles
+from made_once import made_once
 from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
@@ -67,15 +67,11 @@ def good_run(folder, **changed):
 
 
 def shared_good_run(tmp_path_factory, ngff="0.4"):
-    """Return the folder of a good run that all tests of a session share and none changes."""
-    return _made_once(tmp_path_factory.getbasetemp(), ngff)
-
-
-@functools.cache
-def _made_once(base, ngff):
-    folder = base / f"good-run-{ngff}"
-    folder.mkdir()
-    return good_run(folder, ngff=ngff)
+    """Return the folder of a good run that all tests share and none changes."""
+    made = made_once(
+        tmp_path_factory, f"good-run-{ngff}", lambda folder: good_run(folder, ngff=ngff)
+    )
+    return made / "out"
 
 
 def rehash(folder):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import zarr
+from made_once import demo_run
 from report_page import NARROW, WIDE, opened
 from report_world import (
     CLASSES,
@@ -19,7 +20,6 @@ from report_world import (
     write_slide_folder,
 )
 
-from heatmaps_ome.cli.main import main
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.viewers.report.fitting import fitted, text_of
 from heatmaps_ome.viewers.report.page import write_report
@@ -33,9 +33,7 @@ HOSTILE = ("</script><script>alert(1)</script>", "=1+1 <!-- <script>", "a/b \"c\
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """The demo's run."""
-    out = tmp_path_factory.mktemp("demo")
-    assert main(["demo", "--output-path", str(out)]) == 0
-    return out
+    return demo_run(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
