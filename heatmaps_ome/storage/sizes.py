@@ -53,16 +53,16 @@ def folder_size(folder: Path) -> FolderSize:
     return FolderSize(len(known), size)
 
 
-def size_sentence(folders: Sequence[Path], most: int) -> str:
+def size_sentence(folders: Sequence[Path], limit: int) -> str:
     """Return the size of several folders together in words.
 
     Parameters
     ----------
-    most : int
+    limit : int
         Folders whose files are counted. The size of more is estimated by as many of them, spread
         evenly: a slide has hundreds of files, and those of thousands would take minutes.
     """
-    step = max(1, math.ceil(len(folders) / most))
+    step = max(1, math.ceil(len(folders) / limit))
     sizes = [folder_size(folder) for folder in folders[::step]]
     size, files = sum(one.size for one in sizes), sum(one.files for one in sizes)
     if step == 1:
