@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from heatmaps_ome import __version__
 from heatmaps_ome.display.sketch_file import write_sketch
 from heatmaps_ome.errors import HeatmapsError, ResultError
 from heatmaps_ome.geometry import network_pixels
@@ -16,6 +15,7 @@ from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.made_maps import SKETCH, MadeMaps, made_of, maps_folder, write_made
 from heatmaps_ome.run.maker import DenseMaker
+from heatmaps_ome.run.maps_requests import asked_of, request_of
 from heatmaps_ome.run.planning import Drawn, planned_slide, require_own_name
 from heatmaps_ome.run.progress import Leading
 from heatmaps_ome.run.staged import following, stage_ahead, staged, stamp_at
@@ -24,7 +24,7 @@ from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged
 from heatmaps_ome.slides.waiting import waits_of_this_thread
 from heatmaps_ome.slides.working_copy import WorkingCopy
-from heatmaps_ome.storage.digests import digest_of, finite, write_json
+from heatmaps_ome.storage.digests import finite, write_json
 from heatmaps_ome.storage.private import remove
 from heatmaps_ome.storage.remote.outputs import keep, keep_file
 from heatmaps_ome.storage.remote.urls import url_of
@@ -138,7 +138,7 @@ class Making:
         planned = planned_slide(row, name, self._plan.maker, file)
         drawn = self._drawn(planned)
         earlier = drawn.earlier(scaling, self._plan.replaced)
-        request = self._request(planned)
+        request = request_of(self._plan, planned)
         if there is not None and there.request == request and there.are_there():
             outcome.status = "unchanged"
             return self._stamped(there, planned)
@@ -165,7 +165,7 @@ class Making:
     def _seems_made(self, row: SlideRow) -> bool:
         """Return whether maps of a slide are there, as it was when they were made."""
         there = made_of(self.output, self._plan.names[row.path])
-        return there is not None and there.asked == self._asked(row) and there.are_there()
+        return there is not None and there.asked == asked_of(self._plan, row) and there.are_there()
 
     def look(
         self, row: SlideRow, scaling: CohortScaling | None
@@ -177,7 +177,7 @@ class Making:
         MadeMaps or None
             Its raw maps; None: they are to be made.
         PlannedSlide or None
-            None if the slide need not be opened.
+            None if the slide need not be opened, or would have to be downloaded for that.
         bool
             Whether its results are there, so that it needs no maps.
 
@@ -191,10 +191,16 @@ class Making:
         there = made_of(self.output, name)
         if there is not None and self._is_same(there, row):
             return there, None, False
-        planned = planned_slide(row, name, self._plan.maker)
+        if row.url:
+            return None, None, False
+        planned = planned_slide(row, name, self._plan.maker, row.path)
         drawn = self._drawn(planned)
         earlier = drawn.earlier(scaling, self._plan.replaced)
-        if there is not None and there.request == self._request(planned) and there.are_there():
+        if (
+            there is not None
+            and there.request == request_of(self._plan, planned)
+            and there.are_there()
+        ):
             return there, planned, False
         if earlier is not None and scaling is not None and drawn.is_done(earlier, scaling):
             return None, planned, True
@@ -203,7 +209,7 @@ class Making:
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""
-        asked = self._asked(row)
+        asked = asked_of(self._plan, row)
         return (
             not self._plan.settings.output.verify
             and asked != ""
@@ -213,41 +219,12 @@ class Making:
             and there.are_there()
         )
 
-    def _asked(self, row: SlideRow) -> str:
-        """Return the digest of everything that the user gave for a slide's maps."""
-        tiles = self._plan.settings.tiles
-        if tiles.scores is not None and tiles.scores.in_memory is not None:
-            return ""
-        return digest_of({
-            "version": __version__,
-            "values": self._plan.job.values_digest,
-            "path": _place(row.path),
-            "mpp": row.mpp,
-            "label": row.label,
-            "covariates": {**self._plan.settings.models.covariates, **row.covariates},
-            "facts": repr(tiles.facts),
-            "files": [str(row.features or tiles.features), str(row.scores)],
-        })  # fmt: skip
-
     def _drawn(self, planned: PlannedSlide) -> Drawn:
         """Return what the slide's results will follow from."""
         return Drawn(
             ResultFolder(self.output, planned.name), planned.fingerprint, planned.mpp,
             planned.basis(self._plan.shared),
         )  # fmt: skip
-
-    def _request(self, planned: PlannedSlide) -> str:
-        """Return the digest of everything that determines a slide's maps, and of its place."""
-        row = planned.row
-        return digest_of({
-            "version": __version__,
-            "values": self._plan.job.values_digest,
-            "digests": planned.source.digests,
-            "slide": planned.fingerprint,
-            "mpp": list(planned.mpp),
-            "label": row.label,
-            "path": _place(row.path),
-        })  # fmt: skip
 
     def _require_same_place(self, there: MadeMaps | None, planned: PlannedSlide) -> None:
         """Refuse to replace the maps of another slide that is not drawn yet."""
@@ -263,7 +240,7 @@ class Making:
         """Return maps with the present stamp, by which the next run recognises them."""
         files = planned.source.files
         stamp = stamp_at(planned.row, self._scratch, files)
-        made = replace(there, asked=self._asked(planned.row), stamp=stamp, files=files)
+        made = replace(there, asked=asked_of(self._plan, planned.row), stamp=stamp, files=files)
         with suppress(OSError):
             write_json(there.folder / PROVENANCE, made.record())
             keep_file(self.output, there.folder / PROVENANCE)
@@ -298,10 +275,6 @@ class Making:
             self._publish()
             folder = place.start()
             made = self._write(planned, request, parts, outcome, folder)
-            there = made_of(self.output, name)
-            if there is not None and not there.are_there():
-                # Its maps were in results that were removed: it would count as the same.
-                remove(there.folder)
             if place.finish(folder, replaces):
                 keep(self.output, place.path)
         finally:
@@ -351,7 +324,7 @@ class Making:
             digests=tuple(source.digests),
             origin=source.record(),
             values=self._plan.job.values_digest,
-            asked=self._asked(planned.row),
+            asked=asked_of(self._plan, planned.row),
             stamp=stamp_at(planned.row, self._scratch, source.files),
             files=source.files,
             request=request,
@@ -384,11 +357,6 @@ class Making:
                 self._plan.job.publish(self.output, overwrite=self._plan.replaced.any)
                 keep_file(self.output, self.output / MAPS / JOB)
                 self._is_published = True
-
-
-def _place(path: Path) -> str:
-    """Return the place of a slide: its URL, or its whole path."""
-    return url_of(path) or str(path.parent.resolve() / path.name)
 
 
 def opened(

@@ -85,11 +85,15 @@ class Look:
             there, planned, is_done = making.look(row, scaling)
             if there is not None:
                 return self._made(there)
-            if is_done or planned is None:
+            if is_done:
                 return Standing(row.path.name, "unchanged")
+            work: Work = "maps" if self._drawing is None else "maps and files"
+            if planned is None:
+                # Of a slide at a URL, no more is known before it is downloaded.
+                return Standing(row.path.name, work)
             return Standing(
                 row.path.name,
-                "maps" if self._drawing is None else "maps and files",
+                work,
                 megapixels=self._megapixels(planned.shape, planned.mpp),
                 is_cached=planned.source.is_made(planned.fingerprint),
             )
