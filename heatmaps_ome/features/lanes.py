@@ -97,7 +97,6 @@ class _Lane:
         self._queue: list[int] = []
         self._is_busy = self._is_stopped = False
         self._ended: float | None = None
-        self._last: int | None = None
 
     def stop(self) -> None:
         """See `Lanes.stop`."""
@@ -120,18 +119,18 @@ class _Lane:
                 heapq.heapify(self._queue)
         begun = time.perf_counter()
         try:
-            self._count_idle(begun, number, waits)
+            self._count_idle(begun, waits)
             yield
         finally:
             with self._changed:
-                self._ended, self._last, self._is_busy = time.perf_counter(), number, False
+                self._ended, self._is_busy = time.perf_counter(), False
                 _add(waits.device, COMPUTED, self._ended - begun)
                 self._changed.notify_all()
 
     def _is_next(self, number: int) -> bool:
         return not self._is_busy and self._queue[0] == number
 
-    def _count_idle(self, begun: float, number: int, waits: Waits) -> None:
+    def _count_idle(self, begun: float, waits: Waits) -> None:
         """Count for a slide the time in which the device waited for this block.
 
         The first slide of a run is waited for since its own beginning.
@@ -139,7 +138,7 @@ class _Lane:
         since = waits.begun if self._ended is None else self._ended
         for purpose, seconds in waits.during(since, begun).items():
             _add(waits.device, WAITED.get(purpose, WAITED[OTHER]), seconds)
-        if self._last not in (None, number):
+        if self._ended is not None and COMPUTED not in waits.device:
             _add(waits.device, BETWEEN, begun - since)
 
 
