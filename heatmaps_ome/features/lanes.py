@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from heatmaps_ome.slides.waiting import OTHER, READING, TISSUE, WRITING, waiting, waits_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -40,9 +40,12 @@ class Lanes:
     ----------
     extractors : sequence of Extractor
         The same network on each of the devices.
+    devices : sequence of str
+        Their names, for records.
     """
 
-    def __init__(self, extractors: Sequence[Extractor]) -> None:
+    def __init__(self, extractors: Sequence[Extractor], devices: Sequence[str] = ()) -> None:
+        self._devices = tuple(devices)
         self._lanes = [_Lane(extractor) for extractor in extractors]
         self._lock = threading.Lock()
         self._numbers = count()
@@ -75,10 +78,30 @@ class Lanes:
             with self._lock:
                 lane.slides -= 1
 
+    def record(self) -> list[dict[str, Any]]:
+        """Return the time of each device that was used, as plain JSON values: see `time_of`."""
+        return [
+            {"device": device, **time_of(lane.time)}
+            for device, lane in zip(self._devices, self._lanes, strict=True)
+            if lane.time
+        ]
+
     def stop(self) -> None:
         """Have each slide end with KeyboardInterrupt at its next block."""
         for lane in self._lanes:
             lane.stop()
+
+
+def time_of(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Return the time of a device as records have it.
+
+    ``seconds`` is the time in which it computed; ``waited_…_seconds`` are the times between two
+    blocks, by what the slide of the second block was at: reading, tissue, writing features, or the
+    rest. All these add up to the time from the begin of the first slide to the end of the last
+    block. ``between_slides_seconds`` is the part of them between the last block before a slide and
+    its first.
+    """
+    return {measure: round(value, 3) for measure, value in seconds.items()}
 
 
 class _Lane:
@@ -89,10 +112,13 @@ class _Lane:
     extractor : Extractor
     slides : int
         Slides that have it.
+    time : dict of measure → seconds
+        Its time so far.
     """
 
     def __init__(self, extractor: Extractor) -> None:
         self.extractor, self.slides = extractor, 0
+        self.time: dict[str, float] = {}
         self._changed = threading.Condition()
         self._queue: list[int] = []
         self._is_busy = self._is_stopped = False
@@ -124,7 +150,7 @@ class _Lane:
         finally:
             with self._changed:
                 self._ended, self._is_busy = time.perf_counter(), False
-                _add(waits.device, COMPUTED, self._ended - begun)
+                self._count(waits, COMPUTED, self._ended - begun)
                 self._changed.notify_all()
 
     def _is_next(self, number: int) -> bool:
@@ -137,9 +163,14 @@ class _Lane:
         """
         since = waits.begun if self._ended is None else self._ended
         for purpose, seconds in waits.during(since, begun).items():
-            _add(waits.device, WAITED.get(purpose, WAITED[OTHER]), seconds)
+            self._count(waits, WAITED.get(purpose, WAITED[OTHER]), seconds)
         if self._ended is not None and COMPUTED not in waits.device:
-            _add(waits.device, BETWEEN, begun - since)
+            self._count(waits, BETWEEN, begun - since)
+
+    def _count(self, waits: Waits, measure: str, seconds: float) -> None:
+        """Add to the time of this device, and to its time for a slide."""
+        for sums in (self.time, waits.device):
+            sums[measure] = sums.get(measure, 0.0) + seconds
 
 
 class _Turn:
@@ -161,7 +192,3 @@ class _Turn:
     def __getattr__(self, name: str) -> Any:
         """Return a fact of the extractor, which its device does not change."""
         return getattr(self._lane.extractor, name)
-
-
-def _add(sums: dict[str, float], name: str, seconds: float) -> None:
-    sums[name] = sums.get(name, 0.0) + seconds

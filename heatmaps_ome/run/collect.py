@@ -193,6 +193,7 @@ def _write_list(
             "options": newest.get("options", {}),
             "model": newest.get("model", {} if last is None else last.model),
             "extractor": newest.get("extractor", {} if last is None else last.extractor),
+            "devices": newest.get("devices", []),
             "slides": entries,
         },
     )

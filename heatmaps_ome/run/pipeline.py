@@ -100,7 +100,7 @@ def create(
     else:
         do_all(making, drawing, slides, _published(plan.scaling, settings))
     done = [outcome for _, outcome in slides]
-    _record(settings, plan.maker.record(), done, _folders(plan))
+    _record(settings, making.record(), done, _folders(plan))
     _collect(settings, done)
     return done
 
@@ -121,9 +121,10 @@ def maps(options: MapsOptions, progress: Progress) -> list[Outcome]:
     if options.part is not None:
         plan = replace(plan, rows=tuple(options.part.of_list(plan.rows)))
     slides = _slides(plan)
-    make_all(Making(plan, progress), slides)
+    making = Making(plan, progress)
+    make_all(making, slides)
     done = [outcome for _, outcome in slides]
-    _record(settings, plan.maker.record(), done, _folders(plan))
+    _record(settings, making.record(), done, _folders(plan))
     return done
 
 

@@ -1,5 +1,6 @@
 """Slides overlap where the network has a device of its own, and nothing else changes."""
 
+import json
 import signal
 import threading
 
@@ -121,6 +122,12 @@ def test_each_device_takes_slides(world, monkeypatch):
     outcomes = world.make("out")
     assert [outcome.status for outcome in outcomes] == ["done"] * 3
     assert sorted(seen) == ["cuda:0", "cuda:1"]
+    [record] = [json.loads(path.read_text()) for path in (world.path / "out" / "runs").iterdir()]
+    assert [entry["device"] for entry in record["devices"]] == ["cuda:0", "cuda:1"]
+    for measure in (COMPUTED, *WAITED.values(), BETWEEN):
+        of_devices = sum(entry.get(measure, 0) for entry in record["devices"])
+        of_slides = sum(outcome.stages["network"].get(measure, 0) for outcome in outcomes)
+        assert of_devices == pytest.approx(of_slides, abs=0.01)
 
 
 def test_a_slide_that_is_damaged_fails_alone_though_it_is_read_ahead(world, monkeypatch):
