@@ -51,8 +51,8 @@ PAIRS = (
     Pair("h", "overlay at full resolution / by libvips", "overlay_full", "overlay_upsampled"),
     Pair("f", "whole run / of a tenth of the slide", "whole", "tenth"),
     Pair("F", "whole run of four times the slide / of the slide", "fourfold", "whole"),
-    Pair("o", "six slides on a stand-in for a GPU / its time alone", "device", "device_alone"),
-    Pair("O", "six slides on two stand-ins / on one", "two_devices", "device"),
+    Pair("o", "twelve slides on a stand-in for a GPU / its time alone", "device", "device_alone"),
+    Pair("O", "twelve slides on two stand-ins / on one", "two_devices", "device"),
     Pair("g", "other colours and quantiles / first run", "again", "whole"),
 )
 """All that can be measured, in the order of the table."""

@@ -28,7 +28,7 @@ MASK_THRESHOLD = 224.0
 NO_FILES = {"model_path": Path(), "output_path": Path()}
 """Required options, without meaning where only other options' defaults are used."""
 IMAGE_SIDE = 8192
-DEVICE_SLIDES = 6
+DEVICE_SLIDES = 12
 DEVICE_BLOCK_PX = 1280
 DEVICE_S_PER_MPX = 2.0
 """Time of a stand-in for a GPU per million network pixels: such that reading keeps up with it."""

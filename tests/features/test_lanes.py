@@ -73,18 +73,61 @@ def test_of_the_blocks_that_wait_the_earliest_slides_comes_first():
 
     lanes = scripted(act, "cuda:0")
     queue = lanes._lanes[0]._queue
-    with lanes.turn() as first, lanes.turn() as second, lanes.turn() as third:
-        threads = [
-            threading.Thread(target=network, args=(PIXELS,), name=name)
-            for network, name in ((first, "first"), (third, "third"), (second, "second"))
-        ]
-        for n, thread in enumerate(threads):
-            thread.start()
-            until(lambda n=n: len(taken) == 1 and len(queue) == n)
-        release.set()
-        for thread in threads:
-            thread.join(PATIENCE_S)
+
+    def slide(turn, network):
+        network(PIXELS)
+        turn.__exit__(None, None, None)
+
+    turns = {name: lanes.turn() for name in ("first", "second", "third")}
+    networks = {name: turn.__enter__() for name, turn in turns.items()}
+    threads = [
+        threading.Thread(target=slide, args=(turns[name], networks[name]), name=name)
+        for name in ("first", "third", "second")
+    ]
+    for n, thread in enumerate(threads):
+        thread.start()
+        until(lambda n=n: len(taken) == 1 and len(queue) == n)
+    release.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
     assert taken == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("waits_for_pixels", [False, True])
+def test_a_slide_has_the_device_to_itself_unless_it_waits_for_pixels(waits_for_pixels):
+    taken, let_go = [], threading.Event()
+    lanes = scripted(lambda _: taken.append(threading.current_thread().name), "cuda:0")
+    begun = threading.Event()
+
+    def first():
+        with waits_of_this_thread(), lanes.turn() as network:
+            network(PIXELS)
+            begun.set()
+            if waits_for_pixels:
+                with waiting(READING):
+                    assert let_go.wait(PATIENCE_S)
+            else:
+                assert let_go.wait(PATIENCE_S)
+            network(PIXELS)
+
+    def second():
+        with lanes.turn() as network:
+            network(PIXELS)
+
+    threads = [threading.Thread(target=work, name=work.__name__) for work in (first, second)]
+    threads[0].start()
+    assert begun.wait(PATIENCE_S)
+    threads[1].start()
+    if waits_for_pixels:
+        until(lambda: len(taken) == 2)
+    else:
+        # Far longer than the device is kept free for a slide that waits.
+        time.sleep(0.2)
+    let_go.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    expected = ["first", "second", "first"] if waits_for_pixels else ["first", "first", "second"]
+    assert taken == expected
 
 
 def test_a_slide_stays_on_its_device_and_devices_compute_at_the_same_time():
@@ -191,10 +234,13 @@ def test_the_time_of_a_device_is_counted_by_whom_it_waited_for(clock):
 
 def test_what_a_slide_waits_for_while_the_device_is_at_another_is_no_time_of_the_device(clock):
     lanes = scripted(lambda _: clock.pass_s(8), "cuda:0")
-    with lanes.turn() as first, waits_of_this_thread() as waits, lanes.turn() as second:
+    turn = lanes.turn()
+    first = turn.__enter__()
+    with waits_of_this_thread() as waits, lanes.turn() as second:
         with waiting(READING):
             clock.pass_s(1)
             first(PIXELS)
+            turn.__exit__(None, None, None)
             clock.pass_s(2)
         second(PIXELS)
     assert waits.device == {COMPUTED: 8, WAITED[OTHER]: 0, WAITED[READING]: 2, BETWEEN: 2}
