@@ -11,8 +11,11 @@ from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters import result_files
 from heatmaps_ome.exporters.figures.captions import RESEARCH
+from heatmaps_ome.features.lanes import BETWEEN, COMPUTED, WAITED
 from heatmaps_ome.maps.numbers import is_probability
 from heatmaps_ome.run.cautions import cautions
+from heatmaps_ome.slides.waiting import OTHER, READING, TISSUE, WRITING
+from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
 from heatmaps_ome.storage.sizes import folder_size, size_sentence
 from heatmaps_ome.viewers.report.page import INDEX
@@ -37,6 +40,10 @@ _TRUST = (
     "beats a random order, fair where only one of the two could be measured, low where there are "
     "warnings"
 )
+_WAITED = {
+    READING: "pixels", TISSUE: "tissue", WRITING: "features to be written", OTHER: "all else",
+}  # fmt: skip
+"""What a device waits for, in words."""
 _WHOLE = Page()
 
 
@@ -58,7 +65,7 @@ def of_run(outcomes: Sequence[Outcome], output: Path, page: Page = _WHOLE) -> st
     if folders:
         lines += ["", "View the results:", *_ways(output, folders)]
         lines += [*_single_files(folders)] if page.verbose else []
-    lines += ["", *_closing(output), RESEARCH]
+    lines += ["", *([*_devices(output, page)] if page.verbose else []), *_closing(output), RESEARCH]
     return "\n".join(lines) + "\n"
 
 
@@ -136,6 +143,24 @@ def _single_files(folders: Sequence[Path]) -> Iterator[str]:
     for file in result_files():
         if file.ending in kinds:
             yield f"  *{file.ending:17} {file.opened_with}"
+
+
+def _devices(output: Path, page: Page) -> Iterator[str]:
+    """Yield a line on each device of the latest run: how long it computed, and waited for what."""
+    try:
+        devices = read_json(output / RUN).get("devices", [])
+    except (OSError, ValueError):
+        return
+    for device in devices:
+        waited = {purpose: device.get(measure, 0.0) for purpose, measure in WAITED.items()}
+        whole = device[COMPUTED] + sum(waited.values())
+        waits = ", ".join(f"{seconds:.3g} s for {_WAITED[p]}" for p, seconds in waited.items())
+        yield from wrapped(
+            f"{device['device']} computed for {device[COMPUTED]:.3g} of {whole:.3g} s "
+            f"({device[COMPUTED] / max(whole, 1e-9):.0%}) and waited {waits}; of this "
+            f"{device.get(BETWEEN, 0.0):.3g} s between slides",
+            page.width,
+        )
 
 
 def _closing(output: Path) -> Iterator[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.display.sketch_file import write_sketch
 from heatmaps_ome.errors import HeatmapsError, ResultError
+from heatmaps_ome.features.lanes import time_of
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order
 from heatmaps_ome.maps.tile_maps import rasterised
@@ -76,6 +77,11 @@ class Making:
         self._is_published = self._is_stopped = False
         self._open: set[WorkingCopy] = set()
         self._lock, self._publishing = threading.Lock(), threading.Lock()
+
+    def record(self) -> dict[str, Any]:
+        """Return the facts of a run's record: those of all slides, and the time of its devices."""
+        devices = None if self._lanes is None else self._lanes.record()
+        return {**self._plan.maker.record(), **({"devices": devices} if devices else {})}
 
     def stop(self) -> None:
         """Have the slides at work end with KeyboardInterrupt."""
@@ -268,9 +274,7 @@ class Making:
             with waits_of_this_thread() as waits, self._opened(planned, file) as slide:
                 parts = planned.source.parts(slide, planned.fingerprint, stages)
             if waits.device:
-                outcome.stages["network"] = {
-                    measure: round(seconds, 3) for measure, seconds in waits.device.items()
-                }
+                outcome.stages["network"] = time_of(waits.device)
             parts = [in_class_order(part, parts[0].classes) for part in parts]
             self._publish()
             folder = place.start()

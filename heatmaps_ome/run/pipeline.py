@@ -110,7 +110,7 @@ def create(
             scaling = fitted(own, settings.drawing.quantiles, plan.job)
             engine.draw(made, _published(scaling, settings))
     done = [outcome for _, outcome in slides]
-    _record(settings, plan.maker.record(), done, _folders(plan))
+    _record(settings, engine.record(plan), done, _folders(plan))
     note_costs_of(settings, plan.maker, done)
     _collect(settings, done)
     return done
@@ -136,7 +136,7 @@ def maps(options: MapsOptions, progress: Progress) -> list[Outcome]:
         slides = _slides(plan)
         engine.make(slides)
     done = [outcome for _, outcome in slides]
-    _record(settings, plan.maker.record(), done, _folders(plan))
+    _record(settings, engine.record(plan), done, _folders(plan))
     note_costs_of(settings, plan.maker, done)
     return done
 
