@@ -15,7 +15,8 @@
     ├── ResultError          (ValueError)    a result on disk is not what it should be
     ├── MissingError         (KeyError)      a result has no such slide, map or class
     ├── RemoteError          (OSError)       object storage or a server cannot be read or written
-    └── OutputError          (OSError)       outputs cannot be written
+    ├── OutputError          (OSError)       outputs cannot be written
+    └── WorkersError         (OSError)       processes that share a run cannot be had, or are lost
 """
 
 
@@ -76,3 +77,7 @@ class RemoteError(HeatmapsError, OSError):
 
 class OutputError(HeatmapsError, OSError):
     """Outputs cannot be written."""
+
+
+class WorkersError(HeatmapsError, OSError):
+    """The processes that a run is shared between cannot be had, or are lost."""

@@ -213,14 +213,9 @@ def collect(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    from heatmaps_ome.run.remote_output import collect_there
-    from heatmaps_ome.storage.remote.urls import url_of
+    from heatmaps_ome.cli.collecting import run_collect
 
-    slides = collect_there(options.path)
-    done = "1 slide" if slides.done == 1 else f"{slides.done} slides"
-    failed = f", {slides.failed} failed" if slides.failed else ""
-    sys.stdout.write(f"{url_of(options.path) or options.path}: {done} with results{failed}\n")
-    return 0
+    return run_collect(options)
 
 
 def view(words: Sequence[str]) -> int:

@@ -18,10 +18,11 @@ from heatmaps_ome.options.contradictions import (
     require_consistent,
     unused_formats,
 )
-from heatmaps_ome.options.devices import DEVICES, require_device
+from heatmaps_ome.options.devices import DEVICES, require_device, require_devices
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, scratch_option, tile_fact
+from heatmaps_ome.options.workers import require_workers, worker_option
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
 ENCODERS = tuple(extractors.REGISTRY)
@@ -36,20 +37,12 @@ _NEEDS_FIT = {"scaling": "whose file has quantiles of its own"}
 class CreateOptions:
     """Options of ``heatmaps-ome create`` and of ``scripts/create_heatmaps.py``."""
 
-    slides: tuple[Path, ...] = field(
-        default=(),
-        metadata={
-            "args": ["slides"],
-            "group": "inputs",
-            "effect": "none",
-            "type": Path,
-            "nargs": "*",
-            "metavar": "SLIDE",
-            "urls": True,
-            "help": "slides to create heatmaps for, folders of slides, or quoted patterns, also "
-            "as URLs (s3://BUCKET/SLIDE); all slides share one colour scale",
-        },
-    )
+    slides: tuple[Path, ...] = create_option(
+        "inputs",
+        "slides to create heatmaps for, folders of slides, or quoted patterns, also as URLs "
+        "(s3://BUCKET/SLIDE); all slides share one colour scale",
+        "slides", effect="none", default=(), type=Path, nargs="*", metavar="SLIDE", urls=True,
+    )  # fmt: skip
     model_path: Path | tuple[Path, ...] = field(
         kw_only=True,
         metadata={
@@ -184,6 +177,14 @@ class CreateOptions:
         "network", f"where the network runs: {DEVICES}",
         effect="none", default="auto", type=str, metavar="DEVICE",
     )  # fmt: skip
+    devices: Optional[tuple[str, ...]] = create_option(
+        "network",
+        "several GPUs, each of which takes slides: cuda:0,cuda:1, or all for all there are",
+        effect="none", type=names, metavar="A,B",
+        contradicts={
+            "device": "which is for a single one", "force_cpu": "which is for no GPU at all",
+        },
+    )  # fmt: skip
     force_cpu: bool = create_option(
         "network", "the same as --device cpu", effect="none", default=False
     )
@@ -205,8 +206,9 @@ class CreateOptions:
         effect="none", between=(0.1, 65536), type=float, metavar="GIB",
     )  # fmt: skip
     threads: Optional[int] = create_option(
-        "network", "threads that read the slide (default: one per core, at most 4)", effect="none",
-        between=(1, 256), type=int, metavar="N",
+        "network",
+        "threads that read slides (default: one per core, at most 4 where no GPU waits for them)",
+        effect="none", between=(1, 256), type=int, metavar="N",
     )  # fmt: skip
     cache_dir: Optional[Path] = create_option(
         "network",
@@ -337,6 +339,12 @@ class CreateOptions:
         "-v", "--verbose", effect="none", default=False,
     )  # fmt: skip
 
+    workers: Optional[int] = worker_option("workers")
+    scheduler: Optional[str] = worker_option("scheduler")
+    cluster: Optional[str] = worker_option("cluster")
+    retries: Optional[int] = worker_option("retries")
+    slide_timeout: Optional[str] = worker_option("slide_timeout")
+
     @property
     def model_paths(self) -> tuple[Path, ...]:
         """The models' files, or patterns for them, as given."""
@@ -351,6 +359,9 @@ class CreateOptions:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
         require_device(self.device, force_cpu=self.force_cpu)
+        if self.devices is not None:
+            require_devices(self.devices)
+        require_workers(self)
         _require_one_value_each(self.covariate)
 
     def notes(self) -> Iterator[str]:

@@ -32,7 +32,8 @@ PRIVATE = frozenset({
 
 NOT_KEPT = frozenset({
     "slides", "from_file", "table", "output_path", "overwrite", "refit", "verbose",
-    "shard", "verify", "scratch", "scratch_size",
+    "shard", "verify", "workers", "scheduler", "cluster", "retries", "slide_timeout", "scratch",
+    "scratch_size",
 })  # fmt: skip
 """Options that concern one call alone, and not the maps that it makes."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.run.collect import Collected
     from heatmaps_ome.run.settings import RunSettings
+    from heatmaps_ome.viewers.qupath_selections import Selection
 
 
 def at_folder(settings: RunSettings) -> RunSettings:
@@ -55,13 +56,15 @@ def named_by_urls() -> Iterator[None]:
 
 
 @named_by_urls()
-def collect_there(output: Path) -> Collected:
+def collect_there(output: Path, selection: Selection | None = None) -> Collected:
     """Rebuild the files that all runs in an output folder share, wherever it is.
 
     Parameters
     ----------
     output : Path
         A folder, one that stands for a URL, or a URL as a path.
+    selection : Selection or None
+        See `collect`.
 
     Raises
     ------
@@ -70,6 +73,6 @@ def collect_there(output: Path) -> Collected:
     """
     folder = open_output(output, ScratchPlace().path)
     know_all(folder)
-    collected = collect(folder)
+    collected = collect(folder, selection)
     keep_shared(folder)
     return collected

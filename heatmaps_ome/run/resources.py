@@ -23,8 +23,8 @@ class Resources:
         Longest side of the network's blocks in network pixels; None: as memory allows.
     max_memory : float or None
         Upper limit in GiB.
-    threads : int
-        Threads that read the slide.
+    threads : int or None
+        Threads that read slides; None: by the devices (see `reading_threads`).
     cache : Path
         Folder of the data that were read and computed.
     keep_pixels : "always", "until-drawn" or "never"
@@ -35,7 +35,7 @@ class Resources:
 
     block_px: int | None
     max_memory: float | None
-    threads: int
+    threads: int | None
     cache: Path
     keep_pixels: KeepPixels = "always"
     scratch: ScratchPlace = ScratchPlace()

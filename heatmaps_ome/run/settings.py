@@ -14,7 +14,6 @@ from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.features.tile_facts import TileFacts
 from heatmaps_ome.maps.explanations.explanation import COMPAT
 from heatmaps_ome.maps.regions import SHARE
-from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.models.model_facts import ModelFacts
 from heatmaps_ome.options import CreateOptions, only_with, with_usual_values
 from heatmaps_ome.run.file_settings import file_settings, formats_of
@@ -22,6 +21,7 @@ from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideLi
 from heatmaps_ome.run.provenance import OptionRecords
 from heatmaps_ome.run.resources import Resources
 from heatmaps_ome.run.staged import ScratchPlace
+from heatmaps_ome.slides.reading import reading_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoder:
-    """The extractor, its device and its number type.
+    """The extractor, its devices and its number type.
 
     Attributes
     ----------
-    device : str
-        torch's name, or "auto".
+    devices : tuple of str
+        torch's names, "auto" or "all"; each device takes slides.
     """
 
     name: str
     weights: Path | None
-    device: str
+    devices: tuple[str, ...]
     precision: str
 
 
@@ -220,7 +220,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
         encoder=Encoder(
             name=options.extractor,
             weights=options.extractor_weights,
-            device="cpu" if options.force_cpu else options.device,
+            devices=options.devices or ("cpu" if options.force_cpu else options.device,),
             precision=options.precision,
         ),
         making=Making(
@@ -301,16 +301,12 @@ def _pooling(options: CreateOptions) -> Pooling:
 
 
 def _resources(options: CreateOptions) -> Resources:
-    """Return the limits of a run's resources.
-
-    torch's own threads do not compete with readers, which sleep once they are a block ahead.
-    """
-    threads = options.threads
+    """Return the limits of a run's resources."""
     cache = options.cache_dir
     return Resources(
         block_px=options.block_size,
         max_memory=options.max_memory,
-        threads=min(4, usable_cores()) if threads is None else threads,
+        threads=options.threads,
         cache=options.output_path / ".cache" if cache is None else cache,
         scratch=ScratchPlace.of(options.scratch, options.scratch_size),
         keep_pixels=options.keep_pixels,
@@ -368,5 +364,5 @@ def _output(options: CreateOptions, resources: Resources) -> Output:
         overwrite=options.overwrite,
         formats=formats_of(options),
         verify=options.verify,
-        files=file_settings(options, resources.threads, cache),
+        files=file_settings(options, reading_threads(resources.threads), cache),
     )
