@@ -39,20 +39,12 @@ _NEEDS_FIT = {"scaling": "whose file has quantiles of its own"}
 class CreateOptions:
     """Options of ``heatmaps-ome create`` and of ``scripts/create_heatmaps.py``."""
 
-    slides: tuple[Path, ...] = field(
-        default=(),
-        metadata={
-            "args": ["slides"],
-            "group": "inputs",
-            "effect": "none",
-            "type": Path,
-            "nargs": "*",
-            "metavar": "SLIDE",
-            "urls": True,
-            "help": "slides to create heatmaps for, folders of slides, or quoted patterns, also "
-            "as URLs (s3://BUCKET/SLIDE); all slides share one colour scale",
-        },
-    )
+    slides: tuple[Path, ...] = create_option(
+        "inputs",
+        "slides to create heatmaps for, folders of slides, or quoted patterns, also as URLs "
+        "(s3://BUCKET/SLIDE); all slides share one colour scale",
+        "slides", effect="none", default=(), type=Path, nargs="*", metavar="SLIDE", urls=True,
+    )  # fmt: skip
     model_path: Path | tuple[Path, ...] = field(
         kw_only=True,
         metadata={

@@ -172,10 +172,7 @@ class Drawing:
             origin = self._origin(made, drawn, request, outcome)
             record = slide_record(result, scaling, made.fingerprint, origin)
             complete(folder, record)
-            if drawn.folder.finish(folder, (earlier or {}).get("request")):
-                keep(self.output, drawn.folder.path)
-            else:
-                outcome.status = "unchanged"
+            self._finish(drawn, folder, earlier, outcome)
             made.forget_parts()
         finally:
             slide.close()
@@ -194,6 +191,15 @@ class Drawing:
             lambda stage, done, total: self.progress(made.name, stage, done, total),
             is_alone=not (isinstance(self.progress, Leading) and self.progress.is_shared),
         )
+
+    def _finish(
+        self, drawn: Drawn, folder: Path, earlier: dict[str, Any] | None, outcome: Outcome
+    ) -> None:
+        """Put a slide's folder in its place, unless another run has finished the same."""
+        if drawn.folder.finish(folder, (earlier or {}).get("request")):
+            keep(self.output, drawn.folder.path)
+        else:
+            outcome.status = "unchanged"
 
     def _tell_lacking(self, scaling: CohortScaling, heatmaps: HeatmapSet) -> None:
         """Warn once of kinds of maps that a scaling of an earlier version cannot draw."""

@@ -75,6 +75,7 @@ def make_all(
         with _at_work(slide, "maps", making.progress) as (row, outcome):
             return _make(making, row, outcome, None)
 
+    making.expect([row for row, _ in slides])
     done = at_once(work, _numbered(slides), making.at_once, making.stop)
     return [
         (made, outcome) for made, (_, outcome) in zip(done, slides, strict=True) if made is not None
