@@ -25,6 +25,8 @@ OUTPUT = "/output"
 CACHE = "/cache"
 PROG = "create_heatmaps.py"
 ASKING = frozenset({"-h", "--help", "--version"})
+READING = frozenset({"info", "validate", "view", "share", "compare", "convert-model"})
+"""Commands that take results from /output, which may be mounted for reading only."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,17 @@ class Container:
     root: Path = Path("/")
     mountinfo: Path = Path("/proc/self/mountinfo")
 
-    def problem(self, place: Place, path: PurePosixPath) -> str | None:
+    def problem(self, place: Place, path: PurePosixPath, is_writing: bool = True) -> str | None:
         """Return a sentence about a path that cannot be used, with its remedy; None: it can be.
 
         Parameters
         ----------
         path : PurePosixPath
             In the place, or the place itself.
+        is_writing : bool
+            Whether the command writes to places for results.
         """
-        if not place.is_written:
+        if not (place.is_written and is_writing):
             return self._reading_problem(place)
         if not self.has_mount(place.path, path):
             return (
@@ -190,7 +194,8 @@ def main() -> int:
         has_cache = container.has_mount(CACHE, PurePosixPath(CACHE))
         words = with_defaults(words, has_cache)
     if not ASKING & set(words):
-        problems = [container.problem(place, path) for place, path in named_paths(words)]
+        is_writing = words[0] not in READING
+        problems = [container.problem(*named, is_writing) for named in named_paths(words)]
         problems = [problem for problem in (*problems, temporary_problem()) if problem is not None]
         if problems:
             sys.stderr.write("".join(f"heatmaps-ome: {problem}\n" for problem in problems))

@@ -143,8 +143,11 @@ def test_only_open_slide_constructs_readers():
     assert ("heatmaps_ome.slides.opening", "OpenedSlide") in called
 
 
-READS_OPTIONS = ("heatmaps_ome.run.settings", "heatmaps_ome.run.file_settings")
-"""Reads what ``create`` is asked for, on behalf of all stages."""
+READS_OPTIONS = (
+    "heatmaps_ome.run.settings", "heatmaps_ome.run.file_settings",
+    "heatmaps_ome.run.cluster.request",
+)  # fmt: skip
+"""Read what ``create`` is asked for, on behalf of all stages."""
 PASSES_OPTIONS = (
     "heatmaps_ome.run.pipeline", "heatmaps_ome.run.provenance", "heatmaps_ome.run.forecast.dry_run",
     "heatmaps_ome.cli.creating", "heatmaps_ome.cli.dry_run",

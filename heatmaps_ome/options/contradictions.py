@@ -18,7 +18,8 @@ OptionsT = TypeVar("OptionsT")
 _ONLY_WITH: Final = {
     "slide": (
         "extractor", "extractor_weights", "no_pool", "blur_kernel_size", "consistency_tiles",
-        "device", "precision", "block_size", "max_memory", "mask_threshold", "exclude_artefacts",
+        "device", "devices", "precision", "block_size", "max_memory",
+        "mask_threshold", "exclude_artefacts",
     ),
     "features": (
         "explain", "coords", "coords_unit", "tile_size", "origin", "stride", "dataset",

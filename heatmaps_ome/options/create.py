@@ -18,10 +18,11 @@ from heatmaps_ome.options.contradictions import (
     require_consistent,
     unused_formats,
 )
-from heatmaps_ome.options.devices import DEVICES, require_device
+from heatmaps_ome.options.devices import DEVICES, require_device, require_devices
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, tile_fact
+from heatmaps_ome.options.workers import require_workers, worker_option
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
 ENCODERS = tuple(extractors.REGISTRY)
@@ -182,6 +183,14 @@ class CreateOptions:
         "network", f"where the network runs: {DEVICES}",
         effect="none", default="auto", type=str, metavar="DEVICE",
     )  # fmt: skip
+    devices: Optional[tuple[str, ...]] = create_option(
+        "network",
+        "several GPUs, each of which takes slides: cuda:0,cuda:1, or all for all there are",
+        effect="none", type=names, metavar="A,B",
+        contradicts={
+            "device": "which is for a single one", "force_cpu": "which is for no GPU at all",
+        },
+    )  # fmt: skip
     force_cpu: bool = create_option(
         "network", "the same as --device cpu", effect="none", default=False
     )
@@ -203,8 +212,9 @@ class CreateOptions:
         effect="none", between=(0.1, 65536), type=float, metavar="GIB",
     )  # fmt: skip
     threads: Optional[int] = create_option(
-        "network", "threads that read the slide (default: one per core, at most 4)", effect="none",
-        between=(1, 256), type=int, metavar="N",
+        "network",
+        "threads that read slides (default: one per core, at most 4 where no GPU waits for them)",
+        effect="none", between=(1, 256), type=int, metavar="N",
     )  # fmt: skip
     cache_dir: Optional[Path] = create_option(
         "network",
@@ -328,16 +338,16 @@ class CreateOptions:
         "whose size, time or place is another than in an earlier run",
         effect="none", default=False,
     )  # fmt: skip
-    dry_run: bool = create_option(
-        "jobs",
-        "write nothing; print what would be done for each slide, how long it will take and how "
-        "much disk, as far as slides done before tell",
-        effect="none", default=False,
-    )  # fmt: skip
+    dry_run: bool = file_option("dry_run")
     verbose: bool = create_option(
         "outputs", "print all findings of each slide, all ways to open files, and more messages",
         "-v", "--verbose", effect="none", default=False,
     )  # fmt: skip
+    workers: Optional[int] = worker_option("workers")
+    scheduler: Optional[str] = worker_option("scheduler")
+    cluster: Optional[str] = worker_option("cluster")
+    retries: Optional[int] = worker_option("retries")
+    slide_timeout: Optional[str] = worker_option("slide_timeout")
 
     @property
     def model_paths(self) -> tuple[Path, ...]:
@@ -353,6 +363,9 @@ class CreateOptions:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
         require_device(self.device, force_cpu=self.force_cpu)
+        if self.devices is not None:
+            require_devices(self.devices)
+        require_workers(self)
         _require_one_value_each(self.covariate)
 
     def notes(self) -> Iterator[str]:

@@ -17,6 +17,7 @@ GROUPS = {
     "shared": "results to share",
     "cache": "pieces of the cache to remove, those used longest ago first",
     "server": "address, and who may read the results",
+    "QuPath": "a project of some slides",
     "napari": "a desktop viewer instead of the page",
 }
 """Group of options → its title in ``--help``."""

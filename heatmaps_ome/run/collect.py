@@ -8,11 +8,11 @@ them up to date whatever other runs did or were killed at.
 from __future__ import annotations
 
 import logging
-import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome import __version__
 from heatmaps_ome.display.colour import class_colours
@@ -22,13 +22,11 @@ from heatmaps_ome.run.listed_slide import ListedSlide
 from heatmaps_ome.run.prediction_table import write_predictions
 from heatmaps_ome.run.run_history import history
 from heatmaps_ome.run.run_record import write_slides
-from heatmaps_ome.run.slide_index import indexed_slides
+from heatmaps_ome.run.slide_index import indexed_slides, undrawn_names
 from heatmaps_ome.storage.digests import now
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.lock import locked
 from heatmaps_ome.storage.result_folder import (
-    MAPS,
-    PROVENANCE,
     RUN,
     RUN_LOCK,
     SCALING,
@@ -38,6 +36,7 @@ from heatmaps_ome.storage.result_folder import (
 )
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide
+from heatmaps_ome.viewers.qupath_selections import note_selection
 from heatmaps_ome.viewers.report.page import write_report
 from heatmaps_ome.viewers.report.reported import RunFacts
 from heatmaps_ome.viewers.slide_places import noted_place
@@ -48,8 +47,12 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.run.run_history import History
     from heatmaps_ome.run.slide_index import IndexedSlide
+    from heatmaps_ome.viewers.qupath_selections import Selection
 
 logger = logging.getLogger(__name__)
+
+_READERS: Final = 8
+"""Threads that read notes: a shared disk takes long for each, and answers many at once."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,13 @@ class Collected:
     undrawn: tuple[str, ...] = ()
 
 
-def collect(output: Path) -> Collected:
+def collect(output: Path, selection: Selection | None = None) -> Collected:
     """Rebuild the shared files of an output folder.
+
+    Parameters
+    ----------
+    selection : Selection or None
+        Slides of which a further QuPath project is made, and kept up to date from now on.
 
     Raises
     ------
@@ -86,6 +94,8 @@ def collect(output: Path) -> Collected:
     try:
         with locked(output / RUN_LOCK):
             remove_leftovers(output)
+            if selection is not None:
+                note_selection(output, selection)
             return _collected(output)
     except OSError as error:
         raise disk_error(output / RUN, error) from error
@@ -95,7 +105,7 @@ def _collected(output: Path) -> Collected:
     """Rebuild the shared files; the lock is held."""
     runs = history(output, store=True)
     slides = indexed_slides(output, store=True)
-    undrawn = undrawn_names(output)
+    undrawn = undrawn_names(output, {slide.name for slide in slides})
     if not slides and not runs.n_runs and not undrawn:
         raise ResultError(
             f"{output} holds no results of heatmaps-ome; give the folder that create wrote to"
@@ -113,20 +123,6 @@ def _collected(output: Path) -> Collected:
         _write_viewers(output, slides)
         _write_report(output, slides, listed, runs)
     return Collected(len(slides), len(listed) - len(slides), tuple(undrawn))
-
-
-def undrawn_names(output: Path) -> list[str]:
-    """Return the names of slides that have raw maps, but no results, by name."""
-    try:
-        with os.scandir(output / MAPS) as entries:
-            names = [
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-            ]
-    except OSError:
-        return []
-    return sorted(name for name in names if not (output / name / PROVENANCE).is_file())
 
 
 def _with_results(slide: IndexedSlide) -> ListedSlide:
@@ -160,7 +156,7 @@ def _write_list(output: Path, listed: list[ListedSlide], runs: History) -> None:
         "model": newest.get("model", {}) if runs.model is None else runs.model,
         "extractor": newest.get("extractor", {}) if runs.extractor is None else runs.extractor,
     }
-    write_slides(output / RUN, facts, (slide.entry() for slide in listed))
+    write_slides(output / RUN, facts, (slide.entry_text() for slide in listed))
 
 
 def _restore_scaling(output: Path, slides: list[IndexedSlide]) -> None:
@@ -182,12 +178,12 @@ def _restore_scaling(output: Path, slides: list[IndexedSlide]) -> None:
 def _write_viewers(output: Path, slides: list[IndexedSlide]) -> None:
     """Write the viewers' files for the slides with results, which are complete without."""
     classes = dict.fromkeys(name for slide in slides for name in slide.classes)
-    listed = [
-        ProjectSlide(
-            noted_place(output, slide.name), slide.name, slide.prediction, slide.true_class
-        )
-        for slide in slides
-    ]
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="place") as pool:
+        places = pool.map(lambda slide: noted_place(output, slide.name), slides)
+        listed = [
+            ProjectSlide(place, slide.name, slide.prediction, slide.true_class)
+            for place, slide in zip(places, slides, strict=True)
+        ]
     with _complete_without("the files for viewers"):
         write_viewers(output, listed, list(classes), time.time_ns() // 1_000_000)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.run.run_record import entry_text
 from heatmaps_ome.viewers.report.reported import ReportedSlide
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ class ListedSlide:
     message: str = ""
     failure: dict[str, Any] = field(default_factory=dict)
 
-    def entry(self) -> dict[str, Any]:
-        """Return its entry of run.json."""
+    def entry_text(self) -> str:
+        """Return its entry of run.json as JSON."""
         if self.results is None:
-            return self.failure
-        entry, _ = self.results.read()
-        return {**entry, "message": self.message} if self.message else entry
+            return entry_text(self.failure)
+        if self.message:
+            return entry_text({**self.results.entry(), "message": self.message})
+        return self.results.entry_text()
 
     def reported(self) -> ReportedSlide:
         """Return the slide of the report."""

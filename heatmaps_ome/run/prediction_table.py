@@ -63,23 +63,23 @@ def _row(slide: ListedSlide) -> dict[str, Any]:
         return {
             "slide": slide.slide, "status": "failed", "label": label, "message": slide.message
         }  # fmt: skip
-    entry, findings = slide.results.read()
+    results, findings = slide.results, slide.results.findings
     return {
         "slide": slide.slide,
         "folder": slide.name,
-        "status": entry["status"],
-        "label": entry["label"],
-        "predicted": _predicted(entry["prediction"], entry["target"]),
-        "prediction": entry["prediction"],
-        "drawn_hot": entry["true_class"],
+        "status": "done",
+        "label": results.label,
+        "predicted": _predicted(results.prediction, findings["target"]),
+        "prediction": results.prediction,
+        "drawn_hot": results.true_class,
         "trust": findings["trust"],
-        "tile_difference": (entry["consistency"] or {}).get("gap"),
+        "tile_difference": findings["gap"],
         "explains": _WORDS[findings["explains"]],
         "warnings": "; ".join(findings["cautions"]),
         "message": slide.message,
         "tissue_cells": findings["tissue_cells"],
-        "created": slide.results.created,
-        "model": str(slide.results.model)[:_DIGEST_DIGITS],
+        "created": results.created,
+        "model": str(results.model)[:_DIGEST_DIGITS],
     }
 
 

@@ -30,6 +30,8 @@ _WHOLE = "{desc} |{bar}| {elapsed}{postfix}"
 _TICK_S = 1.0
 _RECENT = 5
 """Slides whose mean time is expected of the next: slides found in the cache are soon forgotten."""
+_RECENT_AT_ONCE = 50
+"""The same where several slides are at work at once, which end in bursts."""
 _NAME_PART = 0.35
 """Part of the terminal's width that a slide's name may take."""
 
@@ -50,6 +52,22 @@ class Clock:
         elif self.place:
             self._took.append(now - self._since)
         self.work, self.place, self.of, self._since = work, place, of, now
+
+    def finish(self, work: str, done: int, of: int, seconds: float) -> None:
+        """End a slide of a pass in which several are at work at once.
+
+        Parameters
+        ----------
+        done : int
+            How many are done, of ``of``.
+        seconds : float
+            Time that it took, divided by the number of slides at work.
+        """
+        if work != self.work or done == 0:
+            self._took = deque(maxlen=_RECENT_AT_ONCE)
+        else:
+            self._took.append(seconds)
+        self.work, self.place, self.of, self._since = work, done + 1, of, time.monotonic()
 
     def left_s(self) -> float | None:
         """Return the seconds left for this pass; None before a slide has been finished."""
@@ -83,6 +101,17 @@ class Display:
         del slide
         self._clock.begin(work, place, of)
 
+    def finish(self, slide: str, work: str, done: int, of: int, seconds: float) -> None:
+        """End a slide of a pass in which several are at work at once; see `Clock.finish`.
+
+        With 0 slides done, and no name, the pass begins.
+        """
+        del slide
+        self._clock.finish(work, done, of, seconds)
+
+    def note(self, line: str) -> None:
+        """Show a line that stays."""
+
     def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` steps of a slide's stage are done."""
 
@@ -100,8 +129,63 @@ def begin_slide(progress: Progress, slide: str, work: str, place: int, of: int) 
     place, of : int
         The slide's number among them, from 1, and how many there are.
     """
-    if isinstance(progress, Display):
+    if isinstance(progress, Display | Leading):
         progress.begin(slide, work, place, of)
+
+
+def end_slide(progress: Progress, slide: str) -> None:
+    """Note that a slide that began has ended, if several are at work."""
+    if isinstance(progress, Leading):
+        progress.end(slide)
+
+
+class Leading:
+    """Progress of several slides at work: of all for a function, of the first for a display.
+
+    A display has room for one slide. The slides are those of `begin` that have not ended.
+
+    Parameters
+    ----------
+    progress : Progress
+        Never called by two threads at once.
+    is_shared : bool
+        Whether several slides may be at work.
+    """
+
+    def __init__(self, progress: Progress, *, is_shared: bool = False) -> None:
+        self._progress, self.is_shared = progress, is_shared
+        self._lock = threading.RLock()
+        self._at_work: dict[str, tuple[str, int, int]] = {}
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Have all that report from now on end with KeyboardInterrupt."""
+        self._is_stopped = True
+
+    def begin(self, slide: str, work: str, place: int, of: int) -> None:
+        """Begin a slide; see `Display.begin`."""
+        with self._lock:
+            self._at_work[slide] = (work, place, of)
+            if len(self._at_work) == 1:
+                begin_slide(self._progress, slide, work, place, of)
+
+    def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
+        """Report that ``done`` of ``total`` steps are done."""
+        if self._is_stopped:
+            raise KeyboardInterrupt
+        with self._lock:
+            is_first = slide == next(iter(self._at_work), slide)
+            if is_first or not isinstance(self._progress, Display):
+                self._progress(slide, stage, done, total)
+
+    def end(self, slide: str) -> None:
+        """End a slide; the next one leads."""
+        with self._lock:
+            was_first = slide == next(iter(self._at_work), None)
+            self._at_work.pop(slide, None)
+            if was_first and self._at_work:
+                following, facts = next(iter(self._at_work.items()))
+                begin_slide(self._progress, following, *facts)
 
 
 class Bars(Display):
@@ -118,20 +202,42 @@ class Bars(Display):
 
     def begin(self, slide: str, work: str, place: int, of: int) -> None:
         """Begin a slide, and move the bar of all slides."""
-        from tqdm import tqdm
-
         with self._lock:
             if work != self._clock.work:
                 self._close_bars()
             super().begin(slide, work, place, of)
-            if of > 1 and self._whole is None:
-                self._whole = tqdm(
-                    total=of, desc=f"{work} of {of} slides", file=self._stream, position=0,
-                    bar_format=_WHOLE, dynamic_ncols=True, leave=False, miniters=1,
-                )  # fmt: skip
-            if self._whole is not None:
-                self._whole.update(place - 1 - self._whole.n)
+            self._move_whole(work, place - 1, of)
         self._tick()
+
+    def finish(self, slide: str, work: str, done: int, of: int, seconds: float) -> None:
+        """End a slide, and move the bar of all slides."""
+        with self._lock:
+            if done == 0:
+                self._close_bars()
+            super().finish(slide, work, done, of, seconds)
+            if self._key is not None and self._key[0] == slide:
+                self._close_stage()
+            self._move_whole(work, done, of)
+        self._tick()
+
+    def note(self, line: str) -> None:
+        """Show a line above the bars."""
+        from tqdm import tqdm
+
+        with self._lock:
+            tqdm.write(line, file=self._stream)
+
+    def _move_whole(self, work: str, done: int, of: int) -> None:
+        """Move the bar of all slides, if there are several."""
+        from tqdm import tqdm
+
+        if of > 1 and self._whole is None:
+            self._whole = tqdm(
+                total=of, desc=f"{work} of {of} slides", file=self._stream, position=0,
+                bar_format=_WHOLE, dynamic_ncols=True, leave=False, miniters=1,
+            )  # fmt: skip
+        if self._whole is not None:
+            self._whole.update(done - self._whole.n)
 
     def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
         """Move the stage's bar, or begin the next."""
@@ -208,6 +314,18 @@ class Lines(Display):
         super().begin(slide, work, place, of)
         self._slide = slide
         self._write(f"{self._clock.number}{slide}: {work}{self._clock.left_text()}")
+
+    def finish(self, slide: str, work: str, done: int, of: int, seconds: float) -> None:
+        """End a slide, with the time left for all of them."""
+        super().finish(slide, work, done, of, seconds)
+        self._slide = slide
+        if done:
+            left = self._clock.left_text() if done < of else ""
+            self._write(f"[{done}/{of}] {slide}: {work} done{left}")
+
+    def note(self, line: str) -> None:
+        """Write a line."""
+        self._write(line)
 
     def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
         """Write a line if one is due."""

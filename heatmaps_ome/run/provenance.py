@@ -32,7 +32,8 @@ PRIVATE = frozenset({
 
 NOT_KEPT = frozenset({
     "slides", "from_file", "table", "output_path", "overwrite", "refit", "verbose",
-    "shard", "verify", "dry_run",
+    "shard", "verify", "workers", "scheduler", "cluster", "retries", "slide_timeout",
+    "dry_run",
 })  # fmt: skip
 """Options that concern one call alone, and not the maps that it makes."""
 

@@ -52,21 +52,19 @@ def write_run_record(
     path = output / RUNS / f"{began}-{secrets.token_hex(4)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     facts = {"options": settings.records.every, **origin}
-    write_slides(path, facts, (outcome.record(places) for outcome in outcomes))
+    write_slides(path, facts, (entry_text(outcome.record(places)) for outcome in outcomes))
     return path
 
 
-def write_slides(
-    path: Path, facts: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]
-) -> None:
+def write_slides(path: Path, facts: Mapping[str, Any], entries: Iterable[str]) -> None:
     """Write a JSON file of many slides, a line each; one slide is in memory at a time.
 
     Parameters
     ----------
     facts : mapping
         What the slides share.
-    entries : iterable of mapping
-        `Outcome.record` of each slide.
+    entries : iterable of str
+        The `entry_text` of each slide.
 
     Raises
     ------
@@ -76,10 +74,14 @@ def write_slides(
     head = json_text({"format": RUN_FORMAT, "created": now(), "versions": versions(), **facts})
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write(head.removesuffix("\n}\n") + ',\n  "slides": [')
-        for count, entry in enumerate(entries):
-            text = encodable(json.dumps(entry, ensure_ascii=False))
+        for count, text in enumerate(entries):
             file.write(f"{',' if count else ''}\n    {text}")
         file.write("\n  ]\n}\n")
+
+
+def entry_text(entry: Mapping[str, Any]) -> str:
+    """Return a slide's entry as JSON in a line that UTF-8 can hold."""
+    return encodable(json.dumps(entry, ensure_ascii=False))
 
 
 def read_run_record(path: Path) -> dict[str, Any] | None:

@@ -14,12 +14,12 @@ from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.features.tile_facts import TileFacts
 from heatmaps_ome.maps.explanations.explanation import COMPAT
 from heatmaps_ome.maps.regions import SHARE
-from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.models.model_facts import ModelFacts
 from heatmaps_ome.options import CreateOptions, only_with, with_usual_values
 from heatmaps_ome.run.file_settings import file_settings, formats_of
 from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideList
 from heatmaps_ome.run.provenance import OptionRecords
+from heatmaps_ome.slides.reading import reading_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoder:
-    """The extractor, its device and its number type.
+    """The extractor, its devices and its number type.
 
     Attributes
     ----------
-    device : str
-        torch's name, or "auto".
+    devices : tuple of str
+        torch's names, "auto" or "all"; each device takes slides.
     """
 
     name: str
     weights: Path | None
-    device: str
+    devices: tuple[str, ...]
     precision: str
 
 
@@ -94,8 +94,8 @@ class Resources:
         Longest side of the network's blocks in network pixels; None: as memory allows.
     max_memory : float or None
         Upper limit in GiB.
-    threads : int
-        Threads that read the slide.
+    threads : int or None
+        Threads that read slides; None: by the devices (see `reading_threads`).
     cache : Path
         Folder of the data that were read and computed.
     keep_pixels : "always", "until-drawn" or "never"
@@ -104,7 +104,7 @@ class Resources:
 
     block_px: int | None
     max_memory: float | None
-    threads: int
+    threads: int | None
     cache: Path
     keep_pixels: KeepPixels = "always"
 
@@ -244,7 +244,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
         encoder=Encoder(
             name=options.extractor,
             weights=options.extractor_weights,
-            device="cpu" if options.force_cpu else options.device,
+            devices=options.devices or ("cpu" if options.force_cpu else options.device,),
             precision=options.precision,
         ),
         making=Making(
@@ -325,16 +325,12 @@ def _pooling(options: CreateOptions) -> Pooling:
 
 
 def _resources(options: CreateOptions) -> Resources:
-    """Return the limits of a run's resources.
-
-    torch's own threads do not compete with readers, which sleep once they are a block ahead.
-    """
-    threads = options.threads
+    """Return the limits of a run's resources."""
     cache = options.cache_dir
     return Resources(
         block_px=options.block_size,
         max_memory=options.max_memory,
-        threads=min(4, usable_cores()) if threads is None else threads,
+        threads=options.threads,
         cache=options.output_path / ".cache" if cache is None else cache,
         keep_pixels=options.keep_pixels,
     )
@@ -391,5 +387,5 @@ def _output(options: CreateOptions, resources: Resources) -> Output:
         overwrite=options.overwrite,
         formats=formats_of(options),
         verify=options.verify,
-        files=file_settings(options, resources.threads, cache),
+        files=file_settings(options, reading_threads(resources.threads), cache),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -18,13 +19,15 @@ from heatmaps_ome import __version__
 from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.run.cautions import cautions, explains, trust
 from heatmaps_ome.run.outcome import Outcome
+from heatmaps_ome.run.run_record import entry_text
+from heatmaps_ome.storage.digests import finite
 from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.regular_file import open_regular
-from heatmaps_ome.storage.result_folder import PROVENANCE, RUNS, record_of
+from heatmaps_ome.storage.result_folder import MAPS, PROVENANCE, RUNS, record_of
 from heatmaps_ome.viewers.report.part_file import PartFacts, part_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ _FORMAT: Final = f"heatmaps-ome index 1 of {__version__}"
 _READERS: Final = 8
 """Threads that read records: a shared disk takes long for each, and answers many at once."""
 _TAB: Final = b"\t"
-"""Between a slide's name and stamp, and its facts; JSON has no such byte in its strings."""
+"""Between a slide's name and stamp, its facts, and its entry: JSON text has no such byte."""
 _DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError)
 
 Stamp = tuple[int, int, int]
@@ -65,7 +68,9 @@ class IndexedSlide:
     part : PartFacts
         What the report's table has.
     line : bytes
-        Its line of the index, which has its entry of run.json and its row of predictions.csv too.
+        Its line of the index, which has its entry of run.json too.
+    findings : dict
+        What predictions.csv has beside the other facts: see `_findings`.
     """
 
     name: str
@@ -82,14 +87,15 @@ class IndexedSlide:
     scaling: str
     part: PartFacts
     line: bytes = field(repr=False)
+    findings: Mapping[str, Any] = field(repr=False)
 
-    def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return its entry of run.json, and its findings for predictions.csv, see `_findings`.
+    def entry_text(self) -> str:
+        """Return its entry of run.json as JSON, which most often is copied, not read."""
+        return self.line.rsplit(_TAB, 1)[1].decode().rstrip("\n")
 
-        They are not kept as objects: those of thousands of slides would fill the memory.
-        """
-        facts = _facts_in(self.line)
-        return facts["entry"], facts["findings"]
+    def entry(self) -> dict[str, Any]:
+        """Return its entry of run.json."""
+        return json.loads(self.entry_text())
 
 
 def indexed_slides(output: Path, *, store: bool = False) -> list[IndexedSlide]:
@@ -148,15 +154,30 @@ def result_names(output: Path) -> list[str]:
     return [name for name, _ in _stamps(output)]
 
 
-def _stamps(output: Path) -> Iterator[tuple[str, Stamp]]:
-    """Yield name and stamp of the record of each folder that has one, by name."""
-    with os.scandir(output) as entries:
-        names = [
+def undrawn_names(output: Path, done: Collection[str]) -> list[str]:
+    """Return the names of slides that have raw maps, but no results, by name.
+
+    Parameters
+    ----------
+    done : collection of str
+        The names of those with results.
+    """
+    return [] if not (output / MAPS).is_dir() else sorted(set(_folders(output / MAPS)) - {*done})
+
+
+def _folders(place: Path) -> list[str]:
+    """Return the names of the folders in a folder, without hidden ones and links."""
+    with os.scandir(place) as entries:
+        return [
             entry.name
             for entry in entries
             if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
         ]
-    for name in sorted(names):
+
+
+def _stamps(output: Path) -> Iterator[tuple[str, Stamp]]:
+    """Yield name and stamp of the record of each folder that has one, by name."""
+    for name in sorted(_folders(output)):
         try:
             facts = (output / name / PROVENANCE).stat()
         except OSError:
@@ -174,17 +195,25 @@ def _known_lines(path: Path) -> dict[str, _KnownLine]:
             if file.readline().decode().rstrip("\n") != _FORMAT:
                 return {}
             for line in file:
-                name, stamp = json.loads(line[: line.index(_TAB)])
-                known[name] = (_stamp_of(stamp), line)
+                name, stamp, checksum = _key_of(line)
+                if checksum != _checksum(line):
+                    raise ValueError(f"the line of {name} was changed")
+                known[name] = (stamp, line)
     except (OSError, *_DAMAGED) as error:
         logger.debug("%s is damaged (%s), and is made anew", path, error)
         return {}
     return known
 
 
-def _stamp_of(values: list[int]) -> Stamp:
-    size, time_ns, inode = map(int, values)
-    return size, time_ns, inode
+def _key_of(line: bytes) -> tuple[str, Stamp, int]:
+    """Return the name, the stamp and the checksum that begin a line."""
+    name, (size, time_ns, inode), checksum = json.loads(line[: line.index(_TAB)])
+    return name, (size, time_ns, inode), checksum
+
+
+def _checksum(line: bytes) -> int:
+    """Return the checksum of a line after its key; entries are copied without being read."""
+    return zlib.crc32(line[line.index(_TAB) :])
 
 
 def _store(path: Path, lines: Iterable[bytes]) -> None:
@@ -200,18 +229,20 @@ def _line_of(folder: Path, stamp: Stamp) -> bytes:
     record = record_of(folder)
     if record is None:
         return b""
+    outcome = Outcome("", "done", "", folder, folder.name)
     try:
-        facts = _facts_of(folder, record)
+        outcome.slide = str(record["slide"]["name"])
+        outcome.note(record)
+        facts = _facts_of(folder, outcome, record)
+        entry = outcome.record(())
     except _DAMAGED as error:
-        facts = {"damaged": f"{type(error).__name__}: {error}"}
-    key, text = (
-        json.dumps(values, separators=(",", ":")).encode()
-        for values in ([folder.name, stamp], facts)
-    )
-    return key + _TAB + text + b"\n"
+        facts, entry = {"damaged": f"{type(error).__name__}: {error}"}, {}
+    text = json.dumps(facts, separators=(",", ":")).encode()
+    rest = _TAB.join([b"", text, entry_text(entry).encode()]) + b"\n"
+    return json.dumps([folder.name, stamp, zlib.crc32(rest)]).encode() + rest
 
 
-def _facts_of(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+def _facts_of(folder: Path, outcome: Outcome, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts on a slide by its provenance, as plain JSON values.
 
     Raises
@@ -219,8 +250,6 @@ def _facts_of(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     ValueError, KeyError, TypeError, AttributeError
         If the provenance is damaged.
     """
-    outcome = Outcome(str(record["slide"]["name"]), "done", "", folder, folder.name)
-    outcome.note(record)
     part = part_facts(folder)
     model, extractor = record["model"], record["extractor"]
     return {
@@ -234,14 +263,17 @@ def _facts_of(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         "extractor_name": extractor["name"],
         "scaling": CohortScaling.from_record(record["scaling"]).numbers,
         "part": [part.n_bytes, part.row, part.damaged],
-        "entry": outcome.record(()),
+        "prediction": {name: finite(value) for name, value in outcome.prediction.items()},
         "findings": _findings(outcome, record),
     }
 
 
 def _findings(outcome: Outcome, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how far a slide's maps can be trusted, and the number of its tissue cells."""
+    """Return how far a slide's maps can be trusted, its target and number of tissue cells."""
+    gap = None if outcome.consistency is None else finite(outcome.consistency.gap)
     return {
+        "target": outcome.target,
+        "gap": gap,
         "trust": trust(outcome),
         "explains": explains(outcome),
         "cautions": cautions(outcome),
@@ -250,12 +282,12 @@ def _findings(outcome: Outcome, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _facts_in(line: bytes) -> dict[str, Any]:
-    return json.loads(line[line.index(_TAB) + 1 :])
+    return json.loads(line.split(_TAB, 2)[1])
 
 
 def _slide_of(line: bytes, output: Path) -> IndexedSlide | None:
     """Return the slide of a line; None, and a warning, if its provenance is damaged."""
-    name, stamp = json.loads(line[: line.index(_TAB)])
+    name, stamp, _ = _key_of(line)
     facts = _facts_in(line)
     if "damaged" in facts:
         logger.warning(
@@ -267,9 +299,10 @@ def _slide_of(line: bytes, output: Path) -> IndexedSlide | None:
     names = ("slide", "label", "true_class", "created", "model", "extractor", "extractor_name")
     return IndexedSlide(
         name=name,
-        stamp=_stamp_of(stamp),
+        stamp=stamp,
         **{key: facts[key] for key in (*names, "scaling")},
-        prediction=facts["entry"]["prediction"],
+        prediction=facts["prediction"],
+        findings=facts["findings"],
         classes=tuple(facts["classes"]),
         part=PartFacts(n_bytes, row, damaged),
         line=line,

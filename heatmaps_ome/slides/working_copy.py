@@ -20,7 +20,9 @@ from heatmaps_ome.slides.copy_levels import CopyLevels
 from heatmaps_ome.slides.reader import require_unchanged, source_of
 from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.slides.resampling import Resampler
+from heatmaps_ome.slides.waiting import READING, waiting
 from heatmaps_ome.storage.cache import PixelsKey
+from heatmaps_ome.storage.cache_users import release
 from heatmaps_ome.storage.inventory import discard
 from heatmaps_ome.storage.pieces import ATTEMPTS, GrowingPiece
 from heatmaps_ome.storage.records import DamagedPieceError
@@ -75,7 +77,7 @@ class WorkingCopy:
         self._l0_pixels = l0_pixels
         self._resampler = Resampler(self._shapes, l0_pixels, self._read_tile, CHUNK)
         self._changed = threading.Condition()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._closed = self._stopped = False
         self._filling: threading.Thread | None = None
         self._healing = threading.Lock()
@@ -200,6 +202,12 @@ class WorkingCopy:
         self._resampler.forget()
         self._slide.forget()
 
+    def interrupt(self) -> None:
+        """Have all that wait for the copy, now or later, end with KeyboardInterrupt."""
+        with self._changed:
+            self._failure, self._closed = KeyboardInterrupt(), True
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Stop copying, close the slide and free the cached pixels."""
         self._closed = True
@@ -207,6 +215,10 @@ class WorkingCopy:
             self._filling.join()
         self.forget()
         self._slide.close()
+
+    def release(self) -> None:
+        """Note that this process has done with the closed copy, so that others may discard it."""
+        release(self._cache, self.folder)
 
     def discard(self) -> None:
         """Remove the closed copy from the cache, unless another process uses it."""
@@ -257,9 +269,11 @@ class WorkingCopy:
             if self._filling is None and self._rows[-1] < self._shapes[-1].rows:
                 self._filling = threading.Thread(target=self._fill, name="copy", daemon=True)
                 self._filling.start()
-            self._changed.wait_for(
-                lambda: self._rows[level] >= row_stop or self._failure is not None
-            )
+            if self._rows[level] < row_stop:
+                with waiting(READING):
+                    self._changed.wait_for(
+                        lambda: self._rows[level] >= row_stop or self._failure is not None
+                    )
             if self._failure is not None:
                 raise self._failure
 

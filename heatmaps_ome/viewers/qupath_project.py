@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+QUPATH = "qupath"
+"""Folder of the project of all slides."""
 PROJECT = "project.qpproj"
 _SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy")
 _PRELUDE = "prelude.groovy"
@@ -41,8 +43,8 @@ _RESULTS, _DRAWN_HOT, _PREDICTION = "heatmaps-ome results", "drawn hot", "predic
 _EARLIER_DRAWN_HOT = "true class"
 """The key of earlier versions, which reads as ground truth."""
 _THUMBNAIL_PX = 256
-_MOST_THUMBNAILS = 100
-"""Thumbnails written at a time: a second or two."""
+_MOST_THUMBNAILS = 40
+"""Thumbnails written at a time: about a second."""
 
 _Json = dict[str, Any]
 
@@ -70,7 +72,11 @@ class ProjectSlide:
 
 
 def write_project(
-    output: Path, slides: Sequence[ProjectSlide], classes: Sequence[str], now_ms: int
+    output: Path,
+    slides: Sequence[ProjectSlide],
+    classes: Sequence[str],
+    now_ms: int,
+    name: str = QUPATH,
 ) -> Path:
     """Add slides to the project of an output folder, or create one, and return its path.
 
@@ -80,6 +86,8 @@ def write_project(
     ----------
     now_ms : int
         The time, in ms since 1970.
+    name : str
+        Name of the project's folder.
 
     Raises
     ------
@@ -88,7 +96,7 @@ def write_project(
     OutputError
         If the project cannot be written.
     """
-    folder = output / VIEWERS / "qupath"
+    folder = output / VIEWERS / name
     path, classes_path = folder / PROJECT, folder / "classifiers" / "classes.json"
     try:
         old_project = _read(path, _is_project)

@@ -398,7 +398,7 @@ def test_every_stage_is_recorded_with_what_it_took(world):
         formats = {"ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles", "report"}
         assert set(stages) == formats | {
             "reading", "tissue", "features", "consistency", "artefacts", "model", "maps",
-            "files",
+            "files", "network",
         }  # fmt: skip
         assert all(stage["seconds"] >= 0 for stage in stages.values())
         if hasattr(psutil.Process(), "io_counters"):

@@ -225,6 +225,19 @@ def test_results_are_kept_on_a_mount_only(container, mount, path, is_kept):
     assert (problem is None) is is_kept
 
 
+def test_results_that_are_read_may_be_mounted_for_reading_only(container):
+    box = container("/output")
+    path = PurePosixPath("/output/run-1")
+    assert box.problem(OUT, path, is_writing=False).startswith("/output is empty, and the results")
+    (box.root / "output" / "run.json").touch()
+    assert box.problem(OUT, path, is_writing=False) is None
+    assert list((box.root / "output").iterdir()) == [box.root / "output" / "run.json"]
+
+
+def test_commands_that_read_are_commands():
+    assert set(cli.COMMANDS) > run_in_container.READING
+
+
 def test_without_a_list_of_mounts_nothing_is_refused(tmp_path):
     (tmp_path / "output").mkdir()
     assert Container(tmp_path, tmp_path / "none").problem(OUT, PurePosixPath("/output")) is None

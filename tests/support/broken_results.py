@@ -532,6 +532,12 @@ def run_complete(folder):
     shutil.rmtree(folder.parent / "b")
 
 
+def prediction_table(folder):
+    path = folder.parent / "predictions.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("a.svs", "=1+1", 1), encoding="utf-8", newline="")
+
+
 BROKEN = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -547,6 +553,7 @@ BROKEN = {
         placement_overlay, placement_value_tiff, flat_named, flat_blend, manifest_agrees,
         manifest_form, record_form, record_agrees, record_whole,
         files_complete, hashes, slide_same, slide_pixels, run_complete,
+        prediction_table,
     )
 }  # fmt: skip
 """Rule → what breaks it, and no other, in a slide's folder of results."""

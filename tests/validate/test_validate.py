@@ -110,7 +110,8 @@ def test_what_breaks_a_rule_is_told_by_that_rule_alone(good, copy, rule):
     BROKEN[rule](copy)
     if rule not in UNHASHED:
         rehash(copy)
-    whole_run, with_slide = rule == "run-complete", rule.startswith("slide-")
+    whole_run = rule in ("run-complete", "prediction-table")
+    with_slide = rule.startswith("slide-")
     slides = [good.parent / "a.svs"] if with_slide else []
     verdict = validate(copy.parent if whole_run else copy, slides)
     assert rules_of(verdict) == {rule}, verdict.problems

@@ -487,7 +487,8 @@ def test_pages_are_made_once_and_anew_only_where_something_changed(full, tmp_pat
 def test_a_damaged_part_has_no_page_and_a_row_that_names_it(full, tmp_path):
     slides, size = copies(tmp_path, full, 3)
     path = tmp_path / "s1" / "s1.report.json"
-    path.write_text(path.read_text()[:-1])
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
     text = write_report(tmp_path, slides, run_facts(), size).read_text(encoding="utf-8")
     rows = data(text, "run")["rows"]
     assert ["page" in row for row in rows] == [True, False, True]

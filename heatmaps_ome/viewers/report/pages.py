@@ -21,7 +21,6 @@ from heatmaps_ome.storage.result_folder import INDEX, PROVENANCE, REPORT
 from heatmaps_ome.viewers.report.assets import page
 from heatmaps_ome.viewers.report.document import block, run_block, write_document
 from heatmaps_ome.viewers.report.part_file import DAMAGED, slide_data, why
-from heatmaps_ome.viewers.report.small_pictures import small_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +126,7 @@ class _Pages:
             folder = self.folder.parent / slide.folder
             try:
                 data = slide_data(folder, self.limit)
-                picture = small_picture(data.part)
+                picture = data.picture()
             except DAMAGED as error:
                 return {**row, "damaged": why(folder, error)}
             self._write(slide.folder, own, data, picture)

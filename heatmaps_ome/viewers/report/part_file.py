@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from heatmaps_ome.storage.regular_file import open_regular, read_bytes, read_jso
 from heatmaps_ome.storage.result_folder import PROVENANCE
 from heatmaps_ome.viewers.report.fitting import fitted, text_of
 from heatmaps_ome.viewers.report.part import PART, PART_FORMAT
+from heatmaps_ome.viewers.report.small_pictures import SMALL, small_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,8 @@ _MAX_PART_BYTES: Final = 1 << 30
 _HEAD_BYTES: Final = 1 << 16
 """Bytes in which a row ends, except that of a model with very many classes."""
 _HEAD: Final = re.compile(r'\{"format":"([^"\\]*)","row":')
+_SMALL_NEXT: Final = f',"{SMALL}":"'
+"""Between the row and the small picture, which has nothing to escape."""
 _NO_PART: Final = (
     "This slide's results hold nothing for the report: they were made without the format "
     "“report”. Make them anew with --overwrite."
@@ -83,15 +87,31 @@ class SlideData:
 
     Attributes
     ----------
+    part : str
+        The slide's part as it is stored.
     text : str
-        As text for a block of the page.
-    part, provenance : dict
-        The slide's part, and the provenance without the digests of files.
+        All data as text for a block of the page.
+    provenance : dict
+        The provenance without the digests of files.
     """
 
+    part: str
     text: str
-    part: dict[str, Any]
     provenance: dict[str, Any]
+
+    def picture(self) -> bytes:
+        """Return the slide's small picture, a JPEG.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError, AttributeError
+            If the part is damaged.
+        """
+        start = _row_in(self.part)[1] if _HEAD.match(self.part) else 0
+        if self.part.startswith(_SMALL_NEXT, start):
+            first = start + len(_SMALL_NEXT)
+            return small_picture({SMALL: self.part[first : self.part.index('"', first)]})
+        return small_picture(json.loads(self.part))
 
 
 def slide_data(folder: Path, limit: int) -> SlideData:
@@ -107,18 +127,46 @@ def slide_data(folder: Path, limit: int) -> SlideData:
     OSError, ValueError, KeyError, TypeError, AttributeError
         If its part is missing or damaged.
     """
-    data = read_bytes(part_path(folder), _MAX_PART_BYTES)
-    part = json.loads(data)
-    _require_format(part["format"])
-    _ = part["row"]["slide"]
-    if len(data) <= limit:
-        # The part is JSON as it is, so writing it anew would only take time.
-        text, reduced = data.decode("ascii").replace("<", "\\u003c"), []
+    stored = read_bytes(part_path(folder), _MAX_PART_BYTES).decode("ascii")
+    if len(stored) <= limit:
+        # A part is JSON as it is: reading it whole and writing it anew would only take time.
+        _require_whole(stored)
+        text, reduced = stored.replace("<", "\\u003c"), []
     else:
+        part = json.loads(stored)
+        _require_format(part["format"])
         text, reduced = fitted(part, limit)
     provenance = _provenance(folder)
     beside = text_of({"provenance": provenance, "reduced": reduced})
-    return SlideData(f'{beside[:-1]},"part":{text}}}', part, provenance)
+    return SlideData(stored, f'{beside[:-1]},"part":{text}}}', provenance)
+
+
+def _require_whole(part: str) -> None:
+    """Refuse a part that is cut, or of another format; the page reports damage within it."""
+    if _HEAD.match(part):
+        row, _ = _row_in(part)
+        if not part.endswith("}"):
+            raise ValueError("it is cut")
+    else:
+        values = json.loads(part)
+        _require_format(values["format"])
+        row = values["row"]
+    _ = row["slide"]
+
+
+def _row_in(text: str) -> tuple[dict[str, Any], int]:
+    """Return the row of the table in a part's beginning, and where it ends.
+
+    Raises
+    ------
+    ValueError
+        If it ends beyond the text, or the part is of another format.
+    """
+    start = _HEAD.match(text)
+    if start is None:
+        raise ValueError("it begins otherwise")
+    _require_format(start[1])
+    return json.JSONDecoder().raw_decode(text, start.end())
 
 
 def why(folder: Path, error: Exception) -> str:
@@ -133,13 +181,9 @@ def _row_of(path: Path) -> dict[str, Any]:
     """Return the row of a part; only the beginning of the file is read if the row ends there."""
     with open_regular(path) as file:
         head = file.read(_HEAD_BYTES).decode("ascii")
-    start = _HEAD.match(head)
-    if start is not None:
-        _require_format(start[1])
-        try:
-            return _named(json.JSONDecoder().raw_decode(head, start.end())[0])
-        except ValueError:
-            pass  # the row is longer
+    if _HEAD.match(head):
+        with suppress(json.JSONDecodeError):  # of a longer row
+            return _named(_row_in(head)[0])
     part = read_json(path, _MAX_PART_BYTES)
     _require_format(part["format"])
     return _named(part["row"])
