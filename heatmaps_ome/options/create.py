@@ -336,17 +336,11 @@ class CreateOptions:
         "whose size, time or place is another than in an earlier run",
         effect="none", default=False,
     )  # fmt: skip
-    dry_run: bool = create_option(
-        "jobs",
-        "write nothing; print what would be done for each slide, how long it will take and how "
-        "much disk, as far as slides done before tell",
-        effect="none", default=False,
-    )  # fmt: skip
+    dry_run: bool = file_option("dry_run")
     verbose: bool = create_option(
         "outputs", "print all findings of each slide, all ways to open files, and more messages",
         "-v", "--verbose", effect="none", default=False,
     )  # fmt: skip
-
     workers: Optional[int] = worker_option("workers")
     scheduler: Optional[str] = worker_option("scheduler")
     cluster: Optional[str] = worker_option("cluster")

@@ -184,7 +184,7 @@ class Drawing:
         outcome.note(record)
 
     def _stages(self, made: MadeMaps, outcome: Outcome) -> Stages:
-        """Return the stages of a slide, which are counted in its outcome after those of its maps."""
+        """Return a slide's stages, which are counted in its outcome after those of its maps."""
         outcome.stages = {name: dict(spent) for name, spent in made.stages.items()}
         return Stages(
             outcome.stages,

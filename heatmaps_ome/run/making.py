@@ -284,8 +284,12 @@ class Making:
         finally:
             if folder is not None:
                 remove(folder)
-        if self._plan.settings.resources.keep_pixels == "never" and not is_drawn_next:
+        keep = self._plan.settings.resources.keep_pixels
+        if keep == "never" and not is_drawn_next:
             slide.discard()
+        elif keep != "always":
+            # Another process may draw the slide.
+            slide.release()
         return made
 
     @contextmanager

@@ -69,7 +69,6 @@ def make_all(
     making: Making, slides: Sequence[tuple[SlideRow, Outcome]]
 ) -> list[tuple[MadeMaps, Outcome]]:
     """Make the raw maps of slides; return them with the outcomes of those that succeeded."""
-    making.expect([row for row, _ in slides])
 
     def work(slide: _Numbered[SlideRow]) -> MadeMaps | None:
         with _at_work(slide, "maps", making.progress) as (row, outcome):
