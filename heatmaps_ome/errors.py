@@ -14,7 +14,8 @@
     ├── ScalingError         (ValueError)    a scaling file is not usable for this run
     ├── ResultError          (ValueError)    a result on disk is not what it should be
     ├── MissingError         (KeyError)      a result has no such slide, map or class
-    └── OutputError          (OSError)       outputs cannot be written
+    ├── OutputError          (OSError)       outputs cannot be written
+    └── WorkersError         (OSError)       processes that share a run cannot be had, or are lost
 """
 
 
@@ -71,3 +72,7 @@ class MissingError(HeatmapsError, KeyError):
 
 class OutputError(HeatmapsError, OSError):
     """Outputs cannot be written."""
+
+
+class WorkersError(HeatmapsError, OSError):
+    """The processes that a run is shared between cannot be had, or are lost."""

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Optional
 
 from heatmaps_ome.options.bounds import require_sound
+from heatmaps_ome.options.contradictions import require_consistent
 from heatmaps_ome.options.create import CreateOptions
 from heatmaps_ome.options.fields import create_option, option
 from heatmaps_ome.options.shards import Shard
 from heatmaps_ome.options.shared import same_as
+from heatmaps_ome.options.workers import require_workers
 
 _SHARD: dict[str, Any] = {
     "help_": "only the I-th of N equal parts of the slides, as one of N jobs that may run at once "
@@ -125,6 +127,11 @@ class DrawOptions:
     overwrite: bool = option(
         "outputs", "replace results that were drawn with other options", default=False
     )
+    workers: Optional[int] = same_as(CreateOptions, "workers")
+    scheduler: Optional[str] = same_as(CreateOptions, "scheduler")
+    cluster: Optional[str] = same_as(CreateOptions, "cluster")
+    retries: Optional[int] = same_as(CreateOptions, "retries")
+    slide_timeout: Optional[str] = same_as(CreateOptions, "slide_timeout")
     verbose: bool = option(
         "outputs", "print all findings of each slide, and more messages", "-v", "--verbose",
         default=False,
@@ -133,6 +140,8 @@ class DrawOptions:
     def __post_init__(self) -> None:
         """Refuse values that no run can use."""
         require_sound(self)
+        require_consistent(self)
+        require_workers(self)
         shard_of(self.shard)
 
     @property

@@ -24,6 +24,10 @@ class PreflightError(HeatmapsError):
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
+    def __reduce__(self) -> tuple[type[PreflightError], tuple[list[HeatmapsError]]]:
+        """Come whole out of another process."""
+        return type(self), (self.problems,)
+
 
 class Attempts:
     """Runs checks and collects their errors, so that all of them are reported at once."""

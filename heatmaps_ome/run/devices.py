@@ -32,7 +32,7 @@ def devices_of(encoder: Encoder) -> tuple[str, ...]:
             raise OptionError("--devices all: there is no GPU here; leave the option out")
         return tuple(f"cuda:{number}" for number in range(count))
     flag = "--device" if len(encoder.devices) == 1 else "--devices"
-    return tuple(_usable(device, flag) for device in encoder.devices)
+    return tuple(usable_device(device, flag) for device in encoder.devices)
 
 
 def extractors_of(encoder: Encoder, devices: Sequence[str]) -> list[Extractor]:
@@ -61,7 +61,7 @@ def are_beside(devices: Sequence[str]) -> bool:
     return not any(device.startswith("cpu") for device in devices)
 
 
-def _usable(device: str, flag: str) -> str:
+def usable_device(device: str, flag: str = "--device") -> str:
     """Return a torch device for a name or "auto"; OptionError if it is not available."""
     import torch
 

@@ -144,6 +144,8 @@ class Drawing:
             slide.close()
             if folder is not None:
                 remove(folder)
+        if self._settings.resources.keep_pixels != "always":
+            slide.discard()
         outcome.folder = drawn.folder.path
         outcome.note(record)
 

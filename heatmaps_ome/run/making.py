@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome import __version__
 from heatmaps_ome.display.sketch_file import write_sketch
@@ -74,11 +74,6 @@ class Making:
         self._open: set[WorkingCopy] = set()
         self._lock, self._publishing = threading.Lock(), threading.Lock()
 
-    def record(self) -> dict[str, Any]:
-        """Return the facts of a run's record: those of all slides, and the time of its devices."""
-        devices = None if self._lanes is None else self._lanes.record()
-        return {**self._plan.maker.record(), **({"devices": devices} if devices else {})}
-
     def stop(self) -> None:
         """Have the slides at work end with KeyboardInterrupt."""
         self.progress.stop()
@@ -130,7 +125,8 @@ class Making:
             outcome.keep(drawn.folder.path, earlier)
             return None
         self._require_same_place(there, planned)
-        return self._made(planned, request, outcome, None if there is None else there.request)
+        replaces = None if there is None else there.request
+        return self._made(planned, request, outcome, replaces, is_drawn_next=scaling is not None)
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""
@@ -201,7 +197,13 @@ class Making:
         return made
 
     def _made(
-        self, planned: PlannedSlide, request: str, outcome: Outcome, replaces: str | None
+        self,
+        planned: PlannedSlide,
+        request: str,
+        outcome: Outcome,
+        replaces: str | None,
+        *,
+        is_drawn_next: bool,
     ) -> MadeMaps:
         """Make a slide's maps and put them into the output folder."""
         self._prepare(planned)
@@ -224,6 +226,8 @@ class Making:
         finally:
             if folder is not None:
                 remove(folder)
+        if self._plan.settings.resources.keep_pixels == "never" and not is_drawn_next:
+            slide.discard()
         return made
 
     @contextmanager

@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.options import ExportOptions
 from heatmaps_ome.run.applied_scaling import publish
+from heatmaps_ome.run.cluster.request import workers_of
 from heatmaps_ome.run.collect import collect
-from heatmaps_ome.run.drawing import Drawing
+from heatmaps_ome.run.engines import drawn, planned
 from heatmaps_ome.run.fitting import fitted, scaling_to_draw
 from heatmaps_ome.run.job import required_job
 from heatmaps_ome.run.made_maps import all_made
-from heatmaps_ome.run.makers import reading_of
-from heatmaps_ome.run.making import Making
+from heatmaps_ome.run.maker import facts_of
 from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.planning import Replaced
-from heatmaps_ome.run.preflight import exporters_of, prepare
 from heatmaps_ome.run.run_record import write_run_record
 from heatmaps_ome.run.settings import settings_of, settings_of_export
-from heatmaps_ome.run.slide_work import do_all, draw_all, make_all
 from heatmaps_ome.storage.cache_users import caches_in_use
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.result_folder import RUNS, remove_leftovers, require_writable
@@ -85,22 +83,16 @@ def create(
         settings = settings_of_export(options, scores)
     else:
         settings = settings_of(options)
-    plan = prepare(settings)
-    slides, making = _slides(plan), Making(plan, progress)
-    drawing = Drawing(
-        settings, plan.look, plan.exporters, plan.maker.reading, plan.replaced,
-        making.progress,
-    )  # fmt: skip
-    if plan.scaling is None:
-        made = make_all(making, slides)
-        if made:
+    with planned(settings, workers_of(options), progress) as (plan, engine):
+        slides = _slides(plan)
+        if plan.scaling is not None:
+            engine.do(slides, _published(plan.scaling, settings))
+        elif made := engine.make(slides):
             own = [one for one, _ in made]
             scaling = fitted(own, settings.drawing.quantiles, plan.job)
-            draw_all(drawing, made, _published(scaling, settings))
-    else:
-        do_all(making, drawing, slides, _published(plan.scaling, settings))
+            engine.draw(made, _published(scaling, settings))
     done = [outcome for _, outcome in slides]
-    _record(settings, making.record(), done, _folders(plan))
+    _record(settings, facts_of(plan.maker), done, _folders(plan))
     _collect(settings, done)
     return done
 
@@ -117,14 +109,13 @@ def maps(options: MapsOptions, progress: Progress) -> list[Outcome]:
         If the output folder cannot take the records.
     """
     settings = settings_of(options)
-    plan = prepare(settings)
-    if options.part is not None:
-        plan = replace(plan, rows=tuple(options.part.of_list(plan.rows)))
-    slides = _slides(plan)
-    making = Making(plan, progress)
-    make_all(making, slides)
+    with planned(settings, workers_of(options), progress) as (plan, engine):
+        if options.part is not None:
+            plan = replace(plan, rows=tuple(options.part.of_list(plan.rows)))
+        slides = _slides(plan)
+        engine.make(slides)
     done = [outcome for _, outcome in slides]
-    _record(settings, making.record(), done, _folders(plan))
+    _record(settings, facts_of(plan.maker), done, _folders(plan))
     return done
 
 
@@ -142,20 +133,16 @@ def draw(options: DrawOptions, progress: Progress) -> list[Outcome]:
     job = required_job(output)
     scaling = scaling_to_draw(output, options.scaling or job.scaling, job)
     settings = job.settings(output, overwrite=options.overwrite)
-    exporters = exporters_of(settings)
-    remove_leftovers(output)
-    scaling = publish(scaling, output, {}, replace=True)
-    drawing = Drawing(
-        settings, settings.drawing.look, exporters, reading_of(settings),
-        Replaced(options.overwrite, scaling=True), progress,
-    )  # fmt: skip
-    made = list(all_made(output))
-    if options.part is not None:
-        made = options.part.of_list(made)
-    slides = [(one, Outcome(one.path.name, "done", name=one.name)) for one in made]
-    draw_all(
-        drawing, [(one, outcome) for one, outcome in slides if job.made(one, outcome)], scaling
-    )
+    replaced = Replaced(options.overwrite, scaling=True)
+    with drawn(settings, replaced, workers_of(options), progress) as engine:
+        remove_leftovers(output)
+        scaling = publish(scaling, output, {}, replace=True)
+        made = list(all_made(output))
+        if options.part is not None:
+            made = options.part.of_list(made)
+        slides = [(one, Outcome(one.path.name, "done", name=one.name)) for one in made]
+        wanted = [(one, outcome) for one, outcome in slides if job.made(one, outcome)]
+        engine.draw(wanted, scaling)
     origin = {name: made[0].origin[name] for name in ("model", "extractor")} if made else {}
     done = [outcome for _, outcome in slides]
     _record(settings, origin, done, {one.path.parent for one in made})

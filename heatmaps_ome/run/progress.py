@@ -30,6 +30,8 @@ _WHOLE = "{desc} |{bar}| {elapsed}{postfix}"
 _TICK_S = 1.0
 _RECENT = 5
 """Slides whose mean time is expected of the next: slides found in the cache are soon forgotten."""
+_RECENT_AT_ONCE = 50
+"""The same where several slides are at work at once, which end in bursts."""
 _NAME_PART = 0.35
 """Part of the terminal's width that a slide's name may take."""
 
@@ -51,6 +53,22 @@ class Clock:
             self._took.append(now - self._since)
         self.work, self.place, self.of, self._since = work, place, of, now
 
+    def finish(self, work: str, done: int, of: int, seconds: float) -> None:
+        """End a slide of a pass in which several are at work at once.
+
+        Parameters
+        ----------
+        done : int
+            How many are done, of ``of``.
+        seconds : float
+            Time that it took, divided by the number of slides at work.
+        """
+        if work != self.work or done == 0:
+            self._took = deque(maxlen=_RECENT_AT_ONCE)
+        else:
+            self._took.append(seconds)
+        self.work, self.place, self.of, self._since = work, done + 1, of, time.monotonic()
+
     def left_s(self) -> float | None:
         """Return the seconds left for this pass; None before a slide has been finished."""
         if not self._took:
@@ -68,7 +86,7 @@ class Clock:
     def left_text(self) -> str:
         """Return the time left in words, with a comma before it; "" if it is not known."""
         left = self.left_s()
-        return "" if left is None else f", about {_spoken(left)} left for the {self.work}"
+        return "" if left is None else f", about {spoken(left)} left for the {self.work}"
 
 
 class Display:
@@ -82,6 +100,17 @@ class Display:
         """Begin a slide: number ``place`` of ``of``, of a pass over all slides called ``work``."""
         del slide
         self._clock.begin(work, place, of)
+
+    def finish(self, slide: str, work: str, done: int, of: int, seconds: float) -> None:
+        """End a slide of a pass in which several are at work at once; see `Clock.finish`.
+
+        With 0 slides done, and no name, the pass begins.
+        """
+        del slide
+        self._clock.finish(work, done, of, seconds)
+
+    def note(self, line: str) -> None:
+        """Show a line that stays."""
 
     def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` steps of a slide's stage are done."""
@@ -173,20 +202,42 @@ class Bars(Display):
 
     def begin(self, slide: str, work: str, place: int, of: int) -> None:
         """Begin a slide, and move the bar of all slides."""
-        from tqdm import tqdm
-
         with self._lock:
             if work != self._clock.work:
                 self._close_bars()
             super().begin(slide, work, place, of)
-            if of > 1 and self._whole is None:
-                self._whole = tqdm(
-                    total=of, desc=f"{work} of {of} slides", file=self._stream, position=0,
-                    bar_format=_WHOLE, dynamic_ncols=True, leave=False, miniters=1,
-                )  # fmt: skip
-            if self._whole is not None:
-                self._whole.update(place - 1 - self._whole.n)
+            self._move_whole(work, place - 1, of)
         self._tick()
+
+    def finish(self, slide: str, work: str, done: int, of: int, seconds: float) -> None:
+        """End a slide, and move the bar of all slides."""
+        with self._lock:
+            if done == 0:
+                self._close_bars()
+            super().finish(slide, work, done, of, seconds)
+            if self._key is not None and self._key[0] == slide:
+                self._close_stage()
+            self._move_whole(work, done, of)
+        self._tick()
+
+    def note(self, line: str) -> None:
+        """Show a line above the bars."""
+        from tqdm import tqdm
+
+        with self._lock:
+            tqdm.write(line, file=self._stream)
+
+    def _move_whole(self, work: str, done: int, of: int) -> None:
+        """Move the bar of all slides, if there are several."""
+        from tqdm import tqdm
+
+        if of > 1 and self._whole is None:
+            self._whole = tqdm(
+                total=of, desc=f"{work} of {of} slides", file=self._stream, position=0,
+                bar_format=_WHOLE, dynamic_ncols=True, leave=False, miniters=1,
+            )  # fmt: skip
+        if self._whole is not None:
+            self._whole.update(done - self._whole.n)
 
     def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
         """Move the stage's bar, or begin the next."""
@@ -264,6 +315,18 @@ class Lines(Display):
         self._slide = slide
         self._write(f"{self._clock.number}{slide}: {work}{self._clock.left_text()}")
 
+    def finish(self, slide: str, work: str, done: int, of: int, seconds: float) -> None:
+        """End a slide, with the time left for all of them."""
+        super().finish(slide, work, done, of, seconds)
+        self._slide = slide
+        if done:
+            left = self._clock.left_text() if done < of else ""
+            self._write(f"[{done}/{of}] {slide}: {work} done{left}")
+
+    def note(self, line: str) -> None:
+        """Write a line."""
+        self._write(line)
+
     def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
         """Write a line if one is due."""
         now = time.monotonic()
@@ -275,7 +338,7 @@ class Lines(Display):
         if not is_first and now - self._written < self._every_s:
             return
         left = self._left_s(now, done, total)
-        note = "" if left is None else f", about {_spoken(left)} left"
+        note = "" if left is None else f", about {spoken(left)} left"
         share = f"{100 * done / total:.0f} %" if total else "nothing to do"
         self._write(f"{self._clock.number}{slide}: {stage} {share}{note}")
 
@@ -309,10 +372,10 @@ def _in_width(name: str, width: float) -> str:
     return f"{name[:begin]}…{name[len(name) - (limit - 1 - begin) :]}"
 
 
-def _spoken(seconds: float) -> str:
+def spoken(seconds: float) -> str:
     """Return a duration as a text for people.
 
-    >>> _spoken(59), _spoken(150), _spoken(7500)
+    >>> spoken(59), spoken(150), spoken(7500)
     ('59 s', '2 min 30 s', '2 h 5 min')
     """
     minutes, rest = divmod(max(0, round(seconds)), 60)

@@ -32,7 +32,7 @@ PRIVATE = frozenset({
 
 NOT_KEPT = frozenset({
     "slides", "from_file", "table", "output_path", "overwrite", "refit", "verbose",
-    "shard", "verify",
+    "shard", "verify", "workers", "scheduler", "cluster", "retries", "slide_timeout",
 })  # fmt: skip
 """Options that concern one call alone, and not the maps that it makes."""
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, cast
 
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles
-from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.features.tile_facts import TileFacts
 from heatmaps_ome.maps.explanations.explanation import COMPAT
 from heatmaps_ome.maps.regions import SHARE
 from heatmaps_ome.models.model_facts import ModelFacts
 from heatmaps_ome.options import CreateOptions, only_with, with_usual_values
+from heatmaps_ome.run.file_settings import file_settings, formats_of
 from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideList
 from heatmaps_ome.run.provenance import OptionRecords
 from heatmaps_ome.slides.reading import reading_threads
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from heatmaps_ome.exporters.protocol import Settings
     from heatmaps_ome.features.bag import TileScores
     from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.features.tile_facts import Origin
     from heatmaps_ome.models.target import Task
     from heatmaps_ome.options import ExportOptions
+    from heatmaps_ome.run.file_settings import KeepPixels
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
     from heatmaps_ome.slides.reader import ReadFrom
 
@@ -96,12 +98,15 @@ class Resources:
         Threads that read slides; None: by the devices (see `reading_threads`).
     cache : Path
         Folder of the data that were read and computed.
+    keep_pixels : "always", "until-drawn" or "never"
+        How long the cache keeps a slide's pixels; never: not even from ``maps`` to ``draw``.
     """
 
     block_px: int | None
     max_memory: float | None
     threads: int | None
     cache: Path
+    keep_pixels: KeepPixels = "always"
 
 
 @dataclass(frozen=True)
@@ -327,6 +332,7 @@ def _resources(options: CreateOptions) -> Resources:
         max_memory=options.max_memory,
         threads=options.threads,
         cache=options.output_path / ".cache" if cache is None else cache,
+        keep_pixels=options.keep_pixels,
     )
 
 
@@ -373,24 +379,13 @@ def _quantiles(options: CreateOptions) -> Quantiles:
     return Quantiles(lower, upper, score)
 
 
-def _formats(options: CreateOptions) -> tuple[str, ...]:
-    """Return the formats to write, each once."""
-    return tuple(dict.fromkeys((*options.formats, *(["figures"] if options.figures else []))))
-
-
 def _output(options: CreateOptions, resources: Resources) -> Output:
+    # Results have the pictures of tiles.
+    cache = resources.cache if resources.keep_pixels == "always" else None
     return Output(
         folder=options.output_path,
         overwrite=options.overwrite,
-        formats=_formats(options),
+        formats=formats_of(options),
         verify=options.verify,
-        files=Settings(
-            threads=reading_threads(resources.threads),
-            chain=not options.no_chain,
-            ngff=options.ngff,
-            flattened=options.flattened,
-            flat_mpp=options.flat_mpp,
-            overlay_px=options.overlay_px,
-            cache=resources.cache,
-        ),
+        files=file_settings(options, reading_threads(resources.threads), cache),
     )

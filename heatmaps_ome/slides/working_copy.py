@@ -22,6 +22,7 @@ from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.slides.resampling import Resampler
 from heatmaps_ome.slides.waiting import READING, waiting
 from heatmaps_ome.storage.cache import PixelsKey
+from heatmaps_ome.storage.inventory import discard
 from heatmaps_ome.storage.pieces import ATTEMPTS, GrowingPiece
 from heatmaps_ome.storage.records import DamagedPieceError
 
@@ -66,7 +67,7 @@ class WorkingCopy:
         self, slide: SlideReader, fingerprint: str, lattice: Grid, cache: Path, threads: int
     ) -> None:
         self._slide, self._lattice, self._threads = slide, lattice, threads
-        self._fingerprint = fingerprint
+        self._fingerprint, self._cache = fingerprint, cache
         self._piece = GrowingPiece(cache, PixelsKey(source_of(self), lattice.l0_cell), slide.name)
         self._shapes = [
             lattice.shape.halved(level) for level in range(n_levels(lattice.shape, CHUNK))
@@ -213,6 +214,10 @@ class WorkingCopy:
             self._filling.join()
         self.forget()
         self._slide.close()
+
+    def discard(self) -> None:
+        """Remove the closed copy from the cache, unless another process uses it."""
+        discard(self._cache, self.folder)
 
     def _fill(self) -> None:
         """Copy the slide, strip by strip."""

@@ -54,6 +54,7 @@ PAIRS = (
     Pair("o", "twelve slides on a stand-in for a GPU / its time alone", "device", "device_alone"),
     Pair("O", "twelve slides on two stand-ins / on one", "two_devices", "device"),
     Pair("g", "other colours and quantiles / first run", "again", "whole"),
+    Pair("s", "scaling of 10,000 slides / of 1,000", "fit", "fit_tenth"),
 )
 """All that can be measured, in the order of the table."""
 
@@ -94,6 +95,8 @@ def jobs(folder: Path, results: Path, big: Size, tenth: Size) -> dict[str, tuple
         "overlay_upsampled": ("overlay_upsampled",),
         "overlay": ("overlay",),
         "overlay_full": ("overlay", "1"),
+        "fit": ("fit", "10000"),
+        "fit_tenth": ("fit", "1000"),
     }
 
 

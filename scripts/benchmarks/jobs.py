@@ -279,6 +279,25 @@ def overlay_upsampled() -> None:
         )  # fmt: skip
 
 
+def fit(n_slides: str) -> None:
+    """Fit a scaling to slides of 40,000 cells and two classes, of which twenty differ."""
+    from fakes import covering_grid, heatmap_set
+
+    from heatmaps_ome.display.scaling import Quantiles
+    from heatmaps_ome.display.scaling_fit import fit_scaling
+    from heatmaps_ome.display.sketch_file import write_sketch
+
+    shape = Shape(6400, 6400)
+    grid = covering_grid(shape)
+    with TemporaryDirectory() as scratch:
+        paths = [Path(scratch, f"{seed}.h5") for seed in range(20)]
+        for seed, path in enumerate(paths):
+            tissue = np.ones(grid.shape, bool)
+            write_sketch(heatmap_set(grid, shape, seed=seed, tissue=tissue), path)
+        with clock():
+            fit_scaling(paths * (int(n_slides) // len(paths)), Quantiles(), "", "", "")
+
+
 def _passes(
     slide: str, extractor: Extractor, side: int
 ) -> list[tuple[tuple[int, int, int, int], Window | None]]:
@@ -351,7 +370,7 @@ def _map() -> tuple[DisplayMap, SlideResult]:
 JOBS: dict[str, Callable[..., None]] = {
     job.__name__: job
     for job in (make, whole, reference, network, devices, devices_alone, read, read_reference,
-                image, image_ome_zarr, overlay, overlay_upsampled)
+                image, image_ome_zarr, overlay, overlay_upsampled, fit)
 }  # fmt: skip
 
 

@@ -1,0 +1,151 @@
+"""The small YAML file that describes the jobs of workers in a cluster's queue.
+
+::
+
+    system: slurm
+    jobs: 8
+    cores: 8
+    memory: 32 GiB
+    queue: gpu
+    job_extra_directives: ["--gres=gpu:1"]
+
+Beside ``system`` and ``jobs``, its keys are the keywords of dask-jobqueue's class of that system.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from heatmaps_ome.errors import OptionError
+from heatmaps_ome.options import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SYSTEMS: Final = {
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "lsf": "LSFCluster",
+    "sge": "SGECluster",
+    "htcondor": "HTCondorCluster",
+    "oar": "OARCluster",
+    "moab": "MoabCluster",
+}
+"""Name of a queue's system → its class in dask_jobqueue."""
+_OURS: Final = frozenset({
+    "self", "args", "kwargs", "base_class_kwargs", "job_kwargs", "n_workers", "job_cls", "loop",
+    "silence_logs", "name", "asynchronous", "dashboard_address", "host", "scheduler_cls",
+    "scheduler", "security", "protocol", "config_name", "nanny",
+    # Earlier names that dask-jobqueue still takes, with warnings.
+    "extra", "job_extra", "env_extra", "header_skip", "project", "job_cpu_", "worker_command",
+})  # fmt: skip
+"""Keywords that are not the user's to set."""
+_UNLIMITED: Final = tuple(
+    f"export DASK_DISTRIBUTED__WORKER__MEMORY__{name}=False"
+    for name in ("TARGET", "SPILL", "PAUSE")
+)
+"""Dask need not look after our memory: a worker that it pauses would wait for ever."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The jobs of workers in a cluster's queue.
+
+    Attributes
+    ----------
+    system : str
+        A key of the systems.
+    jobs : int or None
+    keywords : mapping
+        Of dask-jobqueue's class.
+    """
+
+    system: str
+    jobs: int | None
+    keywords: Mapping[str, Any]
+
+    def cluster(self, **more: Any) -> Any:
+        """Return dask-jobqueue's cluster, which has no jobs yet.
+
+        Raises
+        ------
+        OptionError
+            If it refuses its keywords, or lacks some.
+        """
+        keywords = dict(self.keywords)
+        keywords["job_script_prologue"] = [
+            *_UNLIMITED, *keywords.get("job_script_prologue", ()),
+        ]  # fmt: skip
+        try:
+            return _class_of(self.system)(**keywords, **more)
+        except (ValueError, TypeError) as error:
+            reason = str(error).partition("\n")[0].rstrip(":")
+            raise OptionError(f"--cluster {self.system}: {reason}") from error
+
+
+def queue_of(text: str) -> Queue:
+    """Return the jobs that ``--cluster`` describes.
+
+    Parameters
+    ----------
+    text : str
+        A system's name, whose jobs Dask's own configuration describes, or a YAML file.
+
+    Raises
+    ------
+    OptionError
+        If it is neither, or the file holds anything else.
+    """
+    if text.casefold() in _SYSTEMS and not Path(text).is_file():
+        return Queue(text.casefold(), None, {})
+    if not Path(text).is_file():
+        hint = nearest(text, _SYSTEMS) or f"systems are {', '.join(_SYSTEMS)}"
+        raise OptionError(f"--cluster: {text} is neither a file nor a system of queues; {hint}")
+    facts = _facts(text)
+    system, jobs = facts.pop("system", None), facts.pop("jobs", None)
+    if system not in _SYSTEMS:
+        raise OptionError(
+            f"--cluster: {text} has no usable system ({system!r}); give system: and one of "
+            f"{', '.join(_SYSTEMS)}"
+        )
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
+        raise OptionError(f"--cluster: {text} has jobs: {jobs!r}; give a whole number from 1 on")
+    known = _keywords(system)
+    for key in facts:
+        if key not in known:
+            hint = nearest(str(key), known) or f"it takes system, jobs, {', '.join(known)}"
+            raise OptionError(f"--cluster: {text} has an unknown key {key!r}; {hint}")
+    return Queue(system, jobs, facts)
+
+
+def _facts(path: str) -> dict[str, Any]:
+    """Return what a file holds."""
+    import yaml
+
+    try:
+        facts = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise OptionError(f"--cluster: {path} cannot be read ({reason})") from error
+    if not isinstance(facts, dict):
+        raise OptionError(f"--cluster: {path} holds no keys; give system: slurm and jobs: 8, say")
+    return facts
+
+
+def _class_of(system: str) -> Any:
+    import dask_jobqueue
+
+    return getattr(dask_jobqueue, _SYSTEMS[system])
+
+
+def _keywords(system: str) -> list[str]:
+    """Return the keywords that a file may have for a system."""
+    from dask_jobqueue.core import Job, JobQueueCluster
+
+    cluster = _class_of(system)
+    makers = (cluster.job_cls.__init__, Job.__init__, JobQueueCluster.__init__)
+    names = {name for maker in makers for name in inspect.signature(maker).parameters}
+    return sorted(names - _OURS)
