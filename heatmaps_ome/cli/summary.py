@@ -17,7 +17,7 @@ from heatmaps_ome.run.cautions import cautions
 from heatmaps_ome.slides.waiting import OTHER, READING, TISSUE, WRITING
 from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
-from heatmaps_ome.storage.sizes import folder_size, folders_size
+from heatmaps_ome.storage.sizes import folder_size, size_sentence
 from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _MOST_ROWS = 20
 """Slides in the table, unless all details are wanted: a screen."""
 _MOST_WARNED = 6
 """Slides whose warnings, or failures, are listed below it."""
+_MEASURED = 100
+"""Slides whose files are counted."""
 _HEADS = ("slide", "prediction", "P", "ground truth", "trust", "warnings")
 _RIGHT = (2, 5)
 """Columns of numbers."""
@@ -59,7 +61,7 @@ def of_run(outcomes: Sequence[Outcome], output: Path, page: Page = _WHOLE) -> st
     if len(outcomes) > 1:
         lines += [*_table(outcomes, page), *([] if whole else _findings(outcomes, page))]
     if len(folders) > 1:
-        lines += ["", f"{len(folders)} slides take {folders_size(folders).sentence()}."]
+        lines += ["", f"{len(folders)} slides take {size_sentence(folders, _MEASURED)}."]
     if folders:
         lines += ["", "View the results:", *_ways(output, folders)]
         lines += [*_single_files(folders)] if page.verbose else []

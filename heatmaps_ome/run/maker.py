@@ -219,12 +219,6 @@ class DenseMaker:
         }
 
 
-def facts_of(maker: Maker) -> dict[str, Any]:
-    """Return the facts of a run's record: those of all slides, and the time of its devices."""
-    devices = maker.recipe.lanes.record() if isinstance(maker, DenseMaker) else []
-    return {**maker.record(), **({"devices": devices} if devices else {})}
-
-
 def with_covariates(models: ModelSet, row: SlideRow, common: Mapping[str, str]) -> ModelSet:
     """Return the models with the covariates of a slide's patient."""
     try:

@@ -81,7 +81,7 @@ class History:
             self.newest, self.order = name, list(entries)
             self.options = record.get("options") or {}
             self.model, self.extractor = record.get("model"), record.get("extractor")
-            self.devices = record.get("devices") or []
+            self.devices = record.get("devices", [])
         self._add_model(name, record)
 
     def _add_model(self, name: str, record: Mapping[str, Any]) -> None:

@@ -370,7 +370,7 @@ def _map() -> tuple[DisplayMap, SlideResult]:
 JOBS: dict[str, Callable[..., None]] = {
     job.__name__: job
     for job in (make, whole, reference, network, devices, devices_alone, read, read_reference,
-                image, image_ome_zarr, overlay, overlay_upsampled, fit)
+                 image, image_ome_zarr, overlay, overlay_upsampled, fit)
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pickle
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -77,6 +77,10 @@ class AtWorkers:
     def do(self, slides: Sequence[tuple[SlideRow, Outcome]], scaling: CohortScaling) -> None:
         """Make and draw slides one by one, as the scaling is known."""
         self._run([Job(*slide) for slide in slides], "maps and files", scaling)
+
+    def record(self, plan: Plan) -> dict[str, Any]:
+        """Return the facts of a run's record; workers' devices keep their own times."""
+        return plan.maker.record()
 
     def _run(self, jobs: Sequence[Job], work: str, scaling: CohortScaling | None) -> None:
         if jobs:
