@@ -20,7 +20,7 @@ from heatmaps_ome.options.contradictions import (
     require_one_value_each,
     unused_formats,
 )
-from heatmaps_ome.options.devices import DEVICES, require_device, require_devices
+from heatmaps_ome.options.devices import DEVICES, NOT_SEVERAL, require_device, require_devices
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, scratch_option, tile_fact
@@ -182,10 +182,7 @@ class CreateOptions:
     devices: Optional[tuple[str, ...]] = create_option(
         "network",
         "several GPUs, each of which takes slides: cuda:0,cuda:1, or all for all there are",
-        effect="none", type=names, metavar="A,B",
-        contradicts={
-            "device": "which is for a single one", "force_cpu": "which is for no GPU at all",
-        },
+        effect="none", type=names, metavar="A,B", contradicts=NOT_SEVERAL,
     )  # fmt: skip
     force_cpu: bool = create_option(
         "network", "the same as --device cpu", effect="none", default=False
@@ -361,8 +358,7 @@ class CreateOptions:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
         require_device(self.device, force_cpu=self.force_cpu)
-        if self.devices is not None:
-            require_devices(self.devices)
+        require_devices(self.devices)
         require_workers(self)
         require_one_value_each(self.covariate)
 
