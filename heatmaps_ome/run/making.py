@@ -284,10 +284,10 @@ class Making:
         finally:
             if folder is not None:
                 remove(folder)
-        keep = self._plan.settings.resources.keep_pixels
-        if keep == "never" and not is_drawn_next:
+        pixels = self._plan.settings.resources.keep_pixels
+        if pixels == "never" and not is_drawn_next:
             slide.discard()
-        elif keep != "always":
+        elif pixels != "always":
             # Another process may draw the slide.
             slide.release()
         return made
