@@ -62,7 +62,7 @@ class AtWorkers:
         self._crew, self._workers, self._progress = crew, workers, progress
         self._orders = pickle.dumps(orders)
         self._names = {} if plan is None else plan.names
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def make(self, slides: Sequence[tuple[SlideRow, Outcome]]) -> list[tuple[MadeMaps, Outcome]]:
         """Make the raw maps of slides; return them with the outcomes of those that succeeded."""
@@ -80,7 +80,7 @@ class AtWorkers:
 
     def _run(self, jobs: Sequence[Job], work: str, scaling: CohortScaling | None) -> None:
         if jobs:
-            showing = Showing(self._progress, work, len(jobs), self._told)
+            showing = Showing(self._progress, work, len(jobs), self._logged)
             names = {} if work == "files" else self._names
             Shift(self._crew, self._orders, self._workers, showing, names, scaling).run(jobs)
 
@@ -104,10 +104,10 @@ def planned_at_workers(
     plan = _first_plan(here, workers)
     with ExitStack() as stack:
         marker = stack.enter_context(_marked(settings.output.folder))
-        client = stack.enter_context(opened(workers))
+        client = stack.enter_context(opened(workers, settings.output.folder))
         _note_dashboard(client, progress)
         places = (str(Path.cwd()), str(marker))
-        crew = Crew(client, encoder.device, encoder.precision, places)
+        crew = Crew(client, encoder.device, encoder.precision, places, is_ours=workers.are_here)
         precision = crew.first((workers.count or 1) if workers.are_here else 1).precision
         if plan is None or precision != plan.maker.record()["extractor"].get(
             "precision", precision
@@ -132,9 +132,10 @@ def drawn_at_workers(
     """
     with ExitStack() as stack:
         marker = stack.enter_context(_marked(settings.output.folder))
-        client = stack.enter_context(opened(workers))
+        client = stack.enter_context(opened(workers, settings.output.folder))
         _note_dashboard(client, progress)
-        crew = Crew(client, "cpu", "float32", (str(Path.cwd()), str(marker)))
+        places = (str(Path.cwd()), str(marker))
+        crew = Crew(client, "cpu", "float32", places, is_ours=workers.are_here)
         orders = orders_for_files(settings, replaced, workers, marker)
         yield AtWorkers(crew, orders, workers, None, progress)
 

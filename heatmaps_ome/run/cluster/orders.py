@@ -86,7 +86,7 @@ class Orders:
     @property
     def asked_threads(self) -> int | None:
         """Threads that read a slide, if the user asked for some."""
-        return self.settings.records.told.get("threads")
+        return self.settings.records.given.get("threads")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a worker tells of itself.
+    """What is known of a worker.
 
     Attributes
     ----------

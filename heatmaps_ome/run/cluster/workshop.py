@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _GIB = 2**30
 _SAFE = 0.7
 """Share of its memory that a worker may take: from 0.8 on, Dask gives it nothing more to do."""
-_MOST_READERS = 4
+_READERS = 4
 """Threads that read a slide, unless the user asked for more; see `settings`."""
 
 
@@ -53,7 +53,7 @@ class Workshop:
     exporters: tuple[Exporter, ...]
 
     def do(self, piece: Piece, batch: Batch, progress: Progress) -> MadeMaps | None:
-        """Do a slide, as this process alone would do it; its outcome takes what came of it.
+        """Do a slide, as this process alone would do it; its outcome takes the result.
 
         Returns
         -------
@@ -155,7 +155,7 @@ def _maker(orders: Orders, settings: RunSettings) -> Maker:
 def _with_share(orders: Orders, device: str, cores: int) -> RunSettings:
     """Return the settings with this worker's device and its share of threads and memory."""
     settings, asked = orders.settings, orders.asked_threads
-    threads = max(1, min(_MOST_READERS, cores)) if asked is None else asked
+    threads = max(1, min(_READERS, cores)) if asked is None else asked
     return replace(
         settings,
         encoder=replace(settings.encoder, device=device),
