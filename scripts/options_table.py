@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from pathlib import Path
 
-from heatmaps_ome.options import GROUPS, CreateOptions
+from heatmaps_ome.options import GROUPS, CreateOptions, default_note
 
 README = Path(__file__).parents[1] / "heatmaps_ome" / "options" / "README.md"
 BEGIN, END = "<!-- options: begin -->", "<!-- options: end -->"
@@ -34,15 +34,7 @@ def _row(field: Field) -> str:
     if not flags[0].startswith("-"):
         flags, value = [metadata["metavar"] + " …"], ""
     names = ", ".join(f"`{flag}{value}`" for flag in flags)
-    return f"| {names} | {metadata['help'].replace('%%', '%')}{_default(field)} |"
-
-
-def _default(field: Field) -> str:
-    """Return a note of the default, or "" if there is none or the help states it."""
-    if field.default in (None, MISSING, False, ()) or "(default" in field.metadata["help"]:
-        return ""
-    value = field.default
-    return f" (default: `{','.join(value) if isinstance(value, tuple) else value}`)"
+    return f"| {names} | {metadata['help'].replace('%%', '%')}{default_note(field, '`')} |"
 
 
 def main() -> None:

@@ -143,7 +143,10 @@ def test_only_open_slide_constructs_readers():
     assert ("heatmaps_ome.slides.opening", "OpenedSlide") in called
 
 
-READS_OPTIONS = ("heatmaps_ome.run.settings", "heatmaps_ome.run.cluster.request")
+READS_OPTIONS = (
+    "heatmaps_ome.run.settings", "heatmaps_ome.run.file_settings",
+    "heatmaps_ome.run.cluster.request",
+)  # fmt: skip
 """Read what ``create`` is asked for, on behalf of all stages."""
 PASSES_OPTIONS = (
     "heatmaps_ome.run.pipeline", "heatmaps_ome.run.provenance", "heatmaps_ome.cli.main",
@@ -186,7 +189,8 @@ def test_only_the_settings_read_the_options_of_create():
         assert read <= (CLOSING if module == "heatmaps_ome.cli.main" else set()), module
     [(function, arg)] = [
         (function, arg)
-        for function, arg in takers["heatmaps_ome.run.settings"]
+        for module in READS_OPTIONS
+        for function, arg in takers[module]
         if function.name == "settings_of"
     ]
     assert "target_mpp" in attributes_read(function, arg)

@@ -1,4 +1,4 @@
-"""READMEs, CONTRIBUTING and Dockerfile are true."""
+"""READMEs and CONTRIBUTING are true."""
 
 import re
 import subprocess
@@ -13,7 +13,6 @@ from heatmaps_ome.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 PAGES = sorted(
     path
     for pattern in ("*.md", "heatmaps_ome/**/*.md", "scripts/**/*.md", "viewer_configs/**/*.md")
@@ -87,7 +86,7 @@ def test_every_command_of_the_texts_exists_and_its_options_parse(page, line):
         assert program in ("pip", "docker", "cat"), line
 
 
-@pytest.mark.parametrize("script", ["install", "demo", "test", "check"])
+@pytest.mark.parametrize("script", ["install", "demo", "test", "check", "test_container"])
 def test_shell_scripts_parse_and_can_be_run(script):
     path = ROOT / "scripts" / script
     assert path.stat().st_mode & 0o111
@@ -141,54 +140,6 @@ def test_every_readme_is_reached_from_the_first_one():
             if linked.suffix == ".md" and linked not in reached:
                 waiting.append(linked)
     assert {page for page in PAGES if page.name == "README.md"} <= reached
-
-
-def docker_lines():
-    joined = re.sub(r"\\\n", " ", DOCKERFILE)
-    return [line for line in joined.splitlines() if line and not line.startswith("#")]
-
-
-def test_docker_copies_only_files_that_exist():
-    copied = [line.split()[1:-1] for line in docker_lines() if line.startswith("COPY")]
-    assert copied
-    for source in [each for sources in copied for each in sources]:
-        assert (ROOT / source).exists(), source
-
-
-def test_docker_installs_as_readme_says():
-    assert "RUN pip install ." in docker_lines()
-    assert "`pip install .`" in README
-
-
-def test_docker_has_both_targets_and_the_references_entry_point():
-    targets = re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.MULTILINE)
-    assert "devel" in targets
-    assert targets[-1] == "final"
-    entry = next(line for line in docker_lines() if line.startswith("ENTRYPOINT"))
-    words = re.findall(r'"([^"]+)"', entry)
-    for pair in (
-        ["--model-path", "/model/export.pkl"], ["--output-path", "/output"],
-        ["--cache-dir", "/cache"],
-    ):  # fmt: skip
-        assert words[words.index(pair[0]) + 1] == pair[1]
-    parser = cli.OptionsParser(cli.CreateOptions, "x", "")
-    parser.parse_args([*words[2:], "-t", "MSIH", "/wsis/slide.svs"])
-    copied_to = next(line.split()[-1] for line in docker_lines() if "create_heatmaps.py" in line)
-    assert words[1] == copied_to
-
-
-def test_docker_runs_as_nobody_special_and_names_its_base():
-    assert "USER heatmaps" in DOCKERFILE
-    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
-    assert all(":" in base or base in ("base",) for base in bases)
-    assert not any(base.endswith(":latest") for base in bases)
-
-
-def test_docker_cleans_up_after_apt():
-    for line in docker_lines():
-        if "apt-get install" in line:
-            assert "--no-install-recommends" in line
-            assert "rm -rf /var/lib/apt/lists" in line
 
 
 def test_the_version_has_a_place_in_the_changelog():

@@ -245,6 +245,42 @@ def test_torch_has_no_more_threads_than_cores(cores, threads):
     assert done.stdout.strip() == threads
 
 
+THREADS = """
+import os
+import heatmaps_ome.memory.limits as limits
+from heatmaps_ome.memory import starting
+limits.usable_cores = lambda: 1
+with starting():
+    import numpy, pyvips
+    numpy.ones((500, 500)) @ numpy.ones((500, 500))
+    pyvips.Image.black(2000, 2000).avg()
+names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
+workers = sum("vips" in name for name in names)
+print(workers, len(names) - workers)
+print(os.environ["VIPS_CONCURRENCY"], os.environ["OPENBLAS_NUM_THREADS"])
+"""
+
+
+def threads_with(given):
+    """Return the threads that libraries start with a core and given variables: vips's, others."""
+    limited = ("VIPS_CONCURRENCY", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+    env = {key: value for key, value in os.environ.items() if key not in limited}
+    command = [sys.executable, "-c", THREADS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env | given)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_libraries_have_a_thread_for_each_core_of_the_container():
+    assert threads_with({}) == ["1 1", "1 1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_threads_are_as_many_as_the_user_wants():
+    given = {"VIPS_CONCURRENCY": "3", "OMP_NUM_THREADS": "2"}
+    assert threads_with(given)[1] == "3 2"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit -v")
 def test_too_little_address_space_is_a_sentence(tmp_path):
     words = "create a.svs -m m.pkl -t A -o out"

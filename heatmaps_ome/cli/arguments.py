@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 import argparse_dataclass
 
 from heatmaps_ome.cli.words import HELP, Flag, sort_words
-from heatmaps_ome.options import GROUPS, flag_of, path, quoted
+from heatmaps_ome.options import GROUPS, default_note, flag_of, path, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +49,7 @@ class OptionsParser(argparse_dataclass.ArgumentParser, Generic[OptionsT]):
         kwargs.pop("choices", None)
         if "type" in kwargs:
             kwargs["type"] = _reader(kwargs["type"])
-        kwargs["help"] += _default_note(field.default, kwargs["help"])
+        kwargs["help"] += default_note(field)
         title = field.metadata["group"]
         if title not in self._groups:
             self._groups[title] = self.add_argument_group(title, GROUPS[title])
@@ -144,11 +144,3 @@ _READERS: dict[Any, tuple[Callable[[str], Any], str]] = {
     int: (int, "is no whole number"),
     float: (float, "is no number"),
 }
-
-
-def _default_note(default: object, help_: str) -> str:
-    """Return the note about an option's default for its help, or ""."""
-    if default in (None, MISSING, False, ()) or "(default:" in help_:
-        return ""
-    text = ",".join(default) if isinstance(default, tuple) else str(default)
-    return f" (default: {text})"

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.cli.layout import for_people
+from heatmaps_ome.cli.stop_signals import Stopped, stoppable
 from heatmaps_ome.cli.streams import BesideBars, OneLineFormatter, guarded_streams, one_line
 from heatmaps_ome.errors import HeatmapsError, OptionError
 from heatmaps_ome.memory import out_of_memory
@@ -23,6 +24,8 @@ def guarded(work: Callable[[], int]) -> int:
 
     A reader that closes its pipe has enough, as with ``| head``: the exit code is the work's. If
     the standard output is closed or full, something that was wanted is lost, which is a failure.
+
+    SIGTERM and SIGHUP stop the work as Ctrl-C does: what is half written is removed.
     """
     with guarded_streams() as (out, err):
         code = _code_of(work)
@@ -47,13 +50,17 @@ def log_to_stderr(*, verbose: bool) -> None:
 def _code_of(work: Callable[[], int]) -> int:
     """Return the exit code of some work, with its errors printed."""
     try:
-        return work()
+        with stoppable():
+            return work()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except HeatmapsError as error:
         problems = getattr(error, "problems", [error])
         sys.stderr.write("".join(map(_sentence, problems)))
         return 2 if all(isinstance(problem, OptionError) for problem in problems) else 1
+    except Stopped as stop:
+        sys.stderr.write(str(stop))
+        return stop.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("\nheatmaps-ome: stopped; the same command goes on from here\n")
         return 130

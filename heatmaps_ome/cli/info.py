@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from heatmaps_ome.cli.output_info import is_output, output_facts
+from heatmaps_ome.cli.slide_lines import prediction_text
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import FeaturesError, ModelError, ResultError
 from heatmaps_ome.features.files.describe import describe_tiles, may_hold_tiles
 from heatmaps_ome.geometry import YX
-from heatmaps_ome.maps.numbers import predicted_text
 from heatmaps_ome.models import describe_model
 from heatmaps_ome.models.families import family_of
 from heatmaps_ome.models.model_facts import NO_FACTS, ModelFacts
@@ -214,6 +215,11 @@ def _layer_facts(model: ModelDescription) -> dict[str, object]:
 
 def _describe_folder(path: Path) -> str:
     """Return a description of a slide's results, a run or an OME-Zarr."""
+    if is_output(path) and not (path / "provenance.json").exists():
+        try:
+            return _lines(f"{path}: run of heatmaps-ome", output_facts(path))
+        except OSError as error:
+            raise ResultError(f"{path} cannot be read: {error.strerror}") from error
     for name, title, facts_of in (
         ("provenance.json", "result of heatmaps-ome", _result_facts),
         ("run.json", "run of heatmaps-ome", _run_facts),
@@ -249,7 +255,7 @@ def _trained_facts(record: dict[str, Any]) -> dict[str, object]:
     """Return the facts on the models of a result; features may be of an unknown extractor."""
     extractor = record["extractor"]
     return {
-        "prediction": _prediction(record),
+        "prediction": prediction_text(record),
         **_ground_truth(record),
         "drawn hot": record["true_class"],
         "model": f"{record['model']['digest'][:12]} ({', '.join(record['model']['classes'])})",
@@ -283,7 +289,7 @@ def _run_facts(record: dict[str, Any]) -> dict[str, object]:
     return {
         "made": f"{record['created']} by heatmaps-ome {record['versions']['heatmaps-ome']}",
         **{
-            slide["slide"]: f"{slide['status']} {_prediction(slide)}{_beside(slide)}"
+            slide["slide"]: f"{slide['status']} {prediction_text(slide)}{_beside(slide)}"
             f"{slide['message']}"
             for slide in record["slides"]
         },
@@ -301,13 +307,3 @@ def _zarr_facts(metadata: dict[str, Any]) -> dict[str, object]:
         "scale": next(step["scale"] for step in steps if step["type"] == "scale"),
         "channels": ", ".join(c["label"] for c in metadata.get("omero", {}).get("channels", [])),
     }
-
-
-def _prediction(record: dict[str, Any]) -> str:
-    """Return the class probabilities, values or risks in a record as a text."""
-    target = record.get("target") or {}
-    texts = {
-        name: "none" if value is None else predicted_text(value, target)
-        for name, value in record["prediction"].items()
-    }
-    return ", ".join(f"{name} {text}" for name, text in texts.items())

@@ -211,13 +211,9 @@ def collect(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
-    from heatmaps_ome.run.collect import collect as collected
+    from heatmaps_ome.cli.collecting import run_collect
 
-    slides = collected(options.path)
-    done = "1 slide" if slides.done == 1 else f"{slides.done} slides"
-    failed = f", {slides.failed} failed" if slides.failed else ""
-    sys.stdout.write(f"{options.path}: {done} with results{failed}\n")
-    return 0
+    return run_collect(options)
 
 
 def view(words: Sequence[str]) -> int:

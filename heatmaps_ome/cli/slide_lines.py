@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.maps.artefact_evidence import artefact_sentences
 from heatmaps_ome.maps.curves import beaten_by_chance, has_much_to_lose
@@ -12,7 +12,7 @@ from heatmaps_ome.maps.numbers import is_probability, number, percent, predicted
 from heatmaps_ome.run.cautions import cautions, trust
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from heatmaps_ome.run.outcome import Outcome
 
@@ -137,3 +137,13 @@ def _faithfulness(outcome: Outcome, true_class: str) -> Iterator[str]:
         elif beaten:
             maps, do = ("maps", "do") if len(beaten) > 1 else ("map", "does")
             yield f"  the {maps} of {' and of '.join(beaten)} {do} not beat a random order"
+
+
+def prediction_text(record: Mapping[str, Any]) -> str:
+    """Return the class probabilities, values or risks in a record as a text."""
+    target = record.get("target") or {}
+    texts = {
+        name: "none" if value is None else predicted_text(value, target)
+        for name, value in record["prediction"].items()
+    }
+    return ", ".join(f"{name} {text}" for name, text in texts.items())

@@ -1,7 +1,7 @@
 """A slide's sketch: its tissue cells as counts and sorted keys, from which a scaling is fitted.
 
-It has the values of finite tissue cells, map by map, as they are drawn. A key is an integer of
-32 bits that keeps the order of values. Keys are sorted; their high halves are the bins of a
+It has the finite tissue cells' values of each map, as they are drawn. A value's key is an integer
+of 32 bits that keeps the order of values. Keys are sorted; their high halves are the bins of a
 histogram, and their low halves lie bin by bin. So a fit reads the histogram, and then the cells of
 the few bins that its quantiles lie in, but never all cells.
 """

@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
 
 _FORMAT: Final = "heatmaps-ome sketch 1"
-_CHUNK: Final = 4096
-"""Numbers in a chunk: the least that a fit reads of a file."""
-_ROWS: Final = {"steps": np.dtype("<u2"), "counts": np.dtype("<u4"), "low": np.dtype("<u2")}
+_ROWS: Final = {
+    "steps": (np.dtype("<u2"), 8192), "counts": (np.dtype("<u4"), 8192),
+    "low": (np.dtype("<u2"), 1024),
+}  # fmt: skip
+"""Type of the numbers of each row, and how many are in a chunk. The first two rows are read as a
+whole; of the last one a fit reads a chunk or two where a quantile may lie."""
 _MOST_FACTS_BYTES: Final = 8 << 20
 _COMPRESSION: Final = 4
 _BINS: Final = 1 << 16
@@ -67,10 +70,10 @@ def _packed(sketch: Sketch) -> bytes:
     # Each HDF5 since 1.10 reads this, and the chunks' index takes a tenth of the oldest form's.
     with h5py.File(target, "w", libver=("v110", "v110")) as file:
         file.create_dataset("facts", data=np.frombuffer(facts, np.uint8))
-        for name, dtype in _ROWS.items():
+        for name, (dtype, chunk) in _ROWS.items():
             row = getattr(sketch, name)
             file.create_dataset(
-                name, data=row[0 : len(row)], dtype=dtype, chunks=(_CHUNK,), maxshape=(None,),
+                name, data=row[0 : len(row)], dtype=dtype, chunks=(chunk,), maxshape=(None,),
                 shuffle=True, compression="gzip", compression_opts=_COMPRESSION,
             )  # fmt: skip
     return target.getvalue()
@@ -115,7 +118,7 @@ def _sketch(file: h5py.File, path: Path) -> Sketch:
         facts, sizes = _read_facts(record)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise Unfit(f"has damaged facts ({error!r}); make the slide's maps again") from error
-    rows = {name: _StoredRow(file, name, dtype) for name, dtype in _ROWS.items()}
+    rows = {name: _StoredRow(file, name) for name in _ROWS}
     return Sketch(printable(path), facts, np.array(sizes, np.int64), **rows)
 
 
@@ -174,18 +177,19 @@ class _StoredRow:
         If it is not as `write_sketch` writes it.
     """
 
-    def __init__(self, file: h5py.File, name: str, dtype: np.dtype[Any]) -> None:
+    def __init__(self, file: h5py.File, name: str) -> None:
         item = dataset(file, name)
+        dtype, chunk = _ROWS[name]
         if (
             item is None
             or item.dtype != dtype
             or item.ndim != 1
-            or item.chunks != (_CHUNK,)
+            or item.chunks != (chunk,)
             or [number for number, _ in filters_of(item)]
             != [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
         ):
             raise Unfit(f"has other numbers {name!r} than a sketch; make the slide's maps again")
-        self._item, self._dtype = item, dtype
+        self._item, self._dtype, self._size = item, dtype, chunk
         self._file_bytes = file.id.get_filesize()
         self._start, self._numbers = -1, np.empty(0, dtype)
 
@@ -198,7 +202,7 @@ class _StoredRow:
             raise Unfit("has fewer numbers than it states; make the slide's maps again")
         pieces = [
             self._chunk(start)[max(part.start - start, 0) : part.stop - start]
-            for start in range(part.start // _CHUNK * _CHUNK, part.stop, _CHUNK)
+            for start in range(part.start // self._size * self._size, part.stop, self._size)
         ]
         return np.concatenate(pieces) if pieces else np.empty(0, self._dtype)
 
@@ -210,7 +214,7 @@ class _StoredRow:
 
     def _unpacked(self, start: int) -> np.ndarray:
         size = self._dtype.itemsize
-        n_bytes = _CHUNK * size
+        n_bytes = self._size * size
         place = self._item.id.get_chunk_info_by_coord((start,))
         ends = (place.byte_offset or 0) + place.size
         # Deflate adds some bytes to what it cannot make smaller.
@@ -224,5 +228,5 @@ class _StoredRow:
         if len(unpacked) != n_bytes:
             raise Unfit("has a damaged chunk; make the slide's maps again")
         # Shuffled: the first bytes of all numbers, then the second ones, and so on.
-        columns = np.frombuffer(unpacked, np.uint8).reshape(size, _CHUNK)
+        columns = np.frombuffer(unpacked, np.uint8).reshape(size, self._size)
         return np.ascontiguousarray(columns.T).view(self._dtype).ravel()

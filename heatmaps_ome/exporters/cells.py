@@ -59,7 +59,7 @@ class CellsExporter:
     def write(self, result: SlideResult, folder: Path) -> list[Path]:
         """Write the cells into a folder and return the paths of the files."""
         units = result.heatmaps.units
-        are_few = units.tissue_cells <= MOST_IN_GEOJSON
+        are_few = self.settings.cells_geojson and units.tissue_cells <= MOST_IN_GEOJSON
         names = [
             f"{result.slide.name}{ending}"
             for ending in (CSV_ENDING, *([GEOJSON_ENDING] if are_few else []))

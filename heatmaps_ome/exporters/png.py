@@ -42,7 +42,7 @@ class PngExporter:
     ----------
     settings : Settings
     longest_side_px : int
-        Upper limit of the slide's longer side in a preview.
+        Upper limit of the slide's longer side in a preview, of which small ones have half.
     """
 
     settings: Settings = Settings()
@@ -56,7 +56,7 @@ class PngExporter:
         """Write ``previews/`` into a folder and return the paths of its files."""
         previews = folder / "previews"
         previews.mkdir()
-        parts = _parts(result)
+        parts = _parts(result, alone=not self.settings.small_previews)
         wanted = {
             name
             for name, part in parts.items()
@@ -70,14 +70,15 @@ class PngExporter:
 
     def _pages(self, result: SlideResult, wanted: set[str]) -> Iterator[_Page]:
         """Draw the pictures with the given names, one after the other."""
-        lattice = thumbnail_lattice(result.slide, self.longest_side_px)
+        longest_px = self.longest_side_px // (2 if self.settings.small_previews else 1)
+        lattice = thumbnail_lattice(result.slide, longest_px)
         thumbnail = np.concatenate(
             list(read_strips(result.slide, lattice, _STRIP_ROWS, self.settings.threads))
         )
         if _SLIDE in wanted:
             yield _Page(_SLIDE, thumbnail, Window(0, 0, *thumbnail.shape[:2]))
         # A slide of a few pixels is enlarged, by a whole number so that its pixels stay square.
-        zoom = max(1, self.longest_side_px // 2 // max(lattice.shape))
+        zoom = max(1, longest_px // 2 // max(lattice.shape))
         extent = lattice.enlarged(zoom)
         for drawn in result.maps:
             overlay, alone = _names(drawn.name)
@@ -87,18 +88,19 @@ class PngExporter:
             page = around.drawn()
             over = BurntMap(drawn, lattice).over(thumbnail, 0)
             for name, picture in (
-                (overlay, over if zoom == 1 else over.repeat(zoom, 0).repeat(zoom, 1)),
-                (alone, _alone(drawn, extent)),
+                (overlay, lambda over=over: _enlarged(over, zoom)),
+                (alone, lambda drawn=drawn: _alone(drawn, extent)),
             ):
+                if name not in wanted:
+                    continue
                 filled = page.copy()
-                filled[around.box.slices] = picture
+                filled[around.box.slices] = picture()
                 yield _Page(name, filled, around.box if name == overlay else None)
         if _REGIONS in wanted and result.regions is not None:
             caption = Caption(
                 result.slide.name, _REGIONS_TITLE, answer_text(result.heatmaps, result.label)
             )
-            pixels = thumbnail if zoom == 1 else thumbnail.repeat(zoom, 0).repeat(zoom, 1)
-            page, box = drawn_regions(pixels, extent, caption, result.regions)
+            page, box = drawn_regions(_enlarged(thumbnail, zoom), extent, caption, result.regions)
             yield _Page(_REGIONS, page, box)
         for name, faithfulness in _curves(result).items():
             if name in wanted:
@@ -111,9 +113,21 @@ def _drawn_curves(faithfulness: Faithfulness, result: SlideResult) -> np.ndarray
     return drawn_curves(faithfulness, result.slide.name, maps.target, maps.unit_name)
 
 
-def _parts(result: SlideResult) -> dict[str, str]:
-    """Return the parts of the results that pictures belong to, by the pictures' names."""
-    maps = {name: drawn.name for drawn in result.maps for name in _names(drawn.name)}
+def _enlarged(pixels: np.ndarray, zoom: int) -> np.ndarray:
+    """Return (rows, cols, 3) uint8 with each pixel repeated, or the same array."""
+    return pixels if zoom == 1 else pixels.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def _parts(result: SlideResult, *, alone: bool) -> dict[str, str]:
+    """Return the parts of the results that pictures belong to, by the pictures' names.
+
+    Parameters
+    ----------
+    alone : bool
+        Whether there are pictures of maps alone.
+    """
+    last = 2 if alone else 1
+    maps = {name: drawn.name for drawn in result.maps for name in _names(drawn.name)[:last]}
     has_regions = result.regions is not None and bool(result.regions.regions)
     regions = {_REGIONS: REGIONS} if has_regions else {}
     return {_SLIDE: SLIDE, **maps, **regions, **dict.fromkeys(_curves(result), SLIDE)}

@@ -42,6 +42,10 @@ class Settings:
     cache : Path or None
         Folder for files that do not depend on colours, under keys of their sources; None: these
         files are always made anew.
+    small_previews : bool
+        Whether previews are half as large, and without those of maps alone.
+    cells_geojson : bool
+        Whether the cells are written as GeoJSON too, if they are few.
     """
 
     threads: int = 4
@@ -51,6 +55,8 @@ class Settings:
     flat_mpp: float | None = None
     overlay_px: int | None = None
     cache: Path | None = None
+    small_previews: bool = False
+    cells_geojson: bool = True
 
 
 @dataclass(frozen=True, eq=False)

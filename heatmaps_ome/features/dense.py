@@ -16,6 +16,7 @@ from heatmaps_ome.geometry import Grid, Shape, Window, network_pixels
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import read_in_order
+from heatmaps_ome.slides.waiting import READING, TISSUE, WRITING, awaited, waiting
 from heatmaps_ome.storage.cache import Encoded, FeaturesKey
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def extract(
         KEPT_AS[extractor.precision],
     )  # fmt: skip
     plan = _Plan(store, BlockPixels(lattice.shape, extractor.stride_px, extractor.halo_px))
-    steps = plan.steps(tissue)
+    steps = awaited(TISSUE, plan.steps(tissue))
     threads = how.threads
     if isinstance(tissue, np.ndarray):
         # All tissue is known: plan every block first, so that the time left is right from the
@@ -114,7 +115,7 @@ def extract(
         closing(read_in_order(slide, lattice, windows, threads)) as images,
         _Writer(store) as writer,
     ):
-        for (_, image), step in zip(images, steps, strict=True):
+        for (_, image), step in zip(awaited(READING, images), steps, strict=True):
             # No variable holds the whole block's features while the network is at the next.
             packed = store.packed(extractor(image, step.block.keep))
             parts.append((step.block.cells, packed))
@@ -146,7 +147,8 @@ class _Writer:
     def _finish(self) -> None:
         """Wait for the chunk that is being written; raise its error, if any."""
         if self._last is not None:
-            self._last.result()
+            with waiting(WRITING):
+                self._last.result()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for the last chunk, so that computed features are stored even after an error."""

@@ -19,6 +19,7 @@ from heatmaps_ome.features.pooling import TILE_CELLS
 from heatmaps_ome.features.store import kept
 from heatmaps_ome.geometry import Window, network_pixels
 from heatmaps_ome.slides.reading import read_in_order
+from heatmaps_ome.slides.waiting import READING, awaited
 from heatmaps_ome.storage.cache import TilesKey
 from heatmaps_ome.storage.pieces import WholePiece
 
@@ -218,7 +219,7 @@ def _computed(
     with closing(read_in_order(slide, lattice, on_slide, how.threads)) as images:
         for size in batches(len(windows), extractor, how.block_px):
             tiles = np.full((size, *places[0][2:], 3), 255, np.uint8)
-            for tile, (_, pixels) in zip(tiles, images, strict=False):
+            for tile, (_, pixels) in zip(tiles, awaited(READING, images), strict=False):
                 tile[: len(pixels), : pixels.shape[1]] = pixels
             yield extractor.tiles(tiles)
             done += size

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.features.lanes import Lanes
     from heatmaps_ome.features.plain_tiles import PlainTiles
     from heatmaps_ome.features.pooling import Pooling
     from heatmaps_ome.features.store import FeatureStore
@@ -48,6 +49,8 @@ class Recipe:
         Brightness in 0..255 from which a cell is background.
     read_from : "level" or "level0"
         The slide's level that pixels are resampled from.
+    lanes : Lanes
+        The devices that the network runs on.
     overlaps : bool
         Whether the network begins before the slide has been read: on an accelerator. On a CPU
         both would only take the cores from each other.
@@ -59,7 +62,7 @@ class Recipe:
         Kinds of artefacts (`artefacts.KINDS`) whose cells are taken out of the tissue.
     """
 
-    extractor: Extractor
+    lanes: Lanes
     model: AttentionMIL
     pooling: Pooling
     extraction: Extraction
@@ -69,6 +72,11 @@ class Recipe:
     consistency_tiles: int = 0
     bad_tiles: BadTilePolicy = "fail"
     excluded: tuple[str, ...] = ()
+
+    @property
+    def extractor(self) -> Extractor:
+        """The network, for facts that are the same on all devices."""
+        return self.lanes.extractor
 
     def kept_in(self, fingerprint: str, mpp: float | None) -> Path:
         """Return the folder of the cache that holds the maps of a slide, once they are made.
@@ -185,8 +193,8 @@ def _computed(
                     given.tiles,
                 )  # fmt: skip
         except DamagedPieceError:
-            with stage("features") as progress:
-                store = extract(slide, recipe.extractor, given.tissue, recipe.extraction, progress)
+            with stage("features") as progress, recipe.lanes.turn() as network:
+                store = extract(slide, network, given.tissue, recipe.extraction, progress)
             given = replace(given, store=store)
         else:
             made = replace(
@@ -218,15 +226,14 @@ def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
     if recipe.excluded:
         artefacts = _artefacts(slide, grid, cells, recipe, stage)
         tissue, excluded = _without(cells[:], artefacts, recipe.excluded)
-    with stage("features") as progress:
-        store = extract(slide, recipe.extractor, tissue, how, progress)
-    # Features of a slide that changed while it was read must not get as far as maps.
-    slide.fill()
-    tissue = tissue[:]
-    with stage("consistency") as progress:
-        tiles = plain_tiles(
-            slide, recipe.extractor, tissue, how, recipe.consistency_tiles, progress
-        )
+    with recipe.lanes.turn() as network:
+        with stage("features") as progress:
+            store = extract(slide, network, tissue, how, progress)
+        # Features of a slide that changed while it was read must not get as far as maps.
+        slide.fill()
+        tissue = tissue[:]
+        with stage("consistency") as progress:
+            tiles = plain_tiles(slide, network, tissue, how, recipe.consistency_tiles, progress)
     if artefacts is None:
         artefacts = _artefacts(slide, grid, cells, recipe, stage)
     artefacts = np.where(tissue, artefacts, np.uint8(0))

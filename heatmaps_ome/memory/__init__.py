@@ -49,7 +49,8 @@ def tune_torch() -> None:
 def starting() -> Iterator[None]:
     """Import modules inside, in a process that is this program's alone.
 
-    torch is tuned before it is imported (see `tune_torch`).
+    torch is tuned before it is imported (see `tune_torch`), and no library computes with more
+    threads than this process has cores.
 
     Modules are not looked through for garbage, neither while they are imported nor later, which
     takes a tenth of the time of importing torch and of a run that needs no network.
@@ -58,6 +59,7 @@ def starting() -> Iterator[None]:
     ends of all of them, whatever `give_back` asks: 100 MiB in time.
     """
     tune_torch()
+    _limit_threads()
     if _has_glibc():
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
     gc.disable()
@@ -67,6 +69,20 @@ def starting() -> Iterator[None]:
         gc.freeze()
         gc.enable()
     _fit_torch()
+
+
+def _limit_threads() -> None:
+    """Set the environment variables that give libraries a thread per core, unless they are set.
+
+    The libraries count the machine's cores, of which a container may have a share (cpu.max).
+    Threads beyond it take memory, and use the share up while they wait for one another.
+    """
+    from heatmaps_ome.memory.limits import usable_cores
+
+    cores = str(usable_cores())
+    os.environ.setdefault("VIPS_CONCURRENCY", cores)
+    # NumPy's OpenBLAS takes the general number where it has none of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", cores))
 
 
 def _fit_torch() -> None:

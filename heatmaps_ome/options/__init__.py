@@ -15,8 +15,16 @@ from heatmaps_ome.options.contradictions import only_with, with_usual_values
 from heatmaps_ome.options.create import COMPAT, DEVICES, CreateOptions
 from heatmaps_ome.options.export import ExportOptions
 from heatmaps_ome.options.extract import ExtractOptions
-from heatmaps_ome.options.fields import GROUPS, assignment, flag_of, flags_of, names, path
-from heatmaps_ome.options.files import FORMATS
+from heatmaps_ome.options.fields import (
+    GROUPS,
+    assignment,
+    default_note,
+    flag_of,
+    flags_of,
+    names,
+    path,
+)
+from heatmaps_ome.options.files import FORMATS, PROFILES
 from heatmaps_ome.options.share import ShareOptions
 from heatmaps_ome.options.stages import DrawOptions, FitOptions, MapsOptions
 
@@ -25,6 +33,7 @@ __all__ = [
     "DEVICES",
     "FORMATS",
     "GROUPS",
+    "PROFILES",
     "CacheOptions",
     "CollectOptions",
     "CompareOptions",
@@ -41,6 +50,7 @@ __all__ = [
     "ValidateOptions",
     "ViewOptions",
     "assignment",
+    "default_note",
     "flag_of",
     "flags_of",
     "names",

@@ -163,6 +163,27 @@ class CollectOptions:
             "help": "folder that create wrote to",
         },
     )
+    project: Optional[str] = option(
+        "QuPath", "also make a project of the slides in --slides alone, viewers/qupath-NAME, and "
+        "keep it up to date from now on: one of thousands of slides is unwieldy",
+        type=str, metavar="NAME",
+    )  # fmt: skip
+    slides: tuple[str, ...] = option(
+        "QuPath", "names of slides in the project, comma-separated, or patterns such as 'A*'",
+        default=(), type=names, metavar="NAMES",
+    )  # fmt: skip
+    from_file: Optional[Path] = option(
+        "QuPath", "file with such names or patterns, one a line", type=Path, metavar="FILE"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse slides without a project, and a project without slides."""
+        require_sound(self)
+        has_slides = bool(self.slides) or self.from_file is not None
+        if has_slides and self.project is None:
+            raise ValueError("--slides and --from-file select slides for --project NAME; add it")
+        if self.project is not None and not has_slides:
+            raise ValueError("--project has no slides; add --slides NAMES or --from-file FILE")
 
 
 @dataclass(frozen=True)

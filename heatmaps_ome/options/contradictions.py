@@ -3,21 +3,23 @@
 A field's metadata state them: ``contradicts={option: reason}`` for options that cannot be meant
 together, ``needs={option: reason}`` for an option that means nothing without another, and
 ``used_by=(format, …)`` for an option that no other format uses. An option whose default would
-contradict another is None unless it is given, and ``usual=value`` is its default.
+contradict another is None unless it is given, and ``usual=value`` is its default; so is one whose
+default depends on the profile: ``in_profiles={profile: value}`` has the defaults beside the usual.
 """
 
 from collections.abc import Iterator
 from dataclasses import Field, fields, replace
 from typing import Any, Final, Literal, TypeVar
 
-from heatmaps_ome.options.fields import flag_of
+from heatmaps_ome.options.fields import default_in, flag_of
 
 OptionsT = TypeVar("OptionsT")
 
 _ONLY_WITH: Final = {
     "slide": (
         "extractor", "extractor_weights", "no_pool", "blur_kernel_size", "consistency_tiles",
-        "device", "precision", "block_size", "max_memory", "mask_threshold", "exclude_artefacts",
+        "device", "devices", "precision", "block_size", "max_memory",
+        "mask_threshold", "exclude_artefacts",
     ),
     "features": (
         "explain", "coords", "coords_unit", "tile_size", "origin", "stride", "dataset",
@@ -33,16 +35,17 @@ def given(options: Any, name: str) -> bool:
 
 
 def in_effect(options: Any, name: str) -> Any:
-    """Return an option's value, or the usual one if neither it nor its contradiction is given."""
+    """Return an option's value; if neither it nor its contradiction is given, the default."""
     [entry] = [entry for entry in fields(options) if entry.name == name]
     value = getattr(options, name)
-    if value is not None or any(given(options, one) for one in entry.metadata["contradicts"]):
+    contradictions = entry.metadata.get("contradicts", {})
+    if value is not None or any(given(options, one) for one in contradictions):
         return value
-    return entry.metadata["usual"]
+    return default_in(getattr(options, "profile", ""), entry)
 
 
 def with_usual_values(options: OptionsT) -> OptionsT:
-    """Return options with the usual values in place of those that are not given."""
+    """Return options with the defaults of their profile in place of those that are not given."""
     names = [entry.name for entry in fields(options) if "usual" in entry.metadata]  # pyright: ignore[reportArgumentType]
     return replace(options, **{name: in_effect(options, name) for name in names})  # pyright: ignore[reportArgumentType, reportCallIssue, reportType]
 
@@ -64,14 +67,15 @@ def require_consistent(options: Any) -> None:
                     "either of them"
                 )
         for other, reason in entry.metadata.get("needs", {}).items():
-            if given(options, name) and not given(options, other):
+            if given(options, name) and in_effect(options, other) == default_in("", by_name[other]):
                 flag = flag_of(by_name[other])
                 raise ValueError(f"{flag_of(entry)} needs {flag}, {reason}; give {flag} too")
 
 
 def unused_formats(options: Any) -> Iterator[str]:
     """Yield a sentence for each option that none of the formats to write uses."""
-    written = {*options.formats, *(["figures"] if options.figures else [])}
+    formats = in_effect(options, "formats")
+    written = {*formats, *(["figures"] if options.figures else [])}
     for entry in fields(options):
         users: tuple[str, ...] = entry.metadata.get("used_by", ())
         if users and given(options, entry.name) and not {*users} & written:

@@ -18,7 +18,7 @@ from heatmaps_ome.options.contradictions import (
     require_consistent,
     unused_formats,
 )
-from heatmaps_ome.options.devices import DEVICES, require_device
+from heatmaps_ome.options.devices import DEVICES, require_device, require_devices
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, tile_fact
@@ -183,6 +183,14 @@ class CreateOptions:
         "network", f"where the network runs: {DEVICES}",
         effect="none", default="auto", type=str, metavar="DEVICE",
     )  # fmt: skip
+    devices: Optional[tuple[str, ...]] = create_option(
+        "network",
+        "several GPUs, each of which takes slides: cuda:0,cuda:1, or all for all there are",
+        effect="none", type=names, metavar="A,B",
+        contradicts={
+            "device": "which is for a single one", "force_cpu": "which is for no GPU at all",
+        },
+    )  # fmt: skip
     force_cpu: bool = create_option(
         "network", "the same as --device cpu", effect="none", default=False
     )
@@ -204,8 +212,9 @@ class CreateOptions:
         effect="none", between=(0.1, 65536), type=float, metavar="GIB",
     )  # fmt: skip
     threads: Optional[int] = create_option(
-        "network", "threads that read the slide (default: one per core, at most 4)", effect="none",
-        between=(1, 256), type=int, metavar="N",
+        "network",
+        "threads that read slides (default: one per core, at most 4 where no GPU waits for them)",
+        effect="none", between=(1, 256), type=int, metavar="N",
     )  # fmt: skip
     cache_dir: Optional[Path] = create_option(
         "network",
@@ -222,19 +231,19 @@ class CreateOptions:
         effect="values", among=KINDS, default=(), type=names, metavar="A,B",
     )  # fmt: skip
     att_upper_threshold: Optional[float] = create_option(
-        "thresholds", "upper quantile for attention; 0.99: the top 1 %% become 1 (default: 1.0)",
+        "thresholds", "upper quantile for attention; 0.99: the top 1 %% become 1",
         effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
         usual=1.0,
     )  # fmt: skip
     att_lower_threshold: Optional[float] = create_option(
         "thresholds",
-        "lower quantile for attention; 0.01: the bottom 1 %% become 0 (default: 0.01)",
+        "lower quantile for attention; 0.01: the bottom 1 %% become 0",
         effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
         usual=0.01,
     )  # fmt: skip
     score_threshold: Optional[float] = create_option(
         "thresholds",
-        "quantile for scores; 0.95: the most extreme 5 %% are outliers (default: 0.95)",
+        "quantile for scores; 0.95: the most extreme 5 %% are outliers",
         effect="none", between=_SHARE, contradicts=_NEEDS_FIT, type=float, metavar="THRESH",
         usual=0.95,
     )  # fmt: skip
@@ -306,6 +315,7 @@ class CreateOptions:
         "the raw values contain them in any case",
         effect="values", default=False,
     )  # fmt: skip
+    profile: Literal["standard", "archive", "full"] = file_option("profile")
     formats: tuple[str, ...] = file_option("formats")
     figures: bool = file_option("figures")
     top_tiles: int = file_option("top_tiles")
@@ -315,6 +325,9 @@ class CreateOptions:
     overlay_px: Optional[int] = file_option("overlay_px")
     ngff: Literal["0.4", "0.5"] = file_option("ngff")
     no_chain: bool = file_option("no_chain")
+    previews: Literal["all", "small"] = file_option("previews")
+    cells_geojson: Literal["few", "never"] = file_option("cells_geojson")
+    keep_pixels: Literal["always", "until-drawn", "never"] = file_option("keep_pixels")
     overwrite: bool = create_option(
         "outputs", "replace results of an earlier run with other options",
         effect="none", default=False,
@@ -350,6 +363,8 @@ class CreateOptions:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
         require_device(self.device, force_cpu=self.force_cpu)
+        if self.devices is not None:
+            require_devices(self.devices)
         require_workers(self)
         _require_one_value_each(self.covariate)
 

@@ -1,6 +1,6 @@
 """Fields of options, with the metadata that argparse-dataclass reads, and their groups."""
 
-from dataclasses import Field, field, fields
+from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ GROUPS = {
     "shared": "results to share",
     "cache": "pieces of the cache to remove, those used longest ago first",
     "server": "address, and who may read the results",
+    "QuPath": "a project of some slides",
     "napari": "a desktop viewer instead of the page",
 }
 """Group of options → its title in ``--help``."""
@@ -39,7 +40,7 @@ def option(group: str, help_: str, *flags: str, default: Any = None, **metadata:
     ----------
     **metadata
         For argparse, for `bounds` (``between``, ``among``) and for `contradictions` (``used_by``,
-        ``contradicts``).
+        ``contradicts``, ``usual``, ``in_profiles``).
     """
     metadata = {"group": group, "help": help_, **metadata}
     if flags:
@@ -79,6 +80,37 @@ def path(text: str) -> Path:
     if not text:
         raise ValueError("is an empty path; give . for the current folder")
     return Path(text)
+
+
+def default_in(profile: str, entry: Field[Any]) -> Any:
+    """Return the default of an option in a profile, the usual one if that has none of its own."""
+    usual = entry.metadata.get("usual", entry.default)
+    return entry.metadata.get("in_profiles", {}).get(profile, usual)
+
+
+def default_note(entry: Field[Any], mark: str = "") -> str:
+    """Return the note on an option's defaults for its help, or "" if the help states them.
+
+    Parameters
+    ----------
+    mark : str
+        Put before and after each value.
+    """
+    if "(default:" in entry.metadata.get("help", ""):
+        return ""
+    usual = _value_text(default_in("", entry))
+    notes = [f"default: {mark}{usual}{mark}"] if usual else []
+    for profile, value in entry.metadata.get("in_profiles", {}).items():
+        text = _value_text(value)
+        notes.append(f"in profile {profile}: {f'{mark}{text}{mark}' if text else 'on'}")
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
+def _value_text(value: Any) -> str:
+    """Return a default in words; "" for none, and for a flag."""
+    if value is None or value is MISSING or isinstance(value, bool) or value == ():
+        return ""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def flag_of(entry: Field[Any]) -> str:

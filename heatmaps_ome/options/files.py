@@ -1,4 +1,8 @@
-"""Options on the files of a result: their words, types and bounds, once."""
+"""Options on the files of a result: their words, types and bounds, once.
+
+A profile is a set of defaults. Each option has its own in its ``in_profiles``, and so an option
+that is given counts whatever the profile.
+"""
 
 from typing import Any, Final
 
@@ -7,13 +11,25 @@ from heatmaps_ome.options.fields import create_option, names
 
 FORMATS = tuple(name for name, row in REGISTRY.items() if row.usual)
 """The formats that are written without being asked for."""
+PROFILES: Final = {
+    "standard": "what reading, checking and passing on takes",
+    "archive": "little space and few files in cohorts of thousands",
+    "full": "every file that there is",
+}
+"""Profile → its purpose."""
 _MPP = (0.05, 20)
 
 _FILES: Final[dict[str, dict[str, Any]]] = {
+    "profile": {
+        "help_": "set of defaults of the options on files: "
+        + ", ".join(f"{name} ({purpose})" for name, purpose in PROFILES.items())
+        + "; options that are given count more",
+        "effect": "none", "default": "standard", "type": str, "metavar": "NAME",
+    },
     "formats": {
         "help_": f"formats to write, any of {', '.join(REGISTRY)}",
-        "effect": "drawn", "among": lambda: REGISTRY, "default": FORMATS, "type": names,
-        "metavar": "A,B",
+        "effect": "drawn", "among": lambda: REGISTRY, "usual": FORMATS,
+        "in_profiles": {"full": tuple(REGISTRY)}, "type": names, "metavar": "A,B",
     },
     "figures": {
         "help_": "also write figures for papers and talks: a sheet that sums the slide up, each "
@@ -40,7 +56,8 @@ _FILES: Final[dict[str, dict[str, Any]]] = {
     "flattened": {
         "help_": "also write a picture of the slide with each map burnt in, for web viewers that "
         "draw no labels; view serves such pictures without",
-        "effect": "values", "used_by": ("ome-zarr",), "default": False,
+        "effect": "values", "used_by": ("ome-zarr",), "usual": False,
+        "in_profiles": {"full": True},
     },
     "overlay_px": {
         "help_": "side of an overlay's pixel in slide pixels: 1 is full resolution, in larger "
@@ -51,11 +68,31 @@ _FILES: Final[dict[str, dict[str, Any]]] = {
     "ngff": {
         "help_": "version of OME-Zarr: 0.4 opens everywhere, QuPath included; 0.5 (zarr v3, "
         "sharded) has far fewer files",
-        "effect": "values", "default": "0.4", "type": str, "metavar": "VERSION",
+        "effect": "values", "usual": "0.4", "in_profiles": {"archive": "0.5"}, "type": str,
+        "metavar": "VERSION",
     },
     "no_chain": {
         "help_": "strict OME-TIFF, whose coarser levels OpenSlide and ASAP do not see",
         "effect": "values", "used_by": ("ome-tiff",), "default": False,
+    },
+    "previews": {
+        "help_": "all (each map over the slide and alone) or small (each map over the slide, half "
+        "as large)",
+        "effect": "values", "used_by": ("png",), "usual": "all",
+        "in_profiles": {"archive": "small"}, "type": str, "metavar": "WHICH",
+    },
+    "cells_geojson": {
+        "help_": "when cells are written as GeoJSON too, for other programs than ours, which read "
+        "the CSV: few (if there are at most 20,000) or never",
+        "effect": "drawn", "used_by": ("cells",), "usual": "few",
+        "in_profiles": {"archive": "never"}, "type": str, "metavar": "WHEN",
+    },
+    "keep_pixels": {
+        "help_": "how long the cache keeps a slide's pixels at the network's resolution: always, "
+        "until-drawn (until its files are written) or never (not even from maps to draw, which "
+        "reads the slide again)",
+        "effect": "none", "usual": "always", "in_profiles": {"archive": "until-drawn"},
+        "type": str, "metavar": "HOW-LONG",
     },
 }  # fmt: skip
 

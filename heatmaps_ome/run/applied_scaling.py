@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.errors import OutputError, ScalingError
+from heatmaps_ome.run.slide_index import indexed_slides, result_names
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.lock import locked
-from heatmaps_ome.storage.result_folder import RUN_LOCK, SCALING, finished_folders
+from heatmaps_ome.storage.result_folder import RUN_LOCK, SCALING, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -49,10 +50,10 @@ def _recorded_scaling(output: Path, damaged: ScalingError | None) -> CohortScali
     ScalingError
         ``damaged``, if there are no such results.
     """
-    records = [record for _, record in finished_folders(output) if "scaling" in record]
-    for record in sorted(records, key=lambda record: str(record.get("created")), reverse=True):
+    slides = indexed_slides(output) if output.is_dir() else []
+    for slide in sorted(slides, key=lambda slide: slide.created, reverse=True):
         try:
-            return CohortScaling.from_record(record["scaling"])
+            return CohortScaling.from_record((record_of(output / slide.name) or {})["scaling"])
         except (ValueError, KeyError, TypeError):
             continue
     if damaged is not None:
@@ -132,10 +133,15 @@ def require_all_slides(output: Path, names: Collection[str], scaling: CohortScal
     """
     if not output.is_dir():
         return
+    numbers = {slide.name: slide.scaling for slide in indexed_slides(output)}
+    wanted = None if scaling is None else scaling.numbers
     others = [
-        folder.name
-        for folder, record in finished_folders(output)
-        if folder.name not in names and (scaling is None or _numbers_of(record) != scaling.numbers)
+        name
+        for name in result_names(output)
+        if name not in names
+        and (wanted is None or numbers.get(name) != wanted)
+        # Neither indexed nor readable: the folder is not ours.
+        and (name in numbers or record_of(output / name) is not None)
     ]
     if others:
         listed = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if others[5:] else "")
@@ -143,14 +149,6 @@ def require_all_slides(output: Path, names: Collection[str], scaling: CohortScal
             f"{output} has results of slides that are not in this run and would keep their earlier "
             f"scaling ({listed}); name these slides too, or choose another --output-path"
         )
-
-
-def _numbers_of(record: dict[str, object]) -> str | None:
-    """Return the digest of the scaling's numbers that results record; None if that is damaged."""
-    try:
-        return CohortScaling.from_record(record["scaling"]).numbers
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def publish(

@@ -9,41 +9,50 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome import __version__
 from heatmaps_ome.display.colour import class_colours
-from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.errors import HeatmapsError, ResultError
 from heatmaps_ome.run.applied_scaling import own_scaling, store
-from heatmaps_ome.run.outcome import Outcome
-from heatmaps_ome.run.provenance import versions
-from heatmaps_ome.run.run_record import RUN_FORMAT, run_records
-from heatmaps_ome.storage.digests import now, write_json
+from heatmaps_ome.run.listed_slide import ListedSlide
+from heatmaps_ome.run.prediction_table import write_predictions
+from heatmaps_ome.run.run_history import history
+from heatmaps_ome.run.run_record import write_slides
+from heatmaps_ome.run.slide_index import indexed_slides, undrawn_names
+from heatmaps_ome.storage.digests import now
 from heatmaps_ome.storage.disk import disk_error
 from heatmaps_ome.storage.lock import locked
 from heatmaps_ome.storage.result_folder import (
     RUN,
     RUN_LOCK,
     SCALING,
-    finished_folders,
     is_comparison,
+    record_of,
     remove_leftovers,
 )
 from heatmaps_ome.viewers.desktop import write_viewers
 from heatmaps_ome.viewers.qupath_project import ProjectSlide
-from heatmaps_ome.viewers.report.page import ReportedSlide, RunFacts, write_report
+from heatmaps_ome.viewers.qupath_selections import note_selection
+from heatmaps_ome.viewers.report.page import write_report
+from heatmaps_ome.viewers.report.reported import RunFacts
 from heatmaps_ome.viewers.slide_places import noted_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from heatmaps_ome.run.run_history import History
+    from heatmaps_ome.run.slide_index import IndexedSlide
+    from heatmaps_ome.viewers.qupath_selections import Selection
+
 logger = logging.getLogger(__name__)
 
-_DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
+_READERS: Final = 8
+"""Threads that read notes: a shared disk takes long for each, and answers many at once."""
 
 
 @dataclass(frozen=True)
@@ -54,26 +63,22 @@ class Collected:
     ----------
     done, failed : int
         Slides with results, and slides whose last run failed.
+    undrawn : tuple of str
+        Names of slides that have raw maps, but no results: ``draw`` makes them.
     """
 
     done: int
     failed: int
+    undrawn: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class _Slide:
-    """A slide of an output folder: its entry in run.json, and the main facts of its provenance."""
-
-    entry: dict[str, Any]
-    true_class: str
-    model: dict[str, Any]
-    extractor: dict[str, Any]
-    scaling: str
-    created: str
-
-
-def collect(output: Path) -> Collected:
+def collect(output: Path, selection: Selection | None = None) -> Collected:
     """Rebuild the shared files of an output folder.
+
+    Parameters
+    ----------
+    selection : Selection or None
+        Slides of which a further QuPath project is made, and kept up to date from now on.
 
     Raises
     ------
@@ -89,6 +94,8 @@ def collect(output: Path) -> Collected:
     try:
         with locked(output / RUN_LOCK):
             remove_leftovers(output)
+            if selection is not None:
+                note_selection(output, selection)
             return _collected(output)
     except OSError as error:
         raise disk_error(output / RUN, error) from error
@@ -96,109 +103,63 @@ def collect(output: Path) -> Collected:
 
 def _collected(output: Path) -> Collected:
     """Rebuild the shared files; the lock is held."""
-    records = list(run_records(output))
-    slides = list(_slides(output))
-    failures = _failures(records)
-    if not slides and not records:
+    runs = history(output, store=True)
+    slides = indexed_slides(output, store=True)
+    undrawn = undrawn_names(output, {slide.name for slide in slides})
+    if not slides and not runs.n_runs and not undrawn:
         raise ResultError(
             f"{output} holds no results of heatmaps-ome; give the folder that create wrote to"
         )
-    for slide in slides:
-        failure = failures.pop(slide.entry["name"], [{}])[-1].get("message")
-        if failure is not None:
+    listed = _ordered([*map(_with_results, slides), *_failures(runs, slides)], runs)
+    for entry in listed:
+        if entry.results is not None and entry.name in runs.failed:
             # The results are as good as before the run that could not replace them.
-            slide.entry["message"] = f"the last run left these results as they are: {failure}"
-    failed = [entry for entries in failures.values() for entry in entries]
-    entries = _ordered([slide.entry for slide in slides] + failed, records)
-    _write_list(output, entries, records, slides)
+            failure = runs.failed[entry.name][-1].get("message")
+            entry.message = f"the last run left these results as they are: {failure}"
+    _write_list(output, listed, runs)
+    write_predictions(output, listed)
     if slides:
         _restore_scaling(output, slides)
         _write_viewers(output, slides)
-        _write_report(output, slides, entries, records)
-    return Collected(
-        sum(entry["status"] == "done" for entry in entries),
-        sum(entry["status"] == "failed" for entry in entries),
-    )
+        _write_report(output, slides, listed, runs)
+    return Collected(len(slides), len(listed) - len(slides), tuple(undrawn))
 
 
-def _slides(output: Path) -> Iterator[_Slide]:
-    """Yield the slides with results."""
-    for folder, record in finished_folders(output):
-        try:
-            outcome = Outcome(str(record["slide"]["name"]), "done", "", folder, folder.name)
-            outcome.note(record)
-            yield _Slide(
-                entry=outcome.record(()),
-                true_class=str(record["true_class"]),
-                model=_with(record["model"], "digest", "classes"),
-                extractor=_with(record["extractor"], "digest", "name"),
-                scaling=CohortScaling.from_record(record["scaling"]).numbers,
-                created=str(record["created"]),
-            )
-        except _DAMAGED as error:
-            logger.warning(
-                "%s is left out of the list, the report and the project, as its provenance.json is "
-                "damaged (%s); make its results anew", folder, error,
-            )  # fmt: skip
+def _with_results(slide: IndexedSlide) -> ListedSlide:
+    return ListedSlide(slide.name, slide.slide, slide)
 
 
-def _with(facts: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return facts; KeyError or TypeError if one of them is missing."""
-    for name in names:
-        _ = facts[name]
-    return facts
+def _failures(runs: History, slides: list[IndexedSlide]) -> Iterator[ListedSlide]:
+    """Yield the slides without results whose last run failed."""
+    done = {slide.name for slide in slides}
+    for name, entries in runs.failed.items():
+        if name not in done:
+            for entry in entries:
+                yield ListedSlide(name, entry["slide"], None, entry.get("message", ""), entry)
 
 
-def _failures(records: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return the failures of slides whose last run failed, by the names of their results."""
-    failures: dict[str, list[dict[str, Any]]] = {}
-    settled: set[str] = set()
-    for record in records:
-        names: set[str] = set()
-        for entry in record["slides"]:
-            name = entry.get("name", entry["slide"])
-            names.add(name)
-            if name in settled:
-                continue
-            if entry["status"] == "failed":
-                failures.setdefault(name, []).append({**entry, "folder": None})
-        settled |= names
-    return failures
-
-
-def _ordered(entries: list[dict[str, Any]], records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _ordered(listed: list[ListedSlide], runs: History) -> list[ListedSlide]:
     """Return slides in the order of the newest run, if it had all of them, else by their names."""
-    newest = records[0]["slides"] if records else []
-    places = {entry.get("name"): place for place, entry in enumerate(newest)}
-    if all(entry["name"] in places for entry in entries):
-        return sorted(entries, key=lambda entry: places[entry["name"]])
-    return sorted(entries, key=lambda entry: (entry["slide"].casefold(), entry["slide"]))
+    places = {name: place for place, name in enumerate(runs.order)}
+    if all(slide.name in places for slide in listed):
+        return sorted(listed, key=lambda slide: places[slide.name])
+    return sorted(listed, key=lambda slide: (slide.slide.casefold(), slide.slide))
 
 
-def _write_list(
-    output: Path,
-    entries: list[dict[str, Any]],
-    records: list[dict[str, Any]],
-    slides: list[_Slide],
-) -> None:
+def _write_list(output: Path, listed: list[ListedSlide], runs: History) -> None:
     """Write run.json: all slides, with the options of the newest run."""
-    newest = records[0] if records else {}
-    last = max(slides, key=lambda slide: slide.created, default=None)
-    write_json(
-        output / RUN,
-        {
-            "format": RUN_FORMAT,
-            "created": now(),
-            "versions": versions(),
-            "options": newest.get("options", {}),
-            "model": newest.get("model", {} if last is None else last.model),
-            "extractor": newest.get("extractor", {} if last is None else last.extractor),
-            "slides": entries,
-        },
-    )
+    done = [slide.results for slide in listed if slide.results is not None]
+    last = max(done, key=lambda slide: slide.created, default=None)
+    newest = {} if last is None else record_of(output / last.name) or {}
+    facts = {
+        "options": runs.options,
+        "model": newest.get("model", {}) if runs.model is None else runs.model,
+        "extractor": newest.get("extractor", {}) if runs.extractor is None else runs.extractor,
+    }
+    write_slides(output / RUN, facts, (slide.entry_text() for slide in listed))
 
 
-def _restore_scaling(output: Path, slides: list[_Slide]) -> None:
+def _restore_scaling(output: Path, slides: list[IndexedSlide]) -> None:
     """Write the scaling that results record if its file is lost; warn of results with others."""
     scaling = None
     with suppress(HeatmapsError):
@@ -206,7 +167,7 @@ def _restore_scaling(output: Path, slides: list[_Slide]) -> None:
     if scaling is None:
         return
     store(scaling, output)
-    others = [slide.entry["name"] for slide in slides if slide.scaling != scaling.numbers]
+    others = [slide.name for slide in slides if slide.scaling != scaling.numbers]
     if others:
         logger.warning(
             "the colours of %s are scaled otherwise than by %s; run create with all slides, "
@@ -214,66 +175,43 @@ def _restore_scaling(output: Path, slides: list[_Slide]) -> None:
         )  # fmt: skip
 
 
-def _write_viewers(output: Path, slides: list[_Slide]) -> None:
+def _write_viewers(output: Path, slides: list[IndexedSlide]) -> None:
     """Write the viewers' files for the slides with results, which are complete without."""
-    classes = dict.fromkeys(name for slide in slides for name in slide.model["classes"])
-    listed = [
-        ProjectSlide(
-            noted_place(output, slide.entry["name"]),
-            slide.entry["name"],
-            slide.entry["prediction"],
-            slide.true_class,
-        )
-        for slide in slides
-    ]
+    classes = dict.fromkeys(name for slide in slides for name in slide.classes)
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="place") as pool:
+        places = pool.map(lambda slide: noted_place(output, slide.name), slides)
+        listed = [
+            ProjectSlide(place, slide.name, slide.prediction, slide.true_class)
+            for place, slide in zip(places, slides, strict=True)
+        ]
     with _complete_without("the files for viewers"):
         write_viewers(output, listed, list(classes), time.time_ns() // 1_000_000)
 
 
 def _write_report(
-    output: Path,
-    slides: list[_Slide],
-    entries: list[dict[str, Any]],
-    records: list[dict[str, Any]],
+    output: Path, slides: list[IndexedSlide], listed: list[ListedSlide], runs: History
 ) -> None:
     """Write the report of all slides made by the newest models, complete without."""
     last = max(slides, key=lambda slide: slide.created)
-    alike = {
-        slide.entry["name"]
-        for slide in slides
-        if slide.model["digest"] == last.model["digest"]
-        and slide.extractor["digest"] == last.extractor["digest"]
-    }
-    listed = [
-        ReportedSlide(
-            entry["slide"], entry["status"], entry["message"], entry["folder"], entry.get("label")
-        )
-        for entry in entries
-        if entry["folder"] is None or entry["name"] in alike
+    alike = [
+        slide
+        for slide in listed
+        if slide.results is None
+        or (slide.results.model, slide.results.extractor) == (last.model, last.extractor)
     ]
-    classes = tuple(last.model["classes"])
     facts = RunFacts(
         created=now(),
         version=__version__,
         true_class=last.true_class,
-        classes=classes,
-        class_colours=class_colours(classes),
-        model_digest=last.model["digest"],
-        extractor_digest=last.extractor["digest"],
-        extractor=last.extractor["name"],
-        model_files=_model_files(records, last.model["digest"]),
+        classes=last.classes,
+        class_colours=class_colours(last.classes),
+        model_digest=last.model,
+        extractor_digest=last.extractor,
+        extractor=last.extractor_name,
+        model_files=runs.files_of(last.model),
     )
     with _complete_without("the report"):
-        write_report(output, listed, facts)
-
-
-def _model_files(records: list[dict[str, Any]], digest: str) -> tuple[str, ...]:
-    """Return the names of the models' files, of the newest run that used these models."""
-    for record in records:
-        names = (record.get("options") or {}).get("model_path")
-        if names and (record.get("model") or {}).get("digest") == digest:
-            return (names,) if isinstance(names, str) else tuple(map(str, names))
-    return ()
+        write_report(output, [slide.reported() for slide in alike], facts)
 
 
 @contextmanager

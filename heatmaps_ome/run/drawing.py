@@ -15,6 +15,7 @@ from heatmaps_ome.run.cautions import logged_cautions
 from heatmaps_ome.run.delivery import complete, slide_record, slide_result, write_formats
 from heatmaps_ome.run.making import opened
 from heatmaps_ome.run.planning import Drawn, Replaced, shared_facts
+from heatmaps_ome.run.progress import Leading
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.run.slide_row import SlideRow
 from heatmaps_ome.run.stopwatch import Stages
@@ -115,6 +116,7 @@ class Drawing:
             stages = Stages(
                 outcome.stages,
                 lambda stage, done, total: self.progress(made.name, stage, done, total),
+                is_alone=not (isinstance(self.progress, Leading) and self.progress.is_shared),
             )
             parts = made.parts()
             folder = drawn.folder.start()
@@ -142,6 +144,8 @@ class Drawing:
             slide.close()
             if folder is not None:
                 remove(folder)
+        if self._settings.resources.keep_pixels != "always":
+            slide.discard()
         outcome.folder = drawn.folder.path
         outcome.note(record)
 

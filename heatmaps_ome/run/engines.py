@@ -90,10 +90,11 @@ def planned(
             yield at_workers
         return
     plan = prepare(settings)
+    making = Making(plan, progress)
     drawing = Drawing(
-        settings, plan.look, plan.exporters, plan.maker.reading, plan.replaced, progress
+        settings, plan.look, plan.exporters, plan.maker.reading, plan.replaced, making.progress
     )
-    yield plan, InTurn(Making(plan, progress), drawing)
+    yield plan, InTurn(making, drawing)
 
 
 @contextmanager

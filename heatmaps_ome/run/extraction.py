@@ -20,9 +20,8 @@ from heatmaps_ome.features.tile_features import require_side, tile_features
 from heatmaps_ome.features.tile_lattice import TileLattice, TileSize
 from heatmaps_ome.features.trident_file import ENDING, FORMAT, TileTable, writing, written_tiles
 from heatmaps_ome.memory import give_back
-from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.run.attempts import Attempts, PreflightError
-from heatmaps_ome.run.devices import extractor_of, usable_device
+from heatmaps_ome.run.devices import are_beside, devices_of, extractors_of
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.run.inputs import SlideList
 from heatmaps_ome.run.planning import result_names
@@ -32,6 +31,7 @@ from heatmaps_ome.run.slide_list import slide_rows
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged, source_of
+from heatmaps_ome.slides.reading import reading_threads
 from heatmaps_ome.slides.tissue import tissue_cells
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.result_folder import remove_leftovers, require_writable
@@ -170,24 +170,21 @@ def _prepared(options: ExtractOptions) -> _Job:
     rows = tried(lambda: slide_rows(slides))
     tried(lambda: require_writable(options.output_path))
     encoder = Encoder(
-        options.extractor, options.extractor_weights, options.device, options.precision
+        options.extractor, options.extractor_weights, (options.device,), options.precision
     )
-    extractor = tried(lambda: extractor_of(encoder))
+    devices = tried(lambda: devices_of(encoder))
+    extractor = tried(lambda: extractors_of(encoder, devices)[0]) if devices else None
     side = None
-    if extractor is not None:
+    if extractor is not None and devices:
         tried(lambda: require_side(extractor, options.side_px))
         tried(extractor.prepare)
-        side = tried(
-            lambda: block_px(
-                extractor, usable_device(options.device), max_memory=options.max_memory
-            )
-        )  # fmt: skip
-    if tried.problems or rows is None or extractor is None or side is None:
+        side = tried(lambda: block_px(extractor, devices[0], max_memory=options.max_memory))
+    if tried.problems or not (rows is not None and devices and extractor and side):
         raise PreflightError(tried.problems)
     options.output_path.mkdir(parents=True, exist_ok=True)
     remove_leftovers(options.output_path)
     size = TileSize(options.side_px, options.stride_px, options.network_mpp)
-    threads = min(4, usable_cores()) if options.threads is None else options.threads
+    threads = reading_threads(options.threads, cpu_computes=not are_beside(devices))
     return _Job(options, rows, extractor, size, side, threads)
 
 

@@ -209,7 +209,7 @@ class DenseMaker:
 
     def prepare(self) -> None:
         """Build the network; HeatmapsError if its weights do not fit."""
-        self.recipe.extractor.prepare()
+        self.recipe.lanes.prepare()
 
     def record(self) -> dict[str, Any]:
         """See `Maker`."""

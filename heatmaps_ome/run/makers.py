@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.features.block_size import block_px
 from heatmaps_ome.features.dense import Extraction
+from heatmaps_ome.features.lanes import Lanes
 from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.attention_mil import AttentionMIL
 from heatmaps_ome.models.model_set import ModelSet, model_files
-from heatmaps_ome.run.devices import extractor_of, usable_device
+from heatmaps_ome.run.devices import are_beside, devices_of, extractors_of
 from heatmaps_ome.run.maker import DenseMaker, Reading
+from heatmaps_ome.slides.reading import reading_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +48,8 @@ def maker_of(
     models = _models(settings, tried)
     tiled = tiles.features is not None or any(row.features for row in rows)
     # Problems of the extractor are reported beside those of the models.
-    extractor = None if tiled else tried(lambda: extractor_of(settings.encoder))
+    devices = () if tiled else tried(lambda: devices_of(settings.encoder)) or ()
+    extractors = tried(lambda: extractors_of(settings.encoder, devices)) if devices else None
     if models is None:
         return None, None
     look = tried(lambda: _look(settings.drawing, models))
@@ -55,29 +58,56 @@ def maker_of(
     if tiled:
         tried(lambda: _require_one_file_each(tiles.features, rows, "--features"))
         return tried(lambda: _bag_maker(settings, models, look)), look
-    if extractor is None:
+    if extractors is None:
         return None, look
-    return tried(lambda: _dense_maker(settings, models, extractor)), look
+    return tried(lambda: _dense_maker(settings, models, extractors, devices)), look
 
 
-def reading_of(settings: RunSettings) -> Reading:
-    """Return how slides are read."""
+def reading_of(settings: RunSettings, devices: Sequence[str] = ()) -> Reading:
+    """Return how slides are read.
+
+    Parameters
+    ----------
+    devices : sequence of str
+        The torch devices that wait for pixels.
+    """
     making, resources = settings.making, settings.resources
     return Reading(
-        making.target_mpp, making.read_from, making.bad_tiles, resources.cache, resources.threads
+        making.target_mpp, making.read_from, making.bad_tiles, resources.cache,
+        _threads(settings, devices),
+    )  # fmt: skip
+
+
+def _threads(settings: RunSettings, devices: Sequence[str]) -> int:
+    """Return the threads that read a slide, if all devices wait for slides."""
+    return reading_threads(
+        settings.resources.threads,
+        cpu_computes=not devices or not are_beside(devices),
+        slides=max(1, len(devices)),
     )
 
 
-def _dense_maker(settings: RunSettings, models: ModelSet, extractor: Extractor) -> DenseMaker:
-    """Return the maker of maps of a dense grid."""
-    _require_match(models, extractor)
+def _dense_maker(
+    settings: RunSettings,
+    models: ModelSet,
+    extractors: Sequence[Extractor],
+    devices: Sequence[str],
+) -> DenseMaker:
+    """Return the maker of maps of a dense grid.
+
+    Parameters
+    ----------
+    extractors, devices : sequence of Extractor, and of str
+        The network on each of the devices.
+    """
+    _require_match(models, extractors[0])
     if settings.tiles.compat is not None:
         raise OptionError(
             f"--compat {settings.tiles.compat} draws the tiles of --features, which are not given"
         )
     first, *_ = _dense_models(models)
-    recipe = _recipe(settings, first, extractor)
-    return DenseMaker(recipe, models, settings.models.covariates, reading_of(settings))
+    recipe = _recipe(settings, first, extractors, devices)
+    return DenseMaker(recipe, models, settings.models.covariates, reading_of(settings, devices))
 
 
 def _dense_models(models: ModelSet) -> list[AttentionMIL]:
@@ -155,23 +185,32 @@ def _require_one_file_each(given: Path | None, rows: Sequence[SlideRow], flag: s
         )
 
 
-def _recipe(settings: RunSettings, model: AttentionMIL, extractor: Extractor) -> Recipe:
+def _recipe(
+    settings: RunSettings,
+    model: AttentionMIL,
+    extractors: Sequence[Extractor],
+    devices: Sequence[str],
+) -> Recipe:
     """Return the recipe of the raw maps."""
     making, resources = settings.making, settings.resources
-    device = usable_device(settings.encoder.device)
+    sides = (
+        block_px(extractor, device, resources.block_px, resources.max_memory)
+        for extractor, device in zip(extractors, devices, strict=True)
+    )
     return Recipe(
-        extractor=extractor,
+        lanes=Lanes(extractors),
         model=model,
         pooling=making.pooling,
         extraction=Extraction(
             target_mpp=making.target_mpp,
-            block_px=block_px(extractor, device, resources.block_px, resources.max_memory),
-            threads=resources.threads,
+            # The cache is cut alike whatever device takes a slide.
+            block_px=min(sides),
+            threads=_threads(settings, devices),
             cache=resources.cache,
         ),
         mask_threshold=making.mask_threshold,
         read_from=making.read_from,
-        overlaps=not device.startswith("cpu"),
+        overlaps=are_beside(devices),
         consistency_tiles=making.consistency_tiles,
         bad_tiles=making.bad_tiles,
         excluded=making.excluded,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome import __version__
 from heatmaps_ome.display.sketch_file import write_sketch
@@ -14,17 +15,21 @@ from heatmaps_ome.maps.ensemble import combined, in_class_order
 from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.made_maps import SKETCH, MadeMaps, made_of, maps_folder, write_made
+from heatmaps_ome.run.maker import DenseMaker
 from heatmaps_ome.run.planning import Drawn, planned_slide, require_own_name
+from heatmaps_ome.run.progress import Leading
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged
 from heatmaps_ome.slides.stamps import stamp_of
+from heatmaps_ome.slides.waiting import waits_of_this_thread
 from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.storage.digests import digest_of, finite, write_json
 from heatmaps_ome.storage.private import remove
 from heatmaps_ome.storage.result_folder import PROVENANCE, ResultFolder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
@@ -36,9 +41,12 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.progress import Progress
     from heatmaps_ome.run.slide_row import SlideRow
 
+_AHEAD: Final = 1
+"""Slides that are read while the network of a device is at another; each takes memory and disk."""
+
 
 class Making:
-    """Makes the raw maps of a run's slides, one after the other.
+    """Makes the raw maps of a run's slides; several threads may do so at once.
 
     Parameters
     ----------
@@ -46,15 +54,34 @@ class Making:
 
     Attributes
     ----------
-    progress : Progress
+    progress : Leading
     output : Path
         The folder that is written to.
+    at_once : int
+        Slides that are best made at once: on a device of its own the network computes one while
+        the next is read.
     """
 
     def __init__(self, plan: Plan, progress: Progress) -> None:
-        self._plan, self.progress = plan, progress
+        self._plan = plan
+        recipe = plan.maker.recipe if isinstance(plan.maker, DenseMaker) else None
+        self._lanes = None if recipe is None else recipe.lanes
+        self.at_once = (1 + _AHEAD) * len(recipe.lanes) if recipe and recipe.overlaps else 1
+        self.progress = Leading(progress, is_shared=self.at_once > 1)
         self.output = plan.settings.output.folder
-        self._is_published = False
+        self._is_published = self._is_stopped = False
+        self._open: set[WorkingCopy] = set()
+        self._lock, self._publishing = threading.Lock(), threading.Lock()
+
+    def stop(self) -> None:
+        """Have the slides at work end with KeyboardInterrupt."""
+        self.progress.stop()
+        with self._lock:
+            self._is_stopped = True
+            for slide in self._open:
+                slide.interrupt()
+        if self._lanes is not None:
+            self._lanes.stop()
 
     def make(
         self, row: SlideRow, outcome: Outcome, scaling: CohortScaling | None = None
@@ -97,7 +124,8 @@ class Making:
             outcome.keep(drawn.folder.path, earlier)
             return None
         self._require_same_place(there, planned)
-        return self._made(planned, request, outcome, None if there is None else there.request)
+        replaces = None if there is None else there.request
+        return self._made(planned, request, outcome, replaces, is_drawn_next=scaling is not None)
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""
@@ -168,28 +196,55 @@ class Making:
         return made
 
     def _made(
-        self, planned: PlannedSlide, request: str, outcome: Outcome, replaces: str | None
+        self,
+        planned: PlannedSlide,
+        request: str,
+        outcome: Outcome,
+        replaces: str | None,
+        *,
+        is_drawn_next: bool,
     ) -> MadeMaps:
         """Make a slide's maps and put them into the output folder."""
         self._prepare(planned)
         place, name = maps_folder(self.output, planned.name), planned.name
         stages = Stages(
-            outcome.stages, lambda stage, done, total: self.progress(name, stage, done, total)
-        )
-        slide = opened(self._plan.maker.reading, planned.row, planned.fingerprint, name)
+            outcome.stages, lambda stage, done, total: self.progress(name, stage, done, total),
+            is_alone=not self.progress.is_shared,
+        )  # fmt: skip
         folder: Path | None = None
         try:
-            parts = planned.source.parts(slide, planned.fingerprint, stages)
+            with waits_of_this_thread() as waits, self._opened(planned) as slide:
+                parts = planned.source.parts(slide, planned.fingerprint, stages)
+            if waits.device:
+                outcome.stages["network"] = {
+                    measure: round(seconds, 3) for measure, seconds in waits.device.items()
+                }
             parts = [in_class_order(part, parts[0].classes) for part in parts]
             self._publish()
             folder = place.start()
             made = self._write(planned, request, parts, outcome, folder)
             place.finish(folder, replaces)
         finally:
-            slide.close()
             if folder is not None:
                 remove(folder)
+        if self._plan.settings.resources.keep_pixels == "never" and not is_drawn_next:
+            slide.discard()
         return made
+
+    @contextmanager
+    def _opened(self, planned: PlannedSlide) -> Iterator[WorkingCopy]:
+        """Enter a slide, which `stop` interrupts."""
+        slide = opened(self._plan.maker.reading, planned.row, planned.fingerprint, planned.name)
+        try:
+            with self._lock:
+                self._open.add(slide)
+                if self._is_stopped:
+                    raise KeyboardInterrupt
+            yield slide
+        finally:
+            with self._lock:
+                self._open.discard(slide)
+            slide.close()
 
     def _write(
         self,
@@ -242,9 +297,10 @@ class Making:
 
     def _publish(self) -> None:
         """Write what the maps were asked for, before the first of them is in its place."""
-        if not self._is_published:
-            self._plan.job.publish(self.output, overwrite=self._plan.replaced.any)
-            self._is_published = True
+        with self._publishing:
+            if not self._is_published:
+                self._plan.job.publish(self.output, overwrite=self._plan.replaced.any)
+                self._is_published = True
 
 
 def opened(reading: Reading, row: SlideRow, fingerprint: str, name: str) -> WorkingCopy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from heatmaps_ome.maps.consistency import Consistency
@@ -117,7 +117,7 @@ class Outcome:
     def record(self, places: Iterable[str]) -> dict[str, Any]:
         """Return the outcome as plain JSON values, without the folders of files."""
         facts = {
-            **asdict(self),
+            **{one.name: getattr(self, one.name) for one in fields(self)},
             "message": without_places(self.message, places),
             "folder": None if self.folder is None else self.folder.name,
             "prediction": {k: finite(v) for k, v in self.prediction.items()},

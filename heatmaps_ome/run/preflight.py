@@ -13,7 +13,7 @@ from heatmaps_ome.exporters import load_exporters
 from heatmaps_ome.maps.kinds import LEAVE_ONE_OUT
 from heatmaps_ome.run.applied_scaling import require_all_slides, scaling_to_apply
 from heatmaps_ome.run.attempts import Attempts, PreflightError
-from heatmaps_ome.run.devices import usable_device
+from heatmaps_ome.run.devices import devices_of
 from heatmaps_ome.run.idle_options import (
     warn_of_idle_colours,
     warn_of_idle_encoder_options,
@@ -101,7 +101,7 @@ def prepare(settings: RunSettings) -> Plan:
     if not (rows and maker and look and exporters) or tried.problems:
         raise PreflightError(tried.problems)
     if isinstance(maker, DenseMaker):
-        warn_of_idle_options(settings, maker.models, usable_device(settings.encoder.device))
+        warn_of_idle_options(settings, maker.models, devices_of(settings.encoder)[0])
     elif settings.tiles.scores is None:
         warn_of_idle_encoder_options(settings)
     return _plan(settings, rows, maker, look, exporters, scaling)

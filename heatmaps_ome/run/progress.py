@@ -129,8 +129,63 @@ def begin_slide(progress: Progress, slide: str, work: str, place: int, of: int) 
     place, of : int
         The slide's number among them, from 1, and how many there are.
     """
-    if isinstance(progress, Display):
+    if isinstance(progress, Display | Leading):
         progress.begin(slide, work, place, of)
+
+
+def end_slide(progress: Progress, slide: str) -> None:
+    """Note that a slide that began has ended, if several are at work."""
+    if isinstance(progress, Leading):
+        progress.end(slide)
+
+
+class Leading:
+    """Progress of several slides at work: of all for a function, of the first for a display.
+
+    A display has room for one slide. The slides are those of `begin` that have not ended.
+
+    Parameters
+    ----------
+    progress : Progress
+        Never called by two threads at once.
+    is_shared : bool
+        Whether several slides may be at work.
+    """
+
+    def __init__(self, progress: Progress, *, is_shared: bool = False) -> None:
+        self._progress, self.is_shared = progress, is_shared
+        self._lock = threading.RLock()
+        self._at_work: dict[str, tuple[str, int, int]] = {}
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Have all that report from now on end with KeyboardInterrupt."""
+        self._is_stopped = True
+
+    def begin(self, slide: str, work: str, place: int, of: int) -> None:
+        """Begin a slide; see `Display.begin`."""
+        with self._lock:
+            self._at_work[slide] = (work, place, of)
+            if len(self._at_work) == 1:
+                begin_slide(self._progress, slide, work, place, of)
+
+    def __call__(self, slide: str, stage: str, done: int, total: int) -> None:
+        """Report that ``done`` of ``total`` steps are done."""
+        if self._is_stopped:
+            raise KeyboardInterrupt
+        with self._lock:
+            is_first = slide == next(iter(self._at_work), slide)
+            if is_first or not isinstance(self._progress, Display):
+                self._progress(slide, stage, done, total)
+
+    def end(self, slide: str) -> None:
+        """End a slide; the next one leads."""
+        with self._lock:
+            was_first = slide == next(iter(self._at_work), None)
+            self._at_work.pop(slide, None)
+            if was_first and self._at_work:
+                following, facts = next(iter(self._at_work.items()))
+                begin_slide(self._progress, following, *facts)
 
 
 class Bars(Display):

@@ -10,43 +10,45 @@ from typing import TYPE_CHECKING, cast
 
 from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import Quantiles
-from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.features.pooling import TILE_CELLS, Pooling
 from heatmaps_ome.features.tile_facts import TileFacts
 from heatmaps_ome.maps.explanations.explanation import COMPAT
 from heatmaps_ome.maps.regions import SHARE
-from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.models.model_facts import ModelFacts
 from heatmaps_ome.options import CreateOptions, only_with, with_usual_values
+from heatmaps_ome.run.file_settings import file_settings, formats_of
 from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideList
 from heatmaps_ome.run.provenance import OptionRecords
+from heatmaps_ome.slides.reading import reading_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from heatmaps_ome.exporters.protocol import Settings
     from heatmaps_ome.features.bag import TileScores
     from heatmaps_ome.features.slide_facts import SlideFacts
     from heatmaps_ome.features.tile_facts import Origin
     from heatmaps_ome.models.target import Task
     from heatmaps_ome.options import ExportOptions
+    from heatmaps_ome.run.file_settings import KeepPixels
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
     from heatmaps_ome.slides.reader import ReadFrom
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """The extractor, its device and its number type.
+    """The extractor, its devices and its number type.
 
     Attributes
     ----------
-    device : str
-        torch's name, or "auto".
+    devices : tuple of str
+        torch's names, "auto" or "all"; each device takes slides.
     """
 
     name: str
     weights: Path | None
-    device: str
+    devices: tuple[str, ...]
     precision: str
 
 
@@ -92,16 +94,19 @@ class Resources:
         Longest side of the network's blocks in network pixels; None: as memory allows.
     max_memory : float or None
         Upper limit in GiB.
-    threads : int
-        Threads that read the slide.
+    threads : int or None
+        Threads that read slides; None: by the devices (see `reading_threads`).
     cache : Path
         Folder of the data that were read and computed.
+    keep_pixels : "always", "until-drawn" or "never"
+        How long the cache keeps a slide's pixels; never: not even from ``maps`` to ``draw``.
     """
 
     block_px: int | None
     max_memory: float | None
-    threads: int
+    threads: int | None
     cache: Path
+    keep_pixels: KeepPixels = "always"
 
 
 @dataclass(frozen=True)
@@ -239,7 +244,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
         encoder=Encoder(
             name=options.extractor,
             weights=options.extractor_weights,
-            device="cpu" if options.force_cpu else options.device,
+            devices=options.devices or ("cpu" if options.force_cpu else options.device,),
             precision=options.precision,
         ),
         making=Making(
@@ -320,17 +325,14 @@ def _pooling(options: CreateOptions) -> Pooling:
 
 
 def _resources(options: CreateOptions) -> Resources:
-    """Return the limits of a run's resources.
-
-    torch's own threads do not compete with readers, which sleep once they are a block ahead.
-    """
-    threads = options.threads
+    """Return the limits of a run's resources."""
     cache = options.cache_dir
     return Resources(
         block_px=options.block_size,
         max_memory=options.max_memory,
-        threads=min(4, usable_cores()) if threads is None else threads,
+        threads=options.threads,
         cache=options.output_path / ".cache" if cache is None else cache,
+        keep_pixels=options.keep_pixels,
     )
 
 
@@ -377,24 +379,13 @@ def _quantiles(options: CreateOptions) -> Quantiles:
     return Quantiles(lower, upper, score)
 
 
-def _formats(options: CreateOptions) -> tuple[str, ...]:
-    """Return the formats to write, each once."""
-    return tuple(dict.fromkeys((*options.formats, *(["figures"] if options.figures else []))))
-
-
 def _output(options: CreateOptions, resources: Resources) -> Output:
+    # Results have the pictures of tiles.
+    cache = resources.cache if resources.keep_pixels == "always" else None
     return Output(
         folder=options.output_path,
         overwrite=options.overwrite,
-        formats=_formats(options),
+        formats=formats_of(options),
         verify=options.verify,
-        files=Settings(
-            threads=resources.threads,
-            chain=not options.no_chain,
-            ngff=options.ngff,
-            flattened=options.flattened,
-            flat_mpp=options.flat_mpp,
-            overlay_px=options.overlay_px,
-            cache=resources.cache,
-        ),
+        files=file_settings(options, reading_threads(resources.threads), cache),
     )

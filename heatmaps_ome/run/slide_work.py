@@ -1,13 +1,16 @@
-"""The slides of a run, one after the other: whatever one of them raises ends only this slide."""
+"""The slides of a run, in their order: whatever one of them raises ends only this slide."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
+from threading import Semaphore
 from typing import TYPE_CHECKING, TypeVar
 
+from heatmaps_ome.run.at_once import at_once
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.faults import reason_of
-from heatmaps_ome.run.progress import begin_slide
+from heatmaps_ome.run.progress import begin_slide, end_slide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.outcome import Outcome
     from heatmaps_ome.run.progress import Progress
     from heatmaps_ome.run.slide_row import SlideRow
+
+    _Numbered = tuple["ItemT", Outcome, int, int]
 
 logger = logging.getLogger(__name__)
 
@@ -63,20 +68,24 @@ def make_all(
     making: Making, slides: Sequence[tuple[SlideRow, Outcome]]
 ) -> list[tuple[MadeMaps, Outcome]]:
     """Make the raw maps of slides; return them with the outcomes of those that succeeded."""
-    made = []
-    for row, outcome in _each(slides, "maps", making.progress):
-        one = _make(making, row, outcome, None)
-        if one is not None:
-            made.append((one, outcome))
-    return made
+
+    def work(slide: _Numbered[SlideRow]) -> MadeMaps | None:
+        with _at_work(slide, "maps", making.progress) as (row, outcome):
+            return _make(making, row, outcome, None)
+
+    done = at_once(work, _numbered(slides), making.at_once, making.stop)
+    return [
+        (made, outcome) for made, (_, outcome) in zip(done, slides, strict=True) if made is not None
+    ]
 
 
 def draw_all(
     drawing: Drawing, slides: Sequence[tuple[MadeMaps, Outcome]], scaling: CohortScaling
 ) -> None:
     """Draw slides whose raw maps are there."""
-    for made, outcome in _each(slides, "files", drawing.progress):
-        _draw(drawing, made, outcome, scaling)
+    for slide in _numbered(slides):
+        with _at_work(slide, "files", drawing.progress) as (made, outcome):
+            _draw(drawing, made, outcome, scaling)
 
 
 def do_all(
@@ -85,11 +94,20 @@ def do_all(
     slides: Sequence[tuple[SlideRow, Outcome]],
     scaling: CohortScaling,
 ) -> None:
-    """Make and draw slides one by one, as the scaling is known."""
-    for row, outcome in _each(slides, "maps and files", making.progress):
-        made = _make(making, row, outcome, scaling)
-        if made is not None:
-            _draw(drawing, made, outcome, scaling)
+    """Make and draw slides, as the scaling is known; one is drawn while the next are made."""
+    n = making.at_once
+    being_made, being_drawn = Semaphore(n), Semaphore()
+
+    def work(slide: _Numbered[SlideRow]) -> None:
+        with _at_work(slide, "maps and files", making.progress) as (row, outcome):
+            with being_made:
+                made = _make(making, row, outcome, scaling)
+            if made is not None:
+                with being_drawn:
+                    _draw(drawing, made, outcome, scaling)
+
+    for _ in at_once(work, _numbered(slides), n if n == 1 else n + 1, making.stop):
+        pass
 
 
 def _make(
@@ -106,10 +124,19 @@ def _draw(drawing: Drawing, made: MadeMaps, outcome: Outcome, scaling: CohortSca
     survives(lambda: drawing.draw(made, scaling, outcome), outcome, made.path, drawing.output)
 
 
-def _each(
-    slides: Sequence[tuple[ItemT, Outcome]], work: str, progress: Progress
+def _numbered(slides: Sequence[tuple[ItemT, Outcome]]) -> list[_Numbered[ItemT]]:
+    """Return the slides of a stage with their numbers, from 1, and how many there are."""
+    return [(item, outcome, n, len(slides)) for n, (item, outcome) in enumerate(slides, 1)]
+
+
+@contextmanager
+def _at_work(
+    slide: _Numbered[ItemT], work: str, progress: Progress
 ) -> Iterator[tuple[ItemT, Outcome]]:
-    """Yield the slides of a stage, and have the display tell which of them is at work."""
-    for place, slide in enumerate(slides, 1):
-        begin_slide(progress, slide[1].name, work, place, len(slides))
-        yield slide
+    """Have the display tell that a slide is at work."""
+    item, outcome, place, of = slide
+    begin_slide(progress, outcome.name, work, place, of)
+    try:
+        yield item, outcome
+    finally:
+        end_slide(progress, outcome.name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from heatmaps_ome.memory import give_back
+from heatmaps_ome.slides.waiting import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,14 +76,19 @@ class Stages:
         Filled by `Stopwatch`.
     progress : callable
         Called with (stage, steps done, steps in all).
+    is_alone : bool
+        Whether no other slide is at work; if one is, only seconds are counted.
     """
 
     def __init__(
         self,
         spent: dict[str, dict[str, float]],
         progress: Callable[[str, int, int], None] = lambda *_: None,
+        *,
+        is_alone: bool = True,
     ) -> None:
-        self._watch = Stopwatch(spent)
+        watch = Stopwatch(spent)
+        self._enter, self._beside = watch if is_alone else watch.beside, watch.beside
         self._progress = progress
 
     @contextmanager
@@ -97,14 +103,14 @@ class Stages:
             A slide whose pixels in memory no later stage needs, as later stages read other places
             or another size.
         """
-        with self._watch(name):
+        with waiting(name), self._enter(name):
             yield lambda done, total: self._progress(name, done, total)
             _give_back(forget)
 
     @contextmanager
     def beside(self, name: str, forget: SlideReader | None = None) -> Iterator[None]:
         """Enter a stage with others beside it; only its seconds are counted."""
-        with self._watch.beside(name):
+        with self._beside(name):
             yield
             _give_back(forget)
 

@@ -6,11 +6,12 @@ import math
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
 from heatmaps_ome.geometry import Window
+from heatmaps_ome.memory.limits import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -21,9 +22,28 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Read = TypeVar("_Read")
 
+_MOST_BESIDE_CPU: Final = 4
+"""Threads beside a network on the CPU; more were no faster."""
 _L0_SIDE = 4096
 """Longest side of a read, in level-0 pixels: a single-level slide is decoded at full size for a
 thumbnail, so a window's own size does not bound its memory."""
+
+
+def reading_threads(asked: int | None, *, cpu_computes: bool = True, slides: int = 1) -> int:
+    """Return the number of threads that read a slide.
+
+    Parameters
+    ----------
+    asked : int or None
+        Threads for all slides together; None: one per core, but only a few if the CPU computes the
+        network. torch's own threads do not compete with them, as readers sleep once they are a
+        block ahead.
+    slides : int
+        Slides that are read at once.
+    """
+    cores = usable_cores()
+    usual = min(_MOST_BESIDE_CPU, cores) if cpu_computes else cores
+    return -(-(usual if asked is None else asked) // slides)
 
 
 def read_in_order(

@@ -17,7 +17,7 @@ Stamp: TypeAlias = list[list[str | int]]
 def stamp_of(slide: Path, others: Iterable[Path] = ()) -> Stamp | None:
     """Return the stamp of a slide's files, and of other files; None if one of them is not there.
 
-    A file that was replaced, written to or moved has another stamp. Nothing tells of a change that
+    A file that was replaced, written to or moved has another stamp. Nothing shows a change that
     keeps size and time: for that, files must be read.
     """
     try:

@@ -20,7 +20,9 @@ from heatmaps_ome.slides.copy_levels import CopyLevels
 from heatmaps_ome.slides.reader import require_unchanged, source_of
 from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.slides.resampling import Resampler
+from heatmaps_ome.slides.waiting import READING, waiting
 from heatmaps_ome.storage.cache import PixelsKey
+from heatmaps_ome.storage.inventory import discard
 from heatmaps_ome.storage.pieces import ATTEMPTS, GrowingPiece
 from heatmaps_ome.storage.records import DamagedPieceError
 
@@ -65,7 +67,7 @@ class WorkingCopy:
         self, slide: SlideReader, fingerprint: str, lattice: Grid, cache: Path, threads: int
     ) -> None:
         self._slide, self._lattice, self._threads = slide, lattice, threads
-        self._fingerprint = fingerprint
+        self._fingerprint, self._cache = fingerprint, cache
         self._piece = GrowingPiece(cache, PixelsKey(source_of(self), lattice.l0_cell), slide.name)
         self._shapes = [
             lattice.shape.halved(level) for level in range(n_levels(lattice.shape, CHUNK))
@@ -74,7 +76,7 @@ class WorkingCopy:
         self._l0_pixels = l0_pixels
         self._resampler = Resampler(self._shapes, l0_pixels, self._read_tile, CHUNK)
         self._changed = threading.Condition()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._closed = self._stopped = False
         self._filling: threading.Thread | None = None
         self._healing = threading.Lock()
@@ -199,6 +201,12 @@ class WorkingCopy:
         self._resampler.forget()
         self._slide.forget()
 
+    def interrupt(self) -> None:
+        """Have all that wait for the copy, now or later, end with KeyboardInterrupt."""
+        with self._changed:
+            self._failure, self._closed = KeyboardInterrupt(), True
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Stop copying, close the slide and free the cached pixels."""
         self._closed = True
@@ -206,6 +214,10 @@ class WorkingCopy:
             self._filling.join()
         self.forget()
         self._slide.close()
+
+    def discard(self) -> None:
+        """Remove the closed copy from the cache, unless another process uses it."""
+        discard(self._cache, self.folder)
 
     def _fill(self) -> None:
         """Copy the slide, strip by strip."""
@@ -252,9 +264,11 @@ class WorkingCopy:
             if self._filling is None and self._rows[-1] < self._shapes[-1].rows:
                 self._filling = threading.Thread(target=self._fill, name="copy", daemon=True)
                 self._filling.start()
-            self._changed.wait_for(
-                lambda: self._rows[level] >= row_stop or self._failure is not None
-            )
+            if self._rows[level] < row_stop:
+                with waiting(READING):
+                    self._changed.wait_for(
+                        lambda: self._rows[level] >= row_stop or self._failure is not None
+                    )
             if self._failure is not None:
                 raise self._failure
 

@@ -122,12 +122,24 @@ def _release_all() -> None:
 
 def pieces_in_use(cache: Path) -> set[str]:
     """Return the pieces, as ``kind/key``, that a process uses which is not known to have ended."""
-    used: set[str] = set()
-    for file in _entries(_users(cache)):
-        if not has_ended(file.name, file, FOREIGN_S):
-            with suppress(OSError):
-                used.update(file.read_text(encoding="utf-8", errors="replace").split("\n"))
-    return used - {""}
+    return {piece for file in _entries(_users(cache)) for piece in _used_by(file)}
+
+
+def is_used_by_others(cache: Path, piece: Path) -> bool:
+    """Return whether another process uses a piece that is not known to have ended."""
+    own, name = owner_of_this_process().label, f"{piece.parent.name}/{piece.name}"
+    others = (file for file in _entries(_users(cache)) if file.name != own)
+    return any(name in _used_by(file) for file in others)
+
+
+def _used_by(file: Path) -> set[str]:
+    """Return the pieces of the file of a process; none if the process has ended."""
+    if has_ended(file.name, file, FOREIGN_S):
+        return set()
+    try:
+        return {*file.read_text(encoding="utf-8", errors="replace").split("\n")} - {""}
+    except OSError:
+        return set()
 
 
 def is_marked(cache: Path) -> bool:

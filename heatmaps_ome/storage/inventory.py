@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from heatmaps_ome.storage.cache import (
 )
 from heatmaps_ome.storage.cache_users import (
     is_marked,
+    is_used_by_others,
     leftovers,
     partial_name,
     pieces_in_use,
@@ -31,6 +33,8 @@ from heatmaps_ome.storage.removal import remove
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 CACHE: Final = ".cache"
 """The cache's folder in an output folder."""
@@ -146,20 +150,43 @@ def remove_pieces(cache: Path, pieces: Iterable[StoredPiece]) -> None:
         If one cannot be removed.
     """
     for piece in pieces:
-        aside = piece.folder.with_name(partial_name(piece.folder.name))
-        try:
-            with suppress(FileNotFoundError):
-                piece.folder.rename(aside)
-                remove(aside)
-        except OSError as error:
-            raise OutputError(
-                f"{piece.folder} cannot be removed ({error.strerror}); check its permissions"
-            ) from error
+        _remove(piece.folder)
     sweep(cache, FOREIGN_S)
     for folder in _pieces(cache):
         for path in leftovers(folder / PARTIAL, FOREIGN_S):
             with suppress(OSError):
                 remove(path)
+
+
+def discard(cache: Path, piece: Path) -> None:
+    """Remove the folder of a piece that this process has done with, unless another one uses it.
+
+    If it cannot be removed, that is logged: nothing depends on it.
+    """
+    if not is_used_by_others(cache, piece):
+        try:
+            _remove(piece)
+        except OutputError as error:
+            logger.warning("%s", error)
+
+
+def _remove(piece: Path) -> None:
+    """Remove the folder of a piece in one step for other processes, if it is there.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be removed.
+    """
+    aside = piece.with_name(partial_name(piece.name))
+    try:
+        with suppress(FileNotFoundError):
+            piece.rename(aside)
+            remove(aside)
+    except OSError as error:
+        raise OutputError(
+            f"{piece} cannot be removed ({error.strerror}); check its permissions"
+        ) from error
 
 
 def _pieces(cache: Path) -> Iterator[Path]:

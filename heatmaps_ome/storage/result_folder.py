@@ -44,7 +44,13 @@ COMPARISON: Final = "compare.json"
 COMPARISON_FORMAT: Final = "heatmaps-ome comparison 1"
 RUN_LOCK: Final = ".run.lock"
 """Held while files that all runs in an output folder share are replaced."""
-RESERVED: Final = frozenset({VIEWERS, RUNS, RUN, SCALING, "index.html"})
+INDEX: Final = "index.html"
+"""The report of all slides in an output folder."""
+REPORT: Final = "report"
+"""Folder of an output folder with a page for each slide, beyond what one file can hold."""
+PREDICTIONS: Final = "predictions.csv"
+"""The table of all slides in an output folder, for statistics."""
+RESERVED: Final = frozenset({VIEWERS, RUNS, RUN, SCALING, INDEX, REPORT, PREDICTIONS})
 """Names in an output folder that no slide's results may have, in small letters."""
 
 _OLD: Final = "old"
@@ -196,18 +202,19 @@ def remove_leftovers(output: Path) -> None:
     """
     for folder in left_over(output, _OLD):
         _put_back(folder, output)
-    folders = [
-        output,
-        output / MAPS,
-        *(path for path in (output / VIEWERS).rglob("*") if path.is_dir()),
-    ]
-    for path in [path for folder in folders for path in left_over(folder)] + left_over(
-        output, _OLD
-    ):
+    partial = [path for folder in _shared_folders(output) for path in left_over(folder)]
+    for path in [*partial, *left_over(output, _OLD)]:
         logger.info("%s was left by a run that was stopped, and is removed", path)
         remove(path)
     for path in output.glob(".*.lock"):
         remove_if_free(path)
+
+
+def _shared_folders(output: Path) -> list[Path]:
+    """Return the folders in which runs write; none of them belongs to a single slide."""
+    viewers = [path for path in (output / VIEWERS).glob("*") if path.is_dir()]
+    inner = [path for folder in viewers for path in folder.glob("*") if path.is_dir()]
+    return [output, output / RUNS, output / REPORT, output / MAPS, *viewers, *inner]
 
 
 def _put_back(folder: Path, output: Path) -> None:

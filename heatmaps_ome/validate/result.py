@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import OptionError, ResultError
-from heatmaps_ome.slides.plain_zarr import inside, read_object
+from heatmaps_ome.slides.plain_zarr import MOST_LIST_BYTES, inside, read_object
 from heatmaps_ome.validate.flat import FLAT
 from heatmaps_ome.validate.folder import (
     IMAGE_STORE,
@@ -22,6 +22,7 @@ from heatmaps_ome.validate.manifest import LISTED_FILES
 from heatmaps_ome.validate.ngff import COLOURED, DRAWN, SHARED
 from heatmaps_ome.validate.ome_xml import ZARR_XML
 from heatmaps_ome.validate.placement import IMAGE_PLACE, LABEL_PLACE, OVERLAY_PLACE
+from heatmaps_ome.validate.prediction_table import table_faults
 from heatmaps_ome.validate.problems import Problem, Rule
 from heatmaps_ome.validate.record import RECORD
 from heatmaps_ome.validate.source import SOURCE
@@ -48,7 +49,7 @@ _METADATA = (".zattrs", "zarr.json")
 
 def _run_complete(run: Path) -> Iterator[str]:
     """Demand the folder of each slide that a run finished."""
-    for slide in read_object(run / RUN)["slides"]:
+    for slide in read_object(run / RUN, MOST_LIST_BYTES)["slides"]:
         folder = slide["folder"]
         if folder is not None and not (inside(run, folder) / PROVENANCE).is_file():
             yield f"{slide['slide']} was {slide['status']}, but {folder} holds no result"
@@ -56,6 +57,11 @@ def _run_complete(run: Path) -> Iterator[str]:
 
 RUN_RULES: tuple[Rule[Path], ...] = (
     Rule("run-complete", "every slide that run.json lists as done is there", _run_complete),
+    Rule(
+        "prediction-table",
+        "predictions.csv has the slides and predictions of run.json, and no formula",
+        table_faults,
+    ),
 )
 """Rules for a run."""
 

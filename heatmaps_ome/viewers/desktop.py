@@ -8,6 +8,7 @@ from heatmaps_ome.errors import OutputError
 from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewers.files import copy_viewer_files
 from heatmaps_ome.viewers.qupath_project import ProjectSlide, write_project
+from heatmaps_ome.viewers.qupath_selections import write_selections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ NAPARI = ("napari", "open.py", "plain_zarr.py")
 def write_viewers(
     output: Path, slides: Sequence[ProjectSlide], classes: Sequence[str], now_ms: int
 ) -> None:
-    """Write the script for napari, and QuPath's project of all slides.
+    """Write the script for napari, and QuPath's projects of all slides and of selections.
 
     Parameters
     ----------
@@ -41,3 +42,4 @@ def write_viewers(
             "complete, only the files for viewers are missing"
         ) from error
     write_project(output, slides, classes, now_ms)
+    write_selections(output, slides, classes, now_ms)

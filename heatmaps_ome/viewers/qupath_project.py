@@ -10,6 +10,8 @@ import copy
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -19,7 +21,7 @@ from heatmaps_ome.exporters.cells import qupath_class
 from heatmaps_ome.maps.numbers import probability
 from heatmaps_ome.slides.paths import files_of
 from heatmaps_ome.storage.digests import write_json
-from heatmaps_ome.storage.private import replacing
+from heatmaps_ome.storage.private import private_path
 from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewers.files import copy_viewer_files, file_uri
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+QUPATH = "qupath"
+"""Folder of the project of all slides."""
 PROJECT = "project.qpproj"
 _SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy")
 _PRELUDE = "prelude.groovy"
@@ -39,6 +43,8 @@ _RESULTS, _DRAWN_HOT, _PREDICTION = "heatmaps-ome results", "drawn hot", "predic
 _EARLIER_DRAWN_HOT = "true class"
 """The key of earlier versions, which reads as ground truth."""
 _THUMBNAIL_PX = 256
+_MOST_THUMBNAILS = 40
+"""Thumbnails written at a time: about a second."""
 
 _Json = dict[str, Any]
 
@@ -66,7 +72,11 @@ class ProjectSlide:
 
 
 def write_project(
-    output: Path, slides: Sequence[ProjectSlide], classes: Sequence[str], now_ms: int
+    output: Path,
+    slides: Sequence[ProjectSlide],
+    classes: Sequence[str],
+    now_ms: int,
+    name: str = QUPATH,
 ) -> Path:
     """Add slides to the project of an output folder, or create one, and return its path.
 
@@ -76,6 +86,8 @@ def write_project(
     ----------
     now_ms : int
         The time, in ms since 1970.
+    name : str
+        Name of the project's folder.
 
     Raises
     ------
@@ -84,23 +96,18 @@ def write_project(
     OutputError
         If the project cannot be written.
     """
-    folder = output / VIEWERS / "qupath"
+    folder = output / VIEWERS / name
     path, classes_path = folder / PROJECT, folder / "classifiers" / "classes.json"
     try:
         old_project = _read(path, _is_project)
         old_classes = _read(classes_path, _is_classes)
-        project = copy.deepcopy(old_project) or _new_project(path, now_ms)
-        entries = {
-            slide.name: entry
-            for slide in slides
-            if (entry := _update(project, slide, folder)) is not None
-        }
+        entries = _Entries(copy.deepcopy(old_project) or _new_project(path, now_ms), folder)
+        numbers = [(slide.name, entries.update(slide)) for slide in slides]
         write_scripts(folder / "scripts")
         _write_if_changed(classes_path, old_classes, _with_classes(old_classes, classes))
-        for name, entry in entries.items():
-            _write_thumbnail(output / name / "previews" / "slide.png", folder, entry["entryID"])
-        if project != old_project:
-            _write(path, {**project, "modifyTimestamp": now_ms})
+        _write_thumbnails(output, folder, numbers)
+        if entries.project != old_project:
+            _write(path, {**entries.project, "modifyTimestamp": now_ms})
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}); the results are complete, only "
@@ -169,48 +176,99 @@ def _new_project(path: Path, now_ms: int) -> _Json:
     }
 
 
-def _update(project: _Json, slide: ProjectSlide, folder: Path) -> _Json | None:
-    """Write a slide's path and facts into a project; return its entry, if there is one."""
-    images: list[_Json] = project.setdefault("images", [])
-    same_place = same_results = [
-        entry for entry in images if entry.get("metadata", {}).get(_RESULTS) == slide.name
-    ]
-    if slide.path is not None:
+class _Entries:
+    """The entries of a project by place and by results, so that a slide is not searched for.
+
+    Attributes
+    ----------
+    project : dict
+        Changed by `update`.
+    """
+
+    def __init__(self, project: _Json, folder: Path) -> None:
+        self.project, self._folder = project, folder
+        self._images: list[_Json] = project.setdefault("images", [])
+        self._by_place: dict[str, list[_Json]] = {}
+        self._by_results: dict[str, list[_Json]] = {}
+        self._parents: dict[Path, Path] = {}
+        for entry in self._images:
+            self._note(entry)
+
+    def update(self, slide: ProjectSlide) -> int | None:
+        """Write a slide's path and facts into the project; return its entry's identity, if any."""
+        same_place = same_results = self._with_results(_as_text(slide.name))
+        if slide.path is not None:
+            uri = self._uri(slide.path)
+            same_place = self._by_place.get(_place(uri), [])
+            if not same_place and same_results:
+                same_place = same_results[:1]
+                self._move(same_place[0], uri)
+            if not same_place:
+                same_place = [self._new(slide.path.name, uri)]
+        for entry in same_place:
+            entry["metadata"] = _metadata(entry.get("metadata", {}), slide)
+        return same_place[0]["entryID"] if same_place else None
+
+    def _with_results(self, name: str) -> list[_Json]:
+        """Return the entries of a slide's results; others may have got its name since."""
+        entries = self._by_results.get(name, [])
+        return [entry for entry in entries if entry["metadata"].get(_RESULTS) == name]
+
+    def _note(self, entry: _Json) -> None:
+        """Make an entry known by the places of its files, and by its results."""
+        for place in _places_of(entry):
+            self._by_place.setdefault(place, []).append(entry)
+        name = entry.get("metadata", {}).get(_RESULTS)
+        if isinstance(name, str):
+            self._by_results.setdefault(name, []).append(entry)
+
+    def _move(self, entry: _Json, uri: str) -> None:
+        """Point an entry to the slide's current path."""
+        for place in _places_of(entry):
+            self._by_place[place] = [one for one in self._by_place[place] if one is not entry]
+        for builder in _builders_of(entry.get("serverBuilder")):
+            builder["uri"] = uri
+        for place in _places_of(entry):
+            self._by_place.setdefault(place, []).append(entry)
+
+    def _uri(self, path: Path) -> str:
+        """Return the address of the file that QuPath opens."""
         # The name itself may be a link to a file without a suffix: only the folder is resolved.
         # QuPath opens a file of a DICOM slide, not its folder.
-        path = files_of(slide.path)[0] if slide.path.is_dir() else slide.path
-        uri = file_uri(path.parent.resolve() / path.name)
-        same_place = [entry for entry in images if _place(uri) in map(_place, _uris_of(entry))]
-        if not same_place and same_results:
-            _move(same_results[0], uri)
-            same_place = same_results[:1]
-        if not same_place:
-            same_place = [_new_entry(project, slide.path.name, uri, folder)]
-            images.extend(same_place)
-    for entry in same_place:
-        entry["metadata"] = _metadata(entry.get("metadata", {}), slide)
-    return same_place[0] if same_place else None
+        file = files_of(path)[0] if path.is_dir() else path
+        if file.parent not in self._parents:
+            self._parents[file.parent] = file.parent.resolve()
+        return file_uri(self._parents[file.parent] / file.name)
 
+    def _new(self, name: str, uri: str) -> _Json:
+        """Add an entry whose identity is new to the project and to data of deleted entries."""
+        number = self._last + 1
+        self._last = self.project["lastID"] = number
+        entry = {
+            "serverBuilder": {
+                "builderType": "uri",
+                "providerClassName": _OPENSLIDE,
+                "uri": uri,
+                # Otherwise QuPath crops the slide to its bounds, which moves (0, 0).
+                "args": ["--no-crop"],
+            },
+            "entryID": number,
+            "randomizedName": f"image-{number:04d}",
+            "imageName": _as_text(name),
+            "metadata": {},
+        }
+        self._images.append(entry)
+        self._note(entry)
+        return entry
 
-def _new_entry(project: _Json, name: str, uri: str, folder: Path) -> _Json:
-    """Return an entry whose identity is new to the project and to data of deleted entries."""
-    left_over = [path.name for path in folder.glob("data/*") if path.name.isdecimal()]
-    used = [entry["entryID"] for entry in project["images"]]
-    number = 1 + max([project.get("lastID", 0), *used, *map(int, left_over)])
-    project["lastID"] = number
-    return {
-        "serverBuilder": {
-            "builderType": "uri",
-            "providerClassName": _OPENSLIDE,
-            "uri": uri,
-            # Otherwise QuPath crops the slide to its bounds, which moves (0, 0).
-            "args": ["--no-crop"],
-        },
-        "entryID": number,
-        "randomizedName": f"image-{number:04d}",
-        "imageName": _as_text(name),
-        "metadata": {},
-    }
+    @cached_property
+    def _last(self) -> int:
+        """The largest identity so far, also of deleted entries, whose data may be annotations."""
+        left_over = (
+            int(path.name) for path in self._folder.glob("data/*") if path.name.isdecimal()
+        )
+        used = (entry["entryID"] for entry in self._images)
+        return max(chain([self.project.get("lastID", 0)], used, left_over))
 
 
 def _metadata(known: Mapping[str, str], slide: ProjectSlide) -> dict[str, str]:
@@ -246,20 +304,14 @@ def _builders_of(value: Any) -> Iterator[_Json]:
             yield from _builders_of(child)
 
 
-def _uris_of(entry: _Json) -> list[str]:
-    """Return the addresses of the files that an entry opens."""
-    return [builder["uri"] for builder in _builders_of(entry.get("serverBuilder"))]
+def _places_of(entry: _Json) -> set[str]:
+    """Return the paths of the files that an entry opens."""
+    return {_place(builder["uri"]) for builder in _builders_of(entry.get("serverBuilder"))}
 
 
 def _place(uri: str) -> str:
     """Return the path in a URI: Java writes ``file:/a``, others ``file:///a``."""
     return unquote(re.sub(r"^file:/+", "/", uri))
-
-
-def _move(entry: _Json, uri: str) -> None:
-    """Point an entry to the slide's current path."""
-    for builder in _builders_of(entry.get("serverBuilder")):
-        builder["uri"] = uri
 
 
 def _with_classes(facts: _Json | None, classes: Sequence[str]) -> _Json:
@@ -295,16 +347,40 @@ def _write(path: Path, facts: _Json) -> None:
     write_json(path, facts)
 
 
-def _write_thumbnail(preview: Path, folder: Path, entry_id: int) -> None:
-    """Write an entry's thumbnail, unless it has one or the slide has no preview."""
-    path = folder / "data" / str(entry_id) / "thumbnail.jpg"
-    if path.exists() or not preview.is_file():
-        return
+def _write_thumbnails(
+    output: Path, folder: Path, numbers: Sequence[tuple[str, int | None]]
+) -> None:
+    """Write thumbnails of entries that have none, at most so many that no run waits long for them.
+
+    QuPath makes the others when they come into view, from the slides.
+
+    Parameters
+    ----------
+    numbers : sequence of (name of the results, identity of the entry or None)
+    """
+    missing = (
+        (preview, path)
+        for name, number in numbers
+        if number is not None
+        and not (path := folder / "data" / str(number) / "thumbnail.jpg").exists()
+        and (preview := output / name / "previews" / "slide.png").is_file()
+    )
+    for preview, path in islice(missing, _MOST_THUMBNAILS):
+        _write_thumbnail(preview, path)
+
+
+def _write_thumbnail(preview: Path, path: Path) -> None:
+    """Write an entry's thumbnail from the slide's preview."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(preview) as image:
         small = image.convert("RGB")
-    small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    with replacing(path) as partial:
+    small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX), reducing_gap=2.0)
+    # Not beside it: what killed runs left is looked for in few folders, not in one per slide.
+    partial = private_path(path.parents[2] / path.name)
+    try:
         small.save(partial, "JPEG", quality=90)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

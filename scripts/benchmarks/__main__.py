@@ -52,6 +52,7 @@ PAIRS = (
     Pair("f", "whole run / of a tenth of the slide", "whole", "tenth"),
     Pair("F", "whole run of four times the slide / of the slide", "fourfold", "whole"),
     Pair("g", "other colours and quantiles / first run", "again", "whole"),
+    Pair("s", "scaling of 10,000 slides / of 1,000", "fit", "fit_tenth"),
 )
 """All that can be measured, in the order of the table."""
 
@@ -89,6 +90,8 @@ def jobs(folder: Path, results: Path, big: Size, tenth: Size) -> dict[str, tuple
         "overlay_upsampled": ("overlay_upsampled",),
         "overlay": ("overlay",),
         "overlay_full": ("overlay", "1"),
+        "fit": ("fit", "10000"),
+        "fit_tenth": ("fit", "1000"),
     }
 
 

@@ -241,6 +241,25 @@ def overlay_upsampled() -> None:
         )  # fmt: skip
 
 
+def fit(n_slides: str) -> None:
+    """Fit a scaling to slides of 40,000 cells and two classes, of which twenty differ."""
+    from fakes import covering_grid, heatmap_set
+
+    from heatmaps_ome.display.scaling import Quantiles
+    from heatmaps_ome.display.scaling_fit import fit_scaling
+    from heatmaps_ome.display.sketch_file import write_sketch
+
+    shape = Shape(6400, 6400)
+    grid = covering_grid(shape)
+    with TemporaryDirectory() as scratch:
+        paths = [Path(scratch, f"{seed}.h5") for seed in range(20)]
+        for seed, path in enumerate(paths):
+            tissue = np.ones(grid.shape, bool)
+            write_sketch(heatmap_set(grid, shape, seed=seed, tissue=tissue), path)
+        with clock():
+            fit_scaling(paths * (int(n_slides) // len(paths)), Quantiles(), "", "", "")
+
+
 def _extractor(weights: str, precision: str = "float32") -> Extractor:
     """Return the ResNet-50."""
     from heatmaps_ome.extractors import load_extractor
@@ -278,7 +297,7 @@ def _map() -> tuple[DisplayMap, SlideResult]:
 JOBS: dict[str, Callable[..., None]] = {
     job.__name__: job
     for job in (make, whole, reference, network, read, read_reference, image, image_ome_zarr,
-                 overlay, overlay_upsampled)
+                 overlay, overlay_upsampled, fit)
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Closed or full streams undo no work, and control characters reach no terminal."""
 
+import functools
 import io
 import json
 import logging
@@ -60,13 +61,19 @@ def test_work_stays_done_and_the_exit_code_is_true(model, redirection, code, sen
     assert done.stderr.count(b"\n") == (1 if sentence else 0)
 
 
+@pytest.fixture(scope="module")
+def exit_code(tmp_path_factory):
+    """A function that returns the exit code of words whose output is read."""
+    folder = tmp_path_factory.mktemp("read")
+    return functools.cache(lambda words: shell(f"{COMMAND} {words}", folder).returncode)
+
+
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">/dev/full", "2>/dev/full"])
 @pytest.mark.parametrize("words", ["info nothing", "create --zzz", "--help", "craete"])
-def test_what_fails_fails_as_ever(tmp_path, redirection, words):
-    plain = shell(f"{COMMAND} {words}", tmp_path).returncode
+def test_what_fails_fails_as_ever(tmp_path, exit_code, redirection, words):
     done = shell(f"{COMMAND} {words} {redirection}", tmp_path)
     printed = words == "--help" and redirection[0] == ">"
-    assert done.returncode == (1 if printed else plain)
+    assert done.returncode == (1 if printed else exit_code(words))
     assert b"Traceback" not in done.stderr + done.stdout
 
 

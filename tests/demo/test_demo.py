@@ -36,7 +36,7 @@ def run(tmp_path_factory):
         output_path=folder / "out",
         true_class=asked.true_class,
         extractor=asked.extractor,
-        formats=("png",),
+        formats=("cells",),
     )
     outcomes = create(options, silent)
     maps = [read_values(o.folder / f"{o.folder.name}.values.ome.zarr") for o in outcomes]

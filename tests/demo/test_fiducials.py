@@ -11,6 +11,7 @@ import tifffile
 import zarr
 from fakes import FakeSlide
 from independent_readers import label, overlay_by_tifffile, raw_values, slide_image
+from made_once import fiducials_run
 
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.demo.fiducials import make_fiducials
@@ -24,8 +25,7 @@ from heatmaps_ome.options import DemoOptions
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """What the command says, and where its results are."""
-    output = tmp_path_factory.mktemp("fiducials")
-    return make_fiducials(DemoOptions(output_path=output, fiducials=True)), output
+    return fiducials_run(tmp_path_factory)
 
 
 def middle_of_black(pixels, y, x, reach=92):

@@ -13,6 +13,7 @@ from fakes import FakeSlide, covering_grid, heatmap_set, slide_result
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.exporters.cells import CellsExporter, plain_field
 from heatmaps_ome.exporters.manifest import manifest
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.exporters.regions import RegionsExporter
 from heatmaps_ome.geometry import YX, Shape
 
@@ -157,6 +158,16 @@ def test_many_cells_are_written_fast_in_little_memory_and_not_as_geojson(tmp_pat
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 150e6
+
+
+def test_cells_are_a_table_alone_if_geojson_is_never_wanted(tmp_path):
+    result = written(tmp_path)
+    table = (tmp_path / "slide.cells.csv").read_bytes()
+    (tmp_path / "table").mkdir()
+    paths = CellsExporter(Settings(cells_geojson=False)).write(result, tmp_path / "table")
+    assert list((tmp_path / "table").iterdir()) == paths
+    assert paths[0].read_bytes() == table
+    assert manifest(result, tmp_path / "table")["cells_geojson"] is None
 
 
 def test_class_colours_are_all_different_and_stay():

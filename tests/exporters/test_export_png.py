@@ -24,6 +24,7 @@ from heatmaps_ome.exporters.figures.curves import curves_figure, drawn_curves
 from heatmaps_ome.exporters.figures.framed import Caption, framed
 from heatmaps_ome.exporters.figures.picture_files import save_png
 from heatmaps_ome.exporters.png import PngExporter, thumbnail_lattice
+from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Grid, Shape, sample
 from heatmaps_ome.maps.curves import Faithfulness
 from heatmaps_ome.maps.regions import find_regions
@@ -36,6 +37,27 @@ SHAPES = [Shape(1, 1), Shape(5, 7), Shape(60, 900), Shape(900, 40), Shape(300, 4
 def exact(monkeypatch):
     """Store every pixel as it is drawn, to compare them: noise has more than 128 colours."""
     monkeypatch.setattr(png_module, "save_few_colours", lambda rgb, path, _: save_png(rgb, path))
+
+
+def test_small_previews_are_half_as_large_and_without_maps_alone(tmp_path):
+    result = slide_result(FakeSlide(noise_rgb(Shape(300, 400))))
+    paths = {}
+    for small in (False, True):
+        (tmp_path / str(small)).mkdir()
+        exporter = PngExporter(Settings(small_previews=small), longest_side_px=400)
+        paths[small] = exporter.write(result, tmp_path / str(small))
+        assert sorted((tmp_path / str(small) / "previews").iterdir()) == sorted(paths[small])
+    names = [path.name for path in paths[False]]
+    assert [path.name for path in paths[True]] == [n for n in names if not n.endswith("-map.png")]
+    assert "attention-overlay.png" in names
+    with Image.open(tmp_path / "True/previews/slide.png") as image:
+        assert image.size == (200, 150)
+    # Title, prediction and colour bar stand around the slide as in any preview.
+    with Image.open(tmp_path / "True/previews/attention-overlay.png") as image:
+        assert image.width >= 400
+        assert image.height > 150 + 100
+    sizes = {small: sum(path.stat().st_size for path in paths[small]) for small in paths}
+    assert sizes[True] < 0.5 * sizes[False]
 
 
 def white(shape, mpp=MPP, name="slide"):

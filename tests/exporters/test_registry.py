@@ -15,7 +15,7 @@ from heatmaps_ome.cli import summary
 from heatmaps_ome.exporters import REGISTRY, Format, ResultFile, endings_of, result_files
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import Shape
-from heatmaps_ome.options import FORMATS, CreateOptions
+from heatmaps_ome.options import FORMATS, CreateOptions, with_usual_values
 from heatmaps_ome.run.outcome import Outcome
 
 SHAPE = Shape(300, 400)
@@ -41,7 +41,8 @@ def closing_lines(folder):
 
 def test_options_offer_the_formats_of_the_registry():
     assert (*FORMATS, "figures") == tuple(REGISTRY)
-    assert CreateOptions.formats == FORMATS
+    options = CreateOptions(model_path=Path("m.pkl"), output_path=Path("out"))
+    assert with_usual_values(options).formats == FORMATS
 
 
 @pytest.mark.parametrize("name", [name for name in REGISTRY if REGISTRY[name].files])

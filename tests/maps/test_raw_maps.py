@@ -9,6 +9,7 @@ from model_files import make_parts, write_export
 from slide_files import speckled
 
 from heatmaps_ome.features.dense import Extraction
+from heatmaps_ome.features.lanes import Lanes
 from heatmaps_ome.features.plain_tiles import tissue_tiles
 from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import network_pixels
@@ -36,7 +37,7 @@ class Logged(FakeSlide):
 def recipe_in(folder, mask_threshold):
     write_export(folder / "m.pkl", parts=make_parts(n_inputs=3))
     return Recipe(
-        extractor=MeanColourTiles(), model=read_model(folder / "m.pkl"), pooling=Pooling(),
+        lanes=Lanes([MeanColourTiles()]), model=read_model(folder / "m.pkl"), pooling=Pooling(),
         extraction=Extraction(MPP, 256, 1, folder), mask_threshold=mask_threshold,
         read_from="level", overlaps=False,
     )  # fmt: skip
@@ -51,7 +52,9 @@ def made(folder, recipe, rgb, log):
     slide = Logged(rgb, log)
     lattice = network_pixels(slide.shape, slide.mpp, MPP)
     copy = WorkingCopy(slide, slide.fingerprint(), lattice, folder, threads=1)
-    recipe = replace(recipe, extractor=Noted(), extraction=replace(recipe.extraction, cache=folder))
+    recipe = replace(
+        recipe, lanes=Lanes([Noted()]), extraction=replace(recipe.extraction, cache=folder)
+    )
     told = []
     stages = Stages({}, lambda stage, *counts: told.append((stage, *counts)))
     [found] = raw_maps(copy, [recipe], stages)

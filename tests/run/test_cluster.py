@@ -127,12 +127,12 @@ def test_a_slide_that_ends_or_holds_its_worker_fails_alone(slides, address, tmp_
     for name, colour in (("k", DEADLY), ("o", DEADLY_ONCE), ("h", HANGING)):
         coloured(folder / f"{name}.svs", colour)
     results = create(
-        folder, folder / "out", "hkabod", scheduler=address, retries=1, slide_timeout="20s"
+        folder, folder / "out", "hkabod", scheduler=address, retries=1, slide_timeout="25s"
     )
     assert sorted(results) == ["a", "b", "d", "o"], results.failed
     assert sorted(results.failed) == ["h.svs", "k.svs"]
     assert "it ended its worker process 2 times" in results.failed["k.svs"]
-    assert "it took longer than 20 s, the limit of --slide-timeout" in results.failed["h.svs"]
+    assert "it took longer than 25 s, the limit of --slide-timeout" in results.failed["h.svs"]
     assert "o.svs: its worker died; it is tried again" in caplog.text
 
 

@@ -39,7 +39,7 @@ def test_a_killed_run_resumes_with_the_blocks_it_has(tmp_path, monkeypatch):
     write_export(tmp_path / "export.pkl", parts=make_parts(n_inputs=3))
     words = [
         "create", str(slide), "-m", str(tmp_path / "export.pkl"), "-o", str(tmp_path / "out"),
-        "-t", CLASSES[0], "--extractor", "mean-colour", "--block-size", "128",
+        "-t", CLASSES[0], "--extractor", "mean-colour", "--block-size", "128", "--formats", "cells",
     ]  # fmt: skip
     root = Path(__file__).parents[2]
     code = CHILD.format(paths=[str(root / "tests" / "support"), str(root)], words=words)
@@ -53,7 +53,7 @@ def test_a_killed_run_resumes_with_the_blocks_it_has(tmp_path, monkeypatch):
     load_mean_colour.calls = 0
     options = CreateOptions(
         slides=(slide,), model_path=tmp_path / "export.pkl", output_path=tmp_path / "out",
-        true_class=CLASSES[0], extractor="mean-colour", block_size=128,
+        true_class=CLASSES[0], extractor="mean-colour", block_size=128, formats=("cells",),
     )  # fmt: skip
     assert create(options, silent)[0].status == "done"
     resumed = load_mean_colour.calls

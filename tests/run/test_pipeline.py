@@ -180,12 +180,12 @@ def test_a_scaling_is_applied_to_a_later_slide(world):
 
 
 def test_other_colours_and_classes_need_no_network(world):
-    world.run(formats=FORMATS)
+    world.run(world.slides[0], formats=FORMATS)
     calls = load_mean_colour.calls
     assert calls > 0
     outcomes = world.run(
-        overwrite=True, att_cmap="viridis", att_lower_threshold=0.2, true_class=CLASSES[1],
-        classes=(CLASSES[1],), no_pool=True, formats=FORMATS,
+        world.slides[0], overwrite=True, att_cmap="viridis", att_lower_threshold=0.2,
+        true_class=CLASSES[1], classes=(CLASSES[1],), no_pool=True, formats=FORMATS,
     )  # fmt: skip
     assert {o.status for o in outcomes} == {"done"}
     assert load_mean_colour.calls == calls
@@ -234,7 +234,7 @@ def test_leave_one_out_is_drawn_when_asked_for_and_always_among_the_values(world
 
 
 def test_tiles_for_and_against_the_true_class_are_shown_as_many_as_asked_for(world):
-    world.run(world.slides[0], formats=FORMATS)
+    world.run(world.slides[0])
     world.run(world.slides[0], output_path=world.path / "one", top_tiles=1)
     world.run(world.slides[0], output_path=world.path / "none", top_tiles=0)
     for folder, most in (("out", 8), ("one", 1), ("none", 0)):
@@ -391,14 +391,14 @@ def test_maps_are_made_anew_for_another_threshold_of_tissue(world):
 
 
 def test_every_stage_is_recorded_with_what_it_took(world):
-    world.run(formats=FORMATS)
+    world.run(world.slides[0], formats=FORMATS)
     said = json.loads((world.path / "out" / "run.json").read_text())
     for slide in said["slides"]:
         stages = slide["stages"]
         formats = {"ome-zarr", "ome-tiff", "png", "cells", "regions", "tiles", "report"}
         assert set(stages) == formats | {
             "reading", "tissue", "features", "consistency", "artefacts", "model", "maps",
-            "files",
+            "files", "network",
         }  # fmt: skip
         assert all(stage["seconds"] >= 0 for stage in stages.values())
         if hasattr(psutil.Process(), "io_counters"):
@@ -417,9 +417,9 @@ def test_weights_that_do_not_fit_end_the_run_before_a_slide_is_read(world):
 
 
 def test_the_same_run_again_changes_nothing(world):
-    world.run(formats=FORMATS)
+    world.run(world.slides[0], formats=FORMATS)
     before = {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
-    assert {o.status for o in world.run(formats=FORMATS)} == {"unchanged"}
+    assert {o.status for o in world.run(world.slides[0], formats=FORMATS)} == {"unchanged"}
     assert before == {p: p.stat().st_mtime_ns for p in (world.path / "out" / "a").rglob("*")}
 
 
@@ -435,10 +435,10 @@ def test_results_in_formats_of_an_earlier_version_are_made_anew_if_asked(world, 
 
 
 def test_other_results_are_not_overwritten_unasked(world):
-    world.run(formats=FORMATS)
+    world.run()
     before = {p: p.stat().st_mtime_ns for p in (world.path / "out").rglob("*")}
     for changed in ({}, {"scaling": world.path / "out" / "scaling.json"}):
-        outcomes = world.run(att_cmap="viridis", formats=FORMATS, **changed)
+        outcomes = world.run(att_cmap="viridis", **changed)
         assert {o.status for o in outcomes} == {"failed"}
         assert "--overwrite" in outcomes[0].message
     listed = json.loads((world.path / "out" / "run.json").read_text())["slides"]
@@ -525,7 +525,7 @@ def test_bad_slides_do_not_sink_the_cohort(world):
     write_slide(world.path / "unknown.tiff", speckled(300, 300), mpp=None)
     outcomes = world.run(
         world.path / "text.svs", *world.slides, world.path / "unknown.tiff",
-        world.path / "missing.svs", formats=FORMATS,
+        world.path / "missing.svs",
     )  # fmt: skip
     assert [o.status for o in outcomes] == ["failed", "done", "done", "failed", "failed"]
     said = json.loads((world.path / "out" / "run.json").read_text())["slides"]
@@ -644,10 +644,10 @@ def test_a_run_killed_while_writing_leaves_nothing_half_done_and_goes_on(world, 
     with monkeypatch.context() as patch:
         patch.setattr(PngExporter, "write", killed)
         with pytest.raises(KeyboardInterrupt):
-            world.run(formats=FORMATS)
+            world.run(formats=("cells", "png"))
     assert not (world.path / "out" / "a").exists()
     calls = load_mean_colour.calls
-    assert {o.status for o in world.run(formats=FORMATS)} == {"done"}
+    assert {o.status for o in world.run(formats=("cells", "png"))} == {"done"}
     assert load_mean_colour.calls == calls
     assert not any(".partial" in p.name for p in tree(world.path / "out"))
 
@@ -663,7 +663,7 @@ def test_a_slide_whose_export_fails_is_reported_and_leaves_no_files(world, monke
         return write(self, result, folder)
 
     monkeypatch.setattr(TiffExporter, "write", full_disk_for_a)
-    outcomes = world.run(formats=FORMATS)
+    outcomes = world.run()
     assert [o.status for o in outcomes] == ["failed", "done"]
     assert re.search(r"no space is left on the disk .* are free", outcomes[0].message)
     assert not (world.path / "out" / "a").exists()
@@ -682,7 +682,7 @@ def project_of(out):
 
 def test_qupaths_project_gets_the_slides_that_have_results(world):
     (world.path / "text.svs").write_text("not a slide")
-    world.run(world.path / "text.svs", *world.slides, formats=FORMATS)
+    world.run(world.path / "text.svs", *world.slides)
     out = world.path / "out"
     names = [entry["imageName"] for entry in project_of(out)["images"]]
     assert names == ["a.svs", "b.svs"]
@@ -690,7 +690,7 @@ def test_qupaths_project_gets_the_slides_that_have_results(world):
     first = project_of(out)["images"][0]["metadata"]
     assert first[f"prediction: {CLASSES[0]}"] == f"{run[1]['prediction'][CLASSES[0]]:.3f}"
     before = project_of(out)
-    world.run(*world.slides, scaling=out / "scaling.json", formats=FORMATS)
+    world.run(*world.slides, scaling=out / "scaling.json")
     assert project_of(out) == before
 
 
@@ -732,7 +732,7 @@ def test_the_report_has_all_slides_and_no_paths(world):
 
 def test_a_report_that_cannot_be_written_costs_no_results(world, caplog):
     (world.path / "out" / "index.html").mkdir(parents=True)
-    assert {o.status for o in world.run(formats=FORMATS)} == {"done"}
+    assert {o.status for o in world.run()} == {"done"}
     assert "only the report is missing" in caplog.text
 
 

@@ -36,7 +36,8 @@ def first_version(monkeypatch):
 
 def recipe(**changes):
     made = {
-        "extractor": EXTRACTOR, "model": SimpleNamespace(cache_digest="d" * 64),
+        "lanes": SimpleNamespace(extractor=EXTRACTOR),
+        "model": SimpleNamespace(cache_digest="d" * 64),
         "pooling": Pooling("mean", 7), "extraction": Extraction(256 / 224, 1280, 4, Path("cache")),
         "mask_threshold": 224, "read_from": "level", "overlaps": False,
         "consistency_tiles": 64, **changes,
@@ -97,7 +98,7 @@ def test_another_version_makes_maps_and_pictures_anew_but_no_features(monkeypatc
         {"pooling": Pooling("none", 1)}, {"mask_threshold": 200}, {"excluded": ("pen",)},
         {"bad_tiles": "blank"},
         {"read_from": "level0"}, {"consistency_tiles": 0},
-        {"extractor": SimpleNamespace(digest="f" * 64)},
+        {"lanes": SimpleNamespace(extractor=SimpleNamespace(digest="f" * 64))},
         {"model": SimpleNamespace(cache_digest="f" * 64)},
         {"extraction": Extraction(0.5, 1280, 4, Path("cache"))},
     ],

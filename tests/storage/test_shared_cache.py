@@ -24,6 +24,7 @@ from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.storage import cache_users, pieces
 from heatmaps_ome.storage.cache import Encoded, FeaturesKey, Source, TilesKey
 from heatmaps_ome.storage.cache_users import leftovers, partial_name, pieces_in_use
+from heatmaps_ome.storage.inventory import discard
 from heatmaps_ome.storage.owners import owner_of_this_process
 from heatmaps_ome.storage.pieces import GrowingPiece, WholePiece
 
@@ -344,3 +345,30 @@ def test_a_slide_that_fails_while_its_pictures_are_drawn_keeps_its_own_error(tmp
     with pytest.raises(SlideError, match="y 3"):
         piece.write(fails)
     assert partials(tmp_path) == []
+
+
+def test_a_piece_is_discarded_unless_another_process_uses_it(tmp_path, caplog):
+    pieces_ = [GrowingPiece(tmp_path, FeaturesKey(ENCODED, cells), "a") for cells in (4, 8)]
+    one, two = (piece.folder for piece in pieces_)
+    other = replace(owner_of_this_process(), host="node8-1")
+    (tmp_path / ".users" / other.label).write_text(f"features/{two.name}\n")
+    for folder in (one, two, one):
+        discard(tmp_path, folder)
+    assert (one.exists(), two.exists()) == (False, True)
+    # Its end is known by its age.
+    aged(tmp_path / ".users" / other.label, 8)
+    discard(tmp_path, two)
+    assert not two.exists()
+    assert partials(tmp_path) == []
+    assert caplog.text == ""
+
+
+def test_a_piece_that_cannot_be_discarded_is_warned_of(tmp_path, monkeypatch, caplog):
+    folder = GrowingPiece(tmp_path, FeaturesKey(ENCODED, 4), "a").folder
+
+    def refused(self, target):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refused)
+    discard(tmp_path, folder)
+    assert f"{folder} cannot be removed (Permission denied)" in caplog.text

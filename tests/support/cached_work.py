@@ -14,6 +14,7 @@ from slide_files import speckled
 from heatmaps_ome.exporters.protocol import Settings, SlideResult
 from heatmaps_ome.exporters.tiles import TilesExporter
 from heatmaps_ome.features.dense import Extraction
+from heatmaps_ome.features.lanes import Lanes
 from heatmaps_ome.features.pooling import Pooling
 from heatmaps_ome.geometry import Window, network_pixels, raster_pixels
 from heatmaps_ome.maps.raw_maps import Recipe, raw_maps
@@ -64,7 +65,7 @@ class CachedWork:
     def recipe(self, cache: Path) -> Recipe:
         """Return how maps are made."""
         return Recipe(
-            extractor=MeanColourTiles(), model=self.model, pooling=Pooling(),
+            lanes=Lanes([MeanColourTiles()]), model=self.model, pooling=Pooling(),
             extraction=Extraction(MPP, 128, 1, cache), mask_threshold=224,
             read_from="level", overlaps=False, consistency_tiles=5,
         )  # fmt: skip

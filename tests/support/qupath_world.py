@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import bioformats
 import numpy as np
-import pytest
 from fakes import FakeSlide, covering_grid, heatmap_set
 
 from heatmaps_ome.display.rendering import Style, display_maps
@@ -39,12 +37,7 @@ CELL, ORIGIN = YX(73.142857, 73.142857), YX(-35.428571, -35.428571)
 
 _RING = np.s_[40:49, 50:59]
 
-needed = [
-    *bioformats.needed,
-    pytest.mark.skipif(
-        shutil.which("groovy") is None, reason="needs groovy: run scripts/install-viewers"
-    ),
-]
+needed = bioformats.needed
 """Marks of tests that run scripts for QuPath."""
 
 
@@ -98,11 +91,11 @@ def run_cases(cases: list[dict], folder: Path) -> list[dict]:
 
 
 def _groovy(program: str, class_path: list[str], *words: object) -> None:
-    """Run one of groovy's programs; without its launcher, whose loader upsets Bio-Formats' XML."""
-    libraries = Path(shutil.which("groovy") or "").resolve().parents[1] / "lib" / "*"
+    """Run one of groovy's programs."""
+    classes = ":".join([*class_path, str(bioformats.groovy_libraries())])
     done = subprocess.run(
-        ["java", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8",
-         "-cp", ":".join([*class_path, str(libraries)]), program, *map(str, words)],
+        ["java", "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8",
+         "-cp", classes, program, *map(str, words)],
         capture_output=True, text=True, timeout=300, check=False,
         env={**os.environ, "LC_ALL": "C.UTF-8"},
     )  # fmt: skip

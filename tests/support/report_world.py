@@ -23,8 +23,8 @@ from heatmaps_ome.maps.store import write_values
 from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
 from heatmaps_ome.run.delivery import slide_result
 from heatmaps_ome.run.settings import Look
-from heatmaps_ome.viewers.report.page import ReportedSlide, RunFacts
 from heatmaps_ome.viewers.report.part import ReportExporter
+from heatmaps_ome.viewers.report.reported import ReportedSlide, RunFacts
 
 CLASSES = ("MSIH", "nonMSIH")
 MPP = YX(0.5, 0.5)

@@ -40,6 +40,7 @@ from broken_results import (
 )
 from fake_extractors import CLASSES
 from fakes import FakeSlide, covering_grid, heatmap_set, noise_rgb, slide_result
+from made_once import demo_run
 from slide_files import speckled, write_slide
 from viewer_results import write_results
 
@@ -109,7 +110,8 @@ def test_what_breaks_a_rule_is_told_by_that_rule_alone(good, copy, rule):
     BROKEN[rule](copy)
     if rule not in UNHASHED:
         rehash(copy)
-    whole_run, with_slide = rule == "run-complete", rule.startswith("slide-")
+    whole_run = rule in ("run-complete", "prediction-table")
+    with_slide = rule.startswith("slide-")
     slides = [good.parent / "a.svs"] if with_slide else []
     verdict = validate(copy.parent if whole_run else copy, slides)
     assert rules_of(verdict) == {rule}, verdict.problems
@@ -510,10 +512,9 @@ def test_readme_names_every_rule():
 
 
 @pytest.mark.slow
-def test_what_the_demo_writes_is_valid(tmp_path, capsys):
-    assert cli.main(["demo", "-o", str(tmp_path / "out")]) == 0
-    slide = tmp_path / "out" / "demo-slide-2024.svs"
-    assert cli.main(["validate", str(tmp_path / "out"), "--slide", str(slide)]) == 0
+def test_what_the_demo_writes_is_valid(tmp_path_factory, capsys):
+    out = demo_run(tmp_path_factory)
+    assert cli.main(["validate", str(out), "--slide", str(out / "demo-slide-2024.svs")]) == 0
     assert ": valid (" in capsys.readouterr().out
 
 

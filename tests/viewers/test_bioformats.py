@@ -21,7 +21,7 @@ GRID = Grid(Shape(70, 58), YX(73.1, 73.1), YX(-35.4, -35.4), MPP)
 WAYS = {
     "chained": Settings(),
     "strict": Settings(chain=False),
-    "fine": Settings(overlay_px=2),
+    "fine": Settings(overlay_px=4),
 }
 
 

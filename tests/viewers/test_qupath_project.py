@@ -6,6 +6,7 @@ The facts are those of QuPath's DefaultProject.loadProject and loadPathClasses.
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -243,3 +244,41 @@ def test_names_that_are_no_text_are_shown_as_far_as_they_are(tmp_path):
     assert entry["imageName"] == "gr?n.svs"
     assert entry["serverBuilder"]["uri"].endswith("/gr%FCn.svs")
     assert len(written(tmp_path, [slide])["images"]) == 1
+
+
+def test_slides_that_change_places_keep_their_annotations(tmp_path, slides):
+    """A file that moved leaves its place to the next slide of the same call."""
+    written(tmp_path, slides)
+    first, second = slides
+    changed = [
+        ProjectSlide(first.path.with_name("archived.svs"), first.name, {}, "MSIH"),
+        ProjectSlide(first.path, "c", {}, "MSIH"),
+        second,
+    ]
+    images = written(tmp_path, changed)["images"]
+    assert [entry["metadata"]["heatmaps-ome results"] for entry in images] == ["a 1", "b", "c"]
+    places = [unquote(urlparse(entry["serverBuilder"]["uri"]).path) for entry in images]
+    assert [Path(place).name for place in places] == ["archived.svs", "b.svs", "a 1.svs"]
+    assert [entry["entryID"] for entry in images] == [1, 2, 3]
+
+
+def test_slides_of_a_large_cohort_are_not_searched_for_one_by_one(tmp_path):
+    """Comparing each slide with each entry took half a minute of a core for as many."""
+    many = [ProjectSlide(tmp_path / f"{i}.svs", str(i), {"MSIH": 0.5}, "MSIH") for i in range(2000)]
+    began = time.process_time()
+    assert len(written(tmp_path, many)["images"]) == 2000
+    assert written(tmp_path, many, now_ms=NOW + 1)["modifyTimestamp"] == NOW
+    assert time.process_time() - began < 3
+
+
+def test_no_run_waits_long_for_thumbnails(tmp_path, monkeypatch):
+    """QuPath makes those that are missing when they come into view."""
+    monkeypatch.setattr("heatmaps_ome.viewers.qupath_project._MOST_THUMBNAILS", 2)
+    for name in "abc":
+        (tmp_path / name / "previews").mkdir(parents=True)
+        Image.new("RGB", (30, 20)).save(tmp_path / name / "previews" / "slide.png")
+    three = [ProjectSlide(tmp_path / f"{name}.svs", name, {}, "MSIH") for name in "abc"]
+    data = tmp_path / "viewers" / "qupath" / "data"
+    for count in (2, 3):
+        written(tmp_path, three)
+        assert len(list(data.glob("*/thumbnail.jpg"))) == count

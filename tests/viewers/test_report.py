@@ -35,7 +35,7 @@ from heatmaps_ome.maps.top_tiles import L0Window, PickedTile
 from heatmaps_ome.ome.ngff import json_ready
 from heatmaps_ome.viewers.files import viewer_files
 from heatmaps_ome.viewers.report.assets import page
-from heatmaps_ome.viewers.report.fitting import allowance, fitted, text_of
+from heatmaps_ome.viewers.report.fitting import fitted, text_of
 from heatmaps_ome.viewers.report.packing import (
     FINE,
     PLAIN,
@@ -46,8 +46,10 @@ from heatmaps_ome.viewers.report.packing import (
     unpacked_mask,
     unpacked_values,
 )
-from heatmaps_ome.viewers.report.page import ReportedSlide, write_report
+from heatmaps_ome.viewers.report.page import write_report
 from heatmaps_ome.viewers.report.part import ReportExporter, tile_pixels
+from heatmaps_ome.viewers.report.part_file import part_facts
+from heatmaps_ome.viewers.report.reported import ReportedSlide
 
 STATED = (
     "kind", "kind_title", "class", "title", "quantity", "unit", "colour_map", "levels", "range",
@@ -336,10 +338,10 @@ def test_a_full_disk_leaves_the_page_that_was_there(full, tmp_path, monkeypatch)
     write_report(tmp_path, slides, run_facts())
     before = (tmp_path / "index.html").read_bytes()
 
-    def full_disk(*_):
+    def full_disk(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("heatmaps_ome.viewers.report.page._write", full_disk)
+    monkeypatch.setattr("heatmaps_ome.viewers.report.page.run_block", full_disk)
     with pytest.raises(OutputError, match=r"No space left.*only the report is missing"):
         write_report(tmp_path, slides, run_facts())
     assert (tmp_path / "index.html").read_bytes() == before
@@ -359,16 +361,6 @@ def test_an_ordinary_slide_takes_two_bytes_a_cell_and_map(tmp_path):
     sizes = [len(each["values"]["codes"]) for each in found["maps"] if "values" in each]
     assert len(sizes) >= 10
     assert sum(sizes) < 2 * result.heatmaps.tissue_cells * len(sizes)
-
-
-@given(st.lists(st.integers(1, 1000), max_size=20), st.integers(1, 5000))
-def test_what_slides_may_take_is_shared_out_and_no_more(sizes, budget):
-    most = allowance(sizes, budget)
-    assert sum(min(size, most) for size in sizes) <= budget
-    if sum(sizes) > budget:
-        assert sum(min(size, most + 1) for size in sizes) > budget - len(sizes)
-    else:
-        assert all(size <= most for size in sizes)
 
 
 def test_a_part_that_fits_is_not_touched(part):
@@ -438,14 +430,88 @@ def copies(tmp_path, full, count):
     return slides, len(text)
 
 
-def test_a_report_of_many_slides_keeps_to_its_budget_and_says_so(full, tmp_path):
-    slides, size = copies(tmp_path, full, 12)
-    budget = 6 * size
-    path = write_report(tmp_path, slides, run_facts(), budget)
-    assert path.stat().st_size < budget + 150_000
-    text = path.read_text(encoding="utf-8")
-    assert data(text, "run")["reduced"] == 12
-    assert data(text, "slide-3")["reduced"][0] == "pictures have half as many pixels a side"
+def test_more_than_one_file_holds_is_a_table_with_a_page_for_each_slide(full, tmp_path):
+    slides, size = copies(tmp_path, full, 4)
+    slides.append(ReportedSlide("bad.svs", "failed", "bad.svs cannot be opened"))
+    whole = write_report(tmp_path, slides, run_facts()).read_text(encoding="utf-8")
+    assert not (tmp_path / "report").exists()
+    table = write_report(tmp_path, slides, run_facts(), 3 * size).read_text(encoding="utf-8")
+    assert len(table) < size
+    assert 'id="slide-0"' not in table
+    rows = data(table, "run")["rows"]
+    places = {"page", "picture"}
+    assert [{k: v for k, v in row.items() if k not in places} for row in rows] == data(
+        whole, "run"
+    )["rows"]
+    assert [row.get("page") for row in rows] == [
+        *(f"report/{slide.folder}.html" for slide in slides[:4]), None,
+    ]  # fmt: skip
+    for row in rows[:4]:
+        text = (tmp_path / row["page"]).read_text(encoding="utf-8")
+        assert data(text, "slide-0") == data(whole, f"slide-{row['id']}")
+        assert data(text, "run")["rows"][0]["slide"] == row["slide"]
+        assert data(text, "run")["table"] == "../index.html"
+        with Image.open(tmp_path / row["picture"]) as picture:
+            assert picture.format == "JPEG"
+            assert picture.width > picture.height
+    # The slides fit again: the report is one file, and no page is left.
+    write_report(tmp_path, slides, run_facts())
+    assert not (tmp_path / "report").exists()
+
+
+def test_pages_are_made_once_and_anew_only_where_something_changed(full, tmp_path):
+    slides, size = copies(tmp_path, full, 3)
+
+    def times():
+        return {p.name: p.stat().st_mtime_ns for p in (tmp_path / "report").glob("*.html")}
+
+    def changed(before):
+        return {name for name, time in times().items() if before.get(name) != time}
+
+    write_report(tmp_path, slides, run_facts(), size)
+    before = times()
+    write_report(tmp_path, slides, replace(run_facts(), created="2027-01-01"), size)
+    assert changed(before) == set()
+    path = tmp_path / "s1" / "s1.report.json"
+    path.write_text(path.read_text().replace('"task":"classification"', '"task":"other"', 1))
+    (tmp_path / "report" / "s2.jpg").unlink()
+    write_report(tmp_path, slides, run_facts(), size)
+    assert changed(before) == {"s1.html", "s2.html"}
+    before = times()
+    write_report(tmp_path, slides, replace(run_facts(), model_files=("other.pkl",)), size)
+    assert changed(before) == {"full.html", "s1.html", "s2.html"}
+    write_report(tmp_path, slides[:2], run_facts(), size)
+    assert times().keys() == {"full.html", "s1.html"}
+
+
+def test_a_damaged_part_has_no_page_and_a_row_that_names_it(full, tmp_path):
+    slides, size = copies(tmp_path, full, 3)
+    path = tmp_path / "s1" / "s1.report.json"
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
+    text = write_report(tmp_path, slides, run_facts(), size).read_text(encoding="utf-8")
+    rows = data(text, "run")["rows"]
+    assert ["page" in row for row in rows] == [True, False, True]
+    assert "damaged" in rows[1]["damaged"]
+
+
+def test_a_large_slide_leaves_out_details_on_its_own_page(full, tmp_path):
+    slides, size = copies(tmp_path, full, 2)
+    write_report(tmp_path, slides, run_facts(), size // 2)
+    text = (tmp_path / "report" / "s1.html").read_text(encoding="utf-8")
+    assert data(text, "slide-0")["reduced"][0] == "pictures have half as many pixels a side"
+
+
+@pytest.mark.parametrize("length", [0, 100_000])
+def test_a_row_is_read_from_the_beginning_of_a_part_however_long(full, tmp_path, length):
+    part = part_of(full, tmp_path)
+    part["row"]["warnings"].append("x" * length)
+    folder = tmp_path / "full"
+    folder.mkdir()
+    (folder / "full.report.json").write_text(json.dumps(part, separators=(",", ":")))
+    facts = part_facts(folder)
+    assert {"slide": "full.svs", **facts.row} == part["row"]
+    assert facts.n_bytes == (folder / "full.report.json").stat().st_size
 
 
 def test_memory_does_not_grow_with_the_number_of_slides(full, tmp_path):

@@ -23,7 +23,8 @@ from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps import numbers
 from heatmaps_ome.maps.regions import Region, find_regions
 from heatmaps_ome.viewers.files import viewer_files
-from heatmaps_ome.viewers.report.page import ReportedSlide, write_report
+from heatmaps_ome.viewers.report.page import write_report
+from heatmaps_ome.viewers.report.reported import ReportedSlide
 
 pytestmark = pytest.mark.slow
 

@@ -7,12 +7,12 @@ import shutil
 import numpy as np
 import openslide
 import pytest
+from made_once import fiducials_run
 from scipy.ndimage import gaussian_filter
 from view_page import NARROW, opened
 from view_server import viewing
 from viewer_results import write_results
 
-from heatmaps_ome.cli.main import main
 from heatmaps_ome.demo.landmarks import GRID, LANDMARKS, MPP
 from heatmaps_ome.demo.slide import write_demo_slide
 from heatmaps_ome.display.rendering import Style
@@ -40,9 +40,7 @@ ZOOMS = (0.2, 0.7, 2.0)
 
 @pytest.fixture(scope="module")
 def fiducials(tmp_path_factory):
-    out = tmp_path_factory.mktemp("fiducials")
-    assert main(["demo", "--fiducials", "--output-path", str(out)]) == 0
-    with viewing(out) as server:
+    with viewing(fiducials_run(tmp_path_factory)[1]) as server:
         yield server
 
 

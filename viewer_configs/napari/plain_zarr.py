@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_JSON_BYTES: Final = 16 << 20
+MOST_LIST_BYTES: Final = 1 << 30
+"""Longest list of the slides in an output folder: some hundred thousand."""
 MOST_CHUNK_BYTES: Final = 64 << 20
 MOST_WHOLE_BYTES: Final = 256 << 20
 """Bytes of an array that is read as a whole, unless so much lies on disk that it must be real."""
@@ -84,8 +86,13 @@ def require_regular(path: Path) -> None:
         raise ValueError(f"{path.name} is no regular file")
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path, most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
     """Return the object in a JSON file.
+
+    Parameters
+    ----------
+    most_bytes : int
+        The longest file that is read.
 
     Raises
     ------
@@ -93,8 +100,8 @@ def read_object(path: Path) -> dict[str, Any]:
         If it is no regular file, too large, no JSON or no object.
     """
     require_regular(path)
-    if path.stat().st_size > MOST_JSON_BYTES:
-        raise ValueError(f"{path.name} has more than {MOST_JSON_BYTES >> 20} MiB")
+    if path.stat().st_size > most_bytes:
+        raise ValueError(f"{path.name} has more than {most_bytes >> 20} MiB")
     try:
         content = json.loads(path.read_bytes().decode("utf-8"))
     except RecursionError as error:

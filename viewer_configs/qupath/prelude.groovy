@@ -168,7 +168,7 @@ class SlideResults {
         }
         def places = []
         def folder = project?.getPath()?.toFile()?.getAbsoluteFile()?.getParentFile()
-        if (folder?.getName() == 'qupath' && folder.getParentFile()?.getName() == 'viewers')
+        if (folder?.getName() ==~ /qupath(-.+)?/ && folder.getParentFile()?.getName() == 'viewers')
             places << folder.getParentFile().getParentFile()
         def uris = slide.getURIs()
         if (!uris.isEmpty() && uris.iterator().next().getScheme() == 'file')

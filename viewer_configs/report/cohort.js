@@ -4,6 +4,7 @@ import { counted, number, percent, predictedText, probability } from "./numbers.
 import { hashOf } from "./slide.js";
 import { TERMS } from "./terms.js";
 import { warningsOf } from "./trust.js";
+import { RowBlocks } from "./rows.js";
 import { truthCard } from "./truth.js";
 
 const isWarned = (row) => warningsOf(row).length > 0;
@@ -81,18 +82,20 @@ export class Cohort {
     this.columns = columns(run, pictures).filter((column) => isUsed(column, run.rows));
     this.filter = { text: "", name: "", warned: false, wrong: false };
     this.order = { key: null, down: false };
-    this.lines = run.rows.map((row) => ({ row, text: `${row.slide} ${row.folder ?? ""} ${row.label ?? ""} ${row.message} ${row.predicted ?? ""} ${row.status}`.toLowerCase(), line: this.line(row) }));
-    this.body = el("tbody", {}, this.lines.map((entry) => entry.line));
+    this.lines = run.rows.map((row) => ({ row, text: `${row.slide} ${row.folder ?? ""} ${row.label ?? ""} ${row.message} ${row.predicted ?? ""} ${row.status}`.toLowerCase(), line: null, matches: true }));
+    this.table = el("table", { id: "slides" }, this.head());
+    this.blocks = new RowBlocks(this.table, this.columns.length, (entry) => { entry.line ??= this.line(entry.row); return entry.line; });
     this.shown = el("p", { id: "shown", role: "status" });
-    this.element = el("div", {}, this.summary(), truthCard(run), this.tools(), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of slides" }, el("table", { id: "slides" }, this.head(), this.body)),
+    this.element = el("div", {}, this.summary(), truthCard(run), this.tools(), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of slides" }, this.table),
       el("p", { class: "soft", id: "unprepared" }, "The pages of single slides are added by the button “Print or save as PDF”."));
+    this.recall();
     this.apply();
   }
 
   line(row) {
     const cells = this.columns.map((column) => el(column.key === "slide" ? "th" : "td", { scope: column.key === "slide" ? "row" : null, class: `${NUMBERS.has(column.key) ? "number " : ""}is-${column.key}`, "data-title": column.title }, column.cell(row)));
     return el("tr", { onclick: (event) => {
-      if (event.target.closest("a") === null && window.getSelection().isCollapsed) window.location.hash = hashOf(row);
+      if (event.target.closest("a") === null && window.getSelection().isCollapsed) window.location.assign(hashOf(row));
     } }, cells);
   }
 
@@ -107,7 +110,7 @@ export class Cohort {
   }
 
   summary() {
-    const { rows, classes, reduced, budget_mib: budget } = this.run;
+    const { rows, classes } = this.run;
     const failed = rows.filter((row) => row.status === "failed").length;
     const warnings = rows.filter((row) => row.status !== "failed" && isWarned(row)).length;
     const wrong = rows.filter((row) => row.right === false).length;
@@ -115,7 +118,7 @@ export class Cohort {
     return el("div", { id: "summary" },
       el("p", {}, el("b", {}, counted(rows.length, "slide")), failed ? `, ${failed} failed` : "", warnings ? `, ${warnings} with warnings` : ", no warnings", wrong ? `, ${wrong} predicted otherwise than the ground truth` : "",
         predicted.length ? ". Predicted: " : ".", predicted.map(([name, n], i) => [i ? ", " : "", el("i", { class: "dot", style: { background: this.run.class_colours[name] } }), `${name} ${n}`]), predicted.length ? "." : ""),
-      reduced ? el("p", { class: "note" }, `To keep this file below ${budget} MiB, ${counted(reduced, "slide")} ${reduced === 1 ? "is" : "are"} shown with smaller pictures or fewer maps; their pages list the changes.`) : null);
+      rows.some((row) => row.page) ? el("p", { class: "soft", id: "own-pages" }, "Each slide has a page of its own, in the folder “report” beside this file.") : null);
   }
 
   tools() {
@@ -157,7 +160,7 @@ export class Cohort {
       else head.removeAttribute("aria-sort");
     }
     this.lines = sorted(this.lines, column, this.order.down);
-    this.body.append(...this.lines.map((entry) => entry.line));
+    this.fill();
   }
 
   apply() {
@@ -166,16 +169,38 @@ export class Cohort {
     for (const entry of this.lines) {
       const { row } = entry;
       const matches = entry.text.includes(text) && (!name || row.predicted === name) && (!warned || isWarned(row)) && (!wrong || row.right === false);
-      entry.line.hidden = !matches;
+      entry.matches = matches;
       if (matches) rows.add(row);
     }
     this.shown.textContent = rows.size === this.lines.length ? "" : `${rows.size} of ${this.lines.length} shown`;
     this.pictures.restrict(rows);
+    this.fill();
+  }
+
+  /** Show the lines that match, and note sorting and filters for the way back to the table. */
+  fill() {
+    this.blocks.fill(this.lines.filter((entry) => entry.matches));
+    if (this.run.rows.some((row) => row.page)) window.history.replaceState({ filter: this.filter, order: this.order }, "");
+  }
+
+  /** Take up sorting and filters as they were when a slide's own page was opened. */
+  recall() {
+    const { filter, order } = window.history.state ?? {};
+    if (!filter || !order) return;
+    Object.assign(this.filter, filter);
+    const set = (id, key, value) => { const control = this.element.querySelector(id); if (control) control[key] = value; };
+    set("#filter-text", "value", filter.text);
+    set("#filter-class", "value", filter.name);
+    set("#filter-warnings", "checked", filter.warned);
+    set("#filter-wrong", "checked", filter.wrong);
+    if (!this.columns.some((column) => column.key === order.key)) return;
+    this.order = { key: order.key, down: !order.down };
+    this.sortBy(order.key);
   }
 
   /** Return the rows before and after a row in the sorted and filtered table. */
   neighbours(row) {
-    const rows = this.lines.filter((entry) => !entry.line.hidden || entry.row === row).map((entry) => entry.row);
+    const rows = this.lines.filter((entry) => entry.matches || entry.row === row).map((entry) => entry.row);
     const at = rows.indexOf(row);
     return { before: rows[at - 1], after: rows[at + 1] };
   }

@@ -8,9 +8,9 @@ import { sheet, usualPane } from "./sheet.js";
 const MOST_AT_ONCE = 60;
 const [THUMB_WIDTH, THUMB_HEIGHT] = [118, 88];
 
-/** Return whether a row has data to draw. */
+/** Return whether a row has data to draw here; those of a page of its own lie there. */
 export function isDrawable(row) {
-  return row.status !== "failed" && !row.damaged && row.folder !== null;
+  return row.status !== "failed" && !row.damaged && row.folder !== null && !row.page;
 }
 
 /** The pictures of a run's slides. */
@@ -33,6 +33,7 @@ export class Pictures {
 
   /** Return the place of a row's pictures, drawn when it comes into view: slide, and its map. */
   thumb(row) {
+    if (row.picture) return el("span", { class: "thumbs" }, el("img", { loading: "lazy", decoding: "async", src: row.picture, alt: "" }));
     const place = el("span", { class: "thumbs" });
     place.row = row;
     this.thumbs.set(row, place);

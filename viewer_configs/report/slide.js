@@ -15,7 +15,7 @@ const [FULL, SAVE] = ["M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4", "M8 2v8M4.5 7L8 
 
 /** Show a slide in an element of the page, and return its parts: { slide, stage, controls, … }. */
 export async function showSlide(place, run, row, { map, neighbours, onmap }) {
-  const head = heading(row, neighbours, run.rows.length > 1);
+  const head = heading(run, row, neighbours);
   place.replaceChildren(head, el("p", { class: "soft" }, "Opening the slide…"));
   const problem = row.status === "failed" ? `This slide failed: ${row.message}` : row.damaged;
   if (problem) {
@@ -31,7 +31,7 @@ export async function showSlide(place, run, row, { map, neighbours, onmap }) {
     return null;
   }
   const { stage, controls, comparison, look } = parts(run, row, slide, onmap);
-  place.replaceChildren(head, ...notes(row, slide, run.budget_mib), look.element,
+  place.replaceChildren(head, ...notes(row, slide), look.element,
     el("div", { id: "cards" }, cards(run, slide.part, slide.provenance, {
       region: look.choose, tile: (tile) => showTile(slide, stage, tile),
     })));
@@ -64,28 +64,45 @@ function icon(path) {
     svg("path", { d: path, fill: "none", stroke: "currentColor", "stroke-width": 1.6 }));
 }
 
-function heading(row, { before, after }, several) {
+/** Return the way back to all slides; from a page of its own to the table as it was left. */
+function wayBack(run) {
+  const link = el("a", { class: "button", href: run.table ?? "#", id: "back" }, "← All slides");
+  if (run.table && new URLSearchParams(window.location.hash.slice(1)).get("from") === "table" && window.history.length > 1) {
+    const steps = window.history.length;
+    link.addEventListener("click", (event) => {
+      // The slide's own steps, from map to map, replace one another: the table is the one before.
+      if (window.history.length !== steps || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      window.history.back();
+    });
+  }
+  return link;
+}
+
+function heading(run, row, { before, after }) {
+  const several = run.rows.length > 1;
   const link = (other, text, label) => (other
     ? el("a", { class: "button", href: hashOf(other), "aria-label": `${label}: ${other.slide}` }, text)
     : el("span", { class: "button off", "aria-hidden": "true" }, text));
   return el("div", { id: "heading" },
-    several ? el("a", { class: "button", href: "#", id: "back" }, "← All slides") : null,
+    several || run.table ? wayBack(run) : null,
     el("h1", {}, row.slide),
     el("button", { type: "button", id: "print", title: "Print, or save as PDF: one page", onclick: () => window.print() }, "Print"),
     several ? el("nav", { "aria-label": "Neighbours in the table" }, link(before, "‹", "Previous slide"), link(after, "›", "Next slide")) : null);
 }
 
-/** Return the address of a slide in the page. */
+/** Return the address of a slide: in the page, or the page of its own. */
 export function hashOf(row, map = null) {
+  if (row.page) return `${row.page}#from=table`;
   const address = new URLSearchParams({ slide: row.folder ?? row.slide });
   if (map !== null) address.set("map", map);
   return `#${address}`;
 }
 
-function notes(row, slide, budget) {
+function notes(row, slide) {
   const made = warningsOf(row).map((text) => el("p", { class: "warning" }, `⚠ ${text}`));
   if (slide.reduced.length) {
-    made.push(el("p", { class: "note" }, `To keep the report of all slides below ${budget} MiB: ${slide.reduced.join("; ")}. The slide's files are complete; heatmaps-ome view shows them.`));
+    made.push(el("p", { class: "note" }, `To keep this page small enough for a browser: ${slide.reduced.join("; ")}. The slide's files are complete; heatmaps-ome view shows them.`));
   }
   return made;
 }

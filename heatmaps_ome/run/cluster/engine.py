@@ -100,14 +100,14 @@ def planned_at_workers(
     """
     encoder = settings.encoder
     memory = _memory(settings, workers)
-    here = replace(settings, encoder=replace(encoder, device="cpu"))
+    here = replace(settings, encoder=replace(encoder, devices=("cpu",)))
     plan = _first_plan(here, workers)
     with ExitStack() as stack:
         marker = stack.enter_context(_marked(settings.output.folder))
         client = stack.enter_context(opened(workers, settings.output.folder))
         _note_dashboard(client, progress)
         places = (str(Path.cwd()), str(marker))
-        crew = Crew(client, encoder.device, encoder.precision, places, is_ours=workers.are_here)
+        crew = Crew(client, encoder.devices[0], encoder.precision, places, is_ours=workers.are_here)
         precision = crew.first((workers.count or 1) if workers.are_here else 1).precision
         if plan is None or precision != plan.maker.record()["extractor"].get(
             "precision", precision

@@ -48,7 +48,7 @@ def opened(workers: Workers, output: Path) -> Iterator[Any]:
         If the cluster cannot be had.
     """
     _require_dask(workers)
-    import dask
+    import dask.config
 
     with ExitStack() as stack:
         stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": _RETURN}))

@@ -158,7 +158,7 @@ def _with_share(orders: Orders, device: str, cores: int) -> RunSettings:
     threads = max(1, min(_READERS, cores)) if asked is None else asked
     return replace(
         settings,
-        encoder=replace(settings.encoder, device=device),
+        encoder=replace(settings.encoder, devices=(device,)),
         resources=replace(settings.resources, threads=threads, max_memory=orders.memory),
         output=replace(settings.output, files=replace(settings.output.files, threads=threads)),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import ResultError
-from heatmaps_ome.slides.plain_zarr import read_object
+from heatmaps_ome.slides.plain_zarr import MOST_LIST_BYTES, read_object
 from heatmaps_ome.storage.result_folder import PROVENANCE
 from heatmaps_ome.viewers.notebook.manifest import plain_name, read_manifest
 from heatmaps_ome.viewers.notebook.results import Results
@@ -103,7 +103,7 @@ def _of_run(path: Path) -> tuple[list[str], dict[str, str]]:
     if not path.exists():
         return [], {}
     try:
-        slides: list[dict[str, Any]] = read_object(path)["slides"]
+        slides: list[dict[str, Any]] = read_object(path, MOST_LIST_BYTES)["slides"]
         names = [plain_name(slide["folder"]) for slide in slides if slide["folder"] is not None]
         failed: dict[str, str] = {}
         for slide in slides:

@@ -17,7 +17,7 @@ _MODULES: Final = (
     "dom.js", "numbers.js", "terms.js", "trust.js", "data.js", "painting.js", "view.js",
     "scene.js", "legend.js", "differences.js", "stage.js", "controls.js", "comparison.js",
     "saving.js", "curves.js", "tiles.js", "sections.js", "sheet.js", "pictures.js", "slide.js",
-    "truth.js", "cohort.js", "main.js",
+    "truth.js", "rows.js", "cohort.js", "main.js",
 )  # fmt: skip
 """Every module imports only modules before it."""
 _IMPORT: Final = re.compile(r"^import [^;]*;\n", re.MULTILINE)
@@ -38,13 +38,19 @@ class Page:
     after: str
 
 
-def page() -> Page:
-    """Return the page, which requests nothing and runs nothing but its own script."""
+def page(*, own_files: bool = False) -> Page:
+    """Return the page, which requests nothing and runs nothing but its own script.
+
+    Parameters
+    ----------
+    own_files : bool
+        Whether it may show pictures that lie beside it.
+    """
     folder = viewer_files() / "report"
     style = _read(folder / "style.css")
     script = joined_modules([_read(folder / name) for name in _MODULES])
     whole = _read(folder / "index.html")
-    whole = whole.replace("<!-- policy -->", script_policy(style, script))
+    whole = whole.replace("<!-- policy -->", script_policy(style, script, own_files=own_files))
     whole = whole.replace("<!-- style -->", f"<style>{style}</style>")
     before, after = whole.split("<!-- data -->")
     return Page(
@@ -52,10 +58,17 @@ def page() -> Page:
     )
 
 
-def script_policy(style: str, script: str) -> str:
-    """Return the element by which a page requests nothing and runs nothing but one script."""
+def script_policy(style: str, script: str, *, own_files: bool = False) -> str:
+    """Return the element by which a page requests nothing and runs nothing but one script.
+
+    Parameters
+    ----------
+    own_files : bool
+        Whether pictures of the page's own server or disk are allowed.
+    """
+    pictures = "'self' file: data: blob:" if own_files else "data: blob:"
     policy = (
-        f"default-src 'none'; img-src data: blob:; style-src '{_hash(style)}'; "
+        f"default-src 'none'; img-src {pictures}; style-src '{_hash(style)}'; "
         f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
     )
     return _POLICY.format(policy)

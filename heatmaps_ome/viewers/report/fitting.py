@@ -1,7 +1,4 @@
-"""Keeps a report of many slides small enough for a browser by leaving out details of large slides.
-
-Every slide may take its share of the whole; large slides may use the unused share of small ones.
-"""
+"""Keeps the page of a large slide small enough for a browser by leaving out details."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from heatmaps_ome.viewers.report.packing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 _THUMBNAIL_PX: Final = 600
 _TILE_PX: Final = 112
@@ -32,23 +29,6 @@ _QUALITY: Final = 75
 _JOINED: Final = "joined to one"
 
 Part = dict[str, Any]
-
-
-def allowance(sizes: Sequence[int], budget: int) -> int:
-    """Return the limit in bytes per slide with which all slides together stay within the budget.
-
-    >>> allowance([10, 10, 500, 500], 420)
-    200
-    >>> allowance([10, 300], 420)
-    420
-    """
-    remaining, ascending = budget, sorted(sizes)
-    for index, size in enumerate(ascending):
-        share = remaining // (len(ascending) - index)
-        if size > share:
-            return share
-        remaining -= size
-    return budget
 
 
 def text_of(part: Part) -> str:
@@ -189,7 +169,7 @@ def _no_tiles(part: Part) -> Part | None:
     """Return a part without tiles."""
     if "tiles" not in part["tiles"]:
         return None
-    return {**part, "tiles": {"left_out": "the report of so many slides has no room for them"}}
+    return {**part, "tiles": {"left_out": "the page has no room for them"}}
 
 
 def _no_maps(part: Part) -> Part | None:

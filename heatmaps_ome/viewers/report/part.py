@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from heatmaps_ome.display.rasterise import BurntMap
 from heatmaps_ome.exporters.manifest import attention_range, grid_facts, opacity_rule, slide_facts
 from heatmaps_ome.exporters.png import thumbnail_lattice
 from heatmaps_ome.exporters.protocol import Settings
@@ -24,17 +25,20 @@ from heatmaps_ome.viewers.report.packing import (
     packed_mask,
     packed_values,
 )
+from heatmaps_ome.viewers.report.small_pictures import SMALL, small_jpeg
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.display_map import DisplayMap
     from heatmaps_ome.exporters.protocol import SlideResult
-    from heatmaps_ome.slides.reader import SlideReader
+    from heatmaps_ome.geometry import Grid
 
 PART: Final = ".report.json"
 """End of the file's name."""
 PART_FORMAT: Final = "heatmaps-ome report part 3"
+_FIRST_KINDS: Final = ("score", "prediction", "value")
+"""Kinds of the map to show first, of the class drawn hot, as in the page."""
 _STRIP_ROWS = 256
 _QUALITY = 80
 
@@ -71,9 +75,15 @@ class ReportExporter:
         """Return the part as plain JSON values."""
         heatmaps, slide = result.heatmaps, result.slide
         pictures = [jpeg(tile_pixels(slide, tile, self.tile_px), _QUALITY) for tile in result.tiles]
+        lattice = thumbnail_lattice(slide, self.thumbnail_px)
+        thumbnail = np.concatenate(
+            list(read_strips(slide, lattice, _STRIP_ROWS, self.settings.threads))
+        )
         return json_ready({
+            # Both stand first: the table of many slides reads no more.
             "format": PART_FORMAT,
             "row": cohort_row(result),
+            SMALL: data_uri(small_jpeg(thumbnail, _mapped(result, thumbnail, lattice))),
             "slide": slide_facts(result),
             "classes": list(heatmaps.classes),
             "true_class": result.true_class,
@@ -86,21 +96,23 @@ class ReportExporter:
             "maps": [
                 _map(drawn, result) for drawn in result.maps if drawn.kind != TISSUE
             ],
-            "thumbnail": self._thumbnail(slide),
+            "thumbnail": {
+                "jpeg": jpeg(thumbnail, _QUALITY),
+                "rows": lattice.shape.rows,
+                "cols": lattice.shape.cols,
+                "l0_pixel": lattice.l0_cell._asdict(),
+            },
             **sections(result, pictures),
         })  # fmt: skip
 
-    def _thumbnail(self, slide: SlideReader) -> dict[str, Any]:
-        """Return the slide's picture from its corner, and the size of a pixel at level 0."""
-        lattice = thumbnail_lattice(slide, self.thumbnail_px)
-        strips = read_strips(slide, lattice, _STRIP_ROWS, self.settings.threads)
-        rgb = np.concatenate(list(strips))
-        return {
-            "jpeg": jpeg(rgb, _QUALITY),
-            "rows": lattice.shape.rows,
-            "cols": lattice.shape.cols,
-            "l0_pixel": lattice.l0_cell._asdict(),
-        }
+
+def _mapped(result: SlideResult, thumbnail: np.ndarray, lattice: Grid) -> np.ndarray | None:
+    """Return the slide under the map that the page shows first; None without maps."""
+    hot = [drawn for drawn in result.maps if drawn.class_name == result.true_class]
+    first = [drawn for kind in _FIRST_KINDS for drawn in hot if drawn.kind == kind]
+    others = [drawn for drawn in result.maps if drawn.kind != TISSUE]
+    drawn = next(iter([*first, *others]), None)
+    return None if drawn is None else BurntMap(drawn, lattice).over(thumbnail, 0)
 
 
 def _map(drawn: DisplayMap, result: SlideResult) -> dict[str, Any]:
@@ -131,4 +143,9 @@ def jpeg(rgb: np.ndarray, quality: int) -> str:
 
     image = pyvips.Image.new_from_array(np.ascontiguousarray(rgb))
     stored = image.jpegsave_buffer(Q=quality, keep=ForeignKeep.NONE, optimize_coding=True)
+    return data_uri(stored)
+
+
+def data_uri(stored: bytes) -> str:
+    """Return a JPEG as a data URI."""
     return "data:image/jpeg;base64," + base64.b64encode(stored).decode("ascii")
