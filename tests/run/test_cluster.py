@@ -23,6 +23,7 @@ import heatmaps_ome
 from heatmaps_ome import extractors
 from heatmaps_ome.cli.main import main
 from heatmaps_ome.errors import HeatmapsError, OptionError, WorkersError
+from heatmaps_ome.run.cluster.crew import Crew
 from heatmaps_ome.run.cluster.queue_file import queue_of
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -249,6 +250,7 @@ def test_a_run_without_workers_imports_no_dask():
     [
         ({"workers": 2, "scheduler": "tcp://a:1"}, "--workers contradicts --scheduler"),
         ({"scheduler": "tcp://a:1", "cluster": "slurm"}, "--scheduler contradicts --cluster"),
+        ({"workers": 2, "devices": "cuda:0,cuda:1"}, "--devices contradicts --workers"),
         ({"retries": 1}, "--retries needs --workers"),
         ({"slide_timeout": "1h"}, "--slide-timeout needs --workers"),
         ({"workers": 2, "slide_timeout": "soon"}, "--slide-timeout: unknown 'soon'"),
@@ -262,6 +264,58 @@ def test_a_run_without_workers_imports_no_dask():
 def test_what_cannot_be_meant_is_refused(slides, tmp_path, options, reason):
     with pytest.raises(HeatmapsError, match=reason):
         create(slides, tmp_path / "out", **options)
+
+
+class Described:
+    """A future of a worker's facts."""
+
+    status = "finished"
+
+    def __init__(self, **facts):
+        self.facts = {"host": "here", "gpus": (), "precision": "bfloat16", **facts}
+
+    def done(self):
+        return True
+
+    def result(self):
+        return self.facts
+
+
+class SomeWorkers:
+    """A client of a scheduler whose workers have described themselves."""
+
+    def __init__(self, gpus):
+        self.gpus = gpus
+
+    def nthreads(self):
+        return dict.fromkeys(self.gpus, 1)
+
+    def submit(self, *_, workers, **__):
+        return Described(gpus=self.gpus[workers[0]])
+
+
+def test_a_gpu_has_one_worker_and_others_only_draw():
+    two = (("GPU-1", "cuda:0"), ("GPU-2", "cuda:1"))
+    # "d" is in a container of its own, where its GPU has the first number.
+    client = SomeWorkers({"a": two, "b": two, "c": two, "d": (("GPU-3", "cuda:0"),), "e": ()})
+    crew = Crew(client, "auto", "auto", (".", "marker"), is_ours=False)
+    crew.first(5)
+    makers = {one.address: (one.gpu, one.device) for one in crew.idle(makes=True)}
+    assert makers == {
+        "a": ("GPU-1", "cuda:0"), "b": ("GPU-2", "cuda:1"), "d": ("GPU-3", "cuda:0"),
+    }  # fmt: skip
+    assert [one.address for one in crew.idle(makes=False)] == list("abcde")
+    del client.gpus["a"]
+    crew.look()
+    assert {one.address: one.gpu for one in crew.idle(makes=True)}["c"] == "GPU-1"
+
+
+def test_without_gpus_all_workers_make_maps():
+    crew = Crew(
+        SomeWorkers(dict.fromkeys("abcd", ())), "auto", "auto", (".", "x"), is_ours=False
+    )  # fmt: skip
+    crew.first(4)
+    assert [one.device for one in crew.idle(makes=True)] == ["cpu"] * 4
 
 
 QUEUE = """
