@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.cluster.request import Workers
 
 _CONNECT_S = 5
-_RETURN = "600 s"
-"""Time that a worker has to come back once its process has died: on a busy machine, a process
-needs longer than Dask's usual 15 s to start."""
+_SETTINGS = {
+    # Time that a worker has to come back once its process has died: on a busy machine, a process
+    # needs longer than Dask's usual 15 s to start.
+    "distributed.deploy.lost-worker-timeout": "600 s",
+    # Dask has all freed memory given back at once, which takes as much time as the work itself.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+}
 _ENOUGH = ("python", "distributed", "dask")
 """Packages whose versions must be the same everywhere, or messages may not be understood."""
 
@@ -51,7 +55,7 @@ def opened(workers: Workers, output: Path) -> Iterator[Any]:
     import dask.config
 
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": _RETURN}))
+        stack.enter_context(dask.config.set(_SETTINGS))
         stack.enter_context(_quiet())
         stack.enter_context(_ended_by_sigterm())
         if workers.scheduler is not None:

@@ -43,11 +43,16 @@ _OURS: Final = frozenset({
     "extra", "job_extra", "env_extra", "header_skip", "project", "worker_command",
 })  # fmt: skip
 """Keywords that are not the user's to set."""
-_UNLIMITED: Final = tuple(
-    f"export DASK_DISTRIBUTED__WORKER__MEMORY__{name}=False"
-    for name in ("TARGET", "SPILL", "PAUSE")
+_ENVIRONMENT: Final = (
+    # Dask need not look after our memory: a worker that it pauses would wait for ever.
+    *(
+        f"export DASK_DISTRIBUTED__WORKER__MEMORY__{name}=False"
+        for name in ("TARGET", "SPILL", "PAUSE")
+    ),
+    # See `opening`.
+    "export DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON=\"{'MALLOC_TRIM_THRESHOLD_': None}\"",
 )
-"""Dask need not look after our memory: a worker that it pauses would wait for ever."""
+"""Lines of a job's script before the user's own."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Queue:
                     f"file, or jobqueue.{self.system}.{name} in Dask's configuration"
                 )
         keywords["job_script_prologue"] = [
-            *_UNLIMITED, *keywords.get("job_script_prologue", ()),
+            *_ENVIRONMENT, *keywords.get("job_script_prologue", ()),
         ]  # fmt: skip
         try:
             return _class_of(self.system)(**keywords, security=True)
