@@ -86,7 +86,7 @@ class Queue:
         OptionError
             If it refuses its keywords, or lacks some.
         """
-        import dask
+        import dask.config
 
         own = dask.config.get(f"jobqueue.{self.system}.shared-temp-directory", None)
         keywords = {"shared_temp_directory": own or str(shared.absolute()), **self.keywords}
