@@ -22,7 +22,7 @@ from slide_files import speckled, write_slide
 import heatmaps_ome
 from heatmaps_ome import extractors
 from heatmaps_ome.cli.main import main
-from heatmaps_ome.errors import HeatmapsError, OptionError, WorkersError
+from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError, WorkersError
 from heatmaps_ome.run.cluster.crew import Crew
 from heatmaps_ome.run.cluster.queue_file import queue_of
 
@@ -100,6 +100,8 @@ def test_workers_make_what_one_process_makes(slides, alone, address, tmp_path, c
     assert results.failed == alone[1]
     assert sorted(results.failed) == ["c.svs"]
     assert "c.svs is in no format" in caplog.text
+    record = next((tmp_path / "out" / "runs").iterdir()).read_text()
+    assert address not in record
     again = create(slides, tmp_path / "out", scheduler=address)
     assert again.failed == alone[1]
     assert content(tmp_path / "out") == content(alone[0])
@@ -308,6 +310,26 @@ def test_a_gpu_has_one_worker_and_others_only_draw():
     del client.gpus["a"]
     crew.look()
     assert {one.address: one.gpu for one in crew.idle(makes=True)}["c"] == "GPU-1"
+
+
+def test_a_worker_that_lacks_something_takes_no_part(caplog):
+    class Lacking(Described):
+        status = "error"
+
+        def exception(self):
+            return OutputError("the worker on b does not have out")
+
+    class Two(SomeWorkers):
+        def submit(self, *rest, workers, **more):
+            return Lacking() if workers == ["b"] else super().submit(workers=workers)
+
+    crew = Crew(Two({"a": (), "b": ()}), "auto", "auto", (".", "marker"), is_ours=False)
+    crew.first(1)
+    assert [one.address for one in crew.idle(makes=False)] == ["a"]
+    assert caplog.messages == ["the worker on b does not have out; it takes no part"]
+    crew = Crew(Two({"b": ()}), "auto", "auto", (".", "marker"), is_ours=False)
+    with pytest.raises(OutputError, match="the worker on b does not have out"):
+        crew.first(1)
 
 
 def test_without_gpus_all_workers_make_maps():

@@ -36,7 +36,7 @@ class Worker:
         The GPU that is its own.
     is_busy : bool
     is_given_up : bool
-        Whether it hangs and cannot be ended.
+        Whether it takes no part: it hangs and cannot be ended, or it lacks something.
     """
 
     address: str
@@ -156,14 +156,19 @@ class Crew:
         if worker.future.status == "finished":
             worker.facts = Facts(**worker.future.result())
             return
-        error = worker.future.exception() if worker.future.status == "error" else None
+        if worker.is_given_up or worker.future.status != "error":
+            return
+        error = worker.future.exception()
         if isinstance(error, ModuleNotFoundError):
-            raise WorkersError(
+            error = WorkersError(
                 f"the worker at {worker.address} lacks {error.name}; workers need the same "
                 "installation as this machine"
             )
-        if error is not None:
+        if not any(self._known()):
             raise error
+        # The others go on without it.
+        worker.is_given_up = True
+        logger.warning("%s; it takes no part", error)
 
     def _share_devices(self) -> None:
         """Give each GPU to one worker; where there are none, all compute on processors."""
