@@ -24,6 +24,7 @@ from heatmaps_ome import extractors
 from heatmaps_ome.cli.main import main
 from heatmaps_ome.errors import HeatmapsError, OptionError, OutputError, WorkersError
 from heatmaps_ome.run.cluster.crew import Crew
+from heatmaps_ome.run.cluster.opening import SETTINGS
 from heatmaps_ome.run.cluster.queue_file import queue_of
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -57,10 +58,7 @@ def address(tmp_path_factory):
     first = tmp_path_factory.mktemp("first") / "ended"
     with (
         pytest.MonkeyPatch.context() as patch,
-        dask.config.set({
-            "distributed.worker.preload": [PRELOAD],
-            "distributed.deploy.lost-worker-timeout": "600 s",
-        }),
+        dask.config.set({"distributed.worker.preload": [PRELOAD], **SETTINGS}),
     ):  # fmt: skip
         patch.setenv("CREW_FIRST", str(first))
         with LocalCluster(
@@ -153,12 +151,12 @@ if __name__ == "__main__":
 
 
 def started(slides, out, tmp_path, sleep):
-    """Return the process of a run with two workers of its own."""
+    """Return the process of a run with a worker of its own."""
     words = [
         "create", *(str(slides / f"{name}.svs") for name in NAMES), "-m",
         str(slides / "export.pkl"), "-t", CLASSES[0], "--extractor", "mean-colour",
         "--block-size", "256", "--formats", ",".join(OPTIONS["formats"]), "-o", str(out),
-        "--workers", "2",
+        "--workers", "1",
     ]  # fmt: skip
     paths = [str(SUPPORT), str(Path(heatmaps_ome.__file__).parents[1])]
     script = tmp_path / "child.py"
@@ -239,12 +237,19 @@ def test_without_dask_the_command_to_install_it_is_given(slides, tmp_path, monke
         create(slides, tmp_path / "out", workers=2)
 
 
-def test_a_run_without_workers_imports_no_dask():
-    code = (
-        "import sys; from heatmaps_ome.run import pipeline; "
-        "sys.exit(any(name in sys.modules for name in ('distributed', 'dask_jobqueue')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_only_a_run_with_workers_imports_dask():
+    package = Path(heatmaps_ome.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        at_once = {line for line in text.splitlines() if line.startswith(("import ", "from "))}
+        names = {line.split()[1].split(".")[0] for line in at_once}
+        assert not names & {"dask", "distributed", "dask_jobqueue", "yaml"}, path
+        if path.parent.name != "cluster":
+            assert not any("cluster." in line for line in at_once - {WORKERS_ASKED}), path
+
+
+WORKERS_ASKED = "from heatmaps_ome.run.cluster.request import workers_of"
+"""What was asked for is known without Dask."""
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def planned_at_workers(
     encoder = settings.encoder
     memory = _memory(settings, workers)
     here = replace(settings, encoder=replace(encoder, devices=("cpu",)))
-    plan = _first_plan(here, workers)
+    plan = _first_plan(here)
     with ExitStack() as stack:
         marker = stack.enter_context(_marked(settings.output.folder))
         client = stack.enter_context(opened(workers, settings.output.folder))
@@ -140,7 +140,7 @@ def drawn_at_workers(
         yield AtWorkers(crew, orders, workers, None, progress)
 
 
-def _first_plan(settings: RunSettings, workers: Workers) -> Plan | None:
+def _first_plan(settings: RunSettings) -> Plan | None:
     """Return the plan of a run, before its workers start; None if it depends on their devices.
 
     Raises

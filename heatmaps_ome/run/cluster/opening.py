@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.cluster.request import Workers
 
 _CONNECT_S = 5
-_SETTINGS = {
+SETTINGS = {
     # Time that a worker has to come back once its process has died: on a busy machine, a process
     # needs longer than Dask's usual 15 s to start.
     "distributed.deploy.lost-worker-timeout": "600 s",
@@ -55,7 +55,7 @@ def opened(workers: Workers, output: Path) -> Iterator[Any]:
     import dask.config
 
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set(_SETTINGS))
+        stack.enter_context(dask.config.set(SETTINGS))
         stack.enter_context(_quiet())
         stack.enter_context(_ended_by_sigterm())
         if workers.scheduler is not None:
