@@ -15,6 +15,7 @@
     ├── ResultError          (ValueError)    a result on disk is not what it should be
     ├── MissingError         (KeyError)      a result has no such slide, map or class
     ├── OutputError          (OSError)       outputs cannot be written
+    ├── RemoteError          (OSError)       object storage or a server cannot be read or written
     └── WorkersError         (OSError)       processes that share a run cannot be had, or are lost
 """
 
@@ -68,6 +69,10 @@ class MissingError(HeatmapsError, KeyError):
 
     # KeyError's own would put the sentence in quotes.
     __str__ = Exception.__str__
+
+
+class RemoteError(HeatmapsError, OSError):
+    """Object storage or a server cannot be read or written."""
 
 
 class OutputError(HeatmapsError, OSError):

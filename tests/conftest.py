@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -11,6 +13,10 @@ import pytest
 from hypothesis import settings
 
 from heatmaps_ome.memory import tune_torch
+
+# What runs note on this machine goes by no user's folder.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="heatmaps-ome-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 _GIB_PER_WORKER = 4
 _MOST_WORKERS = 4

@@ -149,10 +149,11 @@ READS_OPTIONS = (
 )  # fmt: skip
 """Read what ``create`` is asked for, on behalf of all stages."""
 PASSES_OPTIONS = (
-    "heatmaps_ome.run.pipeline", "heatmaps_ome.run.provenance", "heatmaps_ome.cli.main",
+    "heatmaps_ome.run.pipeline", "heatmaps_ome.run.provenance", "heatmaps_ome.run.forecast.dry_run",
+    "heatmaps_ome.cli.creating", "heatmaps_ome.cli.dry_run",
 )  # fmt: skip
 """Take options too: to hand them on, to record each field alike, to log and to close the run."""
-CLOSING = {"verbose", "output_path", "true_class"}
+CLOSING = {"verbose", "output_path", "true_class", "dry_run"}
 """Options that the command line may read."""
 
 
@@ -186,7 +187,7 @@ def test_only_the_settings_read_the_options_of_create():
     assert set(takers) == {*READS_OPTIONS, *PASSES_OPTIONS}
     for module in PASSES_OPTIONS:
         read = {name for function, arg in takers[module] for name in attributes_read(function, arg)}
-        assert read <= (CLOSING if module == "heatmaps_ome.cli.main" else set()), module
+        assert read <= (CLOSING if module.startswith("heatmaps_ome.cli.") else set()), module
     [(function, arg)] = [
         (function, arg)
         for module in READS_OPTIONS
@@ -199,14 +200,15 @@ def test_only_the_settings_read_the_options_of_create():
 def test_every_option_of_create_is_used():
     read = {
         name
-        for module in (*READS_OPTIONS, "heatmaps_ome.cli.main")
+        for module in (*READS_OPTIONS, "heatmaps_ome.cli.creating")
         for path in MODULES
         if dotted(path) == module
         for function, arg in takers_of_create_options(path)
         for name in attributes_read(function, arg)
     }
     # The property that makes one thing of both ways to give models.
-    assert {name.replace("model_paths", "model_path") for name in read} == {
+    # A profile is in effect by the defaults of other options.
+    assert {name.replace("model_paths", "model_path") for name in read} | {"profile"} == {
         each.name for each in fields(CreateOptions)
     }
 

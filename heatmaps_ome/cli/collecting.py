@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.run.collect import collect
 from heatmaps_ome.run.list_text import list_bytes, list_lines
+from heatmaps_ome.run.remote_output import collect_there
+from heatmaps_ome.storage.remote.urls import url_of
 from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewers.qupath_project import PROJECT
 from heatmaps_ome.viewers.qupath_selections import Selection
@@ -26,7 +27,7 @@ _MOST_NAMES: Final = 5
 def run_collect(options: CollectOptions) -> int:
     """Run ``collect`` and return its exit code."""
     selection = _selection(options)
-    for line in _lines(options, collect(options.path, selection), selection):
+    for line in _lines(options, collect_there(options.path, selection), selection):
         sys.stdout.write(f"{one_line(line)}\n")
     return 0
 
@@ -61,13 +62,14 @@ def _lines(
 ) -> Iterator[str]:
     done = "1 slide" if slides.done == 1 else f"{slides.done} slides"
     failed = f", {slides.failed} failed" if slides.failed else ""
-    yield f"{options.path}: {done} with results{failed}"
+    output = url_of(options.path) or options.path
+    yield f"{output}: {done} with results{failed}"
     if slides.undrawn:
         more = " …" if len(slides.undrawn) > _MOST_NAMES else ""
         yield (
             f"{len(slides.undrawn)} with raw maps, but not drawn "
             f"({', '.join(slides.undrawn[:_MOST_NAMES])}{more}); "
-            f"then: heatmaps-ome draw {options.path}"
+            f"then: heatmaps-ome draw {output}"
         )
     if selection is not None:
         yield f"QuPath: {options.path / VIEWERS / selection.folder / PROJECT}"

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 import heatmaps_ome
 from heatmaps_ome.cli.arguments import OptionsParser
+from heatmaps_ome.cli.creating import run_create
 from heatmaps_ome.cli.guard import guarded, log_to_stderr
 from heatmaps_ome.cli.layout import page_for
+from heatmaps_ome.cli.remote import at_hand, named
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.cli.utf8_mode import use_utf8
+from heatmaps_ome.cli.verdicts import named_verdict, place_text, verdict_lines
 from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.options import (
     CollectOptions,
@@ -35,8 +38,6 @@ from heatmaps_ome.options import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from heatmaps_ome.validate.result import Verdict
 
 USAGE = """usage: heatmaps-ome COMMAND [OPTIONS]
 
@@ -128,29 +129,6 @@ def export(words: Sequence[str]) -> int:
     )
     log_to_stderr(verbose=False)
     return run_create(parser.parse_args(words))
-
-
-def run_create(options: CreateOptions | ExportOptions) -> int:
-    """Make heatmaps and print where they are."""
-    log_to_stderr(verbose=options.verbose)
-    from heatmaps_ome.memory import starting
-
-    with starting():
-        from heatmaps_ome.cli import summary
-        from heatmaps_ome.run import pipeline, progress
-    display = progress.for_stream(sys.stderr)
-    unrecorded = None
-    try:
-        outcomes = pipeline.create(options, display)
-    except pipeline.UnrecordedError as error:
-        outcomes, unrecorded = error.outcomes, error
-    finally:
-        display.close()
-    page = page_for(sys.stdout, verbose=options.verbose)
-    sys.stdout.write(summary.of_run(outcomes, options.output_path, page))
-    if unrecorded is not None:
-        raise unrecorded
-    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 
 def stage(name: str, words: Sequence[str]) -> int:
@@ -298,7 +276,8 @@ def info(words: Sequence[str]) -> int:
     failed = False
     for path in options.paths:
         try:
-            sys.stdout.write(describe(path, facts_of(options)) + "\n")
+            with at_hand(path) as place:
+                sys.stdout.write(named(describe(place, facts_of(options)), path, place) + "\n")
         except HeatmapsError as error:
             sys.stderr.write(f"heatmaps-ome: {one_line(error)}\n")
             failed = True
@@ -317,27 +296,22 @@ def validate(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     from heatmaps_ome.validate.result import validate as validated
 
-    verdicts = [validated(path, options.slide) for path in options.paths]
+    verdicts = []
+    for path in options.paths:
+        with at_hand(path) as place:
+            verdicts.append(named_verdict(validated(place, options.slide), path, place))
     problems = [problem for verdict in verdicts for problem in verdict.problems]
     if options.json:
-        records = [{"path": str(p.path), "rule": p.rule, "message": p.message} for p in problems]
+        records = [
+            {"path": place_text(p.path), "rule": p.rule, "message": p.message} for p in problems
+        ]
         unchecked = [sentence for verdict in verdicts for sentence in verdict.unchecked]
         facts = {"valid": not problems, "problems": records, "unchecked": unchecked}
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:
         for verdict in verdicts:
-            sys.stdout.write(_verdict_lines(verdict))
+            sys.stdout.write(verdict_lines(verdict))
     return 1 if problems else 0
-
-
-def _verdict_lines(verdict: Verdict) -> str:
-    """Return a line for each problem, or that the result is valid, and for parts not checked."""
-    lines = [one_line(f"{p.path}: {p.message} [{p.rule}]") for p in verdict.problems]
-    if not lines:
-        facts = f"({verdict.n_files} files, {verdict.n_rules} rules)"
-        lines = [f"{one_line(verdict.path)}: valid {facts}"]
-    unchecked = [f"  not checked: {one_line(sentence)}" for sentence in verdict.unchecked]
-    return "".join(f"{line}\n" for line in [*lines, *unchecked])
 
 
 def convert_model(words: Sequence[str]) -> int:

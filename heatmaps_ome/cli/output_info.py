@@ -10,9 +10,8 @@ from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.run.run_history import history
 from heatmaps_ome.run.slide_index import indexed_slides, undrawn_names
-from heatmaps_ome.storage.disk import bytes_text
 from heatmaps_ome.storage.result_folder import INDEX, MAPS, PREDICTIONS, RUNS, SCALING
-from heatmaps_ome.storage.sizes import folders_size
+from heatmaps_ome.storage.sizes import size_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +54,7 @@ def output_facts(path: Path) -> dict[str, object]:
     labelled = sum(slide.label is not None for slide in slides)
     if labelled:
         facts["ground truth"] = f"of {labelled:,} slides"
-    facts["size"] = _size(path, slides)
+    facts["size"] = size_sentence([path / slide.name for slide in slides], _MEASURED)
     files = [name for name in (INDEX, PREDICTIONS) if (path / name).is_file()]
     facts["files"] = ", ".join(files) or f"none yet: heatmaps-ome collect {path}"
     return facts | _lines(slides, failed)
@@ -99,20 +98,6 @@ def _scaling(path: Path) -> str:
         return f"{missing}: heatmaps-ome fit {path} makes it"
     slides = "1 slide" if scaling.slides == 1 else f"{scaling.slides:,} slides"
     return f"{scaling.numbers[:12]}, fitted to {scaling.cells:,} cells of {slides}"
-
-
-def _size(path: Path, slides: Sequence[IndexedSlide]) -> str:
-    """Return the size of the slides' folders; of many, by that of some spread over the list."""
-    step = -(-len(slides) // _MEASURED) if slides else 1
-    some = slides[::step]
-    measured = folders_size(path / slide.name for slide in some)
-    if len(some) == len(slides):
-        return measured.sentence()
-    factor = len(slides) / len(some)
-    return (
-        f"about {bytes_text(int(measured.size * factor))} in {int(measured.files * factor):,} "
-        f"files, by {len(some)} slides"
-    )
 
 
 def _lines(

@@ -7,11 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.cli.arguments import OptionsParser
+from heatmaps_ome.cli.dry_run import run_dry
 from heatmaps_ome.cli.guard import log_to_stderr
 from heatmaps_ome.cli.slide_lines import failure
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.memory import starting
 from heatmaps_ome.options import DrawOptions, FitOptions, MapsOptions
+from heatmaps_ome.storage.remote.urls import url_of
 from heatmaps_ome.storage.result_folder import SCALING
 
 if TYPE_CHECKING:
@@ -41,11 +43,13 @@ def run_maps(words: Sequence[str]) -> int:
     """Run ``maps`` and return its exit code."""
     options = OptionsParser(MapsOptions, "heatmaps-ome maps", _MAPS).parse_args(words)
     log_to_stderr(verbose=options.verbose)
+    if options.dry_run:
+        return run_dry(options)
     with starting():
         from heatmaps_ome.run import pipeline
     return _run(
         lambda progress: pipeline.maps(options, progress),
-        f"then: heatmaps-ome fit {options.output_path}",
+        f"then: heatmaps-ome fit {_named(options.output_path)}",
     )
 
 
@@ -53,11 +57,13 @@ def run_draw(words: Sequence[str]) -> int:
     """Run ``draw`` and return its exit code."""
     options = OptionsParser(DrawOptions, "heatmaps-ome draw", _DRAW).parse_args(words)
     log_to_stderr(verbose=options.verbose)
+    if options.dry_run:
+        return run_dry(options)
     with starting():
         from heatmaps_ome.run import pipeline
     return _run(
         lambda progress: pipeline.draw(options, progress),
-        f"then: heatmaps-ome collect {options.path}",
+        f"then: heatmaps-ome collect {_named(options.path)}",
     )
 
 
@@ -67,13 +73,19 @@ def run_fit(words: Sequence[str]) -> int:
     from heatmaps_ome.run.fitting import fit
 
     scaling = fit(options.paths, options.asked, options.output)
-    places = [options.output] if options.output else [path / SCALING for path in options.paths]
+    outputs = [_named(path) for path in options.paths]
+    places = [options.output] if options.output else [f"{path}/{SCALING}" for path in outputs]
     slides = "1 slide" if scaling.slides == 1 else f"{scaling.slides:,} slides"
     sys.stdout.write(
         f"{', '.join(map(str, places))}: fitted to {scaling.cells:,} cells of {slides}\n"
-        f"then: heatmaps-ome draw {options.paths[0]}{_with(options.output)}\n"
+        f"then: heatmaps-ome draw {outputs[0]}{_with(options.output)}\n"
     )
     return 0
+
+
+def _named(path: Path) -> str:
+    """Return an output folder as the command line has it."""
+    return url_of(path) or str(path)
 
 
 def _with(file: Path | None) -> str:

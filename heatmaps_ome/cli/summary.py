@@ -11,10 +11,13 @@ from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import ScalingError
 from heatmaps_ome.exporters import result_files
 from heatmaps_ome.exporters.figures.captions import RESEARCH
+from heatmaps_ome.features.lanes import BETWEEN, COMPUTED, WAITED
 from heatmaps_ome.maps.numbers import is_probability
 from heatmaps_ome.run.cautions import cautions
+from heatmaps_ome.slides.waiting import OTHER, READING, TISSUE, WRITING
+from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import RUN, RUNS, SCALING, VIEWERS
-from heatmaps_ome.storage.sizes import folder_size, folders_size
+from heatmaps_ome.storage.sizes import folder_size, size_sentence
 from heatmaps_ome.viewers.report.page import INDEX
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ _MOST_ROWS = 20
 """Slides in the table, unless all details are wanted: a screen."""
 _MOST_WARNED = 6
 """Slides whose warnings, or failures, are listed below it."""
+_MEASURED = 100
+"""Slides whose files are counted."""
 _HEADS = ("slide", "prediction", "P", "ground truth", "trust", "warnings")
 _RIGHT = (2, 5)
 """Columns of numbers."""
@@ -35,6 +40,10 @@ _TRUST = (
     "beats a random order, fair where only one of the two could be measured, low where there are "
     "warnings"
 )
+_WAITED = {
+    READING: "pixels", TISSUE: "tissue", WRITING: "features to be written", OTHER: "all else",
+}  # fmt: skip
+"""What a device waits for, in words."""
 _WHOLE = Page()
 
 
@@ -52,11 +61,11 @@ def of_run(outcomes: Sequence[Outcome], output: Path, page: Page = _WHOLE) -> st
     if len(outcomes) > 1:
         lines += [*_table(outcomes, page), *([] if whole else _findings(outcomes, page))]
     if len(folders) > 1:
-        lines += ["", f"{len(folders)} slides take {folders_size(folders).sentence()}."]
+        lines += ["", f"{len(folders)} slides take {size_sentence(folders, _MEASURED)}."]
     if folders:
         lines += ["", "View the results:", *_ways(output, folders)]
         lines += [*_single_files(folders)] if page.verbose else []
-    lines += ["", *_closing(output), RESEARCH]
+    lines += ["", *([*_devices(output, page)] if page.verbose else []), *_closing(output), RESEARCH]
     return "\n".join(lines) + "\n"
 
 
@@ -134,6 +143,24 @@ def _single_files(folders: Sequence[Path]) -> Iterator[str]:
     for file in result_files():
         if file.ending in kinds:
             yield f"  *{file.ending:17} {file.opened_with}"
+
+
+def _devices(output: Path, page: Page) -> Iterator[str]:
+    """Yield a line on each device of the latest run: how long it computed, and waited for what."""
+    try:
+        devices = read_json(output / RUN).get("devices", [])
+    except (OSError, ValueError):
+        return
+    for device in devices:
+        waited = {purpose: device.get(measure, 0.0) for purpose, measure in WAITED.items()}
+        whole = device[COMPUTED] + sum(waited.values())
+        waits = ", ".join(f"{seconds:.3g} s for {_WAITED[p]}" for p, seconds in waited.items())
+        yield from wrapped(
+            f"{device['device']} computed for {device[COMPUTED]:.3g} of {whole:.3g} s "
+            f"({device[COMPUTED] / max(whole, 1e-9):.0%}) and waited {waits}; of this "
+            f"{device.get(BETWEEN, 0.0):.3g} s between slides",
+            page.width,
+        )
 
 
 def _closing(output: Path) -> Iterator[str]:

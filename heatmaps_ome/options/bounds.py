@@ -2,7 +2,8 @@
 
 ``between=(low, high)`` bounds numbers. ``among`` has the values that texts may have, or is a
 function that returns them; a ``Literal`` has its values in its type. ``form=(pattern, forms)``
-bounds other texts, whose forms a message lists. Texts are never empty.
+bounds other texts, whose forms a message lists. Texts are never empty. Paths are on disks, but for
+options with ``urls=True``.
 """
 
 import difflib
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from heatmaps_ome.options.fields import flag_of
+from heatmaps_ome.storage.remote.urls import public, url_of
 
 _HUGE = 10**18
 _LONGEST = 60
@@ -72,6 +74,9 @@ def _require(entry: Field[Any], value: Any) -> None:
     flag = flag_of(entry)
     if isinstance(value, str | Path):
         _require_text(flag, str(value))
+    url = url_of(value) if isinstance(value, Path) else None
+    if url is not None and not entry.metadata.get("urls"):
+        raise ValueError(f"{flag} is a URL ({quoted(public(url))}); give a path on a disk")
     if "between" in entry.metadata:
         low, high = entry.metadata["between"]
         if not low <= value <= high:

@@ -16,6 +16,7 @@ from heatmaps_ome.options.contradictions import given
 from heatmaps_ome.options.fields import names, option
 from heatmaps_ome.options.shared import model_fact
 from heatmaps_ome.options.units import age_in_s, size_in_bytes
+from heatmaps_ome.storage.remote.urls import url_of
 
 _ORIGIN = re.compile(r"https?://[^/\s?#]+")
 
@@ -30,6 +31,7 @@ class InfoOptions:
             "args": ["paths"],
             "group": "inputs",
             "type": Path,
+            "urls": True,
             "nargs": "+",
             "metavar": "PATH",
             "help": "slides, models or results",
@@ -134,6 +136,7 @@ class ValidateOptions:
             "args": ["paths"],
             "group": "inputs",
             "type": Path,
+            "urls": True,
             "nargs": "+",
             "metavar": "RESULT",
             "help": "runs, slides' folders of results, OME-Zarrs or OME-TIFFs",
@@ -159,6 +162,7 @@ class CollectOptions:
             "args": ["path"],
             "group": "results",
             "type": Path,
+            "urls": True,
             "metavar": "OUTPUT_PATH",
             "help": "folder that create wrote to",
         },
@@ -195,6 +199,7 @@ class ViewOptions:
             "args": ["path"],
             "group": "results",
             "type": Path,
+            "urls": True,
             "metavar": "OUTPUT_PATH",
             "help": "folder that create wrote to, or one slide's folder in it",
         },
@@ -234,6 +239,8 @@ class ViewOptions:
             self.host.encode("idna")
         except UnicodeError as error:
             raise ValueError(f"--host is {quoted(self.host)}; give an address") from error
+        if self.napari and url_of(self.path):
+            raise ValueError("--napari opens results on a disk; leave it out, or download them")
         for origin in self.allow_origin:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import Field, fields, replace
 from typing import Any, Final, Literal, TypeVar
 
+from heatmaps_ome.options.bounds import quoted
 from heatmaps_ome.options.fields import default_in, flag_of
 
 OptionsT = TypeVar("OptionsT")
@@ -101,3 +102,24 @@ def _unused(entry: Field[Any], users: tuple[str, ...]) -> str:
     listed = " and ".join(filter(None, (", ".join(users[:-1]), users[-1])))
     verb = "uses" if len(users) == 1 else "use"
     return f"{flag_of(entry)} has no effect: only {listed} {verb} it, which --formats leaves out"
+
+
+def require_kernel(size: int | None, *, no_pool: bool) -> None:
+    """Refuse kernels without a middle cell and contradictions."""
+    if size is None or size == 0:
+        return
+    if size % 2 == 0:
+        raise ValueError(f"--blur-kernel-size is {size}; give 0 or an odd number of cells")
+    if no_pool:
+        raise ValueError(f"--no-pool contradicts --blur-kernel-size {size}; leave out either")
+
+
+def require_one_value_each(covariates: tuple[tuple[str, str], ...]) -> None:
+    """Refuse a covariate with two values."""
+    values: dict[str, str] = {}
+    for name, value in covariates:
+        if values.setdefault(name, value) != value:
+            raise ValueError(
+                f"--covariate: {quoted(name)} is both {quoted(values[name])} and {quoted(value)}; "
+                "give one value"
+            )

@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Literal, Optional
 
 from heatmaps_ome import extractors
-from heatmaps_ome.options.bounds import quoted, require_sound
+from heatmaps_ome.options.bounds import require_sound
 from heatmaps_ome.options.contradictions import (
     given,
     in_effect,
     require_consistent,
+    require_kernel,
+    require_one_value_each,
     unused_formats,
 )
 from heatmaps_ome.options.devices import DEVICES, require_device, require_devices
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
-from heatmaps_ome.options.shared import model_fact, tile_fact
+from heatmaps_ome.options.shared import model_fact, scratch_option, tile_fact
 from heatmaps_ome.options.workers import require_workers, worker_option
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
@@ -46,8 +48,9 @@ class CreateOptions:
             "type": Path,
             "nargs": "*",
             "metavar": "SLIDE",
-            "help": "slides to create heatmaps for, folders of slides, or quoted patterns; all "
-            "slides share one colour scale",
+            "urls": True,
+            "help": "slides to create heatmaps for, folders of slides, or quoted patterns, also "
+            "as URLs (s3://BUCKET/SLIDE); all slides share one colour scale",
         },
     )
     model_path: Path | tuple[Path, ...] = field(
@@ -72,7 +75,8 @@ class CreateOptions:
             "group": "inputs",
             "effect": "none",
             "type": Path,
-            "help": "folder to write the results to",
+            "urls": True,
+            "help": "folder to write the results to, also as a URL (s3://BUCKET/FOLDER)",
         },
     )
     true_class: Optional[str] = create_option(
@@ -221,6 +225,8 @@ class CreateOptions:
         "folder for cached features, best shared by all runs (default: OUTPUT_PATH/.cache)",
         effect="none", type=Path, metavar="DIR",
     )  # fmt: skip
+    scratch: Optional[Path] = scratch_option("scratch")
+    scratch_size: Optional[str] = scratch_option("scratch_size")
     mask_threshold: float = create_option(
         "thresholds", "brightness (0-255) from which a cell is background",
         effect="values", between=(0, 256), default=224, type=float, metavar="THRESH",
@@ -338,6 +344,12 @@ class CreateOptions:
         "whose size, time or place is another than in an earlier run",
         effect="none", default=False,
     )  # fmt: skip
+    dry_run: bool = create_option(
+        "jobs",
+        "write nothing; print what would be done for each slide, how long it will take and how "
+        "much disk, as far as slides done before tell",
+        effect="none", default=False,
+    )  # fmt: skip
     verbose: bool = create_option(
         "outputs", "print all findings of each slide, all ways to open files, and more messages",
         "-v", "--verbose", effect="none", default=False,
@@ -361,12 +373,12 @@ class CreateOptions:
         lower, upper = (in_effect(self, f"att_{end}_threshold") for end in ("lower", "upper"))
         if lower is not None and lower >= upper:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
-        _require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
+        require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
         require_device(self.device, force_cpu=self.force_cpu)
         if self.devices is not None:
             require_devices(self.devices)
         require_workers(self)
-        _require_one_value_each(self.covariate)
+        require_one_value_each(self.covariate)
 
     def notes(self) -> Iterator[str]:
         """Yield a sentence for each option that has no effect beside the others."""
@@ -377,24 +389,3 @@ class CreateOptions:
             yield "--allow-pickle has no effect: safetensors hold no pickle"
         if self.max_memory is not None and self.block_size is not None:
             yield "--max-memory has no effect beside --block-size, which settles the memory"
-
-
-def _require_kernel(size: Optional[int], *, no_pool: bool) -> None:
-    """Refuse kernels without a middle cell and contradictions."""
-    if size is None or size == 0:
-        return
-    if size % 2 == 0:
-        raise ValueError(f"--blur-kernel-size is {size}; give 0 or an odd number of cells")
-    if no_pool:
-        raise ValueError(f"--no-pool contradicts --blur-kernel-size {size}; leave out either")
-
-
-def _require_one_value_each(covariates: tuple[tuple[str, str], ...]) -> None:
-    """Refuse a covariate with two values."""
-    values: dict[str, str] = {}
-    for name, value in covariates:
-        if values.setdefault(name, value) != value:
-            raise ValueError(
-                f"--covariate: {quoted(name)} is both {quoted(values[name])} and {quoted(value)}; "
-                "give one value"
-            )

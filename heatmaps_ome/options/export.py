@@ -37,6 +37,7 @@ class ExportOptions:
     slides: tuple[Path, ...] = create_option(
         "inputs", "the slide that the scores are of; may be repeated, for a folder of scores",
         "--slide", effect="none", default=(), type=Path, metavar="SLIDE", repeated=True,
+        urls=True,
     )  # fmt: skip
     output_path: Path = field(
         kw_only=True,
@@ -45,7 +46,8 @@ class ExportOptions:
             "group": "inputs",
             "effect": "none",
             "type": Path,
-            "help": "folder to write the results to",
+            "urls": True,
+            "help": "folder to write the results to, also as a URL (s3://BUCKET/FOLDER)",
         },
     )
     table: Optional[Path] = create_option(
@@ -75,6 +77,8 @@ class ExportOptions:
     read_from: Literal["level", "level0"] = same_as(CreateOptions, "read_from")
     threads: Optional[int] = same_as(CreateOptions, "threads")
     cache_dir: Optional[Path] = same_as(CreateOptions, "cache_dir")
+    scratch: Optional[Path] = same_as(CreateOptions, "scratch")
+    scratch_size: Optional[str] = same_as(CreateOptions, "scratch_size")
     att_upper_threshold: Optional[float] = same_as(CreateOptions, "att_upper_threshold")
     att_lower_threshold: Optional[float] = same_as(CreateOptions, "att_lower_threshold")
     score_threshold: Optional[float] = same_as(CreateOptions, "score_threshold")
@@ -104,6 +108,7 @@ class ExportOptions:
     keep_pixels: Literal["always", "until-drawn", "never"] = same_as(CreateOptions, "keep_pixels")
     overwrite: bool = same_as(CreateOptions, "overwrite")
     verify: bool = same_as(CreateOptions, "verify")
+    dry_run: bool = same_as(CreateOptions, "dry_run")
     verbose: bool = same_as(CreateOptions, "verbose")
 
     def __post_init__(self) -> None:

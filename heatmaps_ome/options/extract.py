@@ -90,6 +90,8 @@ class ExtractOptions:
     precision: Literal["auto", "float32", "bfloat16"] = same_as(CreateOptions, "precision")
     max_memory: Optional[float] = same_as(CreateOptions, "max_memory")
     threads: Optional[int] = same_as(CreateOptions, "threads")
+    scratch: Optional[Path] = same_as(CreateOptions, "scratch")
+    scratch_size: Optional[str] = same_as(CreateOptions, "scratch_size")
     feature_type: Literal["float32", "float16"] = option(
         "outputs", "number type of the features in the files",
         default="float32", type=str, metavar="TYPE",

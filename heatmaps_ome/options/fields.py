@@ -4,6 +4,8 @@ from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from heatmaps_ome.storage.remote.urls import url_of, url_problem
+
 GROUPS = {
     "inputs": "slides, models and results",
     "given": "features or scores of tiles that were made elsewhere, and their places",
@@ -76,9 +78,14 @@ def assignment(text: str) -> tuple[str, str]:
 
 
 def path(text: str) -> Path:
-    """Return a path that is not empty: Path("") would be the current folder."""
+    """Return a path that is not empty: Path("") would be the current folder.
+
+    A URL stays one: `storage.remote.urls.url_of` returns it from the path.
+    """
     if not text:
         raise ValueError("is an empty path; give . for the current folder")
+    if url_of(text) and (problem := url_problem(text)):
+        raise ValueError(problem)
     return Path(text)
 
 

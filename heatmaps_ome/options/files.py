@@ -29,7 +29,12 @@ _FILES: Final[dict[str, dict[str, Any]]] = {
     "formats": {
         "help_": f"formats to write, any of {', '.join(REGISTRY)}",
         "effect": "drawn", "among": lambda: REGISTRY, "usual": FORMATS,
-        "in_profiles": {"full": tuple(REGISTRY)}, "type": names, "metavar": "A,B",
+        # The report has the tiles too, as small pictures.
+        "in_profiles": {
+            "archive": tuple(name for name in FORMATS if name != "tiles"),
+            "full": tuple(REGISTRY),
+        },
+        "type": names, "metavar": "A,B",
     },
     "figures": {
         "help_": "also write figures for papers and talks: a sheet that sums the slide up, each "

@@ -41,6 +41,18 @@ _MODEL: Final[dict[str, dict[str, Any]]] = {
         "between": (1e-6, 1e6), "type": float, "metavar": "T",
     },
 }  # fmt: skip
+_SCRATCH: Final[dict[str, dict[str, Any]]] = {
+    "scratch": {
+        "help_": "folder for slides from URLs while they are at work (default: the system's for "
+        "temporary files)",
+        "effect": "none", "type": Path, "metavar": "DIR",
+    },
+    "scratch_size": {
+        "help_": "what these slides may take there, such as 50GB (default: half of what is free)",
+        "form": (r"\s*\d+(\.\d+)?\s*([kMGT]i?)?B\s*", "a size such as 50GB"),
+        "effect": "none", "type": str, "metavar": "SIZE",
+    },
+}  # fmt: skip
 _TILES: Final[dict[str, dict[str, Any]]] = {
     "coords": {
         "help_": "file with the tiles' coordinates, or with the patches that they come from, where "
@@ -70,6 +82,11 @@ _TILES: Final[dict[str, dict[str, Any]]] = {
         "type": str, "metavar": "NAME",
     },
 }  # fmt: skip
+
+
+def scratch_option(name: str) -> Any:
+    """Return the field of an option on slides at URLs."""
+    return option("network", **_SCRATCH[name])
 
 
 def model_fact(name: str, group: str = "inputs", **metadata: Any) -> Any:

@@ -74,6 +74,7 @@ class FitOptions:
             "args": ["paths"],
             "group": "results",
             "type": Path,
+            "urls": True,
             "nargs": "+",
             "metavar": "OUTPUT_PATH",
             "help": "folders that maps wrote to; several get one scaling",
@@ -115,6 +116,7 @@ class DrawOptions:
             "args": ["path"],
             "group": "results",
             "type": Path,
+            "urls": True,
             "metavar": "OUTPUT_PATH",
             "help": "folder that maps wrote to",
         },
@@ -124,6 +126,8 @@ class DrawOptions:
         type=Path, metavar="FILE",
     )  # fmt: skip
     shard: Optional[str] = option("jobs", **_SHARD)
+    scratch: Optional[Path] = same_as(CreateOptions, "scratch")
+    scratch_size: Optional[str] = same_as(CreateOptions, "scratch_size")
     overwrite: bool = option(
         "outputs", "replace results that were drawn with other options", default=False
     )
@@ -132,6 +136,7 @@ class DrawOptions:
     cluster: Optional[str] = same_as(CreateOptions, "cluster")
     retries: Optional[int] = same_as(CreateOptions, "retries")
     slide_timeout: Optional[str] = same_as(CreateOptions, "slide_timeout")
+    dry_run: bool = same_as(CreateOptions, "dry_run")
     verbose: bool = option(
         "outputs", "print all findings of each slide, and more messages", "-v", "--verbose",
         default=False,

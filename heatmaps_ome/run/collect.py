@@ -155,6 +155,7 @@ def _write_list(output: Path, listed: list[ListedSlide], runs: History) -> None:
         "options": runs.options,
         "model": newest.get("model", {}) if runs.model is None else runs.model,
         "extractor": newest.get("extractor", {}) if runs.extractor is None else runs.extractor,
+        "devices": runs.devices,
     }
     write_slides(output / RUN, facts, (slide.entry_text() for slide in listed))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run.keywords import asked, one_path, paths_of, reporting
+from heatmaps_ome.storage.remote.outputs import standing_for
 from heatmaps_ome.viewers.notebook.opening import open as open_results
 from heatmaps_ome.viewers.notebook.results import Results
 
@@ -73,7 +74,7 @@ def create(
         outcomes = pipeline.create(request, report)
     folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
     # The reasons there are free of paths, which may name a patient.
-    reasons = open_results(request.output_path).failed
+    reasons = open_results(standing_for(request.output_path)).failed
     failed = {
         outcome.slide: reasons.get(outcome.slide, outcome.message)
         for outcome in outcomes

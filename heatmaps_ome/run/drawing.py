@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.exporters import VALUES
@@ -18,10 +19,13 @@ from heatmaps_ome.run.planning import Drawn, Replaced, shared_facts
 from heatmaps_ome.run.progress import Leading
 from heatmaps_ome.run.provenance import versions
 from heatmaps_ome.run.slide_row import SlideRow
+from heatmaps_ome.run.staged import stage_ahead, staged
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.private import remove
-from heatmaps_ome.storage.result_folder import ResultFolder
+from heatmaps_ome.storage.remote.outputs import keep
+from heatmaps_ome.storage.remote.urls import url_of
+from heatmaps_ome.storage.result_folder import ResultFolder, record_of
 from heatmaps_ome.viewers.slide_places import note_place
 
 if TYPE_CHECKING:
@@ -75,7 +79,12 @@ class Drawing:
         self._exporters = dict(zip(settings.output.formats, exporters, strict=True))
         self._replaced, self.progress = replaced, progress
         self.output = settings.output.folder
+        self._behind: dict[str, MadeMaps] = {}
         self._is_told = False
+
+    def expect(self, slides: Sequence[MadeMaps]) -> None:
+        """Take note of the slides to come in their order, so that they are downloaded ahead."""
+        self._behind = {made.name: behind for made, behind in pairwise(slides)}
 
     def draw(self, made: MadeMaps, scaling: CohortScaling, outcome: Outcome) -> None:
         """Write a slide's files with a scaling, unless they are there.
@@ -85,31 +94,62 @@ class Drawing:
         Exception
             Whatever is wrong with the slide.
         """
-        output = self.output
-        shared = shared_facts(self._settings.records.effective, made.extractor_digest)
-        drawn = Drawn(ResultFolder(output, made.name), made.fingerprint, made.mpp,
-                      made.basis(shared))  # fmt: skip
+        output, drawn = self.output, self._drawn(made)
         # Another run may have finished the slide meanwhile.
         earlier = drawn.earlier(scaling, self._replaced)
-        note_place(output, made.name, made.path)
+        # QuPath opens files on disks alone.
+        if url_of(made.path) is None:
+            note_place(output, made.name, made.path)
         if earlier is None or not drawn.is_done(earlier, scaling):
-            self._draw(made, drawn, scaling, earlier, outcome)
+            row = SlideRow(made.path)
+            with staged(row, self._settings.resources.scratch) as file:
+                self._stage_ahead(made)
+                self._draw(made, file, drawn, scaling, earlier, outcome)
         else:
             outcome.keep(drawn.folder.path, earlier)
         for caution in logged_cautions(outcome):
             logger.warning("%s: %s", outcome.slide, caution)
 
+    def _stage_ahead(self, made: MadeMaps) -> None:
+        """Begin to download the next slide at a URL that does not seem to be drawn."""
+        behind = self._behind.get(made.name)
+        while behind is not None and (
+            url_of(behind.path) is None
+            or (record_of(self.output / behind.name) or {}).get("maps") == behind.request
+        ):
+            behind = self._behind.get(behind.name)
+        if behind is not None:
+            stage_ahead(SlideRow(behind.path), self._settings.resources.scratch)
+
+    def is_drawn(self, made: MadeMaps, scaling: CohortScaling | None) -> bool:
+        """Return whether a slide's files are there; None: their scaling is not known yet.
+
+        Raises
+        ------
+        ResultError
+            If other files are there, which must not be replaced.
+        """
+        drawn = self._drawn(made)
+        earlier = drawn.earlier(scaling, self._replaced)
+        return earlier is not None and scaling is not None and drawn.is_done(earlier, scaling)
+
+    def _drawn(self, made: MadeMaps) -> Drawn:
+        """Return what a slide's results follow from."""
+        shared = shared_facts(self._settings.records.effective, made.extractor_digest)
+        place = ResultFolder(self.output, made.name)
+        return Drawn(place, made.fingerprint, made.mpp, made.basis(shared))
+
     def _draw(
         self,
         made: MadeMaps,
+        file: Path,
         drawn: Drawn,
         scaling: CohortScaling,
         earlier: dict[str, Any] | None,
         outcome: Outcome,
     ) -> None:
         """Write a slide's files and put its folder in place."""
-        row = SlideRow(made.path, mpp=made.given_mpp, label=made.label)
-        slide = opened(self._reading, row, made.fingerprint, made.name)
+        slide = opened(self._reading, file, made.given_mpp, made.fingerprint, made.name)
         folder: Path | None = None
         outcome.stages = {name: dict(spent) for name, spent in made.stages.items()}
         try:
@@ -137,7 +177,9 @@ class Drawing:
             origin = self._origin(made, drawn, request, outcome)
             record = slide_record(result, scaling, made.fingerprint, origin)
             complete(folder, record)
-            if not drawn.folder.finish(folder, (earlier or {}).get("request")):
+            if drawn.folder.finish(folder, (earlier or {}).get("request")):
+                keep(self.output, drawn.folder.path)
+            else:
                 outcome.status = "unchanged"
             made.forget_parts()
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from heatmaps_ome.run.drawing import Drawing
 from heatmaps_ome.run.makers import reading_of
@@ -40,6 +40,10 @@ class Engine(Protocol):
         """Make and draw slides one by one, as the scaling is known."""
         ...
 
+    def record(self, plan: Plan) -> dict[str, Any]:
+        """Return the facts of a run's record, once its slides are done."""
+        ...
+
 
 class InTurn:
     """Does slides in this process, one after the other.
@@ -65,6 +69,11 @@ class InTurn:
     def do(self, slides: Sequence[tuple[SlideRow, Outcome]], scaling: CohortScaling) -> None:
         """See `Engine`."""
         do_all(self._required(), self._drawing, slides, scaling)
+
+    def record(self, plan: Plan) -> dict[str, Any]:
+        """See `Engine`."""
+        del plan
+        return self._required().record()
 
     def _required(self) -> Making:
         if self._making is None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,6 +30,13 @@ from heatmaps_ome.run.planning import result_names
 from heatmaps_ome.run.progress import begin_slide
 from heatmaps_ome.run.settings import Encoder
 from heatmaps_ome.run.slide_list import slide_rows
+from heatmaps_ome.run.staged import (
+    ScratchPlace,
+    following,
+    scratch_in_use,
+    stage_ahead,
+    staged,
+)
 from heatmaps_ome.slides.bad_tiles import bad_tiles_sentence
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged, source_of
@@ -106,11 +115,16 @@ class _Job:
     block_px: int
     threads: int
 
-    def opened(self, row: SlideRow, name: str) -> OpenedSlide:
+    @cached_property
+    def behind(self) -> dict[Path, SlideRow]:
+        """The row behind each slide's, by its path."""
+        return following(self.rows)
+
+    def opened(self, row: SlideRow, file: Path, name: str) -> OpenedSlide:
         """Return a slide, by the name of its features."""
         options = self.options
         mpp = options.mpp if row.mpp is None else row.mpp
-        slide = open_slide(row.path, mpp, options.read_from, options.bad_tiles)
+        slide = open_slide(file, mpp, options.read_from, options.bad_tiles)
         slide.name = name
         return slide
 
@@ -126,6 +140,7 @@ class _Job:
         })  # fmt: skip
 
 
+@scratch_in_use()
 def extract(options: ExtractOptions, progress: Progress) -> list[Extracted]:
     """Write the features of all slides and return their outcomes, in the order given.
 
@@ -202,8 +217,11 @@ def _require_own_name(row: SlideRow, name: str, n_alike: int) -> None:
 def _extract(job: _Job, row: SlideRow, outcome: Extracted, progress: Progress) -> None:
     """Write a slide's file, unless it is there."""
     path = job.options.output_path / f"{outcome.name}{ENDING}"
-    slide = job.opened(row, outcome.name)
-    try:
+    scratch = ScratchPlace.of(job.options.scratch, job.options.scratch_size)
+    with staged(row, scratch) as file, closing(job.opened(row, file, outcome.name)) as slide:
+        behind = job.behind.get(row.path)
+        if behind is not None:
+            stage_ahead(behind, scratch)
         request = job.request(slide)
         if _is_there(path, request, overwrite=job.options.overwrite):
             outcome.take("unchanged", path)
@@ -213,8 +231,6 @@ def _extract(job: _Job, row: SlideRow, outcome: Extracted, progress: Progress) -
         blank = bad_tiles_sentence(slide.bad_tiles.record())
         if blank:
             logger.warning("%s: %s", outcome.slide, blank)
-    finally:
-        slide.close()
     outcome.take("done", path)
 
 

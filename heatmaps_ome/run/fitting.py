@@ -12,9 +12,11 @@ from heatmaps_ome.errors import ResultError, ScalingError
 from heatmaps_ome.run.applied_scaling import own_scaling, publish
 from heatmaps_ome.run.job import required_job
 from heatmaps_ome.run.made_maps import all_made
+from heatmaps_ome.run.staged import ScratchPlace
 from heatmaps_ome.storage.digests import digest_of
 from heatmaps_ome.storage.disk import disk_error
-from heatmaps_ome.storage.result_folder import require_writable
+from heatmaps_ome.storage.remote.outputs import keep_file, know_maps, open_output
+from heatmaps_ome.storage.result_folder import SCALING, require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +73,9 @@ def fit(
     OutputError
         If the scaling cannot be written.
     """
+    outputs = [open_output(output, ScratchPlace().path) for output in outputs]
+    for output in outputs:
+        know_maps(output)
     jobs = [required_job(output) for output in outputs]
     for output, job in zip(outputs[1:], jobs[1:], strict=True):
         if job.values_digest != jobs[0].values_digest:
@@ -113,6 +118,7 @@ def _store(scaling: CohortScaling, outputs: Sequence[Path], file: Path | None) -
     if file is None:
         for output in outputs:
             publish(scaling, output, {}, replace=True)
+            keep_file(output, output / SCALING)
         return
     require_writable(file.parent, "--output")
     try:

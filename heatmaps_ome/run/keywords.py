@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 _POSITIONAL = (
     "slides", "model_path", "output_path", "true_class", "scores", "path", "paths", "output",
 )  # fmt: skip
-_OF_THE_COMMAND_LINE = ("verbose",)
-"""Options that only say what the command line prints."""
+_OF_THE_COMMAND_LINE = ("verbose", "dry_run")
+"""Options that only decide what the command line prints; `forecast.dry_run` returns a forecast."""
 
 
 def asked(options: type, keywords: Mapping[str, Any], **positional: Any) -> Any:

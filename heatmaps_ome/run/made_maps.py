@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.errors import ResultError
 from heatmaps_ome.exporters import VALUES
-from heatmaps_ome.geometry import YX
+from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.store import read_values, write_values
 from heatmaps_ome.maps.tile_store import TILES, read_table, write_table
 from heatmaps_ome.storage.digests import digest_of, now, write_json
 from heatmaps_ome.storage.private import remove
+from heatmaps_ome.storage.remote.outputs import at_hand, forget
+from heatmaps_ome.storage.remote.urls import scheme_of, url_of
 from heatmaps_ome.storage.result_folder import (
     MAPS,
     PROVENANCE,
@@ -28,7 +31,6 @@ from heatmaps_ome.viewers.files import file_uri, path_of_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
@@ -62,6 +64,8 @@ class MadeMaps:
         Digest of the slide's content.
     mpp : YX
         µm per level-0 pixel.
+    shape : Shape
+        The slide's size at level 0.
     models : tuple of (name, digest)
     digests : tuple of str
         All that the maps depend on beside slide and options: see `Source.digests`.
@@ -92,6 +96,7 @@ class MadeMaps:
     label: str | None
     fingerprint: str
     mpp: YX
+    shape: Shape
     models: tuple[tuple[str, str], ...]
     digests: tuple[str, ...]
     origin: Mapping[str, Any]
@@ -145,7 +150,12 @@ class MadeMaps:
                 f"{self.folder} has no raw maps any more; run maps, or create, again for "
                 f"{self.path.name}"
             )
-        return [_read_part(folder, self.name) for folder in folders]
+        parts = []
+        for folder in folders:
+            own = folder.parent == self.folder
+            with at_hand(self.output, folder if own else _values(folder, self.name)):
+                parts.append(_read_part(folder, self.name))
+        return parts
 
     def are_there(self) -> bool:
         """Return whether the raw maps can still be read."""
@@ -155,6 +165,7 @@ class MadeMaps:
         """Remove the maps of a single model, which the slide's results have now."""
         if len(self.models) <= 1:
             remove(self.folder / "0")
+            forget(self.output, self.folder / "0")
 
     @property
     def _folders(self) -> list[Path]:
@@ -177,6 +188,7 @@ class MadeMaps:
             "path": _uri(self.path),
             "files": list(map(_uri, self.files)),
             "mpp": list(self.mpp),
+            "shape": list(self.shape),
         }
 
     @classmethod
@@ -195,9 +207,10 @@ class MadeMaps:
             **{
                 **facts,
                 "output": output,
-                "path": path_of_uri(facts["path"]),
-                "files": tuple(map(path_of_uri, facts["files"])),
+                "path": _path_of(facts["path"]),
+                "files": tuple(map(_path_of, facts["files"])),
                 "mpp": YX(*map(float, facts["mpp"])),
+                "shape": Shape(*map(int, facts["shape"])),
                 "models": tuple((str(name), str(digest)) for name, digest in facts["models"]),
                 "digests": tuple(map(str, facts["digests"])),
             }
@@ -277,7 +290,12 @@ def _made(output: Path, record: Mapping[str, Any], name: str) -> MadeMaps | None
 
 def _uri(path: Path) -> str:
     """Return the URI of a file; its name may be a link to one without a suffix, and so stays."""
-    return file_uri(path.parent.resolve() / path.name)
+    return url_of(path) or file_uri(path.parent.resolve() / path.name)
+
+
+def _path_of(uri: str) -> Path:
+    """Return the path whose URI `_uri` returned; of a URL elsewhere, the URL as a path."""
+    return path_of_uri(uri) if scheme_of(uri) == "file" else Path(uri)
 
 
 def _read_part(folder: Path, name: str) -> HeatmapSet:
@@ -288,10 +306,15 @@ def _read_part(folder: Path, name: str) -> HeatmapSet:
     ResultError
         If they are damaged.
     """
-    values, path = folder / f"{name}{VALUES.ending}", folder / TILES
+    values, path = _values(folder, name), folder / TILES
     if values.is_dir() or not path.is_dir():
         return read_values(values)
     try:
         return read_table(path)
     except (ValueError, LookupError, TypeError, OSError) as error:
         raise ResultError(f"{path} is damaged ({error}); run maps again for {name}") from error
+
+
+def _values(folder: Path, name: str) -> Path:
+    """Return the folder of the raw values of cells."""
+    return folder / f"{name}{VALUES.ending}"

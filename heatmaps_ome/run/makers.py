@@ -198,7 +198,7 @@ def _recipe(
         for extractor, device in zip(extractors, devices, strict=True)
     )
     return Recipe(
-        lanes=Lanes(extractors),
+        lanes=Lanes(extractors, devices),
         model=model,
         pooling=making.pooling,
         extraction=Extraction(

@@ -5,31 +5,34 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome import __version__
 from heatmaps_ome.display.sketch_file import write_sketch
 from heatmaps_ome.errors import HeatmapsError, ResultError
+from heatmaps_ome.features.lanes import time_of
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order
 from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.made_maps import SKETCH, MadeMaps, made_of, maps_folder, write_made
 from heatmaps_ome.run.maker import DenseMaker
+from heatmaps_ome.run.maps_requests import asked_of, request_of
 from heatmaps_ome.run.planning import Drawn, planned_slide, require_own_name
 from heatmaps_ome.run.progress import Leading
+from heatmaps_ome.run.staged import following, stage_ahead, staged, stamp_at
 from heatmaps_ome.run.stopwatch import Stages
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged
-from heatmaps_ome.slides.stamps import stamp_of
 from heatmaps_ome.slides.waiting import waits_of_this_thread
 from heatmaps_ome.slides.working_copy import WorkingCopy
-from heatmaps_ome.storage.digests import digest_of, finite, write_json
+from heatmaps_ome.storage.digests import finite, write_json
 from heatmaps_ome.storage.private import remove
-from heatmaps_ome.storage.result_folder import PROVENANCE, ResultFolder
+from heatmaps_ome.storage.remote.outputs import keep, keep_file
+from heatmaps_ome.storage.remote.urls import url_of
+from heatmaps_ome.storage.result_folder import JOB, MAPS, PROVENANCE, ResultFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
@@ -69,9 +72,16 @@ class Making:
         self.at_once = (1 + _AHEAD) * len(recipe.lanes) if recipe and recipe.overlaps else 1
         self.progress = Leading(progress, is_shared=self.at_once > 1)
         self.output = plan.settings.output.folder
+        self._scratch = plan.settings.resources.scratch
+        self._behind: dict[Path, SlideRow] = {}
         self._is_published = self._is_stopped = False
         self._open: set[WorkingCopy] = set()
         self._lock, self._publishing = threading.Lock(), threading.Lock()
+
+    def record(self) -> dict[str, Any]:
+        """Return the facts of a run's record: those of all slides, and the time of its devices."""
+        devices = None if self._lanes is None else self._lanes.record()
+        return {**self._plan.maker.record(), **({"devices": devices} if devices else {})}
 
     def stop(self) -> None:
         """Have the slides at work end with KeyboardInterrupt."""
@@ -82,6 +92,10 @@ class Making:
                 slide.interrupt()
         if self._lanes is not None:
             self._lanes.stop()
+
+    def expect(self, rows: Sequence[SlideRow]) -> None:
+        """Take note of the slides to come in their order, so that they are downloaded ahead."""
+        self._behind = following(rows)
 
     def make(
         self, row: SlideRow, outcome: Outcome, scaling: CohortScaling | None = None
@@ -113,10 +127,24 @@ class Making:
         if there is not None and self._is_same(there, row):
             outcome.status = "unchanged"
             return there
-        planned = planned_slide(row, name, self._plan.maker)
+        with staged(row, self._scratch) as file:
+            self._stage_ahead(row)
+            return self._make(row, name, file, there, outcome, scaling)
+
+    def _make(
+        self,
+        row: SlideRow,
+        name: str,
+        file: Path,
+        there: MadeMaps | None,
+        outcome: Outcome,
+        scaling: CohortScaling | None,
+    ) -> MadeMaps | None:
+        """Return a slide's raw maps, as `make`, now that its file is on a disk."""
+        planned = planned_slide(row, name, self._plan.maker, file)
         drawn = self._drawn(planned)
         earlier = drawn.earlier(scaling, self._plan.replaced)
-        request = self._request(planned)
+        request = request_of(self._plan, planned)
         if there is not None and there.request == request and there.are_there():
             outcome.status = "unchanged"
             return self._stamped(there, planned)
@@ -124,36 +152,78 @@ class Making:
             outcome.keep(drawn.folder.path, earlier)
             return None
         self._require_same_place(there, planned)
+        if there is not None and not there.are_there():
+            # They went with the slide's results; the rest would count as the same maps.
+            remove(there.folder)
+            there = None
         replaces = None if there is None else there.request
-        return self._made(planned, request, outcome, replaces, is_drawn_next=scaling is not None)
+        drawn_next = scaling is not None
+        return self._made(planned, file, request, outcome, replaces, is_drawn_next=drawn_next)
+
+    def _stage_ahead(self, row: SlideRow) -> None:
+        """Begin to download the next slide at a URL whose maps do not seem to be there."""
+        behind = self._behind.get(row.path)
+        while behind is not None and (not behind.url or self._seems_made(behind)):
+            behind = self._behind.get(behind.path)
+        if behind is not None:
+            stage_ahead(behind, self._scratch)
+
+    def _seems_made(self, row: SlideRow) -> bool:
+        """Return whether maps of a slide are there, as it was when they were made."""
+        there = made_of(self.output, self._plan.names[row.path])
+        return there is not None and there.asked == asked_of(self._plan, row) and there.are_there()
+
+    def look(
+        self, row: SlideRow, scaling: CohortScaling | None
+    ) -> tuple[MadeMaps | None, PlannedSlide | None, bool]:
+        """Return how far a slide is, as `make` goes by it, without making or writing anything.
+
+        Returns
+        -------
+        MadeMaps or None
+            Its raw maps; None: they are to be made.
+        PlannedSlide or None
+            None if the slide need not be opened, or would have to be downloaded for that.
+        bool
+            Whether its results are there, so that it needs no maps.
+
+        Raises
+        ------
+        Exception
+            Whatever is wrong with the slide.
+        """
+        name = self._plan.names[row.path]
+        require_own_name(row, name, self._plan.taken)
+        there = made_of(self.output, name)
+        if there is not None and self._is_same(there, row):
+            return there, None, False
+        if row.url:
+            return None, None, False
+        planned = planned_slide(row, name, self._plan.maker, row.path)
+        drawn = self._drawn(planned)
+        earlier = drawn.earlier(scaling, self._plan.replaced)
+        if (
+            there is not None
+            and there.request == request_of(self._plan, planned)
+            and there.are_there()
+        ):
+            return there, planned, False
+        if earlier is not None and scaling is not None and drawn.is_done(earlier, scaling):
+            return None, planned, True
+        self._require_same_place(there, planned)
+        return None, planned, False
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""
-        asked = self._asked(row)
+        asked = asked_of(self._plan, row)
         return (
             not self._plan.settings.output.verify
             and asked != ""
             and there.asked == asked
             and there.stamp is not None
-            and there.stamp == stamp_of(row.path, there.files)
+            and there.stamp == stamp_at(row, self._scratch, there.files)
             and there.are_there()
         )
-
-    def _asked(self, row: SlideRow) -> str:
-        """Return the digest of everything that the user gave for a slide's maps."""
-        tiles = self._plan.settings.tiles
-        if tiles.scores is not None and tiles.scores.in_memory is not None:
-            return ""
-        return digest_of({
-            "version": __version__,
-            "values": self._plan.job.values_digest,
-            "path": str(row.path.parent.resolve() / row.path.name),
-            "mpp": row.mpp,
-            "label": row.label,
-            "covariates": {**self._plan.settings.models.covariates, **row.covariates},
-            "facts": repr(tiles.facts),
-            "files": [str(row.features or tiles.features), str(row.scores)],
-        })  # fmt: skip
 
     def _drawn(self, planned: PlannedSlide) -> Drawn:
         """Return what the slide's results will follow from."""
@@ -162,24 +232,11 @@ class Making:
             planned.basis(self._plan.shared),
         )  # fmt: skip
 
-    def _request(self, planned: PlannedSlide) -> str:
-        """Return the digest of everything that determines a slide's maps, and of its place."""
-        row = planned.row
-        return digest_of({
-            "version": __version__,
-            "values": self._plan.job.values_digest,
-            "digests": planned.source.digests,
-            "slide": planned.fingerprint,
-            "mpp": list(planned.mpp),
-            "label": row.label,
-            "path": str(row.path.parent.resolve() / row.path.name),
-        })  # fmt: skip
-
     def _require_same_place(self, there: MadeMaps | None, planned: PlannedSlide) -> None:
         """Refuse to replace the maps of another slide that is not drawn yet."""
         if there is None or there.fingerprint == planned.fingerprint or there.path == planned.path:
             return
-        if there.path.exists() and not self._plan.replaced.any:
+        if (url_of(there.path) or there.path.exists()) and not self._plan.replaced.any:
             raise ResultError(
                 f"{there.folder} holds the maps of another slide of the name {there.name}, "
                 f"{there.path}; rename one, or choose another --output-path"
@@ -188,16 +245,17 @@ class Making:
     def _stamped(self, there: MadeMaps, planned: PlannedSlide) -> MadeMaps:
         """Return maps with the present stamp, by which the next run recognises them."""
         files = planned.source.files
-        made = replace(
-            there, asked=self._asked(planned.row), stamp=stamp_of(planned.path, files), files=files
-        )
+        stamp = stamp_at(planned.row, self._scratch, files)
+        made = replace(there, asked=asked_of(self._plan, planned.row), stamp=stamp, files=files)
         with suppress(OSError):
             write_json(there.folder / PROVENANCE, made.record())
+            keep_file(self.output, there.folder / PROVENANCE)
         return made
 
     def _made(
         self,
         planned: PlannedSlide,
+        file: Path,
         request: str,
         outcome: Outcome,
         replaces: str | None,
@@ -213,17 +271,16 @@ class Making:
         )  # fmt: skip
         folder: Path | None = None
         try:
-            with waits_of_this_thread() as waits, self._opened(planned) as slide:
+            with waits_of_this_thread() as waits, self._opened(planned, file) as slide:
                 parts = planned.source.parts(slide, planned.fingerprint, stages)
             if waits.device:
-                outcome.stages["network"] = {
-                    measure: round(seconds, 3) for measure, seconds in waits.device.items()
-                }
+                outcome.stages["network"] = time_of(waits.device)
             parts = [in_class_order(part, parts[0].classes) for part in parts]
             self._publish()
             folder = place.start()
             made = self._write(planned, request, parts, outcome, folder)
-            place.finish(folder, replaces)
+            if place.finish(folder, replaces):
+                keep(self.output, place.path)
         finally:
             if folder is not None:
                 remove(folder)
@@ -232,9 +289,10 @@ class Making:
         return made
 
     @contextmanager
-    def _opened(self, planned: PlannedSlide) -> Iterator[WorkingCopy]:
+    def _opened(self, planned: PlannedSlide, file: Path) -> Iterator[WorkingCopy]:
         """Enter a slide, which `stop` interrupts."""
-        slide = opened(self._plan.maker.reading, planned.row, planned.fingerprint, planned.name)
+        mpp, fingerprint = planned.row.mpp, planned.fingerprint
+        slide = opened(self._plan.maker.reading, file, mpp, fingerprint, planned.name)
         try:
             with self._lock:
                 self._open.add(slide)
@@ -265,12 +323,13 @@ class Making:
             label=planned.row.label,
             fingerprint=planned.fingerprint,
             mpp=planned.mpp,
+            shape=planned.shape,
             models=source.named,
             digests=tuple(source.digests),
             origin=source.record(),
             values=self._plan.job.values_digest,
-            asked=self._asked(planned.row),
-            stamp=stamp_of(planned.path, source.files),
+            asked=asked_of(self._plan, planned.row),
+            stamp=stamp_at(planned.row, self._scratch, source.files),
             files=source.files,
             request=request,
             stages=outcome.stages,
@@ -300,14 +359,19 @@ class Making:
         with self._publishing:
             if not self._is_published:
                 self._plan.job.publish(self.output, overwrite=self._plan.replaced.any)
+                keep_file(self.output, self.output / MAPS / JOB)
                 self._is_published = True
 
 
-def opened(reading: Reading, row: SlideRow, fingerprint: str, name: str) -> WorkingCopy:
+def opened(
+    reading: Reading, file: Path, mpp: float | None, fingerprint: str, name: str
+) -> WorkingCopy:
     """Return a slide with its copy at the network's resolution, created by the first read.
 
     Parameters
     ----------
+    mpp : float or None
+        µm per level-0 pixel that the user gave for the slide.
     name : str
         Name of the slide's results.
 
@@ -316,7 +380,7 @@ def opened(reading: Reading, row: SlideRow, fingerprint: str, name: str) -> Work
     SlideError
         If it cannot be opened, or has changed.
     """
-    slide = open_slide(row.path, row.mpp, reading.read_from, reading.bad_tiles)
+    slide = open_slide(file, mpp, reading.read_from, reading.bad_tiles)
     try:
         require_unchanged(slide, fingerprint)
     except HeatmapsError:

@@ -11,6 +11,7 @@ from heatmaps_ome.exporters.manifest import MAPS_FORMAT
 from heatmaps_ome.run.made_maps import basis_of, request_of
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.paths import name_of
+from heatmaps_ome.slides.remote_slide import name_at
 from heatmaps_ome.storage.names import safe_name
 from heatmaps_ome.storage.result_folder import RESERVED
 from heatmaps_ome.viewers.report.part import PART_FORMAT
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.display.scaling import CohortScaling
-    from heatmaps_ome.geometry import YX
+    from heatmaps_ome.geometry import YX, Shape
     from heatmaps_ome.run.maker import Maker, Source
     from heatmaps_ome.run.slide_row import SlideRow
     from heatmaps_ome.storage.result_folder import ResultFolder
@@ -42,6 +43,8 @@ class PlannedSlide:
         Digest of the slide's content.
     mpp : YX
         µm per level-0 pixel.
+    shape : Shape
+        The slide's size at level 0.
     source : Source
         Where its raw maps come from.
     """
@@ -50,6 +53,7 @@ class PlannedSlide:
     name: str
     fingerprint: str
     mpp: YX
+    shape: Shape
     source: Source
 
     @property
@@ -146,15 +150,17 @@ class Replaced:
 
 def result_names(rows: Sequence[SlideRow]) -> dict[Path, str]:
     """Return the names of the slides' results, by their paths."""
-    return {row.path: safe_name(row.name or _own_name(row.path), RESERVED) for row in rows}
+    return {row.path: safe_name(row.name or _own_name(row), RESERVED) for row in rows}
 
 
-def _own_name(path: Path) -> str:
+def _own_name(row: SlideRow) -> str:
     """Return a slide's name; a path that cannot be a file's has one as well."""
+    if row.url:
+        return name_at(row.url)
     try:
-        return name_of(path)
+        return name_of(row.path)
     except (OSError, ValueError):
-        return path.stem
+        return row.path.stem
 
 
 def require_own_name(row: SlideRow, name: str, taken: Mapping[str, int]) -> None:
@@ -180,13 +186,15 @@ def require_own_name(row: SlideRow, name: str, taken: Mapping[str, int]) -> None
         )
 
 
-def planned_slide(row: SlideRow, name: str, maker: Maker) -> PlannedSlide:
+def planned_slide(row: SlideRow, name: str, maker: Maker, file: Path) -> PlannedSlide:
     """Open a slide, log its oddities, and return its plan.
 
     Parameters
     ----------
     maker : Maker
         Makes the raw maps of all slides.
+    file : Path
+        The slide's file, which for a row at a URL is another path than the row's.
 
     Raises
     ------
@@ -195,12 +203,12 @@ def planned_slide(row: SlideRow, name: str, maker: Maker) -> PlannedSlide:
     HeatmapsError
         If there is no source of its maps that fits.
     """
-    slide = open_slide(row.path, row.mpp)
+    slide = open_slide(file, row.mpp)
     try:
         if slide.mpp_warning is not None:
             logger.warning("%s", slide.mpp_warning)
         source = maker.source(row, slide)
-        return PlannedSlide(row, name, slide.fingerprint(), slide.mpp, source)
+        return PlannedSlide(row, name, slide.fingerprint(), slide.mpp, slide.shape, source)
     finally:
         slide.close()
 

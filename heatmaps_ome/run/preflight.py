@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from heatmaps_ome.run.maker import DenseMaker
 from heatmaps_ome.run.makers import maker_of
 from heatmaps_ome.run.planning import Replaced, result_names, shared_facts
 from heatmaps_ome.run.slide_list import slide_rows
+from heatmaps_ome.run.staged import staged
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.storage.result_folder import remove_leftovers, require_writable
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.maker import Maker
     from heatmaps_ome.run.settings import Drawing, Look, RunSettings
     from heatmaps_ome.run.slide_row import SlideRow
+    from heatmaps_ome.run.staged import ScratchPlace
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +78,13 @@ class Plan:
     taken: Mapping[str, int]
 
 
-def prepare(settings: RunSettings) -> Plan:
-    """Return the plan of a run.
+def prepare(settings: RunSettings, *, dry: bool = False) -> Plan:
+    """Return the plan of a run, and remove what earlier runs left in its output folder.
+
+    Parameters
+    ----------
+    dry : bool
+        Whether nothing may be changed, not even that.
 
     Raises
     ------
@@ -104,6 +111,8 @@ def prepare(settings: RunSettings) -> Plan:
         warn_of_idle_options(settings, maker.models, devices_of(settings.encoder)[0])
     elif settings.tiles.scores is None:
         warn_of_idle_encoder_options(settings)
+    if not dry:
+        remove_leftovers(output.folder)
     return _plan(settings, rows, maker, look, exporters, scaling)
 
 
@@ -133,7 +142,6 @@ def _plan(
 ) -> Plan:
     """Return the plan of a run that can be done."""
     output, drawing = settings.output, settings.drawing
-    remove_leftovers(output.folder)
     rows = [row if row.mpp is not None else replace(row, mpp=settings.making.mpp) for row in rows]
     names = result_names(rows)
     if settings.tiles.scores is not None:
@@ -169,7 +177,7 @@ def _look_at_scores(settings: RunSettings, maker: Maker, rows: Sequence[SlideRow
         If none has the name that is to be drawn hot.
     """
     drawing = settings.drawing
-    kinds = _kinds_of_scores(maker, rows)
+    kinds = _kinds_of_scores(maker, rows, settings.resources.scratch)
     if kinds:
         warn_of_idle_colours(settings, set(kinds.values()))
     # A map of a class is hot where it speaks for it; attention speaks for nothing.
@@ -188,17 +196,16 @@ def _look_at_scores(settings: RunSettings, maker: Maker, rows: Sequence[SlideRow
     )
 
 
-def _kinds_of_scores(maker: Maker, rows: Sequence[SlideRow]) -> dict[str, str]:
+def _kinds_of_scores(
+    maker: Maker, rows: Sequence[SlideRow], scratch: ScratchPlace
+) -> dict[str, str]:
     """Return the kinds of given maps by their names, those of the first slide that has some."""
     for row in rows:
         # Whatever is wrong with a slide is reported when it is its turn.
         with suppress(Exception):
             if not row.problem:
-                slide = open_slide(row.path, row.mpp)
-                try:
+                with staged(row, scratch) as path, closing(open_slide(path, row.mpp)) as slide:
                     return dict(maker.source(row, slide).record()["tiles"]["maps"])
-                finally:
-                    slide.close()
     return {}
 
 

@@ -26,13 +26,14 @@ _PACKAGES = (
 
 PRIVATE = frozenset({
     "slides", "covariate", "from_file", "table", "output_path", "cache_dir", "features", "scores",
-    "coords", "scheduler", "cluster",
+    "coords", "scheduler", "cluster", "scratch",
 })  # fmt: skip
 """Options that may name a patient, even by the name of a folder or list, so no record has them."""
 
 NOT_KEPT = frozenset({
     "slides", "from_file", "table", "output_path", "overwrite", "refit", "verbose",
-    "shard", "verify", "workers", "scheduler", "cluster", "retries", "slide_timeout",
+    "shard", "verify", "workers", "scheduler", "cluster", "retries", "slide_timeout", "scratch",
+    "scratch_size", "dry_run",
 })  # fmt: skip
 """Options that concern one call alone, and not the maps that it makes."""
 

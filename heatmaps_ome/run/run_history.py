@@ -44,7 +44,8 @@ class History:
     failed : dict of results' name → list of entries
         The failures in it, of those slides only.
     newest : str
-        The newest record, whose facts are ``options``, ``model``, ``extractor`` and ``order``.
+        The newest record, whose facts are ``options``, ``model``, ``extractor``, ``devices`` and
+        ``order``.
     order : list of str
         Names of the results of its slides.
     model_files : dict of model's digest → [record, names of files]
@@ -59,6 +60,7 @@ class History:
     options: Entry = field(default_factory=dict)
     model: Entry | None = None
     extractor: Entry | None = None
+    devices: list[Entry] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     model_files: dict[str, list[Any]] = field(default_factory=dict)
 
@@ -79,6 +81,7 @@ class History:
             self.newest, self.order = name, list(entries)
             self.options = record.get("options") or {}
             self.model, self.extractor = record.get("model"), record.get("extractor")
+            self.devices = record.get("devices", [])
         self._add_model(name, record)
 
     def _add_model(self, name: str, record: Mapping[str, Any]) -> None:

@@ -19,6 +19,8 @@ from heatmaps_ome.options import CreateOptions, only_with, with_usual_values
 from heatmaps_ome.run.file_settings import file_settings, formats_of
 from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideList
 from heatmaps_ome.run.provenance import OptionRecords
+from heatmaps_ome.run.resources import Resources
+from heatmaps_ome.run.staged import ScratchPlace
 from heatmaps_ome.slides.reading import reading_threads
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.tile_facts import Origin
     from heatmaps_ome.models.target import Task
     from heatmaps_ome.options import ExportOptions
-    from heatmaps_ome.run.file_settings import KeepPixels
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
     from heatmaps_ome.slides.reader import ReadFrom
 
@@ -82,31 +83,6 @@ class Making:
     consistency_tiles: int
     bad_tiles: BadTilePolicy
     excluded: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Limits of a run's resources; they change no value.
-
-    Attributes
-    ----------
-    block_px : int or None
-        Longest side of the network's blocks in network pixels; None: as memory allows.
-    max_memory : float or None
-        Upper limit in GiB.
-    threads : int or None
-        Threads that read slides; None: by the devices (see `reading_threads`).
-    cache : Path
-        Folder of the data that were read and computed.
-    keep_pixels : "always", "until-drawn" or "never"
-        How long the cache keeps a slide's pixels; never: not even from ``maps`` to ``draw``.
-    """
-
-    block_px: int | None
-    max_memory: float | None
-    threads: int | None
-    cache: Path
-    keep_pixels: KeepPixels = "always"
 
 
 @dataclass(frozen=True)
@@ -332,6 +308,7 @@ def _resources(options: CreateOptions) -> Resources:
         max_memory=options.max_memory,
         threads=options.threads,
         cache=options.output_path / ".cache" if cache is None else cache,
+        scratch=ScratchPlace.of(options.scratch, options.scratch_size),
         keep_pixels=options.keep_pixels,
     )
 

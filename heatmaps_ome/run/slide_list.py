@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from heatmaps_ome.errors import OptionError, SlideError
+from heatmaps_ome.errors import OptionError, RemoteError, SlideError
 from heatmaps_ome.run.list_text import list_bytes, list_lines, require_few
 from heatmaps_ome.run.slide_paths import exists, located, slides_named
 from heatmaps_ome.run.slide_row import SlideRow, for_people, path_problem
 from heatmaps_ome.run.slide_table import FACTS, table_rows
+from heatmaps_ome.run.slide_urls import rows_at
+from heatmaps_ome.storage.remote.urls import public, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,10 +51,13 @@ def _named(path: Path, origin: str) -> list[SlideRow]:
     begin = f"{origin}: " if origin else ""
     text = for_people(str(path))
     try:
+        if url := url_of(path):
+            text = for_people(public(url))
+            return rows_at(url, origin)
         if problem := path_problem(str(path)):
             raise SlideError(f"{text} {problem}")
         return [SlideRow(slide, origin=origin) for slide in slides_named(path)]
-    except SlideError as error:
+    except (SlideError, RemoteError) as error:
         return [SlideRow(Path(origin or text), origin=origin, problem=f"{begin}{error}")]
 
 
@@ -76,6 +81,8 @@ def _listed(file: Path) -> list[SlideRow]:
 
 def _line_path(texts: Sequence[str], folders: Sequence[Path]) -> Path:
     """Return the path that a line means: a file, or a pattern where it matches something."""
+    if url_of(texts[0]):
+        return Path(texts[0])
     path = located(texts, folders)
     if exists(path) or path_problem(texts[0]):
         return path

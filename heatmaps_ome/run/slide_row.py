@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.slides.paths import slide_identity
+from heatmaps_ome.storage.remote.urls import public, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HOPELESS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 _SHORT = 120
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,9 @@ class SlideRow:
     Attributes
     ----------
     path : Path
-        The slide's file, or a DICOM slide's folder. A row without a usable path has its
-        ``origin`` here, or a text for people without control characters.
+        The slide's file, or a DICOM slide's folder; a URL as a path, without its signature. A row
+        without a usable path has its ``origin`` here, or a text for people without control
+        characters.
     name : str or None
         Name of its results; None: the stem of the file.
     mpp : float or None
@@ -39,6 +39,8 @@ class SlideRow:
     covariates : mapping of str to str
         The table's other columns, as it has them but for spaces around; without empty cells, unless
         two columns differ by the case of their names alone.
+    url : str
+        The slide's URL, with its signature; "" for a file on a disk.
     origin : str
         Where the facts are from, such as "cohort.csv, line 3"; "" for the command line.
     problem : str
@@ -52,12 +54,15 @@ class SlideRow:
     features: Path | None = None
     scores: Path | None = None
     covariates: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
     origin: str = ""
     problem: str = ""
 
     @property
     def identity(self) -> str:
         """The same for all paths that lead to one slide."""
+        if self.url:
+            return public(self.url)
         return slide_identity(self.path) if is_probable(os.fspath(self.path)) else str(self.path)
 
 
@@ -72,8 +77,8 @@ def path_problem(text: str) -> str:
         return "holds a NUL character, which no path can; write the list anew as text"
     if not is_probable(text):
         return "is longer than a path may be; check the line"
-    if _URL.match(text):
-        return "is a URL, and slides are read from disks only so far; download the slide"
+    if url_of(text) is not None:
+        return "is a URL, and files of tiles are read from disks; download it"
     try:
         Path(text).stat()
     except OSError as error:

@@ -10,12 +10,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from heatmaps_ome.errors import OptionError, SlideError
+from heatmaps_ome.errors import OptionError, RemoteError, SlideError
 from heatmaps_ome.models.covariates import MISSING
 from heatmaps_ome.run.list_text import WINDOWS, list_bytes, require_few, table_text
 from heatmaps_ome.run.slide_paths import is_slide_folder, located, with_ending
 from heatmaps_ome.run.slide_row import SlideRow, for_people, path_problem
+from heatmaps_ome.run.slide_urls import slide_with_ending
 from heatmaps_ome.slides.opened_slide import SANE_MPP
+from heatmaps_ome.storage.remote.urls import public, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,9 +184,13 @@ def _row(table: _Table, line: _Line) -> SlideRow:
     path = type(table.path)(origin)
     try:
         path = _path(table, line, table.cell(line, "slide"))
+        url = url_of(path)
+        if url is not None:
+            path = type(path)(public(url))
         _require_cells(table, line)
         return SlideRow(
             path=path,
+            url=url or "",
             name=_name(table.cell(line, "name")),
             mpp=_mpp(table.cell(line, "mpp")),
             label=_label(table.cell(line, "label")),
@@ -193,22 +199,26 @@ def _row(table: _Table, line: _Line) -> SlideRow:
             covariates=_covariates(table, line),
             origin=origin,
         )
-    except SlideError as error:
+    except (SlideError, RemoteError) as error:
         return SlideRow(path=path, origin=origin, problem=f"{origin}: {error}")
 
 
 def _path(table: _Table, line: _Line, text: str) -> Path:
-    """Return the slide's path.
+    """Return the slide's path, which may be a URL.
 
     Raises
     ------
     SlideError
         If it cannot be a slide.
+    RemoteError
+        If it cannot be reached.
     """
     if line.fault:
         raise SlideError(line.fault)
     if not text:
         raise SlideError("the cell of the slide is empty; give its path")
+    if url := url_of(text):
+        return type(table.path)(slide_with_ending(url))
     readings = [text]
     if table.encoding == WINDOWS:
         # The bytes may be the name itself.

@@ -11,6 +11,7 @@ from heatmaps_ome.run.at_once import at_once
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.run.progress import begin_slide, end_slide
+from heatmaps_ome.storage.remote.outputs import with_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +57,7 @@ def survives(
     except PreflightError:
         raise
     except Exception as error:
-        reason = reason_of(error, path, output)
+        reason = with_urls(reason_of(error, path, output))
         named = not origin or reason.startswith(origin)
         outcome.fail(reason if named else f"{origin}: {reason}")
         logger.error("%s", outcome.message)
@@ -68,6 +69,7 @@ def make_all(
     making: Making, slides: Sequence[tuple[SlideRow, Outcome]]
 ) -> list[tuple[MadeMaps, Outcome]]:
     """Make the raw maps of slides; return them with the outcomes of those that succeeded."""
+    making.expect([row for row, _ in slides])
 
     def work(slide: _Numbered[SlideRow]) -> MadeMaps | None:
         with _at_work(slide, "maps", making.progress) as (row, outcome):
@@ -83,6 +85,7 @@ def draw_all(
     drawing: Drawing, slides: Sequence[tuple[MadeMaps, Outcome]], scaling: CohortScaling
 ) -> None:
     """Draw slides whose raw maps are there."""
+    drawing.expect([made for made, _ in slides])
     for slide in _numbered(slides):
         with _at_work(slide, "files", drawing.progress) as (made, outcome):
             _draw(drawing, made, outcome, scaling)
@@ -95,6 +98,7 @@ def do_all(
     scaling: CohortScaling,
 ) -> None:
     """Make and draw slides, as the scaling is known; one is drawn while the next are made."""
+    making.expect([row for row, _ in slides])
     n = making.at_once
     being_made, being_drawn = Semaphore(n), Semaphore()
 

@@ -127,6 +127,6 @@ def collect(output: AnyPath) -> Collected:
     HeatmapsError
         If there is no such folder, or no run has written to it.
     """
-    from heatmaps_ome.run.collect import collect as collected
+    from heatmaps_ome.run.remote_output import collect_there
 
-    return collected(one_path("output", output))
+    return collect_there(one_path("output", output))

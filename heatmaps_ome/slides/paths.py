@@ -18,7 +18,7 @@ from heatmaps_ome.slides.folders import folder_reason
 
 _MIRAX: Final = ".mrxs"
 _HAMAMATSU: Final = (".vms", ".vmu")
-_LONGEST_INDEX = 2**20
+LONGEST_INDEX: Final = 2**20
 """Bytes that are read of a .vms or .vmu file, which is a page of text."""
 
 
@@ -178,14 +178,7 @@ def _named_in(path: Path) -> list[Path]:
         If one of them is missing.
     """
     with path.open("rb") as file:
-        lines = file.read(_LONGEST_INDEX).decode("latin-1").splitlines()
-    entries = (line.partition("=") for line in lines)
-    names = [
-        value.strip()
-        for key, _, value in entries
-        if key.strip().startswith(("ImageFile", "MapFile", "OptimisationFile")) and value.strip()
-    ]
-    files = [path.parent / name for name in dict.fromkeys(names) if Path(name).name == name]
+        files = [path.parent / name for name in names_in_index(file.read(LONGEST_INDEX))]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise SlideError(
@@ -193,3 +186,14 @@ def _named_in(path: Path) -> list[Path]:
             f"{printable(missing[0])}, which must lie beside it; copy all of its files"
         )
     return files
+
+
+def names_in_index(data: bytes) -> list[str]:
+    """Return the names of the files that the content of a .vms or .vmu file names, each once."""
+    entries = (line.partition("=") for line in data.decode("latin-1").splitlines())
+    names = [
+        value.strip()
+        for key, _, value in entries
+        if key.strip().startswith(("ImageFile", "MapFile", "OptimisationFile")) and value.strip()
+    ]
+    return [name for name in dict.fromkeys(names) if Path(name).name == name]

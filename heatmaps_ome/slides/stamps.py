@@ -21,11 +21,12 @@ def stamp_of(slide: Path, others: Iterable[Path] = ()) -> Stamp | None:
     keeps size and time: for that, files must be read.
     """
     try:
-        return [_entry(path) for path in (*files_of(slide), *others)]
+        return [entry_of(path) for path in (*files_of(slide), *others)]
     except OSError:
         return None
 
 
-def _entry(path: Path) -> list[str | int]:
+def entry_of(path: Path) -> list[str | int]:
+    """Return what a disk states of a file."""
     status = path.stat()
     return [path.name, status.st_size, status.st_mtime_ns, status.st_ino]

@@ -21,6 +21,7 @@ READING: Final = "reading"
 TISSUE: Final = "tissue"
 WRITING: Final = "writing"
 OTHER: Final = "rest"
+_WAITS: Final = (READING, TISSUE, WRITING)
 _LATEST: Final = 10_000
 """Waits that are remembered: far more than there are between two blocks of a network."""
 
@@ -48,6 +49,11 @@ class Waits:
         self._spans.append((before, self._since, now))
         self._purpose, self._since = purpose, now
         return before
+
+    def stalled_s(self) -> float:
+        """Return for how many seconds the thread has been waiting; 0 if it is at work itself."""
+        purpose, since = self._purpose, self._since
+        return 0.0 if purpose not in _WAITS else time.perf_counter() - since
 
     def during(self, begin: float, end: float) -> dict[str, float]:
         """Return the seconds of a time by what this thread was at then; forget the spans so far.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.storage.disk import bytes_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,20 @@ def folder_size(folder: Path) -> FolderSize:
     return FolderSize(len(known), size)
 
 
-def folders_size(folders: Iterable[Path]) -> FolderSize:
-    """Return the size of several folders together."""
-    sizes = [folder_size(folder) for folder in folders]
-    return FolderSize(sum(one.files for one in sizes), sum(one.size for one in sizes))
+def size_sentence(folders: Sequence[Path], limit: int) -> str:
+    """Return the size of several folders together in words.
+
+    Parameters
+    ----------
+    limit : int
+        Folders whose files are counted. The size of more is estimated by as many of them, spread
+        evenly: a slide has hundreds of files, and those of thousands would take minutes.
+    """
+    step = max(1, math.ceil(len(folders) / limit))
+    sizes = [folder_size(folder) for folder in folders[::step]]
+    size, files = sum(one.size for one in sizes), sum(one.files for one in sizes)
+    if step == 1:
+        return FolderSize(files, size).sentence()
+    share = len(folders) / len(sizes)
+    about = FolderSize(round(files * share), round(size * share)).sentence()
+    return f"about {about}, by {len(sizes)} of them"

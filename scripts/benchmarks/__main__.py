@@ -51,6 +51,8 @@ PAIRS = (
     Pair("h", "overlay at full resolution / by libvips", "overlay_full", "overlay_upsampled"),
     Pair("f", "whole run / of a tenth of the slide", "whole", "tenth"),
     Pair("F", "whole run of four times the slide / of the slide", "fourfold", "whole"),
+    Pair("o", "twelve slides on a stand-in for a GPU / its time alone", "device", "device_alone"),
+    Pair("O", "twelve slides on two stand-ins / on one", "two_devices", "device"),
     Pair("g", "other colours and quantiles / first run", "again", "whole"),
     Pair("s", "scaling of 10,000 slides / of 1,000", "fit", "fit_tenth"),
 )
@@ -83,6 +85,9 @@ def jobs(folder: Path, results: Path, big: Size, tenth: Size) -> dict[str, tuple
         "whole32": (*whole[:-1], str(results / "whole32"), "--precision", "float32"),
         "tenth": ("whole", small, weights, model, str(results / "tenth")),
         "fourfold": ("whole", four, weights, model, str(results / "fourfold")),
+        "device": ("devices", small, str(results / "device"), "cuda:0"),
+        "two_devices": ("devices", small, str(results / "two"), "cuda:0", "cuda:1"),
+        "device_alone": ("devices_alone", small),
         "read_reference": ("read_reference", slide),
         "read": ("read", slide),
         "image_ome_zarr": ("image_ome_zarr", slide),

@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
 TARGET_MPP = 256 / 224
 MASK_THRESHOLD = 224.0
-NO_FILES = {"model_path": Path(), "output_path": Path(), "true_class": ""}
+NO_FILES = {"model_path": Path(), "output_path": Path()}
 """Required options, without meaning where only other options' defaults are used."""
 IMAGE_SIDE = 8192
+DEVICE_SLIDES = 12
+DEVICE_BLOCK_PX = 1280
+DEVICE_S_PER_MPX = 2.0
+"""Time of a stand-in for a GPU per million network pixels: such that reading keeps up with it."""
 OVERLAY_CELLS = Shape(938, 1250)
 OVERLAY_L0 = Shape(80_000, 100_000)
 
@@ -112,29 +116,9 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
 
     from heatmaps_ome.extractors.precision import DTYPES
     from heatmaps_ome.features.block_size import block_px
-    from heatmaps_ome.features.blocks import BlockPixels, plan_blocks
-    from heatmaps_ome.features.dense import feature_grid
-    from heatmaps_ome.features.plain_tiles import batches, spread, tissue_tiles
-    from heatmaps_ome.features.pooling import TILE_CELLS
-    from heatmaps_ome.options import CreateOptions
-    from heatmaps_ome.slides.opening import open_slide
-    from heatmaps_ome.slides.tissue import tissue_cells
 
-    extractor, opened = _extractor(weights, precision), open_slide(Path(slide))
-    grid = feature_grid(opened, extractor, TARGET_MPP)
-    tissue = tissue_cells(opened, grid, MASK_THRESHOLD)
-    slide_px = network_pixels(opened.shape, opened.mpp, TARGET_MPP).shape
-    pixels = BlockPixels(slide_px, extractor.stride_px, extractor.halo_px)
-    options = CreateOptions(**NO_FILES)
-    side = block_px(extractor, "cpu")
-    passes = [
-        ((1, 3, block.pixels.rows, block.pixels.cols), block.keep)
-        for chunk in tiles_of(grid.shape, side // extractor.stride_px)
-        for block in plan_blocks(tissue[chunk.slices], chunk, pixels)
-    ]
-    n_tiles = len(spread(tissue_tiles(tissue), options.consistency_tiles))
-    tile_px = TILE_CELLS * extractor.stride_px
-    passes += [((size, 3, tile_px, tile_px), None) for size in batches(n_tiles, extractor, side)]
+    extractor = _extractor(weights, precision)
+    passes = _passes(slide, extractor, block_px(extractor, "cpu"))
     dtype = DTYPES[extractor.precision]
     if made == "ready":
         trunk = extractor.trunk
@@ -153,6 +137,60 @@ def network(slide: str, weights: str, precision: str, made: str = "plain") -> No
     with clock(), torch.inference_mode():
         for shape, keep in passes:
             trunk(images[shape], keep)
+
+
+def devices(slide: str, out: str, *names: str) -> None:
+    """Make the maps of several slides on stand-ins for GPUs.
+
+    Parameters
+    ----------
+    *names : str
+        A name for each device.
+    """
+    import pytest
+    import stand_in_gpu
+
+    from heatmaps_ome.memory import starting
+
+    with starting():
+        from heatmaps_ome.run import pipeline
+    from model_files import make_parts, write_export
+
+    from heatmaps_ome.options import MapsOptions
+
+    folder = Path(out)
+    folder.mkdir(parents=True)
+    write_export(folder / "export.pkl", parts=make_parts(n_inputs=3))
+    content, slides = Path(slide).read_bytes(), []
+    for number in range(DEVICE_SLIDES):
+        slides.append(folder / f"{number}.svs")
+        # Other slides, as far as the cache knows.
+        slides[-1].write_bytes(content + bytes([number]))
+    options = MapsOptions(
+        tuple(slides), model_path=folder / "export.pkl", output_path=folder / "out",
+        true_class="MSIH", extractor=stand_in_gpu.NAME, precision="float32",
+        block_size=DEVICE_BLOCK_PX,
+    )  # fmt: skip
+    stand_in_gpu.install(pytest.MonkeyPatch(), *names, seconds_per_mpx=DEVICE_S_PER_MPX)
+    with clock():
+        outcomes = pipeline.maps(options, lambda *_: None)
+    if any(outcome.status != "done" for outcome in outcomes):
+        raise RuntimeError(", ".join(outcome.message for outcome in outcomes))
+
+
+def devices_alone(slide: str) -> None:
+    """Run a stand-in for a GPU on pixels of the shapes of those slides, which are there already."""
+    from stand_in_gpu import StandIn
+
+    extractor = StandIn(seconds_per_mpx=DEVICE_S_PER_MPX)
+    passes = _passes(slide, extractor, DEVICE_BLOCK_PX)
+    images = {shape: np.zeros((shape[0], *shape[2:], 3), np.uint8) for shape, _ in passes}
+    with clock():
+        for shape, keep in passes * DEVICE_SLIDES:
+            if keep is None:
+                extractor.tiles(images[shape])
+            else:
+                extractor(images[shape][0], keep)
 
 
 def read(slide: str) -> None:
@@ -260,6 +298,41 @@ def fit(n_slides: str) -> None:
             fit_scaling(paths * (int(n_slides) // len(paths)), Quantiles(), "", "", "")
 
 
+def _passes(
+    slide: str, extractor: Extractor, side: int
+) -> list[tuple[tuple[int, int, int, int], Window | None]]:
+    """Return the shapes of all that goes through the network, and the cells that are kept.
+
+    Parameters
+    ----------
+    side : int
+        Longest side of a block's core in network pixels.
+    """
+    from heatmaps_ome.features.blocks import BlockPixels, plan_blocks
+    from heatmaps_ome.features.dense import feature_grid
+    from heatmaps_ome.features.plain_tiles import batches, spread, tissue_tiles
+    from heatmaps_ome.features.pooling import TILE_CELLS
+    from heatmaps_ome.options import CreateOptions
+    from heatmaps_ome.slides.opening import open_slide
+    from heatmaps_ome.slides.tissue import tissue_cells
+
+    opened = open_slide(Path(slide))
+    grid = feature_grid(opened, extractor, TARGET_MPP)
+    tissue = tissue_cells(opened, grid, MASK_THRESHOLD)
+    slide_px = network_pixels(opened.shape, opened.mpp, TARGET_MPP).shape
+    pixels = BlockPixels(slide_px, extractor.stride_px, extractor.halo_px)
+    options = CreateOptions(**NO_FILES)
+    passes: list[tuple[tuple[int, int, int, int], Window | None]] = [
+        ((1, 3, block.pixels.rows, block.pixels.cols), block.keep)
+        for chunk in tiles_of(grid.shape, side // extractor.stride_px)
+        for block in plan_blocks(tissue[chunk.slices], chunk, pixels)
+    ]
+    n_tiles = len(spread(tissue_tiles(tissue), options.consistency_tiles))
+    tile_px = TILE_CELLS * extractor.stride_px
+    sizes = batches(n_tiles, extractor, side)
+    return [*passes, *(((size, 3, tile_px, tile_px), None) for size in sizes)]
+
+
 def _extractor(weights: str, precision: str = "float32") -> Extractor:
     """Return the ResNet-50."""
     from heatmaps_ome.extractors import load_extractor
@@ -296,8 +369,8 @@ def _map() -> tuple[DisplayMap, SlideResult]:
 
 JOBS: dict[str, Callable[..., None]] = {
     job.__name__: job
-    for job in (make, whole, reference, network, read, read_reference, image, image_ome_zarr,
-                 overlay, overlay_upsampled, fit)
+    for job in (make, whole, reference, network, devices, devices_alone, read, read_reference,
+                 image, image_ome_zarr, overlay, overlay_upsampled, fit)
 }  # fmt: skip
 
 

@@ -151,4 +151,5 @@ def test_records_name_no_quantiles_beside_a_scaling_that_has_its_own():
     record = all_options(asked(scaling=Path("scaling.json")))
     names = ("att_lower_threshold", "att_upper_threshold", "score_threshold")
     assert [record[name] for name in names] == [None, None, None]
-    assert with_usual_values(asked(scaling=Path("s"))) == asked(scaling=Path("s"))
+    usual = with_usual_values(asked(scaling=Path("s")))
+    assert [getattr(usual, name) for name in names] == [None, None, None]

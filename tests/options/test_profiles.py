@@ -9,10 +9,11 @@ from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.exporters import REGISTRY
 from heatmaps_ome.options import FORMATS, PROFILES, CreateOptions, ExportOptions, MapsOptions
 from heatmaps_ome.run.job import Job
-from heatmaps_ome.run.provenance import effective_options, told_options
+from heatmaps_ome.run.provenance import effective_options, given_options
 from heatmaps_ome.run.settings import settings_of, settings_of_export
 
 WORDS = ["a.svs", "-m", "m.pkl", "-o", "out", "-t", "X"]
+ARCHIVED = tuple(name for name in FORMATS if name != "tiles")
 OWN = {entry.name: entry for entry in fields(CreateOptions) if "in_profiles" in entry.metadata}
 
 
@@ -36,6 +37,7 @@ def test_an_archive_has_few_and_small_files():
     written = archive.output.files
     assert (written.ngff, written.flattened, written.small_previews) == ("0.5", False, True)
     assert not written.cells_geojson
+    assert archive.output.formats == ARCHIVED
     assert archive.resources.keep_pixels == "until-drawn"
     # Pictures of tiles are pixels of the slide.
     assert written.cache is None
@@ -83,16 +85,17 @@ def test_pictures_of_a_size_need_no_flag_where_the_profile_writes_them():
 
 def test_records_have_the_values_and_not_the_profile():
     archive, same = asked("--profile", "archive"), asked("--ngff", "0.5", "--previews", "small",
-                                                         "--cells-geojson", "never")  # fmt: skip
+                                                         "--cells-geojson", "never", "--formats",
+                                                         ",".join(ARCHIVED))  # fmt: skip
     record = effective_options(archive)
     assert record == effective_options(same)
     assert record["ngff"] == "0.5"
-    assert record["formats"] == list(FORMATS)
+    assert record["formats"] == list(ARCHIVED)
     assert "profile" not in record
 
 
 def test_later_stages_go_by_the_profile_that_maps_was_told():
-    told = told_options(asked("--profile", "archive", "--ngff", "0.4", options=MapsOptions))
+    told = given_options(asked("--profile", "archive", "--ngff", "0.4", options=MapsOptions))
     settings = Job("create", told, {}, ("X",), "X").settings(Path("out"))
     assert (settings.output.files.ngff, settings.output.files.small_previews) == ("0.4", True)
     assert settings.resources.keep_pixels == "until-drawn"
@@ -112,7 +115,8 @@ def test_the_help_tells_the_defaults_of_each_profile(capsys):
     text = "".join(capsys.readouterr().out.split())
     for note in (
         "(default: 0.4; in profile archive: 0.5)",
-        f"(default: {','.join(FORMATS)}; in profile full: {','.join(REGISTRY)})",
+        f"(default: {','.join(FORMATS)}; in profile archive: {','.join(ARCHIVED)}; in profile "
+        f"full: {','.join(REGISTRY)})",
         "serves such pictures without (in profile full: on)",
         "options that are given count more (default: standard)",
         *(f"{name} ({purpose})" for name, purpose in PROFILES.items()),

@@ -3,13 +3,15 @@
 import csv
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from report_world import made_maps, made_result, write_slide_folder
 
 from heatmaps_ome.cli import main as cli
-from heatmaps_ome.display.scaling import Quantiles, ScalingFit
+from heatmaps_ome.display.scaling import Quantiles
+from heatmaps_ome.display.scaling_fit import ScalingFit
 from heatmaps_ome.errors import OutputError
 from heatmaps_ome.geometry import Shape
 from heatmaps_ome.run.applied_scaling import own_scaling, require_all_slides
@@ -262,3 +264,30 @@ def test_folders_that_hold_no_results_are_no_slides(out):
     (out / "mine" / "provenance.json").write_text("{")
     (out / "link").symlink_to(out / "a")
     assert collect(out).done == 3
+
+
+def test_maps_that_nobody_drew_yet_are_counted_and_no_fault(tmp_path, capsys):
+    (tmp_path / ".maps" / "raw").mkdir(parents=True)
+    assert cli.main(["collect", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "0 slides with results" in text
+    assert "1 with raw maps, but not drawn (raw); then: heatmaps-ome draw" in text
+    assert table(tmp_path) == []
+    assert cli.main(["info", str(tmp_path)]) == 0
+    assert "1 with raw maps alone: raw" in capsys.readouterr().out
+
+
+def test_memory_hardly_grows_with_the_number_of_slides(out):
+    """The entries of run.json are copied one by one, and a part is read to the end of its row."""
+    peaks = []
+    for count in (10, 300):
+        for index in range(count):
+            if not (out / f"x{index}").exists():
+                shutil.copytree(out / "a", out / f"x{index}")
+                part = out / f"x{index}" / "a.report.json"
+                part.rename(part.with_name(f"x{index}.report.json"))
+        tracemalloc.start()
+        collect(out)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 10 * 2**20

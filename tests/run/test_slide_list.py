@@ -110,10 +110,10 @@ def test_a_folder_or_pattern_without_slides_is_one_problem_beside_the_others(
 def test_paths_that_no_system_takes_are_their_own_problem(folder):
     (folder / "loop").symlink_to("loop")
     long_name, long_path = "n" * 300 + ".svs", "d/" * 2500
-    bad = rows(folder / "b.svs", folder / "loop", long_name, long_path, "https://x.org/y.svs")
+    bad = rows(folder / "b.svs", folder / "loop", long_name, long_path, "file:///y.svs")
     assert bad[0].problem == ""
     for row, reason in zip(
-        bad[1:], ("symbolic links", "too long", "longer than", "is a URL"), strict=True
+        bad[1:], ("symbolic links", "too long", "longer than", "is the URL of a"), strict=True
     ):
         assert reason in row.problem
         assert len(row.problem) < 400
@@ -170,10 +170,10 @@ def test_lines_may_be_folders_and_patterns(folder):
 
 
 def test_a_damaged_line_is_its_own_problem(folder, tmp_path):
-    data = b"cohort/b.svs\nx\0y.svs\n" + b"q" * 5000 + b"\nhttps://x.org/y.svs\ncohort/a.SVS\n"
+    data = b"cohort/b.svs\nx\0y.svs\n" + b"q" * 5000 + b"\nfile:///y.svs\ncohort/a.SVS\n"
     good, nul, long, url, last = listed(tmp_path, data)
     assert (good.problem, last.problem) == ("", "")
-    for number, row, reason in ((2, nul, "NUL"), (3, long, "longer than"), (4, url, "is a URL")):
+    for number, row, reason in ((2, nul, "NUL"), (3, long, "longer than"), (4, url, "is the URL")):
         assert row.path == Path(f"list.txt, line {number}")
         assert row.problem.startswith(f"list.txt, line {number}: ")
         assert reason in row.problem
@@ -390,8 +390,9 @@ WRONG = [
     (f"b.svs,{'n' * 201},,,", "is over 200 bytes"),
     (",x,,,", "the cell of the slide is empty"),
     ("b.svs,,,,63,64", "the row has 6 cells, and cell 6 has no column in a header of 5"),
-    ("https://x.org/b.svs,,,,", "is a URL, and slides are read from disks only"),
-    ("file:///b.svs,,,,", "is a URL"),
+    ("s3://bucket//b.svs,,,,", "s3://bucket//b.svs has two slashes in a row"),
+    ("s3://bucket/../b.svs,,,,", "has a part . or .., which object storage does not resolve"),
+    ("file:///b.svs,,,,", "is the URL of a file on a disk; give its path"),
     ("deep,,,,", "deep is a folder, and a row is one slide"),
     ("q" * 5000 + ",,,,", "is longer than a path may be"),
     ("q" * 300 + ".svs,,,,", "too long"),

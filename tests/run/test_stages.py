@@ -139,6 +139,20 @@ def test_each_stage_leaves_what_is_there_as_it_is(slides, tmp_path, monkeypatch)
     assert create(slides, out, "ab").failed == {}
 
 
+def test_results_that_were_removed_are_made_again(slides, tmp_path):
+    out = tmp_path / "out"
+    create(slides, out, "a")
+    before = json.loads((out / "a" / "provenance.json").read_text())["files"]
+    # The cache may be deleted at any time, too.
+    shutil.rmtree(out / "a")
+    shutil.rmtree(out / ".cache")
+    assert create(slides, out, "a").failed == {}
+    after = json.loads((out / "a" / "provenance.json").read_text())["files"]
+    values = [name for name in before if ".values.ome.zarr/0/" in name]
+    assert values
+    assert {name: after[name] for name in values} == {name: before[name] for name in values}
+
+
 def test_a_slide_that_changed_is_read_again(slides, tmp_path):
     for name in "ab":
         shutil.copy(slides / f"{name}.svs", tmp_path)

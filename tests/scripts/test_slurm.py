@@ -113,11 +113,11 @@ def raw(folder):
 
 
 def test_two_shards_make_what_one_run_makes_and_again_do_nothing(slurm, tmp_path):
-    for seed, name in enumerate("abc"):
+    for seed, name in enumerate("ab"):
         write_slide(tmp_path / f"{name}.svs", speckled(300, 400, seed), mpp=0.5)
     write_export(tmp_path / "m.pkl", parts=make_parts(n_inputs=CHANNELS), classes=("A", "B"))
     making = [
-        *(f"{name}.svs" for name in "abc"), "-m", "m.pkl", "-t", "A", "--extractor", "tiny",
+        *(f"{name}.svs" for name in "ab"), "-m", "m.pkl", "-t", "A", "--extractor", "tiny",
         "--formats", "ome-zarr,cells",
     ]  # fmt: skip
     with served_command(tmp_path) as command:
@@ -129,11 +129,11 @@ def test_two_shards_make_what_one_run_makes_and_again_do_nothing(slurm, tmp_path
             assert done.returncode == 0, done.stderr
             logs = "\n".join(path.read_text() for path in tmp_path.glob("heatmaps-*.log"))
             assert set(slurm.run().values()) == {"COMPLETED"}, logs
-            times = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in "abc"}
+            times = {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in "ab"}
             shutil.rmtree(slurm.folder / "jobs")
             (slurm.folder / "jobs").mkdir()
-    assert times == {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in "abc"}
-    for name in "abc":
+    assert times == {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in "ab"}
+    for name in "ab":
         both = [raw(tmp_path / run / name) for run in ("single", "out")]
         assert np.array_equal(*both, equal_nan=True)
     scalings = [
@@ -141,4 +141,4 @@ def test_two_shards_make_what_one_run_makes_and_again_do_nothing(slurm, tmp_path
     ]
     assert scalings[0]["ranges"] == scalings[1]["ranges"]
     record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert [slide["status"] for slide in record["slides"]] == ["done"] * 3
+    assert [slide["status"] for slide in record["slides"]] == ["done"] * 2

@@ -2,7 +2,7 @@
 
 import os
 
-from heatmaps_ome.storage.sizes import FolderSize, folder_size
+from heatmaps_ome.storage.sizes import FolderSize, folder_size, size_sentence
 
 
 def test_a_file_with_several_names_counts_once_and_links_are_not_followed(tmp_path):
@@ -26,3 +26,13 @@ def test_no_folder_has_no_size(tmp_path):
 def test_sizes_are_in_words():
     assert FolderSize(1, 999).sentence() == "999 B in 1 file"
     assert FolderSize(1200, 34_560_000).sentence() == "34.6 MB in 1,200 files"
+
+
+def test_the_size_of_many_folders_is_estimated_by_some_spread_over_them(tmp_path):
+    folders = [tmp_path / str(index) for index in range(10)]
+    for index, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "file").write_bytes(b"x" * 100 * (index + 1))
+    assert size_sentence(folders, 10) == "5.50 kB in 10 files"
+    assert size_sentence(folders, 3) == "about 5.00 kB in 10 files, by 3 of them"
+    assert size_sentence([], 3) == "0 B in 0 files"

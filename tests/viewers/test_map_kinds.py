@@ -165,4 +165,4 @@ def test_the_report_draws_a_kind_that_it_does_not_know(chromium, report):
         assert shown.page.evaluate("window.report.shown.controls.map.kind") == "contribution"
         shown.page.locator("#map").select_option(KIND)
         shown.settle()
-        assert f"pull of {ALIKE[1]}" in shown.page.locator(".quantity").inner_text()
+        assert f"pull of {ALIKE[1]}" in shown.page.locator("#controls .quantity").inner_text()

@@ -1,12 +1,14 @@
-/* The rows of a long table: made when they come near the window, and taken away when they are far. */
+/* The rows of a table; of a long one, rows are made near the window, and taken away far from it. */
 import { el } from "./dom.js";
 
-/** Rows of a block, which are made together; a table of fewer is one block that stays. */
+/** Rows of a block, which are made together. */
 const BLOCK = 50;
+/** Rows of a table that is one block: the browser's own search finds all of them. */
+const MOST_AT_ONCE_ROWS = 1000;
 /** Height of a row in CSS pixels until one is seen. */
 const ROW_PX = 103;
 
-/** The bodies of a table, of BLOCK rows each. */
+/** The bodies of a table. */
 export class RowBlocks {
   constructor(table, columns, lineOf) {
     this.table = table;
@@ -28,9 +30,10 @@ export class RowBlocks {
     this.seen.disconnect();
     this.bodies.forEach((body) => body.remove());
     this.bodies = [];
-    for (let start = 0; start === 0 || start < entries.length; start += BLOCK) {
+    const size = entries.length > MOST_AT_ONCE_ROWS ? BLOCK : MOST_AT_ONCE_ROWS;
+    for (let start = 0; start === 0 || start < entries.length; start += size) {
       const body = el("tbody");
-      body.entries = entries.slice(start, start + BLOCK);
+      body.entries = entries.slice(start, start + size);
       this.bodies.push(body);
       if (start === 0) this.show(body);
       else body.append(this.place(body));

@@ -8,10 +8,11 @@ the run knows which slide a worker was at when it died, and that nothing else ru
 from __future__ import annotations
 
 import pickle
+import shutil
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.progress import Progress
     from heatmaps_ome.run.settings import RunSettings
     from heatmaps_ome.run.slide_row import SlideRow
+    from heatmaps_ome.run.staged import ScratchPlace
 
 _GIB = 2**30
 _LEAST_GIB = 1.0
@@ -78,6 +80,10 @@ class AtWorkers:
         """Make and draw slides one by one, as the scaling is known."""
         self._run([Job(*slide) for slide in slides], "maps and files", scaling)
 
+    def record(self, plan: Plan) -> dict[str, Any]:
+        """Return the facts of a run's record; workers' devices keep their own times."""
+        return plan.maker.record()
+
     def _run(self, jobs: Sequence[Job], work: str, scaling: CohortScaling | None) -> None:
         if jobs:
             showing = Showing(self._progress, work, len(jobs), self._logged)
@@ -113,8 +119,14 @@ def planned_at_workers(
             "precision", precision
         ):
             plan = prepare(replace(here, encoder=replace(here.encoder, precision=precision)))
-        plan = replace(plan, settings=replace(plan.settings, encoder=replace(
-            encoder, precision=precision)))  # fmt: skip
+        shared = replace(
+            plan.settings,
+            encoder=replace(encoder, precision=precision),
+            resources=replace(
+                plan.settings.resources, scratch=_part_of(settings.resources.scratch, workers)
+            ),
+        )
+        plan = replace(plan, settings=shared)
         orders = orders_for_maps(plan, workers, marker, memory)
         yield plan, AtWorkers(crew, orders, workers, plan, progress)
 
@@ -175,6 +187,14 @@ def _memory(settings: RunSettings, workers: Workers) -> float | None:
             f"needs {_LEAST_GIB:g} at least; ask for fewer"
         )
     return share if asked is not None or share < PLENTY_GIB else None
+
+
+def _part_of(scratch: ScratchPlace, workers: Workers) -> ScratchPlace:
+    """Return a worker's part of the scratch that those of this machine share."""
+    if not workers.are_here or workers.count is None or not scratch.path.is_dir():
+        return scratch
+    size = shutil.disk_usage(scratch.path).free // 2 if scratch.size is None else scratch.size
+    return replace(scratch, size=size // workers.count)
 
 
 @contextmanager

@@ -73,11 +73,12 @@ def work(packed_orders: bytes, packed_batch: bytes) -> None:
 
     with starting():
         from heatmaps_ome.run.cluster.workshop import workshop_of
+        from heatmaps_ome.run.staged import scratch_in_use
         from heatmaps_ome.storage.cache_users import caches_in_use
     orders: Orders = pickle.loads(packed_orders)
     batch: Batch = pickle.loads(packed_batch)
     report = _Report(get_worker(), batch)
-    with chdir(orders.folder), caches_in_use():
+    with chdir(orders.folder), caches_in_use(), scratch_in_use():
         key = (packed_orders, batch.device)
         if key not in _workshops:
             _workshops.clear()

@@ -28,8 +28,10 @@ from starlette.status import (
     HTTP_204_NO_CONTENT,
     HTTP_404_NOT_FOUND,
     HTTP_500_INTERNAL_SERVER_ERROR,
+    HTTP_502_BAD_GATEWAY,
 )
 
+from heatmaps_ome.errors import HeatmapsError
 from heatmaps_ome.memory.limits import usable_cores
 from heatmaps_ome.viewers.palettes import palettes as colour_maps
 from heatmaps_ome.viewers.server.answers import answer
@@ -164,6 +166,7 @@ class _Results(StaticFiles):
         try:
             if not self._served.allows(Path(path).parts):
                 return "", None
+            self._make_ready(Path(path).parts)
             real_path, status = super().lookup_path(path)
             # A link may lead to a file of the folder that is not served.
             if status is None or not self._served.allows(self._parts(real_path)):
@@ -171,6 +174,15 @@ class _Results(StaticFiles):
         except (OSError, ValueError):
             return "", None
         return real_path, status
+
+    def _make_ready(self, parts: tuple[str, ...]) -> None:
+        """Have the files of a slide here, if they are fetched."""
+        if self._served.ready is None or len(parts) < 2:
+            return
+        try:
+            self._served.ready(parts[0])
+        except HeatmapsError as error:
+            raise HTTPException(HTTP_502_BAD_GATEWAY, str(error)) from error
 
     def _parts(self, real_path: str) -> tuple[str, ...]:
         """Return a real path's parts below the root."""

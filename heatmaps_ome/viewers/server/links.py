@@ -61,9 +61,12 @@ class Linker:
     ----------
     base_url : str
         Address of the page, ending in a slash.
+    composes : bool
+        Whether pictures with a map burnt in are there although they are not stored.
     """
 
     base_url: str
+    composes: bool = True
 
     def links(self, manifest: Mapping[str, Any], files: str) -> list[Link]:
         """Return the links of a slide; the viewers that show the largest part come first.
@@ -77,7 +80,7 @@ class Linker:
         """
         links = []
         image = manifest.get("image")
-        flat = _flat(manifest)
+        flat = _flat(manifest, composes=self.composes)
         if image:
             source = self._quoted(files, image)
             links.append(Link(
@@ -105,14 +108,14 @@ class Linker:
         return quote(urljoin(self.base_url, f"{files}{quote(name)}"), safe="")
 
 
-def _flat(manifest: Mapping[str, Any]) -> str | None:
+def _flat(manifest: Mapping[str, Any], *, composes: bool) -> str | None:
     """Return the name of the picture with the first map burnt in; None if there is none.
 
     It is stored, or composed of the image as it is asked for. Where neither can be, it is that of
     another map that is stored.
     """
     maps = manifest["maps"]
-    if not manifest.get("image"):
+    if not composes or not manifest.get("image"):
         maps = [entry for entry in maps if entry.get("flat")]
     entry = first_map(maps, manifest["true_class"])
     if entry is None:

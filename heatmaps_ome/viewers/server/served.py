@@ -18,7 +18,7 @@ from heatmaps_ome.slides.plain_zarr import read_object
 from heatmaps_ome.storage.result_folder import PROVENANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from heatmaps_ome.viewers.server.links import Linker
 
@@ -38,10 +38,16 @@ class Served:
         The folder that contains the slides' folders.
     only : str or None
         The folder of the one slide to serve; None: all slides of the run.
+    ready : callable or None
+        Called with the name of a slide's folder before its files are read; fetches them.
+    address : str
+        Where browsers reach the files without this server, ending in a slash; "" if nowhere.
     """
 
     root: Path
     only: str | None = None
+    ready: Callable[[str], None] | None = None
+    address: str = ""
 
     @property
     def name(self) -> str:

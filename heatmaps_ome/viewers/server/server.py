@@ -5,10 +5,16 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from heatmaps_ome.errors import OptionError
+from heatmaps_ome.exporters.manifest import MANIFEST
+from heatmaps_ome.slides.plain_zarr import read_object
+from heatmaps_ome.storage.remote.urls import url_of
 from heatmaps_ome.viewers.files import viewer_files
 from heatmaps_ome.viewers.screen import has_screen
 from heatmaps_ome.viewers.server.app import LOOPBACK, application
@@ -17,7 +23,6 @@ from heatmaps_ome.viewers.server.served import Served, served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     import uvicorn
     from starlette.applications import Starlette
@@ -96,7 +101,8 @@ def view(
     """
     import uvicorn
 
-    results = served(path)
+    url = url_of(path)
+    results = served(path) if url is None else _served_at(url)
     listening = _listen(host, port)
     address = Address(host, listening.getsockname()[1])
     hosts = LOOPBACK if address.is_loopback else ("*",)
@@ -151,7 +157,32 @@ def greeting(results: Served, address: Address) -> str:
         lines.append(
             f"  … the page has the links of the other {len(slides) - _SLIDES_LISTED} slides"
         )
+    lines += _links_without_server(results)
     return "\n".join([*lines, f"  {PERMISSION}", "", "Press Ctrl-C to stop.", ""])
+
+
+def _served_at(url: str) -> Served:
+    """Return the files to serve at a URL, whose libraries are imported only then."""
+    from heatmaps_ome.viewers.server.remote_results import served_at
+
+    return served_at(url, Path(tempfile.gettempdir()))
+
+
+def _links_without_server(results: Served) -> list[str]:
+    """Return lines with links of viewers to a bucket itself; [] for files of this machine."""
+    if not results.address:
+        return []
+    lines = [
+        "",
+        "Straight from the bucket, for all who may read it, once it has the CORS rules of",
+        "viewer_configs/README.md:",
+    ]
+    linker = Linker(results.address, composes=False)
+    for folder in results.folders()[:_SLIDES_LISTED]:
+        lines.append(f"  {folder.name}")
+        links = linker.links(read_object(folder / MANIFEST), f"{quote(folder.name)}/")
+        lines += [f"    {link.title:20} {link.url}" for link in links]
+    return lines
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
