@@ -74,13 +74,19 @@ def require_workers(options: Any) -> None:
     ValueError
         If there are any.
     """
-    if any(given(options, name) for name in _PLACES):
+    by_name = {entry.name: entry for entry in fields(options)}
+    if place := next((by_name[name] for name in _PLACES if given(options, name)), None):
+        if getattr(options, "devices", None) is not None:
+            raise ValueError(
+                f"--devices contradicts {flag_of(place)}, whose workers have a GPU each; leave out "
+                "either of them"
+            )
         if options.slide_timeout is not None and seconds_of(options.slide_timeout) < 1:
             raise ValueError(f"--slide-timeout is {options.slide_timeout}; give a second or more")
         return
-    for entry in fields(options):
-        if entry.name in ("retries", "slide_timeout") and given(options, entry.name):
+    for name in ("retries", "slide_timeout"):
+        if given(options, name):
             raise ValueError(
-                f"{flag_of(entry)} needs --workers, --scheduler or --cluster, as only a process "
-                "of its own can be ended; --workers 1 will do"
+                f"{flag_of(by_name[name])} needs --workers, --scheduler or --cluster, as only a "
+                "process of its own can be ended; --workers 1 will do"
             )

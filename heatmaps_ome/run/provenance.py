@@ -26,7 +26,7 @@ _PACKAGES = (
 
 PRIVATE = frozenset({
     "slides", "covariate", "from_file", "table", "output_path", "cache_dir", "features", "scores",
-    "coords", "scratch",
+    "coords", "scheduler", "cluster", "scratch",
 })  # fmt: skip
 """Options that may name a patient, even by the name of a folder or list, so no record has them."""
 

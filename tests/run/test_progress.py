@@ -128,3 +128,36 @@ def test_lines_are_rare_between_beginning_and_end(monkeypatch):
     for done in range(101):
         shown("a", "features", done, 100)
     assert len(stream.getvalue().splitlines()) == pytest.approx(4, abs=1)
+
+
+def test_slides_at_once_are_counted_when_they_are_done(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    lines = Lines(stream)
+    lines.finish("", "maps", 0, 12, 0.0)
+    # Four workers, whose slides of 80 s end in bursts.
+    for done in range(1, 13):
+        now[0] = 80.0 * -(-done // 4)
+        lines.finish(f"s{done}", "maps", done, 12, 20.0)
+    lines.note("Dask's dashboard: http://a")
+    text = stream.getvalue().splitlines()
+    assert text[0] == "[1/12] s1: maps done, about 3 min 40 s left for the maps"
+    assert text[3] == "[4/12] s4: maps done, about 2 min 40 s left for the maps"
+    assert text[-2:] == ["[12/12] s12: maps done", "Dask's dashboard: http://a"]
+
+
+def test_the_bar_of_slides_at_once_counts_those_that_are_done():
+    stream = Terminal()
+    bars = Bars(stream)
+    bars.finish("", "maps", 0, 4, 0.0)
+    bars("a", "features", 1, 3)
+    bars.finish("b", "maps", 1, 4, 1.0)
+    bars.note("a line that stays")
+    bars.finish("a", "maps", 2, 4, 1.0)
+    whole = bars._whole
+    assert whole is not None
+    assert (whole.n, whole.total) == (2, 4)
+    assert bars._stage is None
+    bars.close()
+    assert "a line that stays\n" in stream.getvalue()

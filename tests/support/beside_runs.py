@@ -96,7 +96,7 @@ def content(output):
         "entries": sorted(path.name for path in output.iterdir()),
         "slides": slides,
         "scaling": json.loads((output / "scaling.json").read_text()),
-        "rows": sorted((row["slide"], row["status"], row["probability"]) for row in rows),
+        "rows": sorted((row["slide"], row["status"], row.get("probability")) for row in rows),
         "project": sorted(
             (entry["imageName"], entry["serverBuilder"]["uri"], sorted(entry["metadata"].items()))
             for entry in project["images"]

@@ -1,4 +1,4 @@
-"""The workers of a run, as they come, tell of themselves and go."""
+"""The workers of a run, as they come, describe themselves and go."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.1
 _PATIENCE_S = 20
-"""Time without any worker after which the user is told."""
+"""Time without any worker after which the user is warned."""
 
 
 @dataclass(eq=False)
@@ -29,14 +29,14 @@ class Worker:
     ----------
     address : str
     facts : Facts or None
-        None until it has told them.
+        None until it has described itself.
     device : str or None
         torch's name of the device that it computes on; None if it can only draw.
     gpu : str or None
         The GPU that is its own.
     is_busy : bool
     is_given_up : bool
-        Whether it hangs and cannot be ended.
+        Whether it takes no part: it hangs and cannot be ended, or it lacks something.
     """
 
     address: str
@@ -58,21 +58,25 @@ class Crew:
         As the user asked for them.
     places : (str, str)
         The run's current folder and its marker: see `worker.describe`.
+    is_ours : bool
+        Whether the run starts the workers.
 
     Attributes
     ----------
     client : distributed.Client
     """
 
-    def __init__(self, client: Any, device: str, precision: str, places: tuple[str, str]) -> None:
-        self.client = client
+    def __init__(
+        self, client: Any, device: str, precision: str, places: tuple[str, str], *, is_ours: bool
+    ) -> None:
+        self.client, self._is_ours = client, is_ours
         self._asked = (device, precision, places)
         self._workers: dict[str, Worker] = {}
         self._since = time.monotonic()
-        self._is_told = False
+        self._has_warned = False
 
     def first(self, count: int) -> Facts:
-        """Return the facts of the first worker, once some have told theirs.
+        """Return the facts of the first worker, once some are known.
 
         Parameters
         ----------
@@ -109,14 +113,14 @@ class Crew:
         for address in sorted(there - {*self._workers}):
             device, precision, places = self._asked
             future = self.client.submit(
-                describe, device, precision, places,
+                describe, device, precision, places, is_ours=self._is_ours,
                 workers=[address], allow_other_workers=False, pure=False,
             )  # fmt: skip
             self._workers[address] = Worker(address, future)
         for worker in self._workers.values():
             self._listen(worker)
         self._share_devices()
-        self._tell_waiting()
+        self._warn_of_waiting()
         return gone
 
     def idle(self, *, makes: bool) -> list[Worker]:
@@ -146,20 +150,25 @@ class Crew:
             worker.is_busy = False
 
     def _listen(self, worker: Worker) -> None:
-        """Take the facts of a worker, once it has told them."""
+        """Take the facts of a worker, once it has described itself."""
         if worker.facts is not None or not worker.future.done():
             return
         if worker.future.status == "finished":
             worker.facts = Facts(**worker.future.result())
             return
-        error = worker.future.exception() if worker.future.status == "error" else None
+        if worker.is_given_up or worker.future.status != "error":
+            return
+        error = worker.future.exception()
         if isinstance(error, ModuleNotFoundError):
-            raise WorkersError(
+            error = WorkersError(
                 f"the worker at {worker.address} lacks {error.name}; workers need the same "
                 "installation as this machine"
             )
-        if error is not None:
+        if not any(self._known()):
             raise error
+        # The others go on without it.
+        worker.is_given_up = True
+        logger.warning("%s; it takes no part", error)
 
     def _share_devices(self) -> None:
         """Give each GPU to one worker; where there are none, all compute on processors."""
@@ -176,15 +185,15 @@ class Crew:
             worker.gpu, worker.device = next(free, (None, None))
 
     def _known(self) -> Iterator[tuple[Worker, Facts]]:
-        """Yield the workers that have told their facts."""
+        """Yield the workers whose facts are known."""
         for worker in self._workers.values():
             if worker.facts is not None:
                 yield worker, worker.facts
 
-    def _tell_waiting(self) -> None:
-        """Tell once that no worker is there."""
+    def _warn_of_waiting(self) -> None:
+        """Warn once that no worker is there."""
         if self._workers:
             self._since = time.monotonic()
-        elif not self._is_told and time.monotonic() - self._since > _PATIENCE_S:
-            self._is_told = True
-            logger.warning("no worker is there yet; the run begins when one is")
+        elif not self._has_warned and time.monotonic() - self._since > _PATIENCE_S:
+            self._has_warned = True
+            logger.warning("no worker is there at the moment; the run goes on when one is")

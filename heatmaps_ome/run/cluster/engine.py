@@ -8,6 +8,7 @@ the run knows which slide a worker was at when it died, and that nothing else ru
 from __future__ import annotations
 
 import pickle
+import shutil
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.progress import Progress
     from heatmaps_ome.run.settings import RunSettings
     from heatmaps_ome.run.slide_row import SlideRow
+    from heatmaps_ome.run.staged import ScratchPlace
 
 _GIB = 2**30
 _LEAST_GIB = 1.0
@@ -62,7 +64,7 @@ class AtWorkers:
         self._crew, self._workers, self._progress = crew, workers, progress
         self._orders = pickle.dumps(orders)
         self._names = {} if plan is None else plan.names
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def make(self, slides: Sequence[tuple[SlideRow, Outcome]]) -> list[tuple[MadeMaps, Outcome]]:
         """Make the raw maps of slides; return them with the outcomes of those that succeeded."""
@@ -84,7 +86,7 @@ class AtWorkers:
 
     def _run(self, jobs: Sequence[Job], work: str, scaling: CohortScaling | None) -> None:
         if jobs:
-            showing = Showing(self._progress, work, len(jobs), self._told)
+            showing = Showing(self._progress, work, len(jobs), self._logged)
             names = {} if work == "files" else self._names
             Shift(self._crew, self._orders, self._workers, showing, names, scaling).run(jobs)
 
@@ -105,20 +107,26 @@ def planned_at_workers(
     encoder = settings.encoder
     memory = _memory(settings, workers)
     here = replace(settings, encoder=replace(encoder, devices=("cpu",)))
-    plan = _first_plan(here, workers)
+    plan = _first_plan(here)
     with ExitStack() as stack:
         marker = stack.enter_context(_marked(settings.output.folder))
-        client = stack.enter_context(opened(workers))
+        client = stack.enter_context(opened(workers, settings.output.folder))
         _note_dashboard(client, progress)
         places = (str(Path.cwd()), str(marker))
-        crew = Crew(client, encoder.devices[0], encoder.precision, places)
+        crew = Crew(client, encoder.devices[0], encoder.precision, places, is_ours=workers.are_here)
         precision = crew.first((workers.count or 1) if workers.are_here else 1).precision
         if plan is None or precision != plan.maker.record()["extractor"].get(
             "precision", precision
         ):
             plan = prepare(replace(here, encoder=replace(here.encoder, precision=precision)))
-        plan = replace(plan, settings=replace(plan.settings, encoder=replace(
-            encoder, precision=precision)))  # fmt: skip
+        shared = replace(
+            plan.settings,
+            encoder=replace(encoder, precision=precision),
+            resources=replace(
+                plan.settings.resources, scratch=_part_of(settings.resources.scratch, workers)
+            ),
+        )
+        plan = replace(plan, settings=shared)
         orders = orders_for_maps(plan, workers, marker, memory)
         yield plan, AtWorkers(crew, orders, workers, plan, progress)
 
@@ -136,14 +144,15 @@ def drawn_at_workers(
     """
     with ExitStack() as stack:
         marker = stack.enter_context(_marked(settings.output.folder))
-        client = stack.enter_context(opened(workers))
+        client = stack.enter_context(opened(workers, settings.output.folder))
         _note_dashboard(client, progress)
-        crew = Crew(client, "cpu", "float32", (str(Path.cwd()), str(marker)))
+        places = (str(Path.cwd()), str(marker))
+        crew = Crew(client, "cpu", "float32", places, is_ours=workers.are_here)
         orders = orders_for_files(settings, replaced, workers, marker)
         yield AtWorkers(crew, orders, workers, None, progress)
 
 
-def _first_plan(settings: RunSettings, workers: Workers) -> Plan | None:
+def _first_plan(settings: RunSettings) -> Plan | None:
     """Return the plan of a run, before its workers start; None if it depends on their devices.
 
     Raises
@@ -178,6 +187,14 @@ def _memory(settings: RunSettings, workers: Workers) -> float | None:
             f"needs {_LEAST_GIB:g} at least; ask for fewer"
         )
     return share if asked is not None or share < PLENTY_GIB else None
+
+
+def _part_of(scratch: ScratchPlace, workers: Workers) -> ScratchPlace:
+    """Return a worker's part of the scratch that those of this machine share."""
+    if not workers.are_here or workers.count is None or not scratch.path.is_dir():
+        return scratch
+    size = shutil.disk_usage(scratch.path).free // 2 if scratch.size is None else scratch.size
+    return replace(scratch, size=size // workers.count)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -19,16 +20,25 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.cluster.request import Workers
 
 _CONNECT_S = 5
-_RETURN = "10 min"
-"""Time that a worker has to come back once its process has died: on a busy machine, a process
-needs longer than Dask's usual 15 s to start."""
+SETTINGS = {
+    # Time that a worker has to come back once its process has died: on a busy machine, a process
+    # needs longer than Dask's usual 15 s to start.
+    "distributed.deploy.lost-worker-timeout": "600 s",
+    # Dask has all freed memory given back at once, which takes as much time as the work itself.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+}
 _ENOUGH = ("python", "distributed", "dask")
 """Packages whose versions must be the same everywhere, or messages may not be understood."""
 
 
 @contextmanager
-def opened(workers: Workers) -> Iterator[Any]:
+def opened(workers: Workers, output: Path) -> Iterator[Any]:
     """Open a client of a cluster, and end all that was started for it.
+
+    Parameters
+    ----------
+    output : Path
+        The output folder, which all workers have.
 
     Yields
     ------
@@ -45,7 +55,7 @@ def opened(workers: Workers) -> Iterator[Any]:
     import dask.config
 
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": _RETURN}))
+        stack.enter_context(dask.config.set(SETTINGS))
         stack.enter_context(_quiet())
         stack.enter_context(_ended_by_sigterm())
         if workers.scheduler is not None:
@@ -54,7 +64,7 @@ def opened(workers: Workers) -> Iterator[Any]:
         if workers.cluster is None:
             cluster = stack.enter_context(_local(workers.count or 1))
         else:
-            cluster = stack.enter_context(_queued(workers.cluster, workers.count))
+            cluster = stack.enter_context(_queued(workers.cluster, workers.count, output))
         yield stack.enter_context(_client_of(cluster))
 
 
@@ -82,6 +92,8 @@ def _local(count: int) -> Iterator[Any]:
     """
     from distributed import LocalCluster
 
+    # Semaphores of workers that died are no news to the user.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     with LocalCluster(
         n_workers=count,
         threads_per_worker=max(1, usable_cores() // count),
@@ -94,8 +106,12 @@ def _local(count: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _queued(text: str, count: int | None) -> Iterator[Any]:
-    """Submit jobs to a queue, and again where they end before the run; cancel them in the end."""
+def _queued(text: str, count: int | None, output: Path) -> Iterator[Any]:
+    """Submit jobs to a queue, and again where they end before the run; cancel them in the end.
+
+    The keys by which jobs and run trust one another lie in the output folder, unless the file has
+    another ``shared_temp_directory``.
+    """
     from heatmaps_ome.run.cluster.queue_file import queue_of
 
     queue = queue_of(text)
@@ -104,7 +120,7 @@ def _queued(text: str, count: int | None) -> Iterator[Any]:
             f"--cluster {text}: how many workers? Give their number with --workers, or jobs: in a "
             "file"
         )
-    with queue.cluster(security=True) as cluster:
+    with queue.cluster(output) as cluster:
         if count is None:
             cluster.adapt(minimum_jobs=queue.jobs, maximum_jobs=queue.jobs)
         else:
@@ -165,7 +181,7 @@ def _versions(described: dict[str, Any]) -> dict[str, str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Dask's own messages away: all that matters is told in ours."""
+    """Keep Dask's own messages away: all that matters is in ours."""
     logger = logging.getLogger("distributed")
     before = logger.level
     logger.setLevel(logging.CRITICAL)

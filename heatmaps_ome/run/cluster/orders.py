@@ -83,11 +83,6 @@ class Orders:
     timeout_s: float | None
     level: int
 
-    @property
-    def asked_threads(self) -> int | None:
-        """Threads that read a slide, if the user asked for some."""
-        return self.settings.records.given.get("threads")
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -134,7 +129,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a worker tells of itself.
+    """What is known of a worker.
 
     Attributes
     ----------

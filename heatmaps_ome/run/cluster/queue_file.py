@@ -40,14 +40,19 @@ _OURS: Final = frozenset({
     "silence_logs", "name", "asynchronous", "dashboard_address", "host", "scheduler_cls",
     "scheduler", "security", "protocol", "config_name", "nanny",
     # Earlier names that dask-jobqueue still takes, with warnings.
-    "extra", "job_extra", "env_extra", "header_skip", "project", "job_cpu_", "worker_command",
+    "extra", "job_extra", "env_extra", "header_skip", "project", "worker_command",
 })  # fmt: skip
 """Keywords that are not the user's to set."""
-_UNLIMITED: Final = tuple(
-    f"export DASK_DISTRIBUTED__WORKER__MEMORY__{name}=False"
-    for name in ("TARGET", "SPILL", "PAUSE")
+_ENVIRONMENT: Final = (
+    # Dask need not look after our memory: a worker that it pauses would wait for ever.
+    *(
+        f"export DASK_DISTRIBUTED__WORKER__MEMORY__{name}=False"
+        for name in ("TARGET", "SPILL", "PAUSE")
+    ),
+    # See `opening`.
+    "export DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON=\"{'MALLOC_TRIM_THRESHOLD_': None}\"",
 )
-"""Dask need not look after our memory: a worker that it pauses would wait for ever."""
+"""Lines of a job's script before the user's own."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +72,35 @@ class Queue:
     jobs: int | None
     keywords: Mapping[str, Any]
 
-    def cluster(self, **more: Any) -> Any:
+    def cluster(self, shared: Path) -> Any:
         """Return dask-jobqueue's cluster, which has no jobs yet.
+
+        Parameters
+        ----------
+        shared : Path
+            Folder of the keys by which jobs and run trust one another, which all of them have;
+            the user's own ``shared_temp_directory`` counts more.
 
         Raises
         ------
         OptionError
             If it refuses its keywords, or lacks some.
         """
-        keywords = dict(self.keywords)
+        import dask.config
+
+        own = dask.config.get(f"jobqueue.{self.system}.shared-temp-directory", None)
+        keywords = {"shared_temp_directory": own or str(shared.absolute()), **self.keywords}
+        for name in ("cores", "memory"):
+            if name not in keywords and not dask.config.get(f"jobqueue.{self.system}.{name}", None):
+                raise OptionError(
+                    f"--cluster {self.system}: {name} of a job is not given; give {name}: in the "
+                    f"file, or jobqueue.{self.system}.{name} in Dask's configuration"
+                )
         keywords["job_script_prologue"] = [
-            *_UNLIMITED, *keywords.get("job_script_prologue", ()),
+            *_ENVIRONMENT, *keywords.get("job_script_prologue", ()),
         ]  # fmt: skip
         try:
-            return _class_of(self.system)(**keywords, **more)
+            return _class_of(self.system)(**keywords, security=True)
         except (ValueError, TypeError) as error:
             reason = str(error).partition("\n")[0].rstrip(":")
             raise OptionError(f"--cluster {self.system}: {reason}") from error

@@ -39,7 +39,7 @@ class Workers:
     @property
     def asked(self) -> bool:
         """Whether the run is shared at all; otherwise this process does it."""
-        return any(each is not None for each in (self.count, self.scheduler, self.cluster))
+        return any(one is not None for one in (self.count, self.scheduler, self.cluster))
 
     @property
     def are_here(self) -> bool:

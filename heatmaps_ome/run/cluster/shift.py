@@ -1,4 +1,4 @@
-"""A pass over slides at the workers: hands out batches, takes what comes back, survives deaths."""
+"""A pass over slides at the workers: hands out batches, takes results, survives deaths."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LATE_S = 1.0
 """Time by which the clocks of run and worker may differ on when a slide began."""
 _ROUNDS = 4
 """Batches that each worker gets in a pass, at least."""
-_MOST_SLIDES = 8
+_SLIDES = 8
 """Slides of a batch at most, so that progress, balance and retries stay fine."""
 
 
@@ -49,7 +49,7 @@ class Job:
     ----------
     item : SlideRow or MadeMaps
     outcome : Outcome
-        Takes what came of it.
+        Takes its result.
     made : MadeMaps or None
         The maps that were made, if they were.
     deaths : int
@@ -116,7 +116,7 @@ class Shift:
         self._batches = 0
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Have all jobs done; their outcomes take what came of them.
+        """Have all jobs done; their outcomes take the results.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class Shift:
         numbers = [self._waiting.popleft()]
         while (
             self._waiting
-            and len(numbers) < min(many, _MOST_SLIDES)
+            and len(numbers) < min(many, _SLIDES)
             and not self._jobs[numbers[0]].deaths
             and not self._jobs[self._waiting[0]].deaths
         ):
@@ -217,11 +217,11 @@ class Shift:
             self._finish(self._jobs[number], news["result"], time.monotonic() - load.since)
 
     def _finish(self, job: Job, result: bytes, seconds: float) -> None:
-        """Take what came of a slide."""
+        """Take the result of a slide."""
         outcome, job.made, messages = pickle.loads(result)
         vars(job.outcome).update(vars(outcome))
         self._showing.finish(job.outcome.name, seconds)
-        self._showing.tell(messages)
+        self._showing.log(messages)
 
     def _end(self, number: int, load: Load) -> None:
         """Take the end of a batch's task, unless its worker is lost."""
@@ -260,7 +260,7 @@ class Shift:
         if not load.left:
             return
         blamed = load.begun if load.begun in load.left else load.left[0]
-        self._waiting.extendleft(reversed([each for each in load.left if each != blamed]))
+        self._waiting.extendleft(reversed([one for one in load.left if one != blamed]))
         job = self._jobs[blamed]
         job.deaths += 1
         if self._is_over(load, -_LATE_S):

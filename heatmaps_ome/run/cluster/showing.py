@@ -23,7 +23,7 @@ class Showing:
         What the slides go through: "maps", "files".
     of : int
         How many slides there are.
-    told : set of str
+    logged : set of str
         Messages of the run so far; workers give those that concern all slides once each.
 
     Attributes
@@ -31,8 +31,8 @@ class Showing:
     work : str
     """
 
-    def __init__(self, progress: Progress, work: str, of: int, told: set[str]) -> None:
-        self.work, self._of, self._told = work, of, told
+    def __init__(self, progress: Progress, work: str, of: int, logged: set[str]) -> None:
+        self.work, self._of, self._logged = work, of, logged
         self._progress, self._done = progress, 0
         self._running: dict[str, float] = {}
         if isinstance(progress, Display):
@@ -61,11 +61,11 @@ class Showing:
         if isinstance(self._progress, Display):
             self._progress.finish(slide, self.work, self._done, self._of, seconds / beside)
 
-    def tell(self, messages: Iterable[Mapping[str, Any]]) -> None:
+    def log(self, messages: Iterable[Mapping[str, Any]]) -> None:
         """Log the messages of a worker, one after the other, each once in a run."""
         for message in messages:
-            if message["msg"] not in self._told:
-                self._told.add(message["msg"])
+            if message["msg"] not in self._logged:
+                self._logged.add(message["msg"])
                 logger = logging.getLogger(message["name"])
                 if logger.isEnabledFor(message["levelno"]):
                     logger.handle(logging.makeLogRecord(dict(message)))

@@ -9,8 +9,9 @@ import faulthandler
 import logging
 import os
 import pickle
+import signal
 import time
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,9 @@ _workshops: dict[tuple[bytes, str], Workshop] = {}
 """The latest workshop, by orders and device: another run's network would only take memory."""
 
 
-def describe(device: str, precision: str, places: tuple[str, str]) -> dict[str, Any]:
+def describe(
+    device: str, precision: str, places: tuple[str, str], *, is_ours: bool
+) -> dict[str, Any]:
     """Return the facts of this worker, by the names of `Facts`.
 
     Parameters
@@ -37,14 +40,20 @@ def describe(device: str, precision: str, places: tuple[str, str]) -> dict[str, 
         As the user asked for them.
     places : (str, str)
         The run's current folder, and its marker.
+    is_ours : bool
+        Whether the run started this process, which then takes no Ctrl-C: the run ends it.
 
     Raises
     ------
     HeatmapsError
         If it cannot take part.
     """
+    from distributed import get_worker
+
     from heatmaps_ome.memory import starting
 
+    if is_ours:
+        get_worker().loop.add_callback(_ignore_interrupts)
     with starting():
         from heatmaps_ome.run.cluster.workshop import facts_of
     return facts_of(device, precision, *places)
@@ -64,11 +73,12 @@ def work(packed_orders: bytes, packed_batch: bytes) -> None:
 
     with starting():
         from heatmaps_ome.run.cluster.workshop import workshop_of
+        from heatmaps_ome.run.staged import scratch_in_use
         from heatmaps_ome.storage.cache_users import caches_in_use
     orders: Orders = pickle.loads(packed_orders)
     batch: Batch = pickle.loads(packed_batch)
     report = _Report(get_worker(), batch)
-    with chdir(orders.folder), caches_in_use():
+    with chdir(orders.folder), caches_in_use(), scratch_in_use():
         key = (packed_orders, batch.device)
         if key not in _workshops:
             _workshops.clear()
@@ -77,6 +87,12 @@ def work(packed_orders: bytes, packed_batch: bytes) -> None:
             if not report.is_wanted():
                 return
             _do(piece, batch, _workshops[key], report, orders)
+
+
+def _ignore_interrupts() -> None:
+    """Take no Ctrl-C, which a terminal sends to all processes of a run."""
+    with suppress(ValueError):  # Dask's loop is not in the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _do(piece: Piece, batch: Batch, shop: Workshop, report: _Report, orders: Orders) -> None:
@@ -99,7 +115,7 @@ class _Report:
     def __init__(self, worker: Any, batch: Batch) -> None:
         self._worker, self._batch = worker, batch
         self._key = worker.get_current_task()
-        self._number, self._told = 0, 0.0
+        self._number, self._last = 0, 0.0
 
     @property
     def cores(self) -> int:
@@ -118,18 +134,18 @@ class _Report:
 
     def begin(self, piece: Piece) -> None:
         """Report that a slide begins."""
-        self._number, self._told = piece.number, time.monotonic()
+        self._number, self._last = piece.number, time.monotonic()
         self._tell("begin")
 
     def step(self, slide: str, stage: str, done: int, total: int) -> None:
         """Report progress within a slide, now and then; see `Progress`."""
         now = time.monotonic()
-        if now - self._told >= _STEP_S or done == total:
-            self._told = now
+        if now - self._last >= _STEP_S or done == total:
+            self._last = now
             self._tell("step", slide=slide, stage=stage, done=int(done), total=int(total))
 
     def done(self, piece: Piece, made: object, messages: list[dict[str, Any]]) -> None:
-        """Report what came of a slide."""
+        """Report the result of a slide."""
         self._tell("done", result=pickle.dumps((piece.outcome, made, messages)))
 
     def _tell(self, event: str, **facts: Any) -> None:

@@ -20,6 +20,7 @@ from heatmaps_ome.run.makers import maker_of, reading_of
 from heatmaps_ome.run.making import Making
 from heatmaps_ome.run.preflight import Plan, exporters_of
 from heatmaps_ome.run.slide_work import do_all, draw_all, make_all
+from heatmaps_ome.slides.reading import reading_threads
 
 if TYPE_CHECKING:
     from heatmaps_ome.exporters.protocol import Exporter
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 _GIB = 2**30
 _SAFE = 0.7
 """Share of its memory that a worker may take: from 0.8 on, Dask gives it nothing more to do."""
-_MOST_READERS = 4
-"""Threads that read a slide, unless the user asked for more; see `settings`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class Workshop:
     exporters: tuple[Exporter, ...]
 
     def do(self, piece: Piece, batch: Batch, progress: Progress) -> MadeMaps | None:
-        """Do a slide, as this process alone would do it; its outcome takes what came of it.
+        """Do a slide, as this process alone would do it; its outcome takes the result.
 
         Returns
         -------
@@ -154,8 +153,11 @@ def _maker(orders: Orders, settings: RunSettings) -> Maker:
 
 def _with_share(orders: Orders, device: str, cores: int) -> RunSettings:
     """Return the settings with this worker's device and its share of threads and memory."""
-    settings, asked = orders.settings, orders.asked_threads
-    threads = max(1, min(_MOST_READERS, cores)) if asked is None else asked
+    settings = orders.settings
+    threads = settings.resources.threads
+    if threads is None:
+        usual = reading_threads(None, cpu_computes=device.startswith("cpu"))
+        threads = max(1, min(usual, cores))
     return replace(
         settings,
         encoder=replace(settings.encoder, devices=(device,)),
