@@ -151,13 +151,8 @@ class Drawing:
         """Write a slide's files and put its folder in place."""
         slide = opened(self._reading, file, made.given_mpp, made.fingerprint, made.name)
         folder: Path | None = None
-        outcome.stages = {name: dict(spent) for name, spent in made.stages.items()}
+        stages = self._stages(made, outcome)
         try:
-            stages = Stages(
-                outcome.stages,
-                lambda stage, done, total: self.progress(made.name, stage, done, total),
-                is_alone=not (isinstance(self.progress, Leading) and self.progress.is_shared),
-            )
             parts = made.parts()
             folder = drawn.folder.start()
             request = drawn.request(scaling)
@@ -190,6 +185,15 @@ class Drawing:
             slide.discard()
         outcome.folder = drawn.folder.path
         outcome.note(record)
+
+    def _stages(self, made: MadeMaps, outcome: Outcome) -> Stages:
+        """Return the stages of a slide, which go on with those of its maps."""
+        outcome.stages = {name: dict(spent) for name, spent in made.stages.items()}
+        return Stages(
+            outcome.stages,
+            lambda stage, done, total: self.progress(made.name, stage, done, total),
+            is_alone=not (isinstance(self.progress, Leading) and self.progress.is_shared),
+        )
 
     def _tell_lacking(self, scaling: CohortScaling, heatmaps: HeatmapSet) -> None:
         """Warn once of kinds of maps that a scaling of an earlier version cannot draw."""
