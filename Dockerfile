@@ -17,7 +17,7 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /workspace
 # The dependencies, some GB, are a layer of their own: a change of the code leaves it as it is.
 ARG TORCH_INDEX=""
-ARG EXTRAS="parquet"
+ARG EXTRAS="parquet,cluster,cloud"
 COPY pyproject.toml scripts/list_dependencies.py ./
 RUN python list_dependencies.py pyproject.toml "${EXTRAS}" > requirements.txt \
     && if [ -n "${TORCH_INDEX}" ]; then pip install --index-url "${TORCH_INDEX}" torch; fi \
