@@ -56,8 +56,8 @@ print(json.dumps([heavy, dict(os.environ) == before, names, "torch" in sys.modul
 
 def test_the_public_names_are_those_promised():
     assert set(heatmaps_ome.__all__) == {
-        "Grid", "__version__", "compare", "create", "export", "extract", "open", "open_slide",
-        "read_model",
+        "Grid", "__version__", "collect", "compare", "create", "draw", "export", "extract", "fit",
+        "make_maps", "open", "open_slide", "read_model",
     }  # fmt: skip
     assert heatmaps_ome.Grid is Grid
     assert heatmaps_ome.read_model is read_model

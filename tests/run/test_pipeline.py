@@ -87,7 +87,8 @@ def test_a_run_leaves_everything_it_promises(world):
     assert [(o.slide, o.status) for o in outcomes] == [("a.svs", "done"), ("b.svs", "done")]
     out = world.path / "out"
     assert {p.name for p in out.iterdir()} == {
-        ".cache", ".maps", "a", "b", "index.html", "run.json", "runs", "scaling.json", "viewers",
+        ".cache", ".maps", "a", "b", "index.html", "predictions.csv", "run.json", "runs",
+        "scaling.json", "viewers",
     }  # fmt: skip
     names = {p.name for p in (out / "a").iterdir()}
     assert names == {

@@ -89,7 +89,7 @@ class Look:
                 return Standing(row.path.name, "unchanged")
             work: Work = "maps" if self._drawing is None else "maps and files"
             if planned is None:
-                # Of a slide at a URL, no more is known before it is downloaded.
+                # A slide at a URL states nothing more before it is downloaded.
                 return Standing(row.path.name, work)
             return Standing(
                 row.path.name,
