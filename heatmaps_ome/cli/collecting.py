@@ -62,7 +62,7 @@ def _lines(
 ) -> Iterator[str]:
     done = "1 slide" if slides.done == 1 else f"{slides.done} slides"
     failed = f", {slides.failed} failed" if slides.failed else ""
-    output = url_of(options.path) or options.path
+    output = url_of(options.path) or str(options.path)
     yield f"{output}: {done} with results{failed}"
     if slides.undrawn:
         more = " …" if len(slides.undrawn) > _MOST_NAMES else ""
@@ -72,4 +72,4 @@ def _lines(
             f"then: heatmaps-ome draw {output}"
         )
     if selection is not None:
-        yield f"QuPath: {options.path / VIEWERS / selection.folder / PROJECT}"
+        yield f"QuPath: {output}/{VIEWERS}/{selection.folder}/{PROJECT}"

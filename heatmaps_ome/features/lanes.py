@@ -153,7 +153,7 @@ class _Lane:
             self._queue.append(number)
             try:
                 while not self._is_stopped and not self._is_next(number):
-                    # Nothing tells when an earlier slide begins to wait for its pixels.
+                    # An earlier slide that begins to wait for its pixels does not report it.
                     self._changed.wait(None if self._is_busy else _PATIENCE_S)
                 if self._is_stopped:
                     raise KeyboardInterrupt

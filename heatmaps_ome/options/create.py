@@ -20,7 +20,7 @@ from heatmaps_ome.options.contradictions import (
     require_one_value_each,
     unused_formats,
 )
-from heatmaps_ome.options.devices import DEVICES, require_device, require_devices
+from heatmaps_ome.options.devices import DEVICES, NOT_SEVERAL, require_device, require_devices
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, scratch_option, tile_fact
@@ -39,20 +39,12 @@ _NEEDS_FIT = {"scaling": "whose file has quantiles of its own"}
 class CreateOptions:
     """Options of ``heatmaps-ome create`` and of ``scripts/create_heatmaps.py``."""
 
-    slides: tuple[Path, ...] = field(
-        default=(),
-        metadata={
-            "args": ["slides"],
-            "group": "inputs",
-            "effect": "none",
-            "type": Path,
-            "nargs": "*",
-            "metavar": "SLIDE",
-            "urls": True,
-            "help": "slides to create heatmaps for, folders of slides, or quoted patterns, also "
-            "as URLs (s3://BUCKET/SLIDE); all slides share one colour scale",
-        },
-    )
+    slides: tuple[Path, ...] = create_option(
+        "inputs",
+        "slides to create heatmaps for, folders of slides, or quoted patterns, also as URLs "
+        "(s3://BUCKET/SLIDE); all slides share one colour scale",
+        "slides", effect="none", default=(), type=Path, nargs="*", metavar="SLIDE", urls=True,
+    )  # fmt: skip
     model_path: Path | tuple[Path, ...] = field(
         kw_only=True,
         metadata={
@@ -190,10 +182,7 @@ class CreateOptions:
     devices: Optional[tuple[str, ...]] = create_option(
         "network",
         "several GPUs, each of which takes slides: cuda:0,cuda:1, or all for all there are",
-        effect="none", type=names, metavar="A,B",
-        contradicts={
-            "device": "which is for a single one", "force_cpu": "which is for no GPU at all",
-        },
+        effect="none", type=names, metavar="A,B", contradicts=NOT_SEVERAL,
     )  # fmt: skip
     force_cpu: bool = create_option(
         "network", "the same as --device cpu", effect="none", default=False
@@ -344,17 +333,11 @@ class CreateOptions:
         "whose size, time or place is another than in an earlier run",
         effect="none", default=False,
     )  # fmt: skip
-    dry_run: bool = create_option(
-        "jobs",
-        "write nothing; print what would be done for each slide, how long it will take and how "
-        "much disk, as far as slides done before tell",
-        effect="none", default=False,
-    )  # fmt: skip
+    dry_run: bool = file_option("dry_run")
     verbose: bool = create_option(
         "outputs", "print all findings of each slide, all ways to open files, and more messages",
         "-v", "--verbose", effect="none", default=False,
     )  # fmt: skip
-
     workers: Optional[int] = worker_option("workers")
     scheduler: Optional[str] = worker_option("scheduler")
     cluster: Optional[str] = worker_option("cluster")
@@ -375,8 +358,7 @@ class CreateOptions:
             raise ValueError("--att-lower-threshold must be below --att-upper-threshold")
         require_kernel(self.blur_kernel_size, no_pool=self.no_pool)
         require_device(self.device, force_cpu=self.force_cpu)
-        if self.devices is not None:
-            require_devices(self.devices)
+        require_devices(self.devices)
         require_workers(self)
         require_one_value_each(self.covariate)
 

@@ -8,6 +8,14 @@ from heatmaps_ome.options.bounds import nearest, quoted
 DEVICES: Final = "auto, cpu, cuda, cuda:N or mps"
 ALL: Final = "all"
 """Stands for all GPUs in a list of devices."""
+NOT_SEVERAL: Final = {
+    "device": "which is for a single one",
+    "force_cpu": "which is for no GPU at all",
+    "workers": "which have a device each",
+    "scheduler": "whose workers have a device each",
+    "cluster": "whose workers have a device each",
+}
+"""Options that contradict several devices, and why."""
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 _GPU = re.compile(r"cuda:[0-9]{1,3}")
 
@@ -27,7 +35,7 @@ def require_device(device: str, *, force_cpu: bool) -> None:
         raise ValueError(f"--force-cpu contradicts --device {device}; leave out either")
 
 
-def require_devices(devices: tuple[str, ...]) -> None:
+def require_devices(devices: tuple[str, ...] | None) -> None:
     """Refuse lists of anything but different GPUs by their numbers, or all of them.
 
     Raises
@@ -35,7 +43,7 @@ def require_devices(devices: tuple[str, ...]) -> None:
     ValueError
         If it is none.
     """
-    if devices == (ALL,):
+    if devices is None or devices == (ALL,):
         return
     for device in devices:
         if not _GPU.fullmatch(device):

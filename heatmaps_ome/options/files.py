@@ -92,6 +92,11 @@ _FILES: Final[dict[str, dict[str, Any]]] = {
         "effect": "drawn", "used_by": ("cells",), "usual": "few",
         "in_profiles": {"archive": "never"}, "type": str, "metavar": "WHEN",
     },
+    "dry_run": {
+        "help_": "write nothing; print what would be done for each slide, how long it will take "
+        "and how much disk, as far as slides done before tell",
+        "effect": "none", "default": False,
+    },
     "keep_pixels": {
         "help_": "how long the cache keeps a slide's pixels at the network's resolution: always, "
         "until-drawn (until its files are written) or never (not even from maps to draw, which "

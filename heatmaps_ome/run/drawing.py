@@ -151,13 +151,8 @@ class Drawing:
         """Write a slide's files and put its folder in place."""
         slide = opened(self._reading, file, made.given_mpp, made.fingerprint, made.name)
         folder: Path | None = None
-        outcome.stages = {name: dict(spent) for name, spent in made.stages.items()}
         try:
-            stages = Stages(
-                outcome.stages,
-                lambda stage, done, total: self.progress(made.name, stage, done, total),
-                is_alone=not (isinstance(self.progress, Leading) and self.progress.is_shared),
-            )
+            stages = self._stages(made, outcome)
             parts = made.parts()
             folder = drawn.folder.start()
             request = drawn.request(scaling)
@@ -177,10 +172,7 @@ class Drawing:
             origin = self._origin(made, drawn, request, outcome)
             record = slide_record(result, scaling, made.fingerprint, origin)
             complete(folder, record)
-            if drawn.folder.finish(folder, (earlier or {}).get("request")):
-                keep(self.output, drawn.folder.path)
-            else:
-                outcome.status = "unchanged"
+            self._finish(drawn, folder, earlier, outcome)
             made.forget_parts()
         finally:
             slide.close()
@@ -190,6 +182,24 @@ class Drawing:
             slide.discard()
         outcome.folder = drawn.folder.path
         outcome.note(record)
+
+    def _stages(self, made: MadeMaps, outcome: Outcome) -> Stages:
+        """Return a slide's stages, which are counted in its outcome after those of its maps."""
+        outcome.stages = {name: dict(spent) for name, spent in made.stages.items()}
+        return Stages(
+            outcome.stages,
+            lambda stage, done, total: self.progress(made.name, stage, done, total),
+            is_alone=not (isinstance(self.progress, Leading) and self.progress.is_shared),
+        )
+
+    def _finish(
+        self, drawn: Drawn, folder: Path, earlier: dict[str, Any] | None, outcome: Outcome
+    ) -> None:
+        """Put a slide's folder in its place, unless another run has finished the same."""
+        if drawn.folder.finish(folder, (earlier or {}).get("request")):
+            keep(self.output, drawn.folder.path)
+        else:
+            outcome.status = "unchanged"
 
     def _tell_lacking(self, scaling: CohortScaling, heatmaps: HeatmapSet) -> None:
         """Warn once of kinds of maps that a scaling of an earlier version cannot draw."""

@@ -69,12 +69,12 @@ def make_all(
     making: Making, slides: Sequence[tuple[SlideRow, Outcome]]
 ) -> list[tuple[MadeMaps, Outcome]]:
     """Make the raw maps of slides; return them with the outcomes of those that succeeded."""
-    making.expect([row for row, _ in slides])
 
     def work(slide: _Numbered[SlideRow]) -> MadeMaps | None:
         with _at_work(slide, "maps", making.progress) as (row, outcome):
             return _make(making, row, outcome, None)
 
+    making.expect([row for row, _ in slides])
     done = at_once(work, _numbered(slides), making.at_once, making.stop)
     return [
         (made, outcome) for made, (_, outcome) in zip(done, slides, strict=True) if made is not None

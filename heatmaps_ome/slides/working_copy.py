@@ -22,6 +22,7 @@ from heatmaps_ome.slides.reading import read_strips
 from heatmaps_ome.slides.resampling import Resampler
 from heatmaps_ome.slides.waiting import READING, waiting
 from heatmaps_ome.storage.cache import PixelsKey
+from heatmaps_ome.storage.cache_users import release
 from heatmaps_ome.storage.inventory import discard
 from heatmaps_ome.storage.pieces import ATTEMPTS, GrowingPiece
 from heatmaps_ome.storage.records import DamagedPieceError
@@ -214,6 +215,10 @@ class WorkingCopy:
             self._filling.join()
         self.forget()
         self._slide.close()
+
+    def release(self) -> None:
+        """Note that this process has done with the closed copy, so that others may discard it."""
+        release(self._cache, self.folder)
 
     def discard(self) -> None:
         """Remove the closed copy from the cache, unless another process uses it."""

@@ -28,6 +28,8 @@ _PARTIAL: Final = re.compile(r"(?:\..+\.)?(?P<owner>[A-Za-z0-9-]+_\d+_\d+)\.\d+\
 _EARLIER: Final = re.compile(r"\.[0-9a-f]{32}\.(?P<pid>\d+)\.partial")
 """Name of a partial folder in version 0.1.0, which had no host."""
 _HOUR_S: Final = 3600
+_RELEASED: Final = "-"
+"""Begin of the line of a piece that a process does not use any more."""
 _TAG: Final = "CACHEDIR.TAG"
 _TAG_TEXT: Final = """Signature: 8a477f597d28d172789f06886806bc55
 # This folder is a cache of heatmaps-ome, which can be deleted: https://bford.info/cachedir/
@@ -79,6 +81,17 @@ def use(cache: Path, piece: Path) -> None:
             _mark(cache)
         with (_users(cache) / owner_of_this_process().label).open("a", encoding="utf-8") as file:
             file.write(f"{piece.parent.name}/{piece.name}\n")
+
+
+def release(cache: Path, piece: Path) -> None:
+    """Note that this process does not use a piece any more, before the run ends."""
+    with _lock:
+        _caches.setdefault((os.getpid(), cache), _Use()).pieces.discard(piece)
+    with (
+        suppress(OSError),
+        (_users(cache) / owner_of_this_process().label).open("a", encoding="utf-8") as file,
+    ):
+        file.write(f"{_RELEASED}{piece.parent.name}/{piece.name}\n")
 
 
 def is_first_report(cache: Path, piece: Path) -> bool:
@@ -137,9 +150,16 @@ def _used_by(file: Path) -> set[str]:
     if has_ended(file.name, file, FOREIGN_S):
         return set()
     try:
-        return {*file.read_text(encoding="utf-8", errors="replace").split("\n")} - {""}
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return set()
+    used: set[str] = set()
+    for line in filter(None, lines):
+        if line.startswith(_RELEASED):
+            used.discard(line.removeprefix(_RELEASED))
+        else:
+            used.add(line)
+    return used
 
 
 def is_marked(cache: Path) -> bool:

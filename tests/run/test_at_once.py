@@ -140,6 +140,7 @@ def stage(at_once, act):
     """Return the stage that makes maps, or draws: ``act`` is called with the slide's name."""
     return SimpleNamespace(
         at_once=at_once, progress=Leading(lambda *_: None), output=None, stop=lambda: None,
+        expect=lambda _: None,
         make=lambda row, outcome, scaling: act(row.name) or row,
         draw=lambda made, scaling, outcome: act(made.name),
     )  # fmt: skip

@@ -12,12 +12,15 @@ from model_files import make_parts, write_export
 from slide_files import speckled, write_slide
 
 from heatmaps_ome import make_maps
+from heatmaps_ome.cli.layout import Page
+from heatmaps_ome.cli.summary import of_run
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.features.lanes import BETWEEN, COMPUTED, WAITED
 from heatmaps_ome.options import CreateOptions
 from heatmaps_ome.run import devices
 from heatmaps_ome.run.made_maps import all_made
 from heatmaps_ome.run.making import Making
+from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.settings import Encoder, settings_of
 from heatmaps_ome.slides import reading
 from heatmaps_ome.slides.opened_slide import OpenedSlide
@@ -170,6 +173,18 @@ def test_a_device_of_its_own_gets_as_many_reading_threads_as_there_are_cores(mon
     assert reading_threads(1, cpu_computes=False, slides=8) == 1
 
 
+def test_the_closing_lines_tell_how_busy_a_device_was(tmp_path):
+    times = {COMPUTED: 9, WAITED["reading"]: 0.75, WAITED["rest"]: 0.25, BETWEEN: 0.5}
+    (tmp_path / "run.json").write_text(json.dumps({"devices": [{"device": "cuda:3", **times}]}))
+    line = (
+        "cuda:3 computed for 9 of 10 s (90%) and waited 0.75 s for pixels, 0 s for tissue, 0 s for "
+        "features to be written, 0.25 s for all else; of this 0.5 s between slides"
+    )
+    outcomes = [Outcome("a.svs", "done", name="a")]
+    assert line in of_run(outcomes, tmp_path, Page(verbose=True)).splitlines()
+    assert "cuda:3" not in of_run(outcomes, tmp_path, Page(verbose=False))
+
+
 def options(tmp_path, **changed):
     return CreateOptions(
         slides=(tmp_path / "a.svs",), model_path=tmp_path / "m", output_path=tmp_path, **changed
@@ -185,6 +200,7 @@ def options(tmp_path, **changed):
         ({"devices": ("cuda:1", "cuda:1")}, "--devices names cuda:1 twice"),
         ({"devices": ("cuda:1",), "device": "cpu"}, "--devices contradicts --device"),
         ({"devices": ("all",), "force_cpu": True}, "--devices contradicts --force-cpu"),
+        ({"devices": ("all",), "workers": 2}, "--devices contradicts --workers"),
     ],
 )
 def test_devices_that_cannot_be_meant_are_refused(tmp_path, given, sentence):

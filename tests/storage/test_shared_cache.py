@@ -23,7 +23,7 @@ from heatmaps_ome.maps import raw_maps
 from heatmaps_ome.slides.working_copy import WorkingCopy
 from heatmaps_ome.storage import cache_users, pieces
 from heatmaps_ome.storage.cache import Encoded, FeaturesKey, Source, TilesKey
-from heatmaps_ome.storage.cache_users import leftovers, partial_name, pieces_in_use
+from heatmaps_ome.storage.cache_users import leftovers, partial_name, pieces_in_use, release
 from heatmaps_ome.storage.inventory import discard
 from heatmaps_ome.storage.owners import owner_of_this_process
 from heatmaps_ome.storage.pieces import GrowingPiece, WholePiece
@@ -361,6 +361,22 @@ def test_a_piece_is_discarded_unless_another_process_uses_it(tmp_path, caplog):
     assert not two.exists()
     assert partials(tmp_path) == []
     assert caplog.text == ""
+
+
+def test_a_piece_that_a_process_released_is_not_in_use(tmp_path):
+    other = replace(owner_of_this_process(), host="node8-1")
+    key = FeaturesKey(ENCODED, 4)
+    with cache_users.caches_in_use():
+        folder = GrowingPiece(tmp_path, key, "a").folder
+        own = tmp_path / ".users" / owner_of_this_process().label
+        release(tmp_path, folder)
+        assert pieces_in_use(tmp_path) == set()
+        GrowingPiece(tmp_path, key, "a")
+        assert pieces_in_use(tmp_path) == {f"features/{folder.name}"}
+        release(tmp_path, folder)
+        own.rename(tmp_path / ".users" / other.label)
+        discard(tmp_path, folder)
+        assert not folder.exists()
 
 
 def test_a_piece_that_cannot_be_discarded_is_warned_of(tmp_path, monkeypatch, caplog):

@@ -82,6 +82,7 @@ def install(monkeypatch, *devices: str, **usual: object) -> None:
     monkeypatch.setitem(REGISTRY, NAME, "stand_in_gpu:load")
     for module in ("makers", "preflight"):
         monkeypatch.setattr(f"heatmaps_ome.run.{module}.devices_of", lambda _: devices)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: f"stand-in for {device}")
     for name, value in usual.items():
         monkeypatch.setitem(_usual, name, value)
 

@@ -22,7 +22,7 @@ _MOST_SLIDES: Final = 100
 """Slides that count in full; older ones count less and less, as machines and disks change."""
 
 _LEAST_SPREAD: Final = 0.1
-"""SD of the slides' sizes, as a share of their mean, that tells both parts apart."""
+"""SD of the slides' sizes, as a share of their mean, from which both parts follow."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ class Sum:
         variance = self.squares / self.slides - mean**2
         if variance > (_LEAST_SPREAD * mean) ** 2:
             slope = (self.products / self.slides - mean * self.amount / self.slides) / variance
-            each = self.amount / self.slides - slope * mean
+            base = self.amount / self.slides - slope * mean
             if slope < 0:
                 return self.amount / self.slides * slides
-            if each >= 0:
-                return each * slides + slope * megapixels
+            if base >= 0:
+                return base * slides + slope * megapixels
         return self.amount / self.megapixels * megapixels
 
 

@@ -1,6 +1,8 @@
 """Files come whole from object storage and web servers, or one sentence states why not."""
 
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -133,3 +135,16 @@ def test_waits_double_up_to_a_limit_and_differ():
 
 def test_the_checksum_of_a_file_is_that_which_the_server_states(s3, client):
     assert client.file(put(s3)).md5 == hashlib.md5(DATA).hexdigest()
+
+
+def test_libraries_are_imported_for_urls_alone_and_asked_for_where_they_lack(monkeypatch):
+    script = (
+        "import sys, heatmaps_ome.slides.staging, heatmaps_ome.storage.remote.outputs\n"
+        "print({'fsspec', 's3fs', 'gcsfs', 'paramiko', 'aiohttp', 'botocore'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(RemoteError) as refusal:
+        Client().file("gs://slides/1.svs")
+    assert str(refusal.value) == "gs:// needs more libraries: pip install 'heatmaps-ome[cloud]'"

@@ -74,10 +74,11 @@ def test_a_run_is_viewed_from_its_bucket_slide_by_slide(there, local, tmp_path):
     with TestClient(app) as browser:
         slides = browser.get("/api/run.json").json()["slides"]
         assert [slide["name"] for slide in slides] == ["s0"]
-        for name in ("s0.values.ome.zarr/0/0/0/0/0", "s0.ome.zarr/.zattrs", "maps.json"):
+        for name in ("s0.values.ome.zarr/0/0/0/0", "s0.ome.zarr/.zattrs", "maps.json"):
             answer = browser.get(f"/files/s0/{name}")
             assert answer.content == (local / "out" / "s0" / name).read_bytes()
-        # A picture with a map burnt in is composed of the fetched files, as of local ones.
+        # Pictures with a map burnt in are composed of the fetched files, as of local ones.
+        assert browser.get("/files/s0/s0.attention.flat.ome.zarr/.zattrs").status_code == 200
         assert browser.get("/files/none/maps.json").status_code == 404
     lines = greeting(served, Address("127.0.0.1", 8765))
     bucket = re.escape(there.url.replace(":", "%3A").replace("/", "%2F"))
