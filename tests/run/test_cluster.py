@@ -12,6 +12,7 @@ import dask
 import numpy as np
 import psutil
 import pytest
+import torch
 from beside_runs import content
 from crew_preload import DEADLY, DEADLY_ONCE, HANGING
 from distributed import LocalCluster
@@ -39,6 +40,15 @@ OPTIONS = {
 def mean_colour(monkeypatch):
     """Know the extractor in this process too."""
     monkeypatch.setitem(extractors.REGISTRY, "mean-colour", "crew_preload:load")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Compute in one thread, as the workers here: torch rounds small products by its threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +151,8 @@ CHILD = """
 import sys
 sys.path[:0] = {paths!r}
 if __name__ == "__main__":
+    import os
+    os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})  # one core, so one thread
     import dask
     from heatmaps_ome import extractors
     from heatmaps_ome.cli import main as cli
