@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -58,15 +60,18 @@ def compute_heatmaps(
             where = np.zeros(grid.shape, bool)
             inside = where[cells.slices] = tissue[cells.slices]
             if inside.any():
-                embeddings = model.embed_projected(torch.from_numpy(pooled[inside]))
-                logits = slide_embedding.add(model, embeddings)
+                with _rounded_alike(int(np.count_nonzero(inside))):
+                    embeddings = model.embed_projected(torch.from_numpy(pooled[inside]))
+                    logits = slide_embedding.add(model, embeddings)
+                    cell_logits[:, where] = model.class_logits(embeddings).T.numpy()
                 attention[where] = logits.numpy()
-                cell_logits[:, where] = model.class_logits(embeddings).T.numpy()
             standing_in = pooled[in_tiles[cells.slices]]
-            compared.add(model, model.embed_projected(torch.from_numpy(standing_in)))
+            with _rounded_alike(len(standing_in)):
+                compared.add(model, model.embed_projected(torch.from_numpy(standing_in)))
         projected.forget()
-        slide_logits = _slide_logits(model, slide_embedding.mean())
-        consistency = _consistency(model, tiles, compared, slide_logits)
+        with _rounded_alike(0 if tiles is None else len(tiles.windows)):
+            slide_logits = _slide_logits(model, slide_embedding.mean())
+            consistency = _consistency(model, tiles, compared, slide_logits)
     maps = {
         ATTENTION: attention,
         SCORE: softmax(cell_logits.astype(np.float64)).astype(np.float32),
@@ -120,7 +125,8 @@ class _WeightedMean:
         weights = np.exp(logits - largest)
         # The earlier sums were scaled to another largest logit.
         before = np.exp(self._largest - largest)
-        total = weights @ embeddings
+        # The product of matrices would be rounded by the number of threads that share it.
+        total = np.einsum("n,ne->e", weights, embeddings)
         self._total = total if self._total is None else self._total * before + total
         self._weight = self._weight * before + weights.sum()
         self._largest = largest
@@ -174,10 +180,35 @@ class _Projected:
         out = np.zeros((chunk.rows, chunk.cols, self._width), np.float32)
         if inside.any():
             features = torch.from_numpy(self._store.read_cells(chunk, inside))
-            out[inside] = self._model.project(features.float()).numpy()
+            with _rounded_alike(len(features)):
+                out[inside] = self._model.project(features.float()).numpy()
         return out
 
 
+@contextmanager
+def _rounded_alike(n_rows: int) -> Iterator[None]:
+    """Have products inside rounded alike on any number of cores.
+
+    torch shares the rows of a product between its threads, and where a thread has only a few of
+    them, it sums them in another order: results would differ in their last digits between a run
+    of its own and workers that share the machine.
+    """
+    if n_rows > _FEW_ROWS:
+        yield
+        return
+    with _counting:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+_FEW_ROWS: Final = 1024
+"""One thread takes these as fast as several, which would have a dozen rows or less on 64 cores."""
+_counting = threading.RLock()
+"""torch's number of threads is one for all slides that are made at once."""
 _PROJECTED_BYTES = 256 * 2**20
 """Kept in memory: enough that neighbouring chunks share them, whatever the slide's size."""
 
@@ -196,7 +227,10 @@ def _pooled(
         right = pooling.reach - (wide.col_stop - cells.col_stop)
         margins = ((top, bottom), (left, right))
         values = np.pad(projected.read(wide), (*margins, (0, 0)))
-        yield cells, pool(values, np.pad(tissue[wide.slices], margins), pooling)
+        # Its products have few rows, however many cells there are.
+        with _rounded_alike(0):
+            pooled = pool(values, np.pad(tissue[wide.slices], margins), pooling)
+        yield cells, pooled
 
 
 def _slide_logits(model: AttentionMIL, embedding: np.ndarray | None) -> np.ndarray:
