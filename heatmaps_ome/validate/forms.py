@@ -246,6 +246,7 @@ class Record(Form):
     name: Text
     request: Digest
     basis: Digest
+    maps: Digest | None = None
     label: Text | None
     model: RecordedModel
     extractor: RecordedExtractor | GivenExtractor

@@ -447,7 +447,8 @@ def test_other_results_are_not_overwritten_unasked(world):
     assert "--overwrite" in listed[0]["message"]
     after = {p: p.stat().st_mtime_ns for p in (world.path / "out").rglob("*")}
     changed = {p.name for p in before if before[p] != after.get(p) and "viewers" not in p.parts}
-    assert changed <= {"run.json", "runs", "index.html", "out"}
+    lists = {"run.json", "predictions.csv", ".runs.index", ".slides.index", "index.html"}
+    assert changed <= {*lists, "runs", "out"}
 
 
 def test_a_cohort_grows_by_the_scaling_that_its_folder_has(world):
