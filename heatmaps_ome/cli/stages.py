@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from heatmaps_ome.cli.arguments import OptionsParser
 from heatmaps_ome.cli.dry_run import run_dry
 from heatmaps_ome.cli.guard import log_to_stderr
-from heatmaps_ome.cli.slide_lines import failure
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.memory import starting
 from heatmaps_ome.options import DrawOptions, FitOptions, MapsOptions
@@ -30,7 +29,7 @@ _MAPS = (
 )
 _FIT = (
     "Fit the colour scale that all slides share to all raw maps in a folder, exactly as if all "
-    "their cells were in one list; seconds for thousands of slides."
+    "their cells were in one list; a minute or two for 10,000 slides."
 )
 _DRAW = (
     "Write the files of all slides whose raw maps are there: OME-Zarr, overlays, previews and the "
@@ -94,6 +93,8 @@ def _with(file: Path | None) -> str:
 
 def _run(work: Callable[[Progress], list[Outcome]], then: str) -> int:
     """Run a stage; print a line for each slide, the counts and the next stage."""
+    # Their imports take longer than --help may.
+    from heatmaps_ome.cli.slide_lines import failure
     from heatmaps_ome.run import progress
 
     display = progress.for_stream(sys.stderr)
