@@ -61,7 +61,8 @@ def of_run(outcomes: Sequence[Outcome], output: Path, page: Page = _WHOLE) -> st
     if len(outcomes) > 1:
         lines += [*_table(outcomes, page), *([] if whole else _findings(outcomes, page))]
     if len(folders) > 1:
-        lines += ["", f"{len(folders)} slides take {size_sentence(folders, _MEASURED)}."]
+        sizes = f"{len(folders)} slides take {size_sentence(folders, _MEASURED)}."
+        lines += ["", *wrapped(sizes, page.width)]
     if folders:
         lines += ["", "View the results:", *_ways(output, folders)]
         lines += [*_single_files(folders)] if page.verbose else []
