@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 
 import psutil
@@ -48,6 +50,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 # As the command line does before torch is imported; without, blocks of many shapes fill the memory.
 tune_torch()
+if threading.current_thread() is threading.main_thread() and (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):
+    # Shells have programs in the background ignore Ctrl-C, which tests send, and children inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
