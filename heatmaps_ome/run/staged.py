@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from heatmaps_ome.options.units import size_in_bytes
 from heatmaps_ome.slides.staging import Staging
 from heatmaps_ome.slides.stamps import entry_of, stamp_of
+from heatmaps_ome.storage.last_run import Runs
 from heatmaps_ome.storage.remote.client import remote_client
 from heatmaps_ome.storage.remote.scratch import Scratch
 from heatmaps_ome.storage.remote.urls import url_of
@@ -53,7 +54,6 @@ class ScratchPlace:
 
 _lock = threading.Lock()
 _stagings: dict[ScratchPlace, Staging] = {}
-_n_runs = 0
 
 
 def staging_in(place: ScratchPlace) -> Staging:
@@ -107,17 +107,8 @@ def stamp_at(row: SlideRow, place: ScratchPlace, others: Iterable[Path] = ()) ->
 @contextmanager
 def scratch_in_use() -> Iterator[None]:
     """Keep slides in scratch until the end of the last run that is at work in this process."""
-    global _n_runs
-    with _lock:
-        _n_runs += 1
-    try:
+    with _runs.one():
         yield
-    finally:
-        with _lock:
-            _n_runs -= 1
-            is_last = _n_runs == 0
-        if is_last:
-            close_scratch()
 
 
 @atexit.register
@@ -128,3 +119,6 @@ def close_scratch() -> None:
         _stagings.clear()
     for staging in stagings:
         staging.close()
+
+
+_runs = Runs(close_scratch)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from heatmaps_ome.storage.last_run import Runs
 from heatmaps_ome.storage.owners import owner_of_this_process
 from heatmaps_ome.storage.private import FOREIGN_S, age_s, has_ended, own_name
 from heatmaps_ome.storage.removal import remove
@@ -56,7 +57,6 @@ class _Use:
 
 _caches: dict[tuple[int, Path], _Use] = {}
 """By process, as a process that forks uses none, and cache."""
-_n_runs = 0
 
 
 def partial_name(name: str = "") -> str:
@@ -109,17 +109,8 @@ def caches_in_use() -> Iterator[None]:
 
     It is a decorator, too.
     """
-    global _n_runs
-    with _lock:
-        _n_runs += 1
-    try:
+    with _runs.one():
         yield
-    finally:
-        with _lock:
-            _n_runs -= 1
-            is_last = _n_runs == 0
-        if is_last:
-            _release_all()
 
 
 @atexit.register
@@ -131,6 +122,9 @@ def _release_all() -> None:
     for cache in caches:
         with suppress(OSError):
             (_users(cache) / owner_of_this_process().label).unlink(missing_ok=True)
+
+
+_runs = Runs(_release_all)
 
 
 def pieces_in_use(cache: Path) -> set[str]:
