@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.run.run_record import RUN_FORMAT, read_run_record
 from heatmaps_ome.storage.digests import digest_of, with_digest
+from heatmaps_ome.storage.file_stamp import file_stamp
 from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import RUNS
@@ -139,9 +140,7 @@ def _stamps(folder: Path) -> dict[str, list[int]]:
             ]
     except OSError:
         return {}
-    return {
-        name: [facts.st_size, facts.st_mtime_ns, facts.st_ino] for name, facts in sorted(records)
-    }
+    return {name: list(file_stamp(status)) for name, status in sorted(records)}
 
 
 def _known(path: Path) -> History:

@@ -21,6 +21,7 @@ from heatmaps_ome.run.cautions import cautions, explains, trust
 from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.run_record import entry_text
 from heatmaps_ome.storage.digests import finite
+from heatmaps_ome.storage.file_stamp import FileStamp, file_stamp
 from heatmaps_ome.storage.private import replacing
 from heatmaps_ome.storage.regular_file import open_regular
 from heatmaps_ome.storage.result_folder import MAPS, PROVENANCE, RUNS, record_of
@@ -42,9 +43,7 @@ _TAB: Final = b"\t"
 """Between a slide's name and stamp, its facts, and its entry: JSON text has no such byte."""
 _DAMAGED: Final = (ValueError, KeyError, TypeError, AttributeError)
 
-Stamp = tuple[int, int, int]
-"""Size in bytes, time of the last change in ns, and inode of a file."""
-_KnownLine = tuple[Stamp, bytes]
+_KnownLine = tuple[FileStamp, bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class IndexedSlide:
     ----------
     name : str
         The name of its folder.
-    stamp : Stamp
+    stamp : FileStamp
         Of its ``provenance.json``.
     slide, label, prediction, true_class, created
         As in its provenance.
@@ -74,7 +73,7 @@ class IndexedSlide:
     """
 
     name: str
-    stamp: Stamp
+    stamp: FileStamp
     slide: str
     label: str | None
     prediction: Mapping[str, float | None]
@@ -121,7 +120,7 @@ def indexed_slides(output: Path, *, store: bool = False) -> list[IndexedSlide]:
 
 
 def _brought_up_to_date(
-    output: Path, stamps: Mapping[str, Stamp], known: Mapping[str, _KnownLine], *, store: bool
+    output: Path, stamps: Mapping[str, FileStamp], known: Mapping[str, _KnownLine], *, store: bool
 ) -> list[IndexedSlide]:
     """Return the slides by the lines of the index, after reading the records that changed.
 
@@ -175,14 +174,14 @@ def _folders(place: Path) -> list[str]:
         ]
 
 
-def _stamps(output: Path) -> Iterator[tuple[str, Stamp]]:
+def _stamps(output: Path) -> Iterator[tuple[str, FileStamp]]:
     """Yield name and stamp of the record of each folder that has one, by name."""
     for name in sorted(_folders(output)):
         try:
-            facts = (output / name / PROVENANCE).stat()
+            status = (output / name / PROVENANCE).stat()
         except OSError:
             continue
-        yield name, (facts.st_size, facts.st_mtime_ns, facts.st_ino)
+        yield name, file_stamp(status)
 
 
 def _known_lines(path: Path) -> dict[str, _KnownLine]:
@@ -205,7 +204,7 @@ def _known_lines(path: Path) -> dict[str, _KnownLine]:
     return known
 
 
-def _key_of(line: bytes) -> tuple[str, Stamp, int]:
+def _key_of(line: bytes) -> tuple[str, FileStamp, int]:
     """Return the name, the stamp and the checksum that begin a line."""
     name, (size, time_ns, inode), checksum = json.loads(line[: line.index(_TAB)])
     return name, (size, time_ns, inode), checksum
@@ -224,7 +223,7 @@ def _store(path: Path, lines: Iterable[bytes]) -> None:
         file.writelines(lines)
 
 
-def _line_of(folder: Path, stamp: Stamp) -> bytes:
+def _line_of(folder: Path, stamp: FileStamp) -> bytes:
     """Return the line of a slide's folder; empty if its record cannot be read at all."""
     record = record_of(folder)
     if record is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from heatmaps_ome.slides.tiff_head import MAGICS
+from heatmaps_ome.storage.file_stamp import file_stamp
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,7 @@ def crashes(path: Path, files: tuple[Path, ...]) -> str | None:
     with path.open("rb") as file:
         if file.read(4) in MAGICS:
             return None
-    facts = [file.stat() for file in files]
-    return _outcome(path, tuple((fact.st_size, fact.st_mtime_ns, fact.st_ino) for fact in facts))
+    return _outcome(path, tuple(file_stamp(file.stat()) for file in files))
 
 
 @lru_cache(_REMEMBERED)

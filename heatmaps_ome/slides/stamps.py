@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from heatmaps_ome.slides.paths import files_of
+from heatmaps_ome.storage.file_stamp import file_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,5 +29,4 @@ def stamp_of(slide: Path, others: Iterable[Path] = ()) -> Stamp | None:
 
 def entry_of(path: Path) -> list[str | int]:
     """Return what a disk states of a file."""
-    status = path.stat()
-    return [path.name, status.st_size, status.st_mtime_ns, status.st_ino]
+    return [path.name, *file_stamp(path.stat())]

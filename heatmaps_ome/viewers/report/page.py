@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from heatmaps_ome.errors import OutputError
+from heatmaps_ome.storage.file_stamp import file_stamp
 from heatmaps_ome.storage.result_folder import INDEX
 from heatmaps_ome.viewers.report.agreement import agreement
 from heatmaps_ome.viewers.report.assets import page
@@ -86,8 +87,7 @@ def _with_facts(slide: ReportedSlide, output: Path) -> ReportedSlide:
     facts = part_facts(folder)
     if not facts.n_bytes:
         return replace(slide, facts=facts)
-    part = part_path(folder).stat()
-    return replace(slide, facts=facts, stamp=(part.st_size, part.st_mtime_ns, part.st_ino))
+    return replace(slide, facts=facts, stamp=file_stamp(part_path(folder).stat()))
 
 
 def _write_whole(path: Path, slides: Sequence[ReportedSlide], run: RunFacts, limit: int) -> None:
