@@ -163,9 +163,7 @@ def extract(options: ExtractOptions, progress: Progress) -> list[Extracted]:
             _require_own_name(row, name, taken[name.casefold()])
             _extract(job, row, outcome, progress)
         except Exception as error:
-            reason = reason_of(error, row.path, options.output_path)
-            named = not row.origin or reason.startswith(row.origin)
-            outcome.message = reason if named else f"{row.origin}: {reason}"
+            outcome.message = reason_of(error, row.path, options.output_path, row.origin)
             logger.error("%s", outcome.message)
             logger.debug("the error in full", exc_info=error)
         give_back()

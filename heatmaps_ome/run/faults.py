@@ -13,14 +13,21 @@ DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of the disk that is written to, whatever the slide."""
 
 
-def reason_of(error: Exception, slide: Path, output: Path | None = None) -> str:
+def reason_of(error: Exception, slide: Path, output: Path | None = None, origin: str = "") -> str:
     """Return why a slide failed.
 
     Parameters
     ----------
     output : Path or None
         The folder that was being written to, if any.
+    origin : str
+        Where the slide is named, which the reason begins with.
     """
+    reason = _reason(error, slide, output)
+    return reason if reason.startswith(origin) else f"{origin}: {reason}"
+
+
+def _reason(error: Exception, slide: Path, output: Path | None) -> str:
     if isinstance(error, HeatmapsError):
         return str(error)
     if isinstance(error, MemoryError):

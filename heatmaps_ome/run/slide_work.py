@@ -57,9 +57,7 @@ def survives(
     except PreflightError:
         raise
     except Exception as error:
-        reason = with_urls(reason_of(error, path, output))
-        named = not origin or reason.startswith(origin)
-        outcome.fail(reason if named else f"{origin}: {reason}")
+        outcome.fail(with_urls(reason_of(error, path, output, origin)))
         logger.error("%s", outcome.message)
         logger.debug("the error in full", exc_info=error)
         return None

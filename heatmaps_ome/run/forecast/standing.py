@@ -124,6 +124,4 @@ def _or_refused(
     try:
         return find()
     except Exception as error:  # noqa: BLE001
-        reason = reason_of(error, path, output)
-        named = not origin or reason.startswith(origin)
-        return Standing(path.name, "refused", reason if named else f"{origin}: {reason}")
+        return Standing(path.name, "refused", reason_of(error, path, output, origin))
