@@ -26,6 +26,7 @@ from heatmaps_ome.options.fields import (
 )
 from heatmaps_ome.options.files import FORMATS, PROFILES
 from heatmaps_ome.options.share import ShareOptions
+from heatmaps_ome.options.shared import quantiles_asked
 from heatmaps_ome.options.stages import DrawOptions, FitOptions, MapsOptions
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "nearest",
     "only_with",
     "path",
+    "quantiles_asked",
     "quoted",
     "with_usual_values",
 ]

@@ -111,3 +111,13 @@ def same_as(options: type, name: str, **changed: Any) -> Any:
     [entry] = [entry for entry in fields(options) if entry.name == name]
     default = changed.pop("default", entry.default)
     return field(default=default, metadata={**entry.metadata, **changed})
+
+
+def quantiles_asked(options: Any) -> dict[str, float]:
+    """Return the quantiles that were given, by their names in `Quantiles`."""
+    values = {
+        "attention_lower": options.att_lower_threshold,
+        "attention_upper": options.att_upper_threshold,
+        "score": options.score_threshold,
+    }
+    return {name: value for name, value in values.items() if value is not None}

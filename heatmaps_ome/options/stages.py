@@ -8,22 +8,15 @@ spelling.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from heatmaps_ome.options.bounds import require_sound
 from heatmaps_ome.options.contradictions import require_consistent
 from heatmaps_ome.options.create import CreateOptions
 from heatmaps_ome.options.fields import create_option, option
 from heatmaps_ome.options.shards import Shard
-from heatmaps_ome.options.shared import same_as
+from heatmaps_ome.options.shared import quantiles_asked, same_as
 from heatmaps_ome.options.workers import require_workers
-
-_SHARD: dict[str, Any] = {
-    "help_": "only the I-th of N equal parts of the slides, as one of N jobs that may run at once "
-    "on any machines",
-    "type": str,
-    "metavar": "I/N",
-}
 
 
 def shard_of(text: Optional[str]) -> Optional[Shard]:
@@ -44,8 +37,12 @@ def shard_of(text: Optional[str]) -> Optional[Shard]:
 class MapsOptions(CreateOptions):
     """Options of ``heatmaps-ome maps``: those of ``create``, which later stages go by."""
 
-    shard: Optional[str] = create_option("jobs", _SHARD["help_"], effect="none", type=str,
-                                         metavar="I/N")  # fmt: skip
+    shard: Optional[str] = create_option(
+        "jobs",
+        "only the I-th of N equal parts of the slides, as one of N jobs that may run at once on "
+        "any machines",
+        effect="none", type=str, metavar="I/N",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuse values that no run can use, and contradictions."""
@@ -99,12 +96,7 @@ class FitOptions:
     @property
     def asked(self) -> dict[str, float]:
         """The quantiles that were given, by their names in `Quantiles`."""
-        values = {
-            "attention_lower": self.att_lower_threshold,
-            "attention_upper": self.att_upper_threshold,
-            "score": self.score_threshold,
-        }
-        return {name: value for name, value in values.items() if value is not None}
+        return quantiles_asked(self)
 
 
 @dataclass(frozen=True)
@@ -125,7 +117,7 @@ class DrawOptions:
         "thresholds", "file that fit wrote (default: scaling.json in the folder)",
         type=Path, metavar="FILE",
     )  # fmt: skip
-    shard: Optional[str] = option("jobs", **_SHARD)
+    shard: Optional[str] = same_as(MapsOptions, "shard")
     scratch: Optional[Path] = same_as(CreateOptions, "scratch")
     scratch_size: Optional[str] = same_as(CreateOptions, "scratch_size")
     overwrite: bool = option(

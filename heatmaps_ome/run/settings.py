@@ -15,7 +15,12 @@ from heatmaps_ome.features.tile_facts import TileFacts
 from heatmaps_ome.maps.explanations.explanation import COMPAT
 from heatmaps_ome.maps.regions import SHARE
 from heatmaps_ome.models.model_facts import ModelFacts
-from heatmaps_ome.options import CreateOptions, only_with, with_usual_values
+from heatmaps_ome.options import (
+    CreateOptions,
+    only_with,
+    quantiles_asked,
+    with_usual_values,
+)
 from heatmaps_ome.run.file_settings import file_settings, formats_of
 from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideList
 from heatmaps_ome.run.provenance import OptionRecords
@@ -200,7 +205,7 @@ class RunSettings:
 
 def settings_of(options: CreateOptions) -> RunSettings:
     """Return the settings of each stage from the options."""
-    asked = _asked_quantiles(options)
+    asked = quantiles_asked(options)
     options = with_usual_values(options)
     resources = _resources(options)
     return RunSettings(
@@ -335,16 +340,6 @@ def _drawing(options: CreateOptions, asked: Mapping[str, float]) -> Drawing:
     )
     quantiles = _quantiles(options)
     return Drawing(look, options.classes, quantiles, options.scaling, options.refit, asked)
-
-
-def _asked_quantiles(options: CreateOptions) -> dict[str, float]:
-    """Return the quantiles that the user gave, by their names in `Quantiles`."""
-    values = {
-        "attention_lower": options.att_lower_threshold,
-        "attention_upper": options.att_upper_threshold,
-        "score": options.score_threshold,
-    }
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _quantiles(options: CreateOptions) -> Quantiles:
