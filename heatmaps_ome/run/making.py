@@ -142,23 +142,37 @@ class Making:
     ) -> MadeMaps | None:
         """Return a slide's raw maps, as `make`, now that its file is on a disk."""
         planned = planned_slide(row, name, self._plan.maker, file)
-        drawn = self._drawn(planned)
-        earlier = drawn.earlier(scaling, self._plan.replaced)
-        request = request_of(self._plan, planned)
-        if there is not None and there.request == request and there.are_there():
+        made, results = self._standing(planned, there, scaling)
+        if made is not None:
             outcome.status = "unchanged"
-            return self._stamped(there, planned)
-        if earlier is not None and scaling is not None and drawn.is_done(earlier, scaling):
-            outcome.keep(drawn.folder.path, earlier)
+            return self._stamped(made, planned)
+        if results is not None:
+            outcome.keep(self.output / name, results)
             return None
-        self._require_same_place(there, planned)
         if there is not None and not there.are_there():
             # They went with the slide's results; the rest would count as the same maps.
             remove(there.folder)
             there = None
         replaces = None if there is None else there.request
         drawn_next = scaling is not None
-        return self._made(planned, file, request, outcome, replaces, is_drawn_next=drawn_next)
+        return self._made(planned, file, outcome, replaces, is_drawn_next=drawn_next)
+
+    def _standing(
+        self, planned: PlannedSlide, there: MadeMaps | None, scaling: CohortScaling | None
+    ) -> tuple[MadeMaps | None, dict[str, Any] | None]:
+        """Return the maps of a slide that is opened, or else the provenance of its results.
+
+        None where they are not there; ResultError if what is there must not be replaced.
+        """
+        request = request_of(self._plan, planned)
+        drawn = self._drawn(planned)
+        earlier = drawn.earlier(scaling, self._plan.replaced)
+        if there is not None and there.request == request and there.are_there():
+            return there, None
+        if earlier is not None and scaling is not None and drawn.is_done(earlier, scaling):
+            return None, earlier
+        self._require_same_place(there, planned)
+        return None, None
 
     def _stage_ahead(self, row: SlideRow) -> None:
         """Begin to download the next slide at a URL whose maps do not seem to be there."""
@@ -200,18 +214,8 @@ class Making:
         if row.url:
             return None, None, False
         planned = planned_slide(row, name, self._plan.maker, row.path)
-        drawn = self._drawn(planned)
-        earlier = drawn.earlier(scaling, self._plan.replaced)
-        if (
-            there is not None
-            and there.request == request_of(self._plan, planned)
-            and there.are_there()
-        ):
-            return there, planned, False
-        if earlier is not None and scaling is not None and drawn.is_done(earlier, scaling):
-            return None, planned, True
-        self._require_same_place(there, planned)
-        return None, planned, False
+        made, results = self._standing(planned, there, scaling)
+        return made, planned, results is not None
 
     def _is_same(self, there: MadeMaps, row: SlideRow) -> bool:
         """Return whether maps are those of a slide, as far as shows without opening the slide."""
@@ -256,7 +260,6 @@ class Making:
         self,
         planned: PlannedSlide,
         file: Path,
-        request: str,
         outcome: Outcome,
         replaces: str | None,
         *,
@@ -278,7 +281,7 @@ class Making:
             parts = [in_class_order(part, parts[0].classes) for part in parts]
             self._publish()
             folder = place.start()
-            made = self._write(planned, request, parts, outcome, folder)
+            made = self._write(planned, parts, outcome, folder)
             if place.finish(folder, replaces):
                 keep(self.output, place.path)
         finally:
@@ -309,12 +312,7 @@ class Making:
             slide.close()
 
     def _write(
-        self,
-        planned: PlannedSlide,
-        request: str,
-        parts: list[HeatmapSet],
-        outcome: Outcome,
-        folder: Path,
+        self, planned: PlannedSlide, parts: list[HeatmapSet], outcome: Outcome, folder: Path
     ) -> MadeMaps:
         """Write a slide's maps and their record into a folder."""
         source = planned.source
@@ -335,7 +333,7 @@ class Making:
             asked=asked_of(self._plan, planned.row),
             stamp=stamp_at(planned.row, self._scratch, source.files),
             files=source.files,
-            request=request,
+            request=request_of(self._plan, planned),
             stages=outcome.stages,
             prediction={name: finite(value) for name, value in heatmaps.predicted.items()},
             tissue_cells=heatmaps.tissue_cells,
