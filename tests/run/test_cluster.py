@@ -249,6 +249,18 @@ def test_without_dask_the_command_to_install_it_is_given(slides, tmp_path, monke
         create(slides, tmp_path / "out", workers=2)
 
 
+def test_a_queue_leaves_ctrl_c_as_it_was():
+    program = (
+        "import signal\n"
+        "from heatmaps_ome.run.cluster.queue_file import jobqueue\n"
+        # Shells have programs in the background ignore Ctrl-C, and children inherit it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "jobqueue().SLURMCluster\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_only_a_run_with_workers_imports_dask():
     package = Path(heatmaps_ome.__file__).parent
     for path in sorted(package.rglob("*.py")):

@@ -74,7 +74,9 @@ def _require_dask(workers: Workers) -> None:
         import distributed  # noqa: F401
 
         if workers.cluster is not None:
-            import dask_jobqueue  # noqa: F401
+            from heatmaps_ome.run.cluster.queue_file import jobqueue
+
+            jobqueue()
     except ModuleNotFoundError as error:
         flag = "--scheduler" if workers.scheduler else "--cluster" if workers.cluster else None
         raise OptionError(

@@ -14,7 +14,10 @@ Beside ``system`` and ``jobs``, its keys are the keywords of dask-jobqueue's cla
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +27,7 @@ from heatmaps_ome.options import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
 _SYSTEMS: Final = {
     "slurm": "SLURMCluster",
@@ -155,17 +159,40 @@ def _facts(path: str) -> dict[str, Any]:
     return facts
 
 
-def _class_of(system: str) -> Any:
-    import dask_jobqueue
+def jobqueue() -> ModuleType:
+    """Return dask_jobqueue, with Ctrl-C as it was.
 
-    return getattr(dask_jobqueue, _SYSTEMS[system])
+    Its import sets a handler of its own, which ends the process where others raise
+    KeyboardInterrupt, and with which nothing that is half written would be removed.
+
+    Raises
+    ------
+    OptionError
+        If it has to be imported by another thread than the main one, which may set no handlers.
+    """
+    if threading.current_thread() is threading.main_thread():
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            return importlib.import_module("dask_jobqueue")
+        finally:
+            # What a handler of another language was cannot be put back.
+            signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+    try:
+        return importlib.import_module("dask_jobqueue")
+    except ValueError as error:
+        raise OptionError(
+            "--cluster: dask-jobqueue can be imported by a program's main thread only; import it "
+            "there, or begin the run there"
+        ) from error
+
+
+def _class_of(system: str) -> Any:
+    return getattr(jobqueue(), _SYSTEMS[system])
 
 
 def _keywords(system: str) -> list[str]:
     """Return the keywords that a file may have for a system."""
-    from dask_jobqueue.core import Job, JobQueueCluster
-
-    cluster = _class_of(system)
-    makers = (cluster.job_cls.__init__, Job.__init__, JobQueueCluster.__init__)
+    core, cluster = jobqueue().core, _class_of(system)
+    makers = (cluster.job_cls.__init__, core.Job.__init__, core.JobQueueCluster.__init__)
     names = {name for maker in makers for name in inspect.signature(maker).parameters}
     return sorted(names - _OURS)
