@@ -82,7 +82,9 @@ def create_array(
 ) -> zarr.Array:
     """Create a level in the group's version: chunks of 1024 × 1024, or 2048 × 2048 for a label.
 
-    Empty chunks of values are not written. zarr does not look for empty chunks of pictures and
+    Values that fit into less have one chunk of the next power of two, as chunks are packed whole:
+    of a slide of 200 × 300 cells, each map would else unpack to 4 MB. Empty chunks of values are
+    not written. zarr does not look for empty chunks of pictures and
     labels, as that would take longer than compressing them: see `write_label`.
 
     Parameters
@@ -98,6 +100,8 @@ def create_array(
     whole = (*first, *shape)
     is_rgb = channels == 3 and not floating
     chunk = LABEL_CHUNK if channels is None else CHUNK
+    if floating:
+        chunk = min(chunk, 1 << (max(shape) - 1).bit_length())
     stored = (
         _sharded(whole, chunk, is_rgb=is_rgb)
         if group.metadata.zarr_format == 3
