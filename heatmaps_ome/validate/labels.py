@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.validate.ngff import Pyramid
 
 _BLOCK_PX = 2048
+ANY = -1
+"""Stands for an unknown colour, which any colour fits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ class Label:
                 used |= set(np.unique(block).tolist())
         return np.array(sorted(used), finest.dtype)
 
-    @property
+    @cached_property
     def colours(self) -> dict[int, list[int]]:
         """RGBA of each value, without those that have none."""
         return {
@@ -63,7 +65,7 @@ class Label:
             if entry.get("rgba") is not None
         }
 
-    @property
+    @cached_property
     def stands_for(self) -> dict[int, float]:
         """The number that each value stands for; the value itself where it stands for a name."""
         numbers: dict[int, float] = {
@@ -87,7 +89,7 @@ class Label:
         """Whether its numbers are raw ones times a factor; those of earlier versions are raw."""
         return "factor" in self.block.get("heatmaps_ome", {})
 
-    @property
+    @cached_property
     def names(self) -> dict[int, str]:
         """The name that each value stands for, without values that have none."""
         return {
@@ -95,6 +97,26 @@ class Label:
             for entry in self.block["properties"]
             if isinstance(entry.get(self.name), str)
         }
+
+    @cached_property
+    def palette(self) -> np.ndarray:
+        """The colour of each level of `table`, (n, 3) int64; ``ANY`` where it has none."""
+        colours = np.full((len(self.table[0]), 3), ANY, np.int64)
+        for level, rgba in self.colours.items():
+            if level < len(colours):
+                colours[level] = rgba[:3]
+        return colours
+
+    @cached_property
+    def table(self) -> tuple[np.ndarray, float]:
+        """The number that each level stands for, NaN for none, and half a step of them."""
+        known = self.stands_for
+        table = np.full(max(known) + 2, np.nan)
+        table[list(known)] = list(known.values())
+        ends = np.nanmin(table), np.nanmax(table)
+        step = (ends[1] - ends[0]) / max(1, len(known) - 1)
+        # The numbers are written as float32.
+        return table, 0.5 * step * 1.001 + 2.0**-22 * max(map(abs, ends))
 
 
 def label_names(image: Path) -> list[str]:

@@ -7,6 +7,7 @@ https://ngff.openmicroscopy.org/0.5/ (zarr v3).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ome_zarr.format import format_from_version
 
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.slides.plain_zarr import inside, read_object, require_plain_array
+from heatmaps_ome.validate.chunks import Chunks
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -70,6 +72,11 @@ class Pyramid:
     def shapes(self) -> tuple[Shape, ...]:
         """(rows, cols) of every level."""
         return tuple(Shape(*level.shape[-2:]) for level in self.levels)
+
+    @cached_property
+    def chunks(self) -> tuple[Chunks, ...]:
+        """Every level, to read windows of."""
+        return tuple(map(Chunks, self.levels))
 
     @property
     def is_label(self) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from heatmaps_ome.geometry import YX, Shape
+from heatmaps_ome.validate.labels import ANY
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ _ONE = 1
 """Grey level that rounding may cost."""
 _MARGIN = 1e-3
 """Part of a cell's side at its edges, for float noise."""
-ANY = -1
-"""Stands for an unknown colour, which any colour fits."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _label(placed: tuple[Label, Values]) -> Iterator[str]:
     finest = label.pyramid.levels[0]
     levels = np.asarray(finest.get_coordinate_selection((tried.rows, tried.cols)), np.int64)
     wanted = numbers_drawn[tried.g_rows, tried.g_cols].astype(np.float64)
-    table, half_step = _table(label)
+    table, half_step = label.table
     drawn = table[np.clip(levels, 0, len(table) - 1)]
     low, high = np.nanmin(table), np.nanmax(table)
     wrong = np.isnan(drawn) != np.isnan(wanted)
@@ -165,17 +164,6 @@ def _classes(placed: tuple[Label, Values]) -> Iterator[str]:
         yield f"the values are named {label.names}, the model's classes are {wanted}"
 
 
-def _table(label: Label) -> tuple[np.ndarray, float]:
-    """Return the number that each level stands for, NaN for none, and half a step of them."""
-    known = label.stands_for
-    table = np.full(max(known) + 2, np.nan)
-    table[list(known)] = list(known.values())
-    ends = np.nanmin(table), np.nanmax(table)
-    step = (ends[1] - ends[0]) / max(1, len(known) - 1)
-    # The numbers are written as float32.
-    return table, 0.5 * step * 1.001 + 2.0**-22 * max(map(abs, ends))
-
-
 @dataclass(frozen=True, eq=False)
 class PlacedMap:
     """A map that a drawing must show.
@@ -200,8 +188,9 @@ class PlacedMap:
         """The drawn value of each cell, (rows, cols); NaN where none is."""
         return drawn_values(self.values, self.name, self.label)
 
+    @cached_property
     def alpha(self) -> np.ndarray:
-        """Return the opacity of each cell, (rows, cols) in 0..255."""
+        """The opacity of each cell, (rows, cols) in 0..255."""
         options, tissue = self.record["options"], self.values.tissue
         # Results of earlier versions all fade.
         if not self.values.fades(self.name) or options.get("fade") == "none":
@@ -229,7 +218,7 @@ def _overlay(placed: tuple[Overlay, PlacedMap]) -> Iterator[str]:
                                                               strict=True))  # fmt: skip
     tried = probes(values, um_pixel, Shape(min(rows, shape.rows), min(cols, shape.cols)))
     rgba = overlay.at(tried.rows, tried.cols).astype(np.int64)
-    alpha = drawn_map.alpha()[tried.g_rows, tried.g_cols]
+    alpha = drawn_map.alpha[tried.g_rows, tried.g_cols]
     wrong = (np.abs(rgba[:, 3] - alpha) > _ONE) | ((rgba[:, 3] > 0) & (alpha == 0))
     if wrong.any():
         n = np.flatnonzero(wrong)[0]
@@ -299,18 +288,16 @@ def drawn_colours(numbers_drawn: np.ndarray, label: Label | None) -> Iterator[np
     if label is None or not label.stands_for:
         yield np.full((len(numbers_drawn), 3), ANY, np.int64)
         return
-    table, _ = _table(label)
+    table, _ = label.table
     known = np.flatnonzero(~np.isnan(table))
     steps = table[known]
-    colours = np.full((len(table), 3), ANY, np.int64)
-    for level, rgba in label.colours.items():
-        if level < len(colours):
-            colours[level] = rgba[:3]
     position = np.interp(
         np.nan_to_num(numbers_drawn.astype(np.float64)), steps, np.arange(len(steps))
     )
     for nudge in (-0.01, 0.01):
-        yield colours[known[np.clip(np.rint(position + nudge), 0, len(known) - 1).astype(int)]]
+        yield label.palette[
+            known[np.clip(np.rint(position + nudge), 0, len(known) - 1).astype(int)]
+        ]
 
 
 IMAGE_PLACE: tuple[Rule[tuple[Pyramid, Values]], ...] = (
