@@ -10,11 +10,11 @@ import zarr
 from fakes import covering_grid, heatmap_set
 from viewer_results import write_results
 
-from heatmaps_ome.exporters import REGISTRY
 from heatmaps_ome.exporters.protocol import Settings
 from heatmaps_ome.geometry import YX, Shape
 from heatmaps_ome.maps.channels import channels
 from heatmaps_ome.maps.ensemble import combined
+from heatmaps_ome.options import FORMATS
 
 CLASSES = ("MSI-H / high", "MSS", "other")
 SLIDE = Shape(700, 900)
@@ -64,7 +64,7 @@ def written(tmp_path_factory):
         YX(0.5, 0.5),
         GRID,
         classes=CLASSES,
-        formats=tuple(REGISTRY),
+        formats=FORMATS,
         settings=Settings(flattened=True),
     )
     return folder, result.heatmaps
