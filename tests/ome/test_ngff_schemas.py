@@ -13,6 +13,18 @@ VERSIONS = ("0.4", "0.5")
 BASE = "https://ngff.openmicroscopy.org"
 
 
+def unique(validator, wanted, items, schema):
+    """Refuse an array with two equal items, by their JSON: jsonschema compares each with each."""
+    if wanted and validator.is_type(items, "array"):
+        # To JSON, 1 and 1.0 are the same number; and 1 and true are not the same.
+        plain = json.loads(json.dumps(items), parse_int=float)
+        if len({json.dumps(each, sort_keys=True) for each in plain}) < len(items):
+            yield jsonschema.ValidationError(f"{items!r} has non-unique elements")
+
+
+Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"uniqueItems": unique})
+
+
 def schemas(version):
     """Return the schemas of a version by their names, as ngff-zarr carries them."""
     try:
@@ -33,7 +45,7 @@ def validator(version, name):
         (each["$id"], referencing.jsonschema.DRAFT202012.create_resource(each))
         for each in known.values()
     )
-    return jsonschema.Draft202012Validator(known[name], registry=registry)
+    return Validator(known[name], registry=registry)
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
@@ -88,6 +100,11 @@ def test_the_schemas_refuse_what_they_should(result, version):
     label = attributes(result / LABEL, version)
     label.get("ome", label)["image-label"]["colors"][1]["rgba"] = [0, 0, 256, 0]
     with pytest.raises(jsonschema.ValidationError, match="256"):
+        validator(version, "label").validate(label)
+    label = attributes(result / LABEL, version)
+    colours = label.get("ome", label)["image-label"]["colors"]
+    colours[2] = dict(reversed(colours[1].items()))
+    with pytest.raises(jsonschema.ValidationError, match="non-unique"):
         validator(version, "label").validate(label)
 
 
