@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.reader import ReadFrom
 
 REGISTRY: Final = {
-    "OpenSlide": "heatmaps_ome.slides.openslide:OpenSlideFile",
+    "OpenSlide": "heatmaps_ome.slides.readers.openslide:OpenSlideFile",
 }
 """Display name → ``module:class`` of a SlideFile; the first one that can read a slide is used."""
 

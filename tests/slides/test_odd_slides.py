@@ -17,9 +17,9 @@ from slide_files import write_slide
 
 from heatmaps_ome.errors import PixelSizeError, SlideError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
-from heatmaps_ome.slides import probing
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.paths import files_of, printable, slide_identity
+from heatmaps_ome.slides.readers import probing
 
 
 def pixels_of(slide):

@@ -11,9 +11,9 @@ from PIL import Image
 
 from heatmaps_ome.errors import DamagedTileError, SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
-from heatmaps_ome.slides.ome_tiff import ome_mpp
 from heatmaps_ome.slides.paths import files_of, printable
-from heatmaps_ome.slides.probing import crashes
+from heatmaps_ome.slides.readers.ome_tiff import ome_mpp
+from heatmaps_ome.slides.readers.probing import crashes
 from heatmaps_ome.slides.refusals import channels_reason, reason_not_opened
 from heatmaps_ome.slides.sizes import absurd_levels, absurd_tiff, absurd_tile, is_credible
 from heatmaps_ome.slides.slide_file import SlideFacts
