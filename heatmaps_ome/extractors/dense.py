@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _ROWS_AT_ONCE = 256
+_TILE_CELLS = 7
 _GIVEN_AS = {"float32": torch.float32, "bfloat16": torch.float16}
 
 
@@ -94,6 +95,26 @@ class DenseExtractor:
         gc.collect()
         give_back()
         return trunk
+
+    @property
+    def tile_px(self) -> int:
+        """Side of a training tile: 7 cells."""
+        return _TILE_CELLS * self.stride_px
+
+    def unfit_side(self, side_px: int) -> str:
+        """Return why it takes no tiles of a side; see TileEncoder."""
+        step = self.stride_px
+        if side_px % step == 0:
+            return ""
+        least = max(1, side_px // step) * step
+        return (
+            f"takes tiles whose side is a multiple of {step} px, and {side_px} is none; give "
+            f"{least} or {least + step}"
+        )
+
+    def tile_bytes(self, side_px: int) -> int:
+        """Return the peak memory of a pass for each of its tiles, in bytes."""
+        return self.bytes_per_px * side_px**2
 
     def prepare(self) -> None:
         """Build the network; see Extractor."""

@@ -50,13 +50,9 @@ def require_side(extractor: Extractor, side_px: int) -> None:
     ExtractorError
         If the side is no whole number of cells.
     """
-    step = extractor.stride_px
-    if side_px % step:
-        least = max(1, side_px // step) * step
-        raise ExtractorError(
-            f"--tile-px: the extractor {extractor.name} takes tiles whose side is a multiple of "
-            f"{step} px, and {side_px} is none; give {least} or {least + step}"
-        )
+    reason = extractor.unfit_side(side_px)
+    if reason:
+        raise ExtractorError(f"--tile-px: the extractor {extractor.name} {reason}")
 
 
 def tile_features(

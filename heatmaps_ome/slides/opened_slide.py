@@ -48,6 +48,8 @@ class OpenedSlide:
         Whether pixels come from the coarsest level that is fine enough, or always from level 0.
     bad_tiles : BadTiles
         Whether damaged tiles are errors; else those that were left blank.
+    reader : str
+        Display name of the reader.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class OpenedSlide:
         mpp: float | None,
         read_from: ReadFrom,
         bad_tiles: BadTiles,
+        reader: str,
     ) -> None:
         self.path = path
         self.read_from: ReadFrom = read_from
@@ -83,7 +86,9 @@ class OpenedSlide:
             raise
         own = facts.mpp
         self.own_mpp = own if own is not None and all(map(isfinite, own)) else None
-        self.format, self.shape = facts.format, facts.level_shapes[0]
+        self.format, self.reader, self.shape = facts.format, reader, facts.level_shapes[0]
+        self.pixels, self.notes, self.icc_profile = facts.pixels, facts.notes, facts.icc_profile
+        self.mpp_origin = facts.mpp_origin
         self.level_shapes = facts.level_shapes
         self.bounds = within_slide(facts.bounds, self.shape)
         self._l0_pixels = [

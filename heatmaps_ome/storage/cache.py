@@ -40,12 +40,16 @@ class Source:
         "level" or "level0", the levels that are read: see ReadFrom.
     bad_tiles : str
         "fail" or "blank": see BadTilePolicy.
+    pixels : str
+        What else the pixels' values depend on, such as the library that decodes them or a profile
+        of colours that is applied; "" for those that OpenSlide gives.
     """
 
     fingerprint: str
     mpp: YX
     read_from: str
     bad_tiles: str = "fail"
+    pixels: str = ""
 
     def identity(self) -> dict[str, object]:
         """Return the identity as plain JSON values."""
@@ -55,6 +59,7 @@ class Source:
             "read_from": self.read_from,
             # Pixels of a slide that did not fail have no blank tiles: their keys stay.
             **({} if self.bad_tiles == "fail" else {"bad_tiles": self.bad_tiles}),
+            **({"pixels": self.pixels} if self.pixels else {}),
         }
 
 

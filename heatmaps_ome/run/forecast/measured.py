@@ -116,7 +116,10 @@ def _costs_of_files(yardstick: Yardstick, name: str, record: Mapping[str, Any]) 
     if not _same(options, yardstick.options):
         return Costs()
     shape, mpp = Shape(*slide["shape"]), YX(*slide["mpp"])
-    source = Source(slide["fingerprint"], mpp, options["read_from"], options["bad_tiles"])
+    source = Source(
+        slide["fingerprint"], mpp, options["read_from"], options["bad_tiles"],
+        slide.get("pixels", ""),
+    )  # fmt: skip
     sizes = _sizes(yardstick, name, source, shape, stages)
     costs = {"drawing": _seconds(stages, _DRAWING), **sizes}
     megapixels = megapixels_of(shape, mpp, yardstick.target_mpp)
