@@ -16,6 +16,8 @@ from heatmaps_ome.slides.zarr_tree import joined, object_in
 if TYPE_CHECKING:
     from heatmaps_ome.slides.zarr_tree import Tree
 
+MOST_CHUNK_BYTES: Final = 256 << 20
+"""Largest chunk that is decoded: writers without a pyramid in mind store planes whole."""
 _MOST_LEVELS: Final = 64
 _MOST_NAMED: Final = 4
 _DEEPEST: Final = 3

@@ -14,6 +14,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteReques
 from zarr.storage import MemoryStore
 
 from heatmaps_ome.geometry import Shape, Window
+from heatmaps_ome.slides.ngff_image import MOST_CHUNK_BYTES
 from heatmaps_ome.slides.plain_zarr import METADATA, layout_of, require_nominal
 from heatmaps_ome.slides.zarr_tree import joined, object_in
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.plain_zarr import Layout
     from heatmaps_ome.slides.zarr_tree import Tree
 
-MOST_CHUNK_BYTES: Final = 256 << 20
-"""Largest chunk that is decoded: writers without a pyramid in mind store planes whole."""
 _CACHED_BYTES: Final = 256 << 20
 """Decoded chunks of all levels: a row of them across a slide, or one chunk that is larger."""
 _LARGE_BYTES: Final = 32 << 20
