@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.slide_file import SlideFile
 
 REGISTRY: Final = {
+    "OME-Zarr": "heatmaps_ome.slides.readers.ome_zarr:OmeZarrFile",
     "OpenSlide": "heatmaps_ome.slides.readers.openslide:OpenSlideFile",
 }
 """Display name → ``module:class`` of a SlideFile; the first one that can read a slide is used."""
@@ -75,7 +76,8 @@ def open_slide(
             return OpenedSlide(path, file, mpp, read_from, BadTiles(bad_tiles), name)
     # A folder, or a file without those that go with it, has a sentence of its own.
     first = files_of(path)[0]
-    raise SlideError(f"{printable(path)} {reason_unread(first, ' or '.join(names))}")
+    readers = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    raise SlideError(f"{printable(path)} {reason_unread(first, readers)}")
 
 
 def reader_names() -> tuple[str, ...]:
