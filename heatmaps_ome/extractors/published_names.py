@@ -139,3 +139,14 @@ BEIT3: Final = Renaming(
     positions=Positions(),
 )
 """BEiT-3's and MUSK's, whose layers have a way A for images and a way B for texts."""
+
+BEIT3_TWO_SCALES: Final = replace(
+    BEIT3,
+    renames=(
+        *BEIT3.renames,
+        (r"^(?=(?:cls_token|pos_embed)$|(?:patch_embed|blocks|norm)\.)", "network."),
+    ),
+    first_rows=(("network.pos_embed", 2),),
+    positions=Positions(table="network.pos_embed"),
+)
+"""MUSK's, for the network that sees an image at two scales."""

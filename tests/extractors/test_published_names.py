@@ -12,6 +12,7 @@ from tests.support import published_cases
 pytest.importorskip("timm")
 
 from heatmaps_ome.extractors.networks.conch import pooled_transformer
+from heatmaps_ome.extractors.networks.musk import two_scales
 from heatmaps_ome.extractors.networks.vits import vision_transformer
 
 CASES = published_cases.cases()
@@ -158,6 +159,28 @@ def test_conch_v1_5_pools_and_resamples_by_its_formulas():
     scale = (4 + 0.1) / 2
     expected = F.interpolate(grid, scale_factor=(scale, scale), mode="bicubic")[0]
     torch.testing.assert_close(table[0, 1:].T.reshape(32, 4, 4), expected, atol=0, rtol=0)
+
+
+def test_musk_at_two_scales_is_the_image_and_the_mean_of_its_enlarged_quarters():
+    published = published_cases.weights(CASES["beit3"]["shapes"])
+    arguments = {"mlp_ratio": 2, "norm_eps": 1e-5, "scale_attn_norm": True, "scale_mlp_norm": True}
+    network = two_scales(**SMALL, **arguments)
+    state = published_names.BEIT3_TWO_SCALES(published, shapes_of(network))
+    network.load_state_dict(state, strict=True)
+    images = published_cases.images()
+    size = (2 * published_cases.SIDE,) * 2
+    large = F.interpolate(images, size=size, mode="bicubic")
+    halves = (slice(0, published_cases.SIDE), slice(published_cases.SIDE, None))
+    quarters = [large[:, :, rows, cols] for rows in halves for cols in halves]
+    with torch.inference_mode():
+        one = loaded("beit3")
+        expected = torch.cat([one(images), sum(one(part) for part in quarters) / 4], dim=1)
+        features = network(images)
+    assert features.shape == (2, 64)
+    torch.testing.assert_close(features, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        features[:, :32], torch.tensor(CASES["beit3"]["features"]), atol=1e-5, rtol=1e-5
+    )
 
 
 def as_dinov2(state):
