@@ -23,7 +23,7 @@ from heatmaps_ome.features.tile_lattice import TileLattice, TileSize
 from heatmaps_ome.features.trident_file import ENDING, FORMAT, TileTable, writing, written_tiles
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.run.attempts import Attempts, PreflightError
-from heatmaps_ome.run.devices import are_beside, devices_of, extractors_of
+from heatmaps_ome.run.devices import are_beside, dense_ones, devices_of, extractors_of
 from heatmaps_ome.run.faults import reason_of
 from heatmaps_ome.run.inputs import SlideList
 from heatmaps_ome.run.planning import result_names
@@ -186,7 +186,7 @@ def _prepared(options: ExtractOptions) -> _Job:
         options.extractor, options.extractor_weights, (options.device,), options.precision
     )
     devices = tried(lambda: devices_of(encoder))
-    extractor = tried(lambda: extractors_of(encoder, devices)[0]) if devices else None
+    extractor = tried(lambda: dense_ones(extractors_of(encoder, devices))[0]) if devices else None
     side = None
     if extractor is not None and devices:
         tried(lambda: require_side(extractor, options.side_px))

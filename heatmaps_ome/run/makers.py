@@ -13,7 +13,8 @@ from heatmaps_ome.maps.raw_maps import Recipe
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.attention_mil import AttentionMIL
 from heatmaps_ome.models.model_set import ModelSet, model_files
-from heatmaps_ome.run.devices import are_beside, devices_of, extractors_of
+from heatmaps_ome.run.devices import are_beside, dense_ones, devices_of, extractors_of
+from heatmaps_ome.run.encoder_match import require_match
 from heatmaps_ome.run.maker import DenseMaker, Reading
 from heatmaps_ome.slides.reading import reading_threads
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.extractors.protocol import Extractor, TileEncoder
     from heatmaps_ome.run.attempts import Attempts
     from heatmaps_ome.run.maker import Maker
     from heatmaps_ome.run.settings import Drawing, Look, RunSettings
@@ -90,17 +91,18 @@ def _threads(settings: RunSettings, devices: Sequence[str]) -> int:
 def _dense_maker(
     settings: RunSettings,
     models: ModelSet,
-    extractors: Sequence[Extractor],
+    encoders: Sequence[TileEncoder],
     devices: Sequence[str],
 ) -> DenseMaker:
     """Return the maker of maps of a dense grid.
 
     Parameters
     ----------
-    extractors, devices : sequence of Extractor, and of str
+    encoders, devices : sequence of TileEncoder, and of str
         The network on each of the devices.
     """
-    _require_match(models, extractors[0])
+    require_match(models, encoders[0])
+    extractors = dense_ones(encoders)
     if settings.tiles.compat is not None:
         raise OptionError(
             f"--compat {settings.tiles.compat} draws the tiles of --features, which are not given"
@@ -273,14 +275,3 @@ def _look(drawing: Drawing, models: ModelSet) -> Look:
         classes=tuple(name for name in known if name in {*wanted, true_class}),
         true_class=true_class,
     )
-
-
-def _require_match(models: ModelSet, extractor: Extractor) -> None:
-    """Refuse models trained on features of another length; all models share one length."""
-    n_features = models.first.n_features
-    if n_features != extractor.channels:
-        raise OptionError(
-            f"{models.paths[0].name} was trained on {n_features} features per tile, but "
-            f"the extractor {extractor.name} gives {extractor.channels}; choose the model's own "
-            "with --extractor"
-        )

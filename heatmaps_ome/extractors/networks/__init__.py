@@ -1,1 +1,1 @@
-"""Encoders' networks that timm lacks: (n, 3, side, side) normalised images to (n, channels)."""
+"""Networks of encoders, by their authors' formulas or by timm, without weights."""
