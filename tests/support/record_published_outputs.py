@@ -98,6 +98,62 @@ def conch_case() -> dict:
     return {"shapes": shapes, "features": features.tolist()}
 
 
+def transformers_shapes(kind: str, config: dict) -> dict[str, list[int]]:
+    """Return names and shapes of a published file of Hugging Face's, with one block of all."""
+    import transformers
+    from safetensors.torch import load_file
+
+    model_class = getattr(transformers, f"{kind}Model")
+    model = model_class(getattr(transformers, f"{kind}Config")(**config, num_hidden_layers=1))
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        state = load_file(Path(folder) / "model.safetensors")
+    return {name: list(tensor.shape) for name, tensor in state.items()}
+
+
+def musk_shapes() -> dict[str, list[int]]:
+    """Return names and shapes of MUSK's file, with one block of all."""
+    from torchscale.architecture.config import EncoderConfig
+    from torchscale.model.BEiT3 import BEiT3
+
+    with torch.device("meta"):
+        beit3 = BEiT3(
+            EncoderConfig(
+                img_size=384, patch_size=16, vocab_size=64010, multiway=True,
+                layernorm_embedding=False, normalize_output=True, no_output_layer=True,
+                encoder_embed_dim=1024, encoder_attention_heads=16, encoder_ffn_embed_dim=4096,
+                encoder_layers=1,
+            )
+        )  # fmt: skip
+    shapes = {f"beit3.{name}": list(tensor.shape) for name, tensor in beit3.state_dict().items()}
+    heads = {f"{kind}_head.weight": [1024, 1024] for kind in ("language", "vision")}
+    return shapes | heads | {"logit_scale": []}
+
+
+def true_shapes() -> dict[str, dict]:
+    """Return names, shapes and number of blocks of published files, by recipe."""
+    vit = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
+    large = {"hidden_size": 1024, "num_attention_heads": 16}
+    hibou = {"image_size": 224, "patch_size": 14, "use_swiglu_ffn": True}
+    giant = {"hidden_size": 1536, "num_attention_heads": 24, "image_size": 518, "patch_size": 14}
+    registers = "Dinov2WithRegisters"
+    base = {"hidden_size": 768, "num_attention_heads": 12}
+    return {
+        "phikon": {"depth": 12, "shapes": transformers_shapes("ViT", vit)},
+        "phikon-v2": {
+            "depth": 24,
+            "shapes": transformers_shapes("Dinov2", {**large, "image_size": 224, "patch_size": 16}),
+        },
+        "hibou-b": {"depth": 12, "shapes": transformers_shapes(registers, {**base, **hibou})},
+        "hibou-l": {"depth": 24, "shapes": transformers_shapes(registers, {**large, **hibou})},
+        "midnight": {
+            "depth": 40,
+            "shapes": transformers_shapes("Dinov2", {**giant, "use_swiglu_ffn": True}),
+        },
+        "musk": {"depth": 24, "shapes": musk_shapes()},
+    }
+
+
 def main() -> None:
     """Write all cases."""
     vit = {"image_size": published_cases.SIDE, "intermediate_size": 64}
@@ -117,6 +173,7 @@ def main() -> None:
         "conch": conch_case(),
     }
     published_cases.RECORDED.write_text(json.dumps(cases) + "\n", encoding="utf-8")
+    published_cases.TRUE_SHAPES.write_text(json.dumps(true_shapes()) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
