@@ -10,11 +10,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
 from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import torch
 
 SIDE_PX: Final = 224
 _PATCH_PX = 4
@@ -23,8 +24,7 @@ _PATCH_PX = 4
 def ctranspath() -> nn.Module:
     """Return the network in evaluation mode, its weights unset.
 
-    It is built on the CPU whatever the default device is: indices and masks of its windows are
-    computed here and are in no file of weights.
+    Indices and masks of its windows are computed here, and are in no file of weights.
 
     Raises
     ------
@@ -33,20 +33,19 @@ def ctranspath() -> nn.Module:
     """
     from timm.models.swin_transformer import SwinTransformer
 
-    with torch.device("cpu"):
-        return SwinTransformer(
-            img_size=SIDE_PX,
-            patch_size=_PATCH_PX,
-            num_classes=0,
-            global_pool="avg",
-            embed_dim=96,
-            depths=(2, 2, 6, 2),
-            num_heads=(3, 6, 12, 24),
-            window_size=7,
-            # timm is given a class, but calls it as a function of its arguments.
-            embed_layer=_ConvolutionalStem,
-            weight_init="skip",
-        ).eval()
+    return SwinTransformer(
+        img_size=SIDE_PX,
+        patch_size=_PATCH_PX,
+        num_classes=0,
+        global_pool="avg",
+        embed_dim=96,
+        depths=(2, 2, 6, 2),
+        num_heads=(3, 6, 12, 24),
+        window_size=7,
+        # timm is given a class, but calls it as a function of its arguments.
+        embed_layer=_ConvolutionalStem,
+        weight_init="skip",
+    ).eval()
 
 
 class _ConvolutionalStem(nn.Module):
