@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.slide_file import SlideFile
 
 REGISTRY: Final = {
+    "tifffile": "heatmaps_ome.slides.readers.tiff:TifffileSlide",
     "OpenSlide": "heatmaps_ome.slides.readers.openslide:OpenSlideFile",
 }
 """Display name → ``module:class`` of a SlideFile; the first one that can read a slide is used."""
