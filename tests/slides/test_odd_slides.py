@@ -217,21 +217,9 @@ def converted(path):
     return open_slide(out, 0.5)
 
 
-def test_a_tiff_in_strips_is_refused_with_a_command_that_helps(tmp_path):
-    path = odd_slides.plain_tiff(tmp_path / "a.tif", odd_slides.rgb(), tile=None)
-    assert "is a TIFF in strips" in (message := refusal(path))
-    assert "vips tiffsave a.tif slide.tif --tile --pyramid --compression jpeg" in message
-    with closing(converted(path)) as slide:
-        assert len(slide.level_shapes) > 1
-        assert slide.own_mpp == pytest.approx((0.5, 0.5))
-
-
 def test_an_unknown_compression_is_named(tmp_path):
     path = odd_slides.plain_tiff(tmp_path / "a.tif", odd_slides.rgb())
-    assert "compressed with JPEG 2000 (number 34712)" in refusal(
-        odd_slides.with_field(path, 259, 34712)
-    )
-    assert "compressed with JPEG XL (number 50002)" in refusal(
+    assert "compressed with JPEG XL (number 50002), which is not read; convert it" in refusal(
         odd_slides.with_field(path, 259, 50002)
     )
 
@@ -242,11 +230,12 @@ def test_a_cut_tiff_is_refused_with_the_missing_place(tmp_path, slide):
     assert "is a TIFF that is cut off or damaged" in refusal(slide)
 
 
-@pytest.mark.parametrize("n_channels", [2, 3, 5])
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 5])
 def test_separate_channels_are_refused(tmp_path, n_channels):
     image = np.stack([odd_slides.rgb()[..., 1]] * n_channels)
     path = odd_slides.ome_tiff(tmp_path / "a.ome.tif", image, "CYX", photometric="minisblack")
-    assert f"holds {n_channels} separate channels in grey" in refusal(path)
+    channels = "one channel" if n_channels == 1 else f"{n_channels} separate channels"
+    assert f"holds {channels} in grey" in refusal(path)
     image = np.ascontiguousarray(np.moveaxis(image, 0, 2))
     if n_channels > 2:
         path = odd_slides.plain_tiff(

@@ -13,7 +13,6 @@ from PIL import Image
 from heatmaps_ome.errors import DamagedTileError, SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
 from heatmaps_ome.slides.paths import files_of, printable
-from heatmaps_ome.slides.readers.ome_tiff import ome_mpp
 from heatmaps_ome.slides.readers.probing import crashes
 from heatmaps_ome.slides.refusals import channels_reason, reason_not_opened
 from heatmaps_ome.slides.sizes import absurd_levels, absurd_tiff, absurd_tile, is_credible
@@ -62,7 +61,7 @@ class OpenSlideFile:
             self._downsamples = self._slide.level_downsamples
             self._levels = self._slide.level_dimensions
             self._background = _background(self._slide)
-            self.facts = _facts(self._slide, self._files[0])
+            self.facts = _facts(self._slide)
             self._refuse_unfit()
         except SlideError:
             self._slide.close()
@@ -195,15 +194,11 @@ class OpenSlideFile:
         self._slide.close()
 
 
-def _facts(slide: openslide.OpenSlide, path: Path) -> SlideFacts:
-    """Return the facts that OpenSlide finds in a slide, and the pixel size of OME-TIFFs."""
+def _facts(slide: openslide.OpenSlide) -> SlideFacts:
+    """Return the facts that OpenSlide finds in a slide."""
     shapes = tuple(Shape(rows, cols) for cols, rows in slide.level_dimensions)
     vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
     mpp, origin = _pixel_size(slide), _ORIGINS.get(vendor, "openslide.mpp-x of OpenSlide")
-    if vendor == _PLAIN_TIFF and (mpp is None or not is_credible(mpp)):
-        ome = ome_mpp(path)
-        if ome is not None:
-            mpp, origin = ome, "PhysicalSizeX of the OME-XML"
     return SlideFacts(
         format=vendor,
         level_shapes=shapes,
