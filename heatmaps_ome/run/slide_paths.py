@@ -12,6 +12,7 @@ from heatmaps_ome.errors import SlideError
 from heatmaps_ome.run.slide_row import for_people, is_probable
 from heatmaps_ome.slides.folders import SLIDE_ENDINGS
 from heatmaps_ome.slides.opening import REGISTRY
+from heatmaps_ome.slides.zarr_tree import is_zarr_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +49,9 @@ def slides_named(path: Path) -> list[Path]:
 
 
 def is_slide_folder(path: Path) -> bool:
-    """Return whether a folder is one slide, or the data of one (DICOM, MIRAX)."""
+    """Return whether a folder is one slide, or the data of one (OME-Zarr, DICOM, MIRAX)."""
+    if is_zarr_folder(path):
+        return True
     try:
         names = [entry.name.lower() for entry in os.scandir(path)]
     except OSError:

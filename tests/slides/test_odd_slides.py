@@ -100,8 +100,8 @@ def test_a_name_that_is_not_utf8_is_read(tmp_path, slide):
         (["a.svs", "b.ndpi", "c.txt"], "is a folder with 2 slides in it"),
         (["run.json", "a.svs"], "is a folder of results of heatmaps-ome"),
         (["provenance.json"], "is a folder of results of heatmaps-ome"),
-        ([".zattrs"], "is a zarr folder"),
-        (["zarr.json"], "is a zarr folder"),
+        ([".zattrs"], "is a zarr folder without an OME-Zarr image"),
+        (["zarr.json"], "is a zarr folder without an OME-Zarr image"),
         (["Slidedat.ini", "Data0000.dat"], "is the data folder of a MIRAX slide; give here.mrxs"),
     ],
 )  # fmt: skip

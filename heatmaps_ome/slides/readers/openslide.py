@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import openslide
+from openslide import lowlevel
 from PIL import Image
 
 from heatmaps_ome.errors import DamagedTileError, SlideError
@@ -26,6 +27,20 @@ _OPAQUE = (255, 255)
 _PLAIN_TIFF = "generic-tiff"
 """OpenSlide's name of TIFFs of no vendor, the only ones that may be anything."""
 _WHITE = (255, 255, 255)
+_ORIGINS: Final = {
+    "aperio": "MPP of Aperio's ImageDescription",
+    "dicom": "PixelSpacing of the DICOM files",
+    _PLAIN_TIFF: "XResolution of the TIFF",
+    "hamamatsu": "XResolution of the NDPI, or PhysicalWidth of the VMS",
+    "leica": "size of the view in Leica's XML",
+    "mirax": "MICROMETER_PER_PIXEL_X of Slidedat.ini",
+    "philips": "DICOM_PIXEL_SPACING of Philips's XML",
+    "sakura": "PixelSize of Sakura's database",
+    "trestle": "XResolution of the TIFF",
+    "ventana": "ScanRes of Ventana's XML",
+    "zeiss": "Scaling of the CZI's XML",
+}
+"""OpenSlide's names of formats → where a file of it states its pixel size, for people."""
 
 
 class OpenSlideFile:
@@ -184,9 +199,11 @@ def _facts(slide: openslide.OpenSlide, path: Path) -> SlideFacts:
     """Return the facts that OpenSlide finds in a slide, and the pixel size of OME-TIFFs."""
     shapes = tuple(Shape(rows, cols) for cols, rows in slide.level_dimensions)
     vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
-    mpp = _pixel_size(slide)
+    mpp, origin = _pixel_size(slide), _ORIGINS.get(vendor, "openslide.mpp-x of OpenSlide")
     if vendor == _PLAIN_TIFF and (mpp is None or not is_credible(mpp)):
-        mpp = ome_mpp(path) or mpp
+        ome = ome_mpp(path)
+        if ome is not None:
+            mpp, origin = ome, "PhysicalSizeX of the OME-XML"
     return SlideFacts(
         format=vendor,
         level_shapes=shapes,
@@ -194,6 +211,9 @@ def _facts(slide: openslide.OpenSlide, path: Path) -> SlideFacts:
         mpp=mpp,
         mpp_hint=_hint(slide) if mpp is None or not is_credible(mpp) else "",
         tile_shapes=tuple(_tile_shape(slide, level) for level in range(len(shapes))),
+        mpp_origin="" if mpp is None else origin,
+        # The bytes themselves: openslide-python parses them, and fails where they are damaged.
+        icc_profile=lowlevel.read_icc_profile(slide._osr),
     )
 
 
