@@ -28,7 +28,6 @@ LAYOUTS: Final[dict[str, str]] = {
     "conch-v1.5": "heatmaps_ome.extractors.published_names:CONCH_V1_5",
     "beit3": "heatmaps_ome.extractors.published_names:BEIT3",
     "beit3-2-scales": "heatmaps_ome.extractors.published_names:BEIT3_TWO_SCALES",
-    "timm": "heatmaps_ome.extractors.published_names:TIMM",
 }
 """Name in recipes → ``module:function`` that takes a state dict, without prefixes and unused keys,
 and the shapes of the network's tensors by name. It returns the network's state dict, or None where

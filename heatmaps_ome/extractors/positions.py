@@ -36,7 +36,7 @@ class Positions:
     table: str = "pos_embed"
 
     def fitted(self, state: State, shapes: Shapes) -> State:
-        """Return a state dict whose positions have the network's shape, if that can be.
+        """Return a state dict whose positions have the network's shape; as it is if none can.
 
         A network may keep no position of its class token: it is added to that token then, which
         gives the same sum.
@@ -49,13 +49,15 @@ class Positions:
             Of the network's tensors.
         """
         table, shape = state.get(self.table), shapes.get(self.table)
-        if table is None or shape is None or table.ndim != 3 or table.shape[2] != shape[2]:
+        if table is None or shape is None or table.shape[::2] != (1, shape[2]):
             return state
-        state = dict(state)
         n_prefix = 0 if _is_square(table.shape[1]) else 1
         prefix, grid = table[:, :n_prefix], table[:, n_prefix:]
+        if not _is_square(grid.shape[1]):
+            return state
+        state = dict(state)
         token = self.table.replace("pos_embed", "cls_token")
-        if n_prefix and _is_square(shape[1]) and token in state:
+        if _is_square(shape[1]) and token in state and state[token].shape == prefix.shape:
             state[token] = state[token] + prefix
             prefix = prefix[:, :0]
         side = math.isqrt(shape[1] - prefix.shape[1])
@@ -81,5 +83,5 @@ class Positions:
 
 
 def _is_square(number: int) -> bool:
-    """Return whether a number is a square."""
-    return math.isqrt(number) ** 2 == number
+    """Return whether a number of tokens is that of a square grid, of more than one."""
+    return number > 1 and math.isqrt(number) ** 2 == number

@@ -150,6 +150,3 @@ BEIT3_TWO_SCALES: Final = replace(
     positions=Positions(table="network.pos_embed"),
 )
 """MUSK's, for the network that sees an image at two scales."""
-
-TIMM: Final = Renaming(sign=r"patch_embed\.", positions=Positions(antialias=True))
-"""timm's own, with positions of another size, resampled as timm does."""

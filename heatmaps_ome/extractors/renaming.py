@@ -67,7 +67,7 @@ class Renaming:
         for whole, parts in self.split:
             renamed = _split(renamed, whole, parts)
         for name, rows in self.first_rows:
-            if name in renamed:
+            if name in renamed and renamed[name].ndim == 2:
                 renamed[name] = renamed[name][None, rows:]
         return renamed if self.positions is None else self.positions.fitted(renamed, shapes)
 
@@ -79,16 +79,21 @@ class Renaming:
 
 
 def _joined(state: State, parts: tuple[str, ...], whole: str) -> State:
-    """Return tensors with those of some endings as one; incomplete sets stay as they are."""
+    """Return tensors with those of some endings as one; other sets stay as they are."""
     joined = dict(state)
     for name in state:
         root, kind = _root(name, parts[0])
         if root is None:
             continue
         names = [f"{root}{part}{kind}" for part in parts]
-        if all(part in state for part in names):
+        if all(part in state and _can_be_below(state[part], state[name]) for part in names):
             joined[f"{root}{whole}{kind}"] = torch.cat([joined.pop(part) for part in names])
     return joined
+
+
+def _can_be_below(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether two tensors differ in their number of rows only."""
+    return tensor.ndim > 0 and tensor.shape[1:] == other.shape[1:] and other.ndim > 0
 
 
 def _split(state: State, whole: str, parts: tuple[str, ...]) -> State:

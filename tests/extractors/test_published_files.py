@@ -1,12 +1,13 @@
 """Files as they are published: names and true shapes fit the networks of the recipes."""
 
 import re
+from functools import cache, partial
 
 import pytest
 import torch
 
+from heatmaps_ome.extractors import find_recipe
 from heatmaps_ome.extractors.layouts import Unfit, fitted
-from heatmaps_ome.extractors.recipe_files import packaged_recipe
 from tests.support import published_cases, swin_formulas
 
 pytest.importorskip("timm")
@@ -14,8 +15,8 @@ pytest.importorskip("timm")
 from heatmaps_ome.extractors.networks.building import inner, network_of
 
 
-def conch_state():
-    """Return CONCH's tensors by the configuration that it is published with, and some of texts'."""
+def conch_shapes():
+    """Return CONCH's names and shapes by its published configuration, and some of its texts'."""
     width, channels = 768, 512
     shapes = {
         "cls_token": (1, 1, width), "pos_embed": (1, 785, width),
@@ -60,8 +61,8 @@ def block_shapes(width):
     return shapes | {f"{name}.bias": shape[:1] for name, shape in names.items()}
 
 
-def conch_v1_5_state():
-    """Return CONCHv1.5's tensors, whose positions are those of 224 px."""
+def conch_v1_5_shapes():
+    """Return CONCHv1.5's names and shapes, whose positions are those of 224 px."""
     width, channels = 1024, 768
     state = {
         "trunk.cls_token": (1, 1, width), "trunk.pos_embed": (1, 197, width),
@@ -85,36 +86,56 @@ def conch_v1_5_state():
     return state
 
 
-def gpfm_state():
-    """Return GPFM's tensors as its first file has them: DINOv2's names, blocks in chunks, heads."""
-    width = 1024
-    state = {
-        "cls_token": (1, 1, width), "pos_embed": (1, 257, width), "mask_token": (1, width),
+def dinov2_shapes(width, depth, side, *, registers=0, chunk=""):
+    """Return names and shapes of DINOv2's own files, for images of a side."""
+    tokens = (side // 14) ** 2 + 1
+    shapes = {
+        "cls_token": (1, 1, width), "pos_embed": (1, tokens, width), "mask_token": (1, width),
         "patch_embed.proj.weight": (width, 3, 14, 14), "patch_embed.proj.bias": (width,),
         "norm.weight": (width,), "norm.bias": (width,),
     }  # fmt: skip
-    for block in range(24):
-        shapes = block_shapes(width) | {"ls1.gamma": (width,), "ls2.gamma": (width,)}
-        state |= {f"blocks.0.{block}.{name}": shape for name, shape in shapes.items()}
-    state = {f"backbone.{name}": shape for name, shape in state.items()}
-    return state | {"dino_head.mlp.0.weight": (2048, width), "dino_head.mlp.0.bias": (2048,)}
+    if registers:
+        shapes["register_tokens"] = (1, registers, width)
+    for block in range(depth):
+        inner = block_shapes(width) | {"ls1.gamma": (width,), "ls2.gamma": (width,)}
+        shapes |= {f"blocks.{chunk}{block}.{name}": shape for name, shape in inner.items()}
+    return shapes
+
+
+def gpfm_shapes():
+    """Return GPFM's names and shapes in its first file: blocks in chunks, beside a head."""
+    width = 1024
+    trunk = dinov2_shapes(width, 24, 224, chunk="0.")
+    shapes = {f"backbone.{name}": shape for name, shape in trunk.items()}
+    return shapes | {"dino_head.mlp.0.weight": (2048, width), "dino_head.mlp.0.bias": (2048,)}
+
+
+@cache
+def swin_state():
+    """Return CTransPath's tensors, which are small enough to have numbers."""
+    return swin_formulas.published_state(seed=1)
 
 
 def published(name):
     """Return a file's tensors without numbers."""
     if name.endswith("ctranspath"):
-        return swin_formulas.published_state(seed=1)
-    made = {"conch": conch_state, "conch-v1.5": conch_v1_5_state, "gpfm": gpfm_state}
+        return swin_state()
+    made = {
+        "conch": conch_shapes, "conch-v1.5": conch_v1_5_shapes, "gpfm": gpfm_shapes,
+        "kaiko-vitl14": partial(dinov2_shapes, 1024, 24, 518, registers=4),
+        "timm:vit_small_patch14_dinov2": partial(dinov2_shapes, 384, 12, 518),
+        "timm:vit_small_patch14_reg4_dinov2": partial(dinov2_shapes, 384, 12, 518, registers=4),
+    }  # fmt: skip
     if name in made:
-        shapes = made[name]()
-        return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+        return {key: torch.empty(shape, device="meta") for key, shape in made[name]().items()}
     same = {"midnight-cls": "midnight", "musk-2-scales": "musk"}
     return published_cases.true_state(same.get(name, name))
 
 
 NAMES = (
     "chief-ctranspath", "conch", "conch-v1.5", "ctranspath", "gpfm", "hibou-b", "hibou-l",
-    "midnight", "midnight-cls", "musk", "musk-2-scales", "phikon", "phikon-v2",
+    "kaiko-vitl14", "midnight", "midnight-cls", "musk", "musk-2-scales", "phikon", "phikon-v2",
+    "timm:vit_small_patch14_dinov2", "timm:vit_small_patch14_reg4_dinov2",
 )  # fmt: skip
 """Recipes whose files have names of their own."""
 
@@ -124,13 +145,14 @@ LAST_LAYER = re.compile(r"(?<!\.B)\.(fc2|(?<!attention\.)output\.dense|weights_o
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_published_file_fits_the_network_of_its_recipe(name):
-    recipe = packaged_recipe(name)
+    recipe = find_recipe(name)
     network = network_of(recipe)
     shapes = {key: tuple(tensor.shape) for key, tensor in inner(network).state_dict().items()}
     state = published(name)
     fit = fitted(dict(state), shapes, recipe.weights)
     assert {key: tuple(tensor.shape) for key, tensor in fit.items()} == shapes
-    assert sum(p.numel() for p in network.parameters()) == recipe.network.parameters
+    if recipe.network.parameters:
+        assert sum(p.numel() for p in network.parameters()) == recipe.network.parameters
     side = recipe.transform.network_px
     features = network(torch.empty(1, 3, side, side, device="meta"))
     assert features.shape == (1, recipe.channels)

@@ -213,6 +213,23 @@ def test_dinov2s_own_names_give_the_same_network(registers):
         torch.testing.assert_close(twin(published_cases.images()), expected, atol=1e-5, rtol=0)
 
 
+ODD_SHAPES = ((), (0,), (3,), (1, 300, 32), (2, 17, 32), (1, 17, 31), (1, 0, 32), (1, 1, 32))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("odd", ODD_SHAPES)
+def test_tensors_of_odd_shapes_are_left_to_strict_loading(case, odd):
+    layout, build = NETWORKS[case]
+    shapes = shapes_of(build())
+    published = published_cases.weights(CASES[case]["shapes"])
+    changed = re.compile(r".*(position|pos_embed|cls_token|(key|k_proj)\.bias|in_proj_bias).*")
+    for name in filter(changed.fullmatch, published):
+        state = layout(published | {name: torch.zeros(odd)}, shapes)
+        assert {key: tuple(tensor.shape) for key, tensor in state.items()} != shapes or (
+            list(odd) == CASES[case]["shapes"][name] or ".B." in name or "caption" in name
+        )
+
+
 def test_half_precision_stays_half():
     network = vit(init_values=1.0)
     weights = published_cases.weights(CASES["dinov2"]["shapes"])
