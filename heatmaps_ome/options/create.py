@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from heatmaps_ome import extractors
+from heatmaps_ome.extractors import usual_tile_px
 from heatmaps_ome.options.bounds import require_sound
 from heatmaps_ome.options.contradictions import (
     given,
@@ -28,7 +28,7 @@ from heatmaps_ome.options.tiles import AskedTiles, tile_option
 from heatmaps_ome.options.workers import require_workers, worker_option
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
-ENCODERS = tuple(extractors.REGISTRY)
+ENCODERS = "a name that heatmaps-ome extractors lists, timm:NAME, or a recipe's file (.toml)"
 COMPAT = ("reference", "stamp", "clam")
 
 _MPP = (0.05, 20)
@@ -144,11 +144,13 @@ class CreateOptions:
         effect="values", default=False,
     )  # fmt: skip
     extractor: str = create_option(
-        "network", f"patch encoder that the model was trained on: {' or '.join(ENCODERS)}",
+        "network", f"patch encoder that the model was trained on: {ENCODERS}",
         effect="values", default="retccl", type=str, metavar="NAME",
     )  # fmt: skip
     extractor_weights: Optional[Path] = create_option(
-        "network", "the encoder's weights, for retccl the authors' best_ckpt.pth",
+        "network",
+        "the encoder's weights, for retccl the authors' best_ckpt.pth (default: those that a hub's "
+        "local cache has)",
         effect="none", type=Path, metavar="FILE",
     )  # fmt: skip
     target_mpp: float = create_option(
@@ -384,4 +386,7 @@ class CreateOptions:
     def asked_tiles(self) -> AskedTiles:
         """The size and distance of tiles, as far as they are asked for."""
         mpp = self.target_mpp if given(self, "target_mpp") else None
-        return AskedTiles(self.tile_um, self.tile_px, mpp, self.overlap, self.stride_um)
+        return AskedTiles(
+            self.tile_um, self.tile_px, mpp, self.overlap, self.stride_um,
+            usual_tile_px(self.extractor),
+        )  # fmt: skip

@@ -58,9 +58,7 @@ class ExtractOptions:
         help="brightness (0-255) from which a cell of 32 network pixels is background; tiles of "
         "which at least half is tissue are taken",
     )  # fmt: skip
-    extractor: str = same_as(
-        CreateOptions, "extractor", help=f"patch encoder: {' or '.join(ENCODERS)}"
-    )
+    extractor: str = same_as(CreateOptions, "extractor", help=f"patch encoder: {ENCODERS}")
     extractor_weights: Optional[Path] = same_as(CreateOptions, "extractor_weights")
     read_from: Literal["level", "level0"] = same_as(CreateOptions, "read_from")
     device: str = same_as(CreateOptions, "device")

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Optional
 
+from heatmaps_ome.extractors import USUAL_PX
 from heatmaps_ome.options.fields import option
 
-USUAL_PX: Final = 224
 USUAL_MPP: Final = 256 / 224
 _PX: Final = (32, 4096)
 _MPP: Final = (0.05, 20)

@@ -44,11 +44,14 @@ def extractors_of(encoder: Encoder, devices: Sequence[str]) -> list[TileEncoder]
     # torch takes seconds to import, which a run without a network is spared.
     from heatmaps_ome.extractors.dense import DenseExtractor
     from heatmaps_ome.extractors.precision import resolved
+    from heatmaps_ome.extractors.tile_encoder import RecipeEncoder
 
     precisions = {resolved(encoder.precision, device) for device in devices}
     precision = precisions.pop() if len(precisions) == 1 else "float32"
-    first: TileEncoder = load_extractor(encoder.name, encoder.weights, devices[0], precision)
-    if isinstance(first, DenseExtractor):
+    first = load_extractor(
+        encoder.name, encoder.weights, devices[0], precision, download=encoder.download
+    )
+    if isinstance(first, DenseExtractor | RecipeEncoder):
         # Its weights' file is read and judged once.
         return [first, *(replace(first, device=device) for device in devices[1:])]
     return [

@@ -21,6 +21,7 @@ from heatmaps_ome.models import read_model
 from heatmaps_ome.models.attention_mil import AttentionMIL
 from heatmaps_ome.models.model_set import ModelSet, model_files
 from heatmaps_ome.run.devices import are_beside, devices_of, extractors_of
+from heatmaps_ome.run.encoder_match import require_match
 from heatmaps_ome.run.maker import DenseMaker, Reading
 from heatmaps_ome.slides.reading import reading_threads
 
@@ -70,7 +71,7 @@ def maker_of(
         return tried(lambda: _bag_maker(settings, models, look)), look
     if extractors is None:
         return None, look
-    tried(lambda: _require_match(models, extractors[0]))
+    tried(lambda: require_match(models, extractors[0]))
     dense = _dense_extractors(settings, models, extractors)
     if dense is None:
         return tried(lambda: _tiles_maker(settings, models, look, extractors, devices)), look
@@ -338,14 +339,3 @@ def _look(drawing: Drawing, models: ModelSet) -> Look:
         classes=tuple(name for name in known if name in {*wanted, true_class}),
         true_class=true_class,
     )
-
-
-def _require_match(models: ModelSet, extractor: TileEncoder) -> None:
-    """Refuse models trained on features of another length; all models share one length."""
-    n_features = models.first.n_features
-    if n_features != extractor.channels:
-        raise OptionError(
-            f"{models.paths[0].name} was trained on {n_features} features per tile, but "
-            f"the extractor {extractor.name} gives {extractor.channels}; choose the model's own "
-            "with --extractor"
-        )

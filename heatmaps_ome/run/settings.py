@@ -52,12 +52,15 @@ class Encoder:
     ----------
     devices : tuple of str
         torch's names, "auto" or "all"; each device takes slides.
+    download : bool
+        Whether weights that are not on this machine are fetched.
     """
 
     name: str
     weights: Path | None
     devices: tuple[str, ...]
     precision: str
+    download: bool = False
 
 
 @dataclass(frozen=True)
