@@ -132,7 +132,7 @@ def test_a_reader_that_finds_a_slide_unsuited_gives_its_reason(arrays, tmp_path,
     np.save(tmp_path / "a.npy", speckled(300, 300))
     with pytest.raises(SlideError, match=r"by the reader arrays: it has pixels of another kind; "):
         open_slide(tmp_path / "a.npy", reader="arrays")
-    with pytest.raises(SlideError, match="is in no format that .*OpenSlide.* or arrays knows"):
+    with pytest.raises(SlideError, match=r"is in no format that .*OpenSlide.* or arrays knows"):
         open_slide(tmp_path / "a.npy")
 
 
