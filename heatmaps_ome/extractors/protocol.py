@@ -1,4 +1,4 @@
-"""The extractor protocol."""
+"""The protocols of encoders: of tiles, and those that can be applied densely."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    from typing_extensions import TypeIs
 
     from heatmaps_ome.geometry import Window
 
 
-class Extractor(Protocol):
-    """A patch encoder applied densely: one feature vector per cell.
+class TileEncoder(Protocol):
+    """A patch encoder: one feature vector per tile, as in the training of MIL models.
 
-    Convolutional trunks give their last map; tile encoders give one vector per overlapping
-    tile. The pipeline sees no difference: both map pixels to cells at a stride.
+    Its class may also be an `Extractor`, for which `is_dense` is true.
     """
 
     @property
     def name(self) -> str:
-        """The name in the registry."""
+        """The name in the registry, or ``timm:NAME``, or that of a recipe's file."""
         ...
 
     @property
@@ -43,6 +43,51 @@ class Extractor(Protocol):
         ...
 
     @property
+    def tile_px(self) -> int:
+        """Side of the tiles that it was made for, in network pixels, before its own transform."""
+        ...
+
+    def unfit_side(self, side_px: int) -> str:
+        """Return why it takes no tiles of a side, as the end of a sentence, or ""."""
+        ...
+
+    def tile_bytes(self, side_px: int) -> int:
+        """Return the peak memory of a pass for each of its tiles, in bytes; as measured."""
+        ...
+
+    def prepare(self) -> None:
+        """Build the network now instead of at the first call.
+
+        Raises
+        ------
+        ExtractorError
+            If the weights do not fit it.
+        """
+        ...
+
+    def tiles(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the feature of each tile alone.
+
+        Parameters
+        ----------
+        pixels : (n, side, side, 3) uint8, RGB at the working resolution
+            Of a side that it takes; resized and cropped as the encoder's training did.
+            A tile's feature does not depend on the others, but for the order of sums.
+
+        Returns
+        -------
+        (n, channels) float32
+        """
+        ...
+
+
+class Extractor(TileEncoder, Protocol):
+    """A patch encoder applied densely too: one feature vector per cell.
+
+    Convolutional trunks whose last map, averaged over a tile, is the tile's feature.
+    """
+
+    @property
     def stride_px(self) -> int:
         """Network pixels per cell."""
         ...
@@ -62,16 +107,6 @@ class Extractor(Protocol):
         """Where cell 0's receptive field is centred; network pixels from the image's corner."""
         ...
 
-    def prepare(self) -> None:
-        """Build the network now instead of at the first call.
-
-        Raises
-        ------
-        ExtractorError
-            If the weights do not fit it.
-        """
-        ...
-
     def __call__(self, pixels: np.ndarray, keep: Window | None = None) -> np.ndarray:
         """Return the features of an image.
 
@@ -89,17 +124,7 @@ class Extractor(Protocol):
         """
         ...
 
-    def tiles(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the feature of each tile alone, as in the training of MIL models.
 
-        Parameters
-        ----------
-        pixels : (n, side, side, 3) uint8, RGB at the working resolution
-            The side is a whole number of cells, 7 of them in the training of most models. A
-            tile's feature does not depend on the others, but for the order of sums.
-
-        Returns
-        -------
-        (n, channels) float32
-        """
-        ...
+def is_dense(encoder: TileEncoder) -> TypeIs[Extractor]:
+    """Return whether an encoder can be applied to cells, beside tiles."""
+    return hasattr(encoder, "centre_px")

@@ -132,6 +132,7 @@ def slide_record(
             "mpp": list(slide.mpp),
             "mpp_source": slide.mpp_source,
             "own_mpp": None if slide.own_mpp is None else list(slide.own_mpp),
+            "pixels": slide.pixels,
         },
         "grid": asdict(heatmaps.grid),
         "parts": dict(result.earlier.now),

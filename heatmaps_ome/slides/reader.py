@@ -61,6 +61,11 @@ class SlideReader(Protocol):
         ...
 
     @property
+    def pixels(self) -> str:
+        """What else the pixels' values depend on; see `Source`."""
+        ...
+
+    @property
     def read_from(self) -> ReadFrom:
         """Which of its levels `read` resamples."""
         ...
@@ -106,7 +111,9 @@ class SlideReader(Protocol):
 
 def source_of(slide: SlideReader) -> Source:
     """Return the identity of a slide's pixels, as a part of cache keys."""
-    return Source(slide.fingerprint(), slide.mpp, slide.read_from, slide.bad_tiles.policy)
+    return Source(
+        slide.fingerprint(), slide.mpp, slide.read_from, slide.bad_tiles.policy, slide.pixels
+    )
 
 
 def given_mpp(slide: SlideReader) -> float | None:

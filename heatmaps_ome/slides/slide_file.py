@@ -33,6 +33,20 @@ class SlideFacts:
     tile_shapes : tuple of Shape or None
         Sizes of the levels' own tiles, None for unknown ones; empty if none is known. With
         ``--bad-tiles blank`` a damaged tile is blanked alone where its size is known.
+    mpp_origin : str
+        Where the file states its pixel size, for people, such as "PhysicalSizeX of the OME-XML".
+    icc_profile : bytes or None
+        The profile of the pixels' colours as the file has it; it is not applied.
+    pixels : str
+        What the pixels' values depend on beside the file, such as "tifffile": readers that give
+        other pixels of the same file have other words. "" for those that OpenSlide gives. It
+        enters the keys of the cache.
+    notes : tuple of str
+        Sentences on what was done to the pixels by a rule, such as "16 bits per channel were
+        divided by 257".
+    is_chunked : bool
+        Whether each file is a piece of a level, so that there may be very many: the fingerprint
+        has the sizes of all, and samples of some.
     """
 
     format: str
@@ -41,13 +55,28 @@ class SlideFacts:
     mpp: YX | None
     mpp_hint: str = ""
     tile_shapes: tuple[Shape | None, ...] = ()
+    mpp_origin: str = ""
+    icc_profile: bytes | None = None
+    pixels: str = ""
+    notes: tuple[str, ...] = ()
+    is_chunked: bool = False
+
+
+class Unsuited(Exception):
+    """A reader leaves a slide, whose kind it recognised, to the readers after it.
+
+    Raised by the class of a SlideFile while it opens the slide: to open it is the only way to find
+    out, for instance, that its pixels would not be exact.
+    """
 
 
 class SlideFile(Protocol):
     """An open file (or several) of a slide; tiles are read by several threads at once.
 
-    Its class takes a path, raises SlideError if the slide cannot be opened, and has a static
-    method ``can_read(path)`` that recognises its formats cheaply.
+    Its class takes a path, and raises SlideError if the slide cannot be opened, or `Unsuited` if
+    another reader may read it better. A static method ``can_read(path)`` recognises its formats
+    cheaply, by what the file or folder is and not by its name; it imports no library that may be
+    missing, so that the class itself can name the one that is.
     """
 
     @property

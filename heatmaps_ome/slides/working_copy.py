@@ -127,6 +127,11 @@ class WorkingCopy:
         return self._slide.own_mpp
 
     @property
+    def pixels(self) -> str:
+        """What else the pixels' values depend on."""
+        return self._slide.pixels
+
+    @property
     def bad_tiles(self) -> BadTiles:
         """Whether damaged tiles are errors; else those that were left blank."""
         return self._slide.bad_tiles

@@ -40,12 +40,16 @@ class Source:
         "level" or "level0", the levels that are read: see ReadFrom.
     bad_tiles : str
         "fail" or "blank": see BadTilePolicy.
+    pixels : str
+        What else the pixels' values depend on, such as the library that decodes them or a profile
+        of colours that is applied; "" for those that OpenSlide gives.
     """
 
     fingerprint: str
     mpp: YX
     read_from: str
     bad_tiles: str = "fail"
+    pixels: str = ""
 
     def identity(self) -> dict[str, object]:
         """Return the identity as plain JSON values."""
@@ -55,6 +59,7 @@ class Source:
             "read_from": self.read_from,
             # Pixels of a slide that did not fail have no blank tiles: their keys stay.
             **({} if self.bad_tiles == "fail" else {"bad_tiles": self.bad_tiles}),
+            **({"pixels": self.pixels} if self.pixels else {}),
         }
 
 
@@ -132,6 +137,39 @@ class FeaturesKey:
             "layout": self._LAYOUT,
             "chunk_cells": self.chunk_cells,
             **self.encoded.identity(),
+        }
+
+
+@dataclass(frozen=True)
+class LatticeKey:
+    """Key of the features of the tiles on a lattice; of the kind of dense features.
+
+    Attributes
+    ----------
+    side_px : int
+        Side of a tile in network pixels.
+    stride_px : float
+        Distance from one tile to the next.
+    chunk_cells : int
+        Side of the array's chunks, in tiles.
+    """
+
+    KIND: ClassVar = FeaturesKey.KIND
+    _LAYOUT: ClassVar = 1
+    """Increased when the meaning of cached features changes, so that old ones are not used."""
+
+    encoded: Encoded
+    side_px: int
+    stride_px: float
+    chunk_cells: int
+
+    def identity(self) -> dict[str, object]:
+        """Return everything that tiles' features depend on, as plain JSON values."""
+        return {
+            "layout": self._LAYOUT,
+            **self.encoded.identity(),
+            "tile": [self.side_px, float(self.stride_px)],
+            "chunk_tiles": self.chunk_cells,
         }
 
 
@@ -283,7 +321,7 @@ class PicturesKey:
         }
 
 
-Key: TypeAlias = PixelsKey | FeaturesKey | TilesKey | MapsKey | BagKey | PicturesKey
+Key: TypeAlias = PixelsKey | FeaturesKey | LatticeKey | TilesKey | MapsKey | BagKey | PicturesKey
 """A key of any kind; its identity has the slide's fingerprint as ``slide``."""
 
 

@@ -39,6 +39,8 @@ class RecordedSlide(Form):
     mpp: Mpps
     mpp_source: Text
     own_mpp: Places | None
+    # Results of earlier versions lack it.
+    pixels: str = ""
 
 
 class RecordedGrid(Form):

@@ -42,6 +42,9 @@ class MeanColourTiles:
     centre_px: float = 16.0
     tile_px: int = 96
 
+    unfit_side = DenseExtractor.unfit_side
+    tile_bytes = DenseExtractor.tile_bytes
+
     def prepare(self) -> None:
         pass
 

@@ -31,6 +31,7 @@ class FakeSlide:
         self.mpp_warning = None
         self.bad_tiles = BadTiles("fail")
         self.read_from = "level"
+        self.pixels = ""
         self.name = name
         self.path = Path("nowhere") / f"{name}.svs"
         self.shape = Shape(*rgb.shape[:2])

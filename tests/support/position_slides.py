@@ -14,6 +14,7 @@ import tifffile
 import torch
 from torch import nn
 
+from heatmaps_ome.extractors.dense import DenseExtractor
 from heatmaps_ome.geometry import YX, Shape
 
 CLASSES = ("left", "right")
@@ -92,6 +93,10 @@ class MeanColour:
     weights_digest: str = "none"
     precision: str = "float32"
     bytes_per_px: int = 10
+    tile_px: int = 224
+
+    unfit_side = DenseExtractor.unfit_side
+    tile_bytes = DenseExtractor.tile_bytes
 
     def prepare(self):
         pass

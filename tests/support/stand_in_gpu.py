@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from heatmaps_ome.extractors import REGISTRY
+from heatmaps_ome.extractors.dense import DenseExtractor
 from heatmaps_ome.features.lanes import Lanes
 
 NAME = "stand-in"
@@ -39,6 +40,10 @@ class StandIn:
     halo_px: int = 64
     bytes_per_px: int = 10
     centre_px: float = 16.0
+    tile_px: int = 224
+
+    unfit_side = DenseExtractor.unfit_side
+    tile_bytes = DenseExtractor.tile_bytes
 
     def prepare(self) -> None:
         pass

@@ -96,6 +96,11 @@ class StoredSlide:
         return self.mpp
 
     @property
+    def pixels(self) -> str:
+        """See `SlideReader`; nothing of it enters a cache."""
+        return ""
+
+    @property
     def read_from(self) -> ReadFrom:
         """See `SlideReader`."""
         return "level"

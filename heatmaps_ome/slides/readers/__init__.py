@@ -1,0 +1,1 @@
+"""The readers of slides: one module for each library, and what belongs to it."""
