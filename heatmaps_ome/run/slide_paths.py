@@ -13,7 +13,7 @@ from heatmaps_ome.errors import SlideError
 from heatmaps_ome.run.slide_row import for_people, is_probable
 from heatmaps_ome.slides.dicom import series_of, slides_directly_in, slides_in
 from heatmaps_ome.slides.folders import SLIDE_ENDINGS
-from heatmaps_ome.slides.opening import REGISTRY
+from heatmaps_ome.slides.opening import BY_NAME_ONLY, REGISTRY
 from heatmaps_ome.slides.zarr_tree import is_zarr_folder
 
 if TYPE_CHECKING:
@@ -182,7 +182,8 @@ def _is_slide(path: Path) -> bool:
         return is_slide_folder(path) and not exists(path / _SLIDEDAT)
     if path.suffix.lower() in OPENSLIDE_ENDINGS:
         return True
-    others = [row.split(":") for reader, row in REGISTRY.items() if reader != "OpenSlide"]
+    passed = ("OpenSlide", *BY_NAME_ONLY)
+    others = [row.split(":") for reader, row in REGISTRY.items() if reader not in passed]
     return path.is_file() and any(
         getattr(importlib.import_module(module), kind).can_read(path) for module, kind in others
     )

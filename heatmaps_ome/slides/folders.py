@@ -13,6 +13,8 @@ SLIDE_ENDINGS: Final = (
     ".bif", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu",
 )  # fmt: skip
 """Endings of the names of slides that OpenSlide reads (and of other files, with TIFF's)."""
+PICTURE_ENDINGS: Final = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".webp")
+"""Endings of pictures, which are slides only if they are named."""
 _RESULTS: Final = ("provenance.json", "run.json", "scaling.json", "maps.json")
 _MOST_ENTRIES = 10_000
 

@@ -26,10 +26,13 @@ REGISTRY: Final = {
     "OME-Zarr": "heatmaps_ome.slides.readers.ome_zarr:OmeZarrFile",
     "tifffile": "heatmaps_ome.slides.readers.tiff:TifffileSlide",
     "OpenSlide": "heatmaps_ome.slides.readers.openslide:OpenSlideFile",
+    "picture": "heatmaps_ome.slides.readers.picture:PictureFile",
 }
 """Display name → ``module:class`` of a SlideFile; the first one that can read a slide is used."""
 AUTO: Final = "auto"
 """Stands for the first reader that reads a slide."""
+BY_NAME_ONLY: Final = ("picture",)
+"""Readers of files that are slides only if they are named: a folder of slides may hold pictures."""
 ENTRY_POINTS: Final = "heatmaps_ome.readers"
 """Group of the entry points by which other packages add readers: ``NAME = "module:class"``."""
 

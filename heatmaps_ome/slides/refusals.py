@@ -21,15 +21,6 @@ MAKE_TILED: Final = (
     "--compression jpeg --Q 90"
 )
 _CONVERT: Final = "convert it to a pyramidal OME-TIFF with Bio-Formats' bfconvert or with QuPath"
-_PICTURES: Final = {
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"\0\0\0\x0cjP  ": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"BM": "BMP",
-    b"GIF8": "GIF",
-}
-"""Beginnings of pictures without a pyramid."""
 _OTHERS: Final = {
     b"PK\3\4": ("a ZIP archive", "unpack it and give the slide in it"),
     b"\x1f\x8b": ("packed with gzip", "unpack it"),
@@ -79,10 +70,6 @@ def reason_unread(path: Path, readers: str) -> str:
         start = file.read(_START_BYTES)
     if start[:4] in MAGICS:
         return _tiff_reason(path)
-    for magic, kind in _PICTURES.items():
-        if start.startswith(magic):
-            remedy = MAKE_TILED.format(name=path.name)
-            return f"is a {kind} picture, not a whole-slide image; {remedy} (and give --mpp)"
     for magic, (kind, remedy) in _OTHERS.items():
         if start.lstrip().lower().startswith(magic.lower()):
             return f"is {kind}; {remedy}"

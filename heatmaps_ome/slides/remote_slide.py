@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import SlideError
-from heatmaps_ome.slides.folders import SLIDE_ENDINGS
+from heatmaps_ome.slides.folders import PICTURE_ENDINGS, SLIDE_ENDINGS
 from heatmaps_ome.slides.paths import LONGEST_INDEX, ZARR, names_in_index, zarr_name
 from heatmaps_ome.slides.remote_zarr import is_zarr_listing, zarr_files
 from heatmaps_ome.storage.remote.urls import folder_of, joined, last_name, public
@@ -69,7 +69,8 @@ def name_at(url: str) -> str:
     name = PurePosixPath(last_name(url))
     if name.suffix.lower() == ZARR:
         return zarr_name(name.name)
-    return name.stem if name.suffix.lower() in SLIDE_ENDINGS else name.name
+    has_ending = name.suffix.lower() in (*SLIDE_ENDINGS, *PICTURE_ENDINGS)
+    return name.stem if has_ending else name.name
 
 
 def remote_slide(client: Client, url: str) -> RemoteSlide:

@@ -13,7 +13,6 @@ import numpy as np
 import odd_slides
 import pytest
 import pyvips
-from PIL import Image
 from slide_files import write_slide
 
 from heatmaps_ome.errors import PixelSizeError, SlideError
@@ -294,16 +293,6 @@ def test_a_mirax_slide_has_the_files_of_its_folder(shared_data, tmp_path):
 def test_other_files_are_called_by_their_names(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     assert reason in refusal(tmp_path / name)
-
-
-@pytest.mark.parametrize(("ending", "kind"), [("png", "PNG"), ("jpg", "JPEG")])
-def test_pictures_are_refused_with_a_command_that_helps(tmp_path, ending, kind):
-    path = tmp_path / f"a.{ending}"
-    Image.fromarray(odd_slides.rgb()).save(path)
-    assert f"is a {kind} picture" in (message := refusal(path))
-    assert f"vips tiffsave a.{ending} slide.tif --tile --pyramid --compression jpeg" in message
-    with closing(converted(path)) as slide:
-        assert slide.shape == odd_slides.SHAPE
 
 
 def converted(path):
