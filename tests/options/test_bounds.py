@@ -27,6 +27,7 @@ WORDS = {
     "draw": ["a"],
     "export": ["a.csv", "--slide", "a.svs", "-o", "out"],
     "extract": ["a.svs", "-o", "out"],
+    "extractors": [],
     "fit": ["a"],
     "info": ["a"],
     "maps": ["a.svs", "-m", "m.pkl", "-o", "out", "-t", "X"],
