@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 LAYOUTS: Final[dict[str, str]] = {
     "plain": "heatmaps_ome.extractors.layouts:plain",
+    "swin": "heatmaps_ome.extractors.published_names:SWIN",
+    "transformers": "heatmaps_ome.extractors.published_names:TRANSFORMERS",
+    "transformers-registers": "heatmaps_ome.extractors.published_names:TRANSFORMERS_REGISTERS",
+    "dinov2": "heatmaps_ome.extractors.published_names:DINOV2",
+    "dinov2-registers": "heatmaps_ome.extractors.published_names:DINOV2_REGISTERS",
+    "conch": "heatmaps_ome.extractors.published_names:CONCH",
+    "conch-v1.5": "heatmaps_ome.extractors.published_names:CONCH_V1_5",
+    "beit3": "heatmaps_ome.extractors.published_names:BEIT3",
+    "beit3-2-scales": "heatmaps_ome.extractors.published_names:BEIT3_TWO_SCALES",
 }
 """Name in recipes → ``module:function`` that takes a state dict, without prefixes and unused keys,
 and the shapes of the network's tensors by name. It returns the network's state dict, or None where

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 PREFIX: Final = "timm:"
+_LAYOUTS: Final = (
+    "plain", "dinov2-registers", "dinov2", "transformers-registers", "transformers", "swin",
+)  # fmt: skip
+"""Names by which the same networks are published elsewhere."""
 
 
 def timm_recipe(name: str) -> Recipe:
@@ -53,6 +57,7 @@ def timm_recipe(name: str) -> Recipe:
         weights=WeightsRecipe(
             hub=hub if hub.count("/") == 1 else "",
             files=("model.safetensors", "pytorch_model.bin") if hub else (),
+            layouts=_LAYOUTS,
             unused=tuple(
                 f"{part}." for part in ([classifier] if isinstance(classifier, str) else classifier)
             ),

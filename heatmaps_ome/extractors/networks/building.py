@@ -83,7 +83,8 @@ def lacks_buffers(network: nn.Module) -> bool:
 
 
 def _own(recipe: Recipe) -> nn.Module:
-    """Return a network of this package."""
+    """Return a network of this package, which is made of timm's layers."""
+    require_timm(recipe.name)
     module, function = recipe.network.own.split(":")
     return getattr(importlib.import_module(module), function)(**recipe.network.arguments)
 
