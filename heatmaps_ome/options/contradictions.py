@@ -19,8 +19,8 @@ OptionsT = TypeVar("OptionsT")
 Source = Literal["slide", "cells", "features"]
 _ONLY_WITH: Final[dict[Source, tuple[str, ...]]] = {
     "slide": (
-        "extractor", "extractor_weights", "no_pool", "blur_kernel_size", "consistency_tiles",
-        "device", "devices", "precision", "block_size", "max_memory",
+        "extractor", "extractor_weights", "download", "no_pool", "blur_kernel_size",
+        "consistency_tiles", "device", "devices", "precision", "block_size", "max_memory",
         "mask_threshold", "exclude_artefacts",
         "tile_um", "tile_px", "overlap", "stride_um",
     ),
