@@ -8,6 +8,7 @@ from heatmaps_ome.cli.output_info import is_output, output_facts
 from heatmaps_ome.cli.slide_lines import prediction_text
 from heatmaps_ome.cli.streams import one_line
 from heatmaps_ome.errors import FeaturesError, ModelError, ResultError
+from heatmaps_ome.extractors.recipe_files import encoders_with
 from heatmaps_ome.features.files.describe import describe_tiles, may_hold_tiles
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
@@ -74,7 +75,7 @@ def _tiles_lines(path: Path) -> str:
         "system": tiles.system or "not given",
         "tiles": tiles.n_tiles,
         "features": f"{tiles.n_features} per tile",
-        "encoder": tiles.encoder or "not given",
+        "encoder": tiles.encoder or f"not given{_encoders_with(tiles.n_features)}",
         "maps": ", ".join(tiles.maps),
         "coordinates": tiles.unit,
         "side of a tile": tiles.side,
@@ -86,6 +87,12 @@ def _tiles_lines(path: Path) -> str:
     for place, note in enumerate(tiles.notes):
         facts["note" if place == 0 else f"note {place + 1}"] = note
     return _lines(f"{path}: {tiles.holds} of tiles", facts)
+
+
+def _encoders_with(n_features: int | None) -> str:
+    """Return the end of a line: the encoders whose features have a length."""
+    names = encoders_with(n_features) if n_features else []
+    return f"; as those of {', '.join(names)}" if names else ""
 
 
 def facts_of(options: InfoOptions | ConvertOptions) -> ModelFacts:
@@ -167,7 +174,7 @@ def _model_facts(model: ModelDescription) -> dict[str, object]:
     """Return the content of a model file."""
     facts: dict[str, object] = {
         **_target_facts(model),
-        "features": f"{model.n_features} per tile",
+        "features": f"{model.n_features} per tile{_encoders_with(model.n_features)}",
         **_layer_facts(model),
         "sha256": model.sha256,
     }

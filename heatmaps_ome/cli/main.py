@@ -51,6 +51,7 @@ commands:
     collect        bring a folder's report, list and QuPath project up to date with its slides
   export         scores of tiles, from any tool, in, the same out without a model
   extract        slides in, features of their tiles out, for TRIDENT, CLAM and MIL-Lab
+  extractors     list the encoders for create and extract, and what they need
   demo           maps of a synthetic slide, which the command makes
   view           show results in the browser or in napari, and serve them to other web viewers
   share          make a folder or zip file that opens in any browser, without Python
@@ -158,6 +159,14 @@ def extract(words: Sequence[str]) -> int:
     page = page_for(sys.stdout, verbose=options.verbose)
     sys.stdout.write(extract_summary.of_extraction(outcomes, options, page))
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def extractors(words: Sequence[str]) -> int:
+    """Run ``extractors``."""
+    log_to_stderr(verbose=False)
+    from heatmaps_ome.cli.extractors import extractors as run
+
+    return run(words)
 
 
 def demo(words: Sequence[str]) -> int:
@@ -353,6 +362,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "draw": partial(stage, "draw"),
     "export": export,
     "extract": extract,
+    "extractors": extractors,
     "demo": demo,
     "collect": collect,
     "view": view,

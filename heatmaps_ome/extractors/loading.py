@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import torch
 
 from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.extractors.layouts import Unfit, fitted
+from heatmaps_ome.extractors.recipe_files import encoders_of_size
 from heatmaps_ome.extractors.weights_file import read_state
 
 if TYPE_CHECKING:
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from heatmaps_ome.extractors.recipe import Recipe
+
+
+_NO_PARAMETER: Final = re.compile(r"(^|\.)(fc|head)\.|\.(running_\w+|num_batches_tracked)$")
+"""Keys of classifiers and of the statistics of normalisations."""
 
 
 def weights_of(
@@ -41,10 +47,20 @@ def weights_of(
         fit = fitted(state, shapes, recipe.weights)
     except Unfit as error:
         raise ExtractorError(
-            f"{path} does not hold the weights of {recipe.title}: {error}; {where}"
+            f"{path} does not hold the weights of {recipe.title}: {error}{_alike(state, recipe)}; "
+            f"{where}"
         ) from None
     # Published weights may be halves. A file that is mapped would be read again at each pass.
     return {
         key: value.to(torch.float32, copy=True) if value.is_floating_point() else value.clone()
         for key, value in fit.items()
     }
+
+
+def _alike(state: dict[str, torch.Tensor], recipe: Recipe) -> str:
+    """Return a part of a sentence: the encoders that a file may be of, by its size."""
+    n_parameters = sum(
+        value.numel() for key, value in state.items() if not _NO_PARAMETER.search(key)
+    )
+    names = [name for name in encoders_of_size(n_parameters) if name != recipe.name]
+    return f"; it is as large as the weights of {' or '.join(names)}" if names else ""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".toml"
 _MAX_BYTES: Final = 1 << 16
+_ALIKE: Final = 2e-5
+"""Relative difference of the numbers of parameters of one encoder."""
 _TABLES: Final[dict[str, type]] = {
     "network": NetworkRecipe,
     "transform": Transform,
@@ -45,6 +47,19 @@ def encoders_with(channels: int) -> list[str]:
     """Return the names of the package's encoders with a length of features."""
     recipes = map(packaged_recipe, packaged_names())
     return [recipe.name for recipe in recipes if recipe.channels == channels]
+
+
+def encoders_of_size(n_parameters: int) -> list[str]:
+    """Return the names of the package's encoders with a number of parameters.
+
+    A file may hold a token more, which hides patches in training.
+    """
+    recipes = map(packaged_recipe, packaged_names())
+    return [
+        recipe.name
+        for recipe in recipes
+        if abs(recipe.network.parameters - n_parameters) <= _ALIKE * n_parameters
+    ]
 
 
 def read_recipe(path: Path) -> Recipe:

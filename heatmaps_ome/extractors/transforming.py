@@ -42,5 +42,5 @@ def transformed(tiles: np.ndarray, transform: Transform) -> np.ndarray:
         )
     # Halves are rounded to even, as torchvision does.
     first = round((side - transform.network_px) / 2)
-    kept = slice(first, first + transform.network_px)
-    return tiles[:, kept, kept]
+    middle = slice(first, first + transform.network_px)
+    return tiles[:, middle, middle]

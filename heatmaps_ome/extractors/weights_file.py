@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import struct
 import zipfile
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -85,9 +87,7 @@ def read_state(weights: Path, where: str) -> dict[str, torch.Tensor]:
             content = load_file(weights)
         else:
             _require_unpacked(weights)
-            content = torch.load(
-                weights, map_location="cpu", weights_only=True, mmap=_is_zip(weights)
-            )
+            content = _loaded(weights)
     except _UNREADABLE as error:
         raise ExtractorError(
             f"{weights} is no plain file of weights that can be read without running code from "
@@ -97,6 +97,15 @@ def read_state(weights: Path, where: str) -> dict[str, torch.Tensor]:
     if state is None:
         raise ExtractorError(f"{weights} holds no state dict of tensors; {where}")
     return state
+
+
+def _loaded(weights: Path) -> Any:
+    """Return the content of a torch file; raise if it asks for more than plain values."""
+    # The options of a training, which DINO and its followers store: names and values, no code.
+    # torch 2.4 knows no such list, and refuses these files.
+    listed = getattr(torch.serialization, "safe_globals", lambda _: nullcontext())
+    with listed([argparse.Namespace]):
+        return torch.load(weights, map_location="cpu", weights_only=True, mmap=_is_zip(weights))
 
 
 def _state_in(content: Any, depth: int = 0) -> dict[str, torch.Tensor] | None:

@@ -15,6 +15,7 @@ from heatmaps_ome.options.contradictions import only_with, with_usual_values
 from heatmaps_ome.options.create import COMPAT, DEVICES, CreateOptions
 from heatmaps_ome.options.export import ExportOptions
 from heatmaps_ome.options.extract import ExtractOptions
+from heatmaps_ome.options.extractors import ExtractorsOptions
 from heatmaps_ome.options.fields import (
     GROUPS,
     assignment,
@@ -44,6 +45,7 @@ __all__ = [
     "DrawOptions",
     "ExportOptions",
     "ExtractOptions",
+    "ExtractorsOptions",
     "FitOptions",
     "InfoOptions",
     "MapsOptions",

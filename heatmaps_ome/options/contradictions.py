@@ -18,8 +18,8 @@ OptionsT = TypeVar("OptionsT")
 
 _ONLY_WITH: Final = {
     "slide": (
-        "extractor", "extractor_weights", "no_pool", "blur_kernel_size", "consistency_tiles",
-        "device", "devices", "precision", "block_size", "max_memory",
+        "extractor", "extractor_weights", "download", "no_pool", "blur_kernel_size",
+        "consistency_tiles", "device", "devices", "precision", "block_size", "max_memory",
         "mask_threshold", "exclude_artefacts",
     ),
     "features": (

@@ -151,6 +151,12 @@ class CreateOptions:
         "local cache has)",
         effect="none", type=Path, metavar="FILE",
     )  # fmt: skip
+    download: bool = create_option(
+        "network",
+        "fetch the encoder's weights from its authors' hub if they are not on this machine",
+        effect="none", default=False,
+        contradicts={"extractor_weights": "which is on this machine"},
+    )  # fmt: skip
     target_mpp: float = create_option(
         "network", "µm per network pixel that the model's training features had (default: 256/224)",
         effect="values", between=_MPP, default=256 / 224, type=float, metavar="UM",

@@ -83,6 +83,7 @@ class ExtractOptions:
     )  # fmt: skip
     extractor: str = same_as(CreateOptions, "extractor", help=f"patch encoder: {ENCODERS}")
     extractor_weights: Optional[Path] = same_as(CreateOptions, "extractor_weights")
+    download: bool = same_as(CreateOptions, "download")
     read_from: Literal["level", "level0"] = same_as(CreateOptions, "read_from")
     device: str = same_as(CreateOptions, "device")
     precision: Literal["auto", "float32", "bfloat16"] = same_as(CreateOptions, "precision")

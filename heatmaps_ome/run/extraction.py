@@ -183,8 +183,9 @@ def _prepared(options: ExtractOptions) -> _Job:
     rows = tried(lambda: slide_rows(slides))
     tried(lambda: require_writable(options.output_path))
     encoder = Encoder(
-        options.extractor, options.extractor_weights, (options.device,), options.precision
-    )
+        options.extractor, options.extractor_weights, (options.device,), options.precision,
+        options.download,
+    )  # fmt: skip
     devices = tried(lambda: devices_of(encoder))
     extractor = tried(lambda: dense_ones(extractors_of(encoder, devices))[0]) if devices else None
     side = None

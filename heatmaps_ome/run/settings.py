@@ -230,6 +230,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
             weights=options.extractor_weights,
             devices=options.devices or ("cpu" if options.force_cpu else options.device,),
             precision=options.precision,
+            download=options.download,
         ),
         making=Making(
             target_mpp=options.target_mpp,

@@ -122,9 +122,9 @@ def _arguments(recipe: Recipe, given: Any) -> dict[str, Any]:
                 f"the recipe {recipe.name} gives {name}, which is none of "
                 f"{', '.join(sorted(TIMM_ARGUMENTS))}"
             )
-        most = _LARGEST.get(name, _LARGEST_NUMBER)
-        if not isinstance(value, str) and not 0 <= value <= most:
-            raise ExtractorError(f"the recipe {recipe.name}: {name} is {value}, not 0 to {most}")
+        limit = _LARGEST.get(name, _LARGEST_NUMBER)
+        if not isinstance(value, str) and not 0 <= value <= limit:
+            raise ExtractorError(f"the recipe {recipe.name}: {name} is {value}, not 0 to {limit}")
     if "mlp_layer" in arguments:
         layer = arguments["mlp_layer"]
         if layer not in _LAYERS:

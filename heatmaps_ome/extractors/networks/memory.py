@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 _COPIES = 2
-"""Of a layer's input: the sum that passes it by, and what waits for it."""
+"""How often a layer's input is in memory: as such, and in the sum that passes the block by."""
 
 
 def peak_bytes(network: nn.Module, side_px: int) -> int:
