@@ -19,6 +19,8 @@ REGISTRY: Final = {
 """Name of an encoder that is no recipe → ``module:function`` that loads it, called with (weights,
 device, precision). All others are recipes, files in the folder ``recipes``."""
 
+USUAL_PX: Final = 224
+"""Side of the tiles that most encoders were made for, in network pixels."""
 TIMM: Final = "timm:"
 """Beginning of the names of encoders that timm describes whole."""
 
@@ -61,6 +63,17 @@ def load_extractor(
     module, function = REGISTRY[name].split(":")
     load = getattr(importlib.import_module(module), function)
     return load(weights, device, precision)
+
+
+def usual_tile_px(name: str) -> int:
+    """Return the side of the tiles that an encoder was made for; 224 where only it knows."""
+    if name in REGISTRY:
+        return USUAL_PX
+    try:
+        return find_recipe(name).tile_px
+    except ExtractorError:
+        # Whoever loads it tells the reason.
+        return USUAL_PX
 
 
 def find_recipe(name: str) -> Recipe:

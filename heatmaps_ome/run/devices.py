@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import OptionError
 from heatmaps_ome.extractors import load_extractor
-from heatmaps_ome.extractors.protocol import is_dense
 from heatmaps_ome.options.devices import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatmaps_ome.extractors.protocol import Extractor, TileEncoder
+    from heatmaps_ome.extractors.protocol import TileEncoder
     from heatmaps_ome.run.settings import Encoder
 
 
@@ -55,25 +54,13 @@ def extractors_of(encoder: Encoder, devices: Sequence[str]) -> list[TileEncoder]
     if isinstance(first, DenseExtractor | RecipeEncoder):
         # Its weights' file is read and judged once.
         return [first, *(replace(first, device=device) for device in devices[1:])]
-    return [first] + [
-        load_extractor(encoder.name, encoder.weights, device, precision) for device in devices[1:]
+    return [
+        first,
+        *(
+            load_extractor(encoder.name, encoder.weights, device, precision)
+            for device in devices[1:]
+        ),
     ]
-
-
-def dense_ones(encoders: Sequence[TileEncoder]) -> list[Extractor]:
-    """Return encoders, all of which can be applied to whole regions.
-
-    Raises
-    ------
-    OptionError
-        If they cannot.
-    """
-    dense = [encoder for encoder in encoders if is_dense(encoder)]
-    if len(dense) < len(encoders):
-        raise OptionError(
-            f"the extractor {encoders[0].name} works tile by tile, which this command cannot yet"
-        )
-    return dense
 
 
 def are_beside(devices: Sequence[str]) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 REGISTRY: Final = {
     "OME-Zarr": "heatmaps_ome.slides.readers.ome_zarr:OmeZarrFile",
+    "tifffile": "heatmaps_ome.slides.readers.tiff:TifffileSlide",
     "OpenSlide": "heatmaps_ome.slides.readers.openslide:OpenSlideFile",
 }
 """Display name → ``module:class`` of a SlideFile; the first one that can read a slide is used."""

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from heatmaps_ome.errors import SlideError
-from heatmaps_ome.slides.dicom import is_dicom, series_files, series_of, slides_in
+from heatmaps_ome.slides.dicom import (
+    is_dicom,
+    name_of_slide,
+    series_files,
+    series_of,
+    slides_in,
+)
 from heatmaps_ome.slides.folders import folder_reason
 from heatmaps_ome.slides.ngff_image import NoImage, image_files
 from heatmaps_ome.slides.zarr_tree import FolderTree, is_zarr_folder
@@ -39,8 +45,12 @@ def printable(path: Path | str) -> str:
 def name_of(path: Path) -> str:
     """Return a slide's name: its file's without the last suffix, or its folder's whole name.
 
-    An OME-Zarr's is without both of its endings; an image inside of one has the names of both.
+    A DICOM slide that states its container has that name. An OME-Zarr's is without both of its
+    endings; an image inside of one has the names of both.
     """
+    container = name_of_slide(path)
+    if container is not None:
+        return container
     if not path.is_dir():
         return zarr_name(path.name) if path.suffix.lower() in ZARR_ARCHIVES else path.stem
     stores = [place for place in (path, *path.parents) if place.name.lower().endswith(ZARR)]

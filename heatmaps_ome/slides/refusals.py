@@ -16,7 +16,7 @@ _ACCEPTED: Final = (
     "give a whole-slide image that OpenSlide reads, such as SVS, NDPI, MRXS, DICOM or a tiled TIFF"
 )
 _START_BYTES = 4096
-_MAKE_TILED: Final = (
+MAKE_TILED: Final = (
     "make it a tiled pyramid with: vips tiffsave {name} slide.tif --tile --pyramid "
     "--compression jpeg --Q 90"
 )
@@ -55,12 +55,12 @@ _COMPRESSIONS: Final = {
     2: "CCITT", 3: "CCITT fax 3", 4: "CCITT fax 4", 32773: "PackBits", 34925: "LZMA",
     34926: "Zstandard", 50000: "Zstandard", 50001: "WebP",
 }  # fmt: skip
-"""Compressions of TIFF that OpenSlide may not read, but libvips does."""
+"""Compressions of TIFF that OpenSlide may not read in slides of vendors, but libvips does."""
 _RARE_COMPRESSIONS: Final = {
     6: "old-style JPEG", 22610: "JPEG XR", 34712: "JPEG 2000", 34887: "LERC",
     34892: "lossy JPEG of DNG", 34933: "PNG", 34934: "JPEG XR", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
-"""Compressions of TIFF that neither OpenSlide, in plain TIFFs, nor libvips reads."""
+"""Compressions of TIFF that neither OpenSlide, in such slides, nor libvips reads."""
 _GREY: Final = (0, 1)
 """Photometric interpretations of a single channel: white is zero, black is zero."""
 _REDUCED = 1
@@ -81,7 +81,7 @@ def reason_unread(path: Path, readers: str) -> str:
         return _tiff_reason(path)
     for magic, kind in _PICTURES.items():
         if start.startswith(magic):
-            remedy = _MAKE_TILED.format(name=path.name)
+            remedy = MAKE_TILED.format(name=path.name)
             return f"is a {kind} picture, not a whole-slide image; {remedy} (and give --mpp)"
     for magic, (kind, remedy) in _OTHERS.items():
         if start.lstrip().lower().startswith(magic.lower()):
@@ -115,17 +115,20 @@ def channels_reason(path: Path) -> str | None:
         return None
     if channels < 2:
         return None
+    return channels_sentence(channels, path.name)
+
+
+def channels_sentence(n_channels: int, name: str) -> str:
+    """Return why separate channels are no slide, as the end of a sentence, and what helps."""
     remedy = (
         "give a brightfield slide in RGB"
-        if channels != 3
+        if n_channels != 3
         else "if they are red, green and blue, join them with: vips bandjoin "
-        f'"{path.name}[page=0] {path.name}[page=1] {path.name}[page=2]" joined.v && vips copy '
+        f'"{name}[page=0] {name}[page=1] {name}[page=2]" joined.v && vips copy '
         'joined.v "slide.tif[tile,pyramid,compression=jpeg]" --interpretation srgb (and give --mpp)'
     )
-    return (
-        f"holds {channels} separate channels in grey, as fluorescence is stored, not an RGB image; "
-        f"{remedy}"
-    )
+    channels = f"{n_channels} separate channels" if n_channels > 1 else "one channel"
+    return f"holds {channels} in grey, as fluorescence is stored, not an RGB image; {remedy}"
 
 
 def _n_channels(directories: list[Directory]) -> int:
@@ -146,35 +149,29 @@ def _n_channels(directories: list[Directory]) -> int:
 
 
 def _tiff_reason(path: Path) -> str:
-    """Return why OpenSlide does not recognise a TIFF."""
+    """Return why a TIFF is left by all readers: it has no directory that can be read."""
     try:
         with TiffHead(path) as head:
-            directories = head.directories
-            if not directories:
+            if not head.directories:
                 return "is a TIFF without an image; copy it again"
-            if tiff_head.TILE_WIDTH not in directories[0]:
-                return (
-                    "is a TIFF in strips, which cannot be read part by part; "
-                    f"{_MAKE_TILED.format(name=path.name)}"
-                )
-            reason = _compression_reason(path, directories)
     except Damaged as damage:
         return f"is a TIFF that is cut off or damaged ({damage}); copy it again"
-    return (
-        reason or f"is a TIFF of no kind that is known here; {_MAKE_TILED.format(name=path.name)}"
-    )
+    return f"is a TIFF of no kind that is known here; {MAKE_TILED.format(name=path.name)}"
+
+
+def compression_sentence(number: int, name: str) -> str:
+    """Return the end of the sentence about a compression that is not read, and what helps."""
+    vips = MAKE_TILED.format(name=name)
+    remedies = {**dict.fromkeys(_COMPRESSIONS, vips), **dict.fromkeys(_RARE_COMPRESSIONS, _CONVERT)}
+    kind = {**_COMPRESSIONS, **_RARE_COMPRESSIONS}.get(number)
+    named = f"{kind} (number {number})" if kind else f"method {number}"
+    return f"is a TIFF compressed with {named}, which is not read; {remedies.get(number, _CONVERT)}"
 
 
 def _compression_reason(path: Path, directories: list[Directory]) -> str | None:
     """Return the sentence about a compression that is not read; None if it is not to blame."""
-    vips = _MAKE_TILED.format(name=path.name)
-    remedies = {**dict.fromkeys(_COMPRESSIONS, vips), **dict.fromkeys(_RARE_COMPRESSIONS, _CONVERT)}
     for directory in directories:
         number = directory.number(tiff_head.COMPRESSION, 1)
-        if tiff_head.TILE_WIDTH in directory and number in remedies:
-            name = {**_COMPRESSIONS, **_RARE_COMPRESSIONS}[number]
-            return (
-                f"is a TIFF compressed with {name} (number {number}), which OpenSlide does not "
-                f"read in such files; {remedies[number]}"
-            )
+        if tiff_head.TILE_WIDTH in directory and number in {**_COMPRESSIONS, **_RARE_COMPRESSIONS}:
+            return compression_sentence(number, path.name)
     return None

@@ -46,7 +46,7 @@ def absurd_levels(shapes: Sequence[Shape]) -> str | None:
             return f"claims to have {cols} × {rows} pixels at level {level}"
     first = shapes[0]
     for level, shape in enumerate(shapes):
-        if not _alike(first, shape):
+        if not alike_levels(first, shape):
             return (
                 f"claims to have {first.cols} × {first.rows} pixels at level 0 but "
                 f"{shape.cols} × {shape.rows} at level {level}"
@@ -54,7 +54,7 @@ def absurd_levels(shapes: Sequence[Shape]) -> str | None:
     return None
 
 
-def _alike(first: Shape, other: Shape) -> bool:
+def alike_levels(first: Shape, other: Shape) -> bool:
     """Return whether a level may be another, made smaller: padding and rounding change shapes."""
     sides = sorted((first.rows / other.rows, first.cols / other.cols))
     rounding = _ROUNDING_PX / min(other)
@@ -83,7 +83,7 @@ def absurd_tiff(path: Path) -> str | None:
     try:
         with TiffHead(path) as head:
             for directory in head.directories:
-                reason = _absurd_directory(directory, head.size)
+                reason = absurd_directory(directory, head.size)
                 if reason is not None:
                     return reason
     except Damaged:
@@ -92,7 +92,19 @@ def absurd_tiff(path: Path) -> str | None:
     return None
 
 
-def _absurd_directory(directory: Directory, size: int) -> str | None:
+def absurd_directory(directory: Directory, size: int) -> str | None:
+    """Return what in a directory of tiles cannot be, as the end of a sentence; else None.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the file.
+
+    Raises
+    ------
+    Damaged
+        If a field lies beyond the file's end.
+    """
     tiled = {tiff_head.TILE_WIDTH, tiff_head.TILE_LENGTH, tiff_head.TILE_OFFSETS}
     if not any(tag in directory for tag in tiled):
         return None
@@ -101,13 +113,34 @@ def _absurd_directory(directory: Directory, size: int) -> str | None:
     reason = absurd_tile(tile, level)
     if reason is not None:
         return reason
+    return _absurd_segments(directory, level, tile, (tiff_head.TILE_BYTES, "tile"), size)
+
+
+def absurd_strips(directory: Directory, size: int) -> str | None:
+    """Return what in a directory of strips cannot be; see `absurd_directory`."""
+    level = Shape(directory.number(tiff_head.LENGTH), directory.number(tiff_head.WIDTH))
+    rows = directory.number(tiff_head.STRIP_ROWS, level.rows)
+    if rows < 1:
+        return f"claims to have strips of {rows} rows"
+    strip = Shape(min(rows, level.rows), level.cols)
+    n_strips = -(-level.rows // strip.rows) * directory.number(tiff_head.SAMPLES, 1)
+    if directory.count(tiff_head.STRIP_BYTES) > n_strips:
+        return f"has more than the {n_strips} strips of a level of {level.cols} × {level.rows}"
+    return _absurd_segments(directory, level, strip, (tiff_head.STRIP_BYTES, "strip"), size)
+
+
+def _absurd_segments(
+    directory: Directory, level: Shape, tile: Shape, field: tuple[int, str], size: int
+) -> str | None:
+    """Return how the tiles or strips in a file cannot be those of a level."""
+    tag, kind = field
     needed = -(-level.rows // tile.rows) * -(-level.cols // tile.cols)
-    n_tiles = directory.count(tiff_head.TILE_BYTES)
+    n_tiles = directory.count(tag)
     if n_tiles < needed:
-        return f"has {n_tiles} tiles where a level of {level.cols} × {level.rows} has {needed}"
-    largest = int(directory.numbers(tiff_head.TILE_BYTES).max(initial=0))
+        return f"has {n_tiles} {kind}s where a level of {level.cols} × {level.rows} has {needed}"
+    largest = int(directory.numbers(tag).max(initial=0))
     if largest > size:
-        return f"claims to have a tile of {largest} bytes, more than the file's {size}"
+        return f"claims to have a {kind} of {largest} bytes, more than the file's {size}"
     return None
 
 

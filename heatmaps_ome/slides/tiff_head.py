@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 DESCRIPTION, SAMPLES, PLANAR = 270, 277, 284
+STRIP_OFFSETS, STRIP_ROWS, STRIP_BYTES, SUB_IFDS, SAMPLE_FORMAT = 273, 278, 279, 330, 339
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
 
 _TYPES: Final = {
@@ -31,6 +32,7 @@ _MOST_ENTRIES = 4096
 _MOST_VALUES = 2**24
 """Values of a field that are read: more tiles than the largest slides have."""
 _MOST_TEXT = 2**22
+_MOST_SUBDIRECTORIES = 64
 MAGICS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """Beginnings of TIFF, in either order of bytes, and then of BigTIFF."""
 
@@ -86,6 +88,22 @@ class Directory:
             return np.empty(0, np.int64)
         return self._file.values(entry.place, _TYPES[entry.type], min(entry.count, at_most))
 
+    def subdirectories(self) -> list[Directory]:
+        """Return the directories of the SubIFDs, where OME-TIFFs have the levels of an image.
+
+        Raises
+        ------
+        Damaged
+            If one of them lies beyond the file's end.
+        """
+        places = self.numbers(SUB_IFDS, at_most=_MOST_SUBDIRECTORIES)
+        return [self._file.directory_at(int(place)) for place in places]
+
+    @property
+    def longest(self) -> int:
+        """Number of values of the longest field, as the directory claims."""
+        return max((entry.count for entry in self._entries.values()), default=0)
+
     def text(self, tag: int) -> str:
         """Return a field of text, or ""."""
         values = self.numbers(tag, at_most=_MOST_TEXT)
@@ -93,7 +111,7 @@ class Directory:
 
 
 class TiffHead:
-    """The directories in the chain of a TIFF, those of its SubIFDs not counted; a context.
+    """The directories in the chain of a TIFF; those of SubIFDs are asked of a directory; a context.
 
     Parameters
     ----------
@@ -134,6 +152,10 @@ class TiffHead:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def directory_at(self, place: int) -> Directory:
+        """Return the directory at a place; Damaged if it lies beyond the file's end."""
+        return Directory(self, self._directory(place)[0])
 
     def values(self, place: int, kind: str, count: int) -> np.ndarray:
         """Return numbers at a place; Damaged if they lie beyond the file's end."""

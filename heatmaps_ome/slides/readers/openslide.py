@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import numpy as np
 import openslide
@@ -12,15 +14,12 @@ from PIL import Image
 
 from heatmaps_ome.errors import DamagedTileError, SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.slides.dicom import is_dicom
 from heatmaps_ome.slides.paths import files_of, printable
-from heatmaps_ome.slides.readers.ome_tiff import ome_mpp
 from heatmaps_ome.slides.readers.probing import crashes
 from heatmaps_ome.slides.refusals import channels_reason, reason_not_opened
 from heatmaps_ome.slides.sizes import absurd_levels, absurd_tiff, absurd_tile, is_credible
 from heatmaps_ome.slides.slide_file import SlideFacts
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _OPAQUE = (255, 255)
 """Least and greatest alpha of a tile without transparent pixels, as most tiles are."""
@@ -55,17 +54,22 @@ class OpenSlideFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files = files_of(path)
+        self._folder, self._first = _together(self._files)
         self._lock = threading.Lock()
-        self._refuse_dangerous()
-        self._slide = self._open()
+        try:
+            self._refuse_dangerous()
+            self._slide = self._open()
+        except SlideError:
+            self._remove_links()
+            raise
         try:
             self._downsamples = self._slide.level_downsamples
             self._levels = self._slide.level_dimensions
             self._background = _background(self._slide)
-            self.facts = _facts(self._slide, self._files[0])
+            self.facts = _facts(self._slide)
             self._refuse_unfit()
         except SlideError:
-            self._slide.close()
+            self.close()
             raise
 
     @staticmethod
@@ -79,7 +83,7 @@ class OpenSlideFile:
 
     def _refuse_dangerous(self) -> None:
         """Refuse a file that would end the process when opened or read, or fill its memory."""
-        first = self._files[0]
+        first = self._first
         reason = absurd_tiff(first) or crashes(first, self._files)
         if reason is not None:
             raise SlideError(
@@ -104,7 +108,7 @@ class OpenSlideFile:
 
     def _open(self) -> openslide.OpenSlide:
         try:
-            return openslide.OpenSlide(self._files[0])
+            return openslide.OpenSlide(self._first)
         except openslide.OpenSlideError as error:
             reason = reason_not_opened(self._files[0])
             if reason is None:
@@ -193,17 +197,33 @@ class OpenSlideFile:
     def close(self) -> None:
         """Close the file."""
         self._slide.close()
+        self._remove_links()
+
+    def _remove_links(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
-def _facts(slide: openslide.OpenSlide, path: Path) -> SlideFacts:
-    """Return the facts that OpenSlide finds in a slide, and the pixel size of OME-TIFFs."""
+def _together(files: tuple[Path, ...]) -> tuple[TemporaryDirectory[str] | None, Path]:
+    """Return the first file, and a folder of links if the others lie in other folders.
+
+    OpenSlide looks for the files of a DICOM slide beside the one that it opens. A MIRAX slide has
+    its files in a folder of its own, which OpenSlide knows.
+    """
+    if len({file.parent for file in files}) == 1 or not is_dicom(files[0]):
+        return None, files[0]
+    folder = TemporaryDirectory(prefix="heatmaps-ome-dicom-")
+    links = [Path(folder.name, f"{number}.dcm") for number in range(len(files))]
+    for link, file in zip(links, files, strict=True):
+        link.symlink_to(file.resolve())
+    return folder, links[0]
+
+
+def _facts(slide: openslide.OpenSlide) -> SlideFacts:
+    """Return the facts that OpenSlide finds in a slide."""
     shapes = tuple(Shape(rows, cols) for cols, rows in slide.level_dimensions)
     vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
     mpp, origin = _pixel_size(slide), _ORIGINS.get(vendor, "openslide.mpp-x of OpenSlide")
-    if vendor == _PLAIN_TIFF and (mpp is None or not is_credible(mpp)):
-        ome = ome_mpp(path)
-        if ome is not None:
-            mpp, origin = ome, "PhysicalSizeX of the OME-XML"
     return SlideFacts(
         format=vendor,
         level_shapes=shapes,
