@@ -7,6 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+_UNSEEN = 1.6
+"""Measured over reckoned: what layers hold inside, and what the allocator leaves unused.
+
+Measured on a CPU, over 8 or 16 tiles: ViT-B/16 1.50, ViT-S/8 1.54, Swin-T 1.43, ResNet-18 0.66.
+"""
 _COPIES = 2
 """How often a layer's input is in memory: as such, and in the sum that passes the block by."""
 
@@ -36,7 +41,7 @@ def peak_bytes(network: nn.Module, side_px: int) -> int:
     finally:
         for hook in hooks:
             hook.remove()
-    return max(peaks)
+    return round(_UNSEEN * max(peaks))
 
 
 def _bytes(values: tuple[Any, ...]) -> int:
