@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.slide_file import SlideFile
 
 REGISTRY: Final = {
+    "fast TIFF": "heatmaps_ome.slides.readers.fast_tiff:FastTiff",
     "tifffile": "heatmaps_ome.slides.readers.tiff:TifffileSlide",
     "OpenSlide": "heatmaps_ome.slides.readers.openslide:OpenSlideFile",
 }

@@ -99,6 +99,10 @@ class OpenSlideFile:
         """Return all files of the slide."""
         return list(self._files)
 
+    def downsample(self, level: int) -> float:
+        """Return the size of a level's pixels in level-0 pixels, as OpenSlide computes it."""
+        return self._downsamples[level]
+
     def read_tile(self, level: int, tile: Window) -> np.ndarray:
         """Return one tile of a level as RGB, transparent pixels on the background colour.
 
