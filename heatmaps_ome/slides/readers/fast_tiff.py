@@ -1,7 +1,7 @@
 """Reads JPEG and JPEG 2000 slides that OpenSlide knows, decoding their tiles without it.
 
-OpenSlide gives the facts, and every tile that differs from the usual: tiles that were left out or
-are damaged, and levels whose pixels would not be equal.
+OpenSlide gives the facts, and what cannot be read exactly: tiles that were left out or are damaged,
+and levels whose pixels would not be equal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from heatmaps_ome.errors import DamagedTileError
-from heatmaps_ome.geometry import Window
+from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.slides.readers.blending import blended, fraction, on_background
 from heatmaps_ome.slides.readers.openslide import OpenSlideFile
 from heatmaps_ome.slides.readers.tiff_choice import tiff_kind
 from heatmaps_ome.slides.readers.tiff_segments import (
@@ -25,12 +26,11 @@ from heatmaps_ome.slides.readers.tiff_segments import (
     Segments,
     is_strict,
 )
+from heatmaps_ome.slides.resampling import TILE_PX
 from heatmaps_ome.slides.slide_file import Unsuited
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from heatmaps_ome.geometry import Shape
 
 logger = logging.getLogger(__name__)
 
@@ -116,14 +116,9 @@ class FastTiff:
         return [by_shape.get(shape) for shape in shapes]
 
     def _is_exact(self, number: int, level: Segments) -> bool:
-        """Return whether a level's pixels are those of OpenSlide, by a few of its tiles.
-
-        OpenSlide blends pixels of a level whose downsample is not whole.
-        """
-        if self._openslide.downsample(number) % 1:
-            return False
+        """Return whether a level's pixels are those of OpenSlide, by a few of its tiles."""
         n_equal = 0
-        for tile in _compared_tiles(level, self.facts.level_shapes[number]):
+        for tile in self._compared_tiles(number, level):
             try:
                 own = self._pixels(number, level, tile, None)
                 expected = self._openslide.read_tile(number, tile)
@@ -134,6 +129,20 @@ class FastTiff:
                 return False
             n_equal += own is not None
         return n_equal > 0
+
+    def _compared_tiles(self, number: int, level: Segments) -> list[Window]:
+        """Return the windows of a level to compare: its end, and in the tile with most bytes.
+
+        Glass would be equal in many wrong ways, and the tile with the most bytes is none. Blended
+        levels have seams of tiles in them besides.
+        """
+        shape, richest = self.facts.level_shapes[number], level.richest()
+        side = min(TILE_PX if self._openslide.downsample(number) % 1 else _COMPARED_PX, *shape)
+        places = {
+            (min(row, shape.rows - side), min(col, shape.cols - side))
+            for row, col in ((richest.row, richest.col), (shape.rows, shape.cols))
+        }
+        return [Window(row, col, side, side) for row, col in sorted(places)]
 
     def files(self) -> list[Path]:
         """Return all files of the slide."""
@@ -156,6 +165,29 @@ class FastTiff:
     ) -> np.ndarray | None:
         """Return a tile's part on a level; None if the file leaves some of it out."""
         inside = tile.common(Window(0, 0, *self.facts.level_shapes[level]))
+        scale = self._openslide.downsample(level)
+        if scale % 1 == 0:
+            return self._assembled(level, segments, inside, cache)
+        row, down = fraction(round(tile.row * scale) / scale)
+        col, across = fraction(round(tile.col * scale) / scale)
+        shape = Shape(inside.rows, inside.cols)
+        window = Window(row, col, shape.rows + 1, shape.cols + 1)
+        pixels = self._assembled(level, segments, window, cache)
+        if pixels is None:
+            return None
+        if (
+            not (down or across)
+            and min(pixels.shape[0] - shape.rows, pixels.shape[1] - shape.cols) >= 0
+        ):
+            return np.ascontiguousarray(pixels[: shape.rows, : shape.cols])
+        blend = blended(pixels, YX(down, across), segments.tile, (row, col), shape)
+        return on_background(blend, self._openslide.background)
+
+    def _assembled(
+        self, level: int, segments: Segments, window: Window, cache: SegmentCache | None
+    ) -> np.ndarray | None:
+        """Return a window's part on a level from its tiles; None if one is left out."""
+        inside = window.common(Window(0, 0, *self.facts.level_shapes[level]))
         owns = segments.under(inside)
         if len(owns) == 1 and owns[0] == inside:
             return self._decoded(segments, inside)
@@ -193,18 +225,3 @@ def _is_plain(page: TiffPage) -> bool:
         and page.photometric == RGB
         and (page.samplesperpixel, page.bitspersample, page.planarconfig) == (3, 8, 1)
     )
-
-
-def _compared_tiles(level: Segments, shape: Shape) -> list[Window]:
-    """Return the windows of a level to compare: two corners, and in the tile with most bytes.
-
-    Glass would be equal in many wrong ways, and the tile with the most bytes is none.
-    """
-    richest = level.richest()
-    side = min(_COMPARED_PX, *shape)
-    corners = {
-        (0, 0),
-        (shape.rows - side, shape.cols - side),
-        (min(richest.row, shape.rows - side), min(richest.col, shape.cols - side)),
-    }
-    return [Window(row, col, side, side) for row, col in sorted(corners)]

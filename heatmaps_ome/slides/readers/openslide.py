@@ -34,6 +34,11 @@ class OpenSlideFile:
     ------
     SlideError
         If OpenSlide cannot open the file, or must not.
+
+    Attributes
+    ----------
+    background : (int, int, int)
+        RGB behind transparent pixels.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +50,7 @@ class OpenSlideFile:
         try:
             self._downsamples = self._slide.level_downsamples
             self._levels = self._slide.level_dimensions
-            self._background = _background(self._slide)
+            self.background = _background(self._slide)
             self.facts = _facts(self._slide)
             self._refuse_unfit()
         except SlideError:
@@ -114,6 +119,7 @@ class OpenSlideFile:
         scale = self._downsamples[level]
         level_cols, level_rows = self._levels[level]
         size = (min(tile.cols, level_cols - tile.col), min(tile.rows, level_rows - tile.row))
+        # fast_tiff.py computes the same place.
         location = (round(tile.col * scale), round(tile.row * scale))
         with self._lock:
             slide = self._slide
@@ -123,7 +129,7 @@ class OpenSlideFile:
             region = self._read_again(slide, location, level, size)
         if region.getchannel("A").getextrema() == _OPAQUE:
             return np.asarray(region.convert("RGB"))
-        canvas = Image.new("RGB", size, self._background)
+        canvas = Image.new("RGB", size, self.background)
         canvas.paste(region, mask=region.getchannel("A"))
         return np.asarray(canvas)
 
