@@ -51,13 +51,15 @@ def blended(
     -------
     (rows, cols, 4) uint8, RGBA with the colours multiplied; alpha below 255 where the level ends
     """
-    source = np.zeros((shape.rows + 1, shape.cols + 1, 4), np.float32)
-    source[: pixels.shape[0], : pixels.shape[1], :3] = pixels
-    source[: pixels.shape[0], : pixels.shape[1], 3] = 255
-    source *= _UNIT
-    taps = (source[:-1, :-1], source[:-1, 1:], source[1:, :-1], source[1:, 1:])
+    colours = np.zeros((shape.rows + 1, shape.cols + 1, 3), np.float32)
+    colours[: pixels.shape[0], : pixels.shape[1]] = pixels
+    colours *= _UNIT
     weights = _weights(rest)
-    out = _eight_bits(_sum(taps, weights))
+    out = np.full((*shape, 4), 255, np.uint8)
+    out[..., :3] = _eight_bits(_sum(_taps(colours), weights))
+    alpha = np.zeros((*colours.shape[:2], 1), np.float32)
+    alpha[: pixels.shape[0], : pixels.shape[1]] = 1
+    taps = [_taps(colours), _taps(alpha)]
     rows = _seams(first[0], shape.rows, tile.rows, pixels.shape[0]) if rest.y else []
     cols = _seams(first[1], shape.cols, tile.cols, pixels.shape[1]) if rest.x else []
     for index, sides in (
@@ -65,11 +67,16 @@ def blended(
         (np.s_[:, cols], ((0, 2), (1, 3))),
         (np.ix_(rows, cols), ((0,), (1,), (2,), (3,))),
     ):
-        parts = [tap[index] for tap in taps]
+        parts = [np.concatenate([one[n][index] for one in taps], axis=-1) for n in range(4)]
         out[index] = _painted(
             [_sum([parts[n] for n in side], [weights[n] for n in side]) for side in sides]
         )
     return out
+
+
+def _taps(source: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return pixels, their right and lower neighbours, and those between the two."""
+    return source[:-1, :-1], source[:-1, 1:], source[1:, :-1], source[1:, 1:]
 
 
 def on_background(blend: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
@@ -100,15 +107,15 @@ def _seams(first: int, count: int, side: int, on_level: int) -> list[int]:
 def _sum(taps: Sequence[np.ndarray], weights: Sequence[np.float32]) -> np.ndarray:
     total = taps[0] * weights[0]
     for tap, weight in zip(taps[1:], weights[1:], strict=True):
-        total += tap * weight
+        # Without a part between two rows or columns nothing is added.
+        if weight:
+            total += tap * weight
     return total
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
     """Return values in [0, 1] as uint8: pixman's float_to_unorm."""
-    scaled = (values * np.float32(256)).astype(np.uint16)
-    scaled -= scaled >> 8
-    return scaled.astype(np.uint8)
+    return np.minimum(values * np.float32(256), np.float32(255)).astype(np.uint8)
 
 
 def _painted(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -200,8 +200,13 @@ class FastTiff:
             )
             if pixels is None:
                 return None
-            part = own.common(inside)
-            out[part.within(inside).slices] = pixels[part.within(own).slices]
+            # Plain numbers, as windows would take a fifth of the time.
+            top, left = max(own.row, inside.row), max(own.col, inside.col)
+            bottom = min(own.row_stop, inside.row_stop)
+            right = min(own.col_stop, inside.col_stop)
+            out[top - inside.row : bottom - inside.row, left - inside.col : right - inside.col] = (
+                pixels[top - own.row : bottom - own.row, left - own.col : right - own.col]
+            )
         return out
 
     def _decoded(self, segments: Segments, own: Window) -> np.ndarray | None:
