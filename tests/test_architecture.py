@@ -137,6 +137,8 @@ def test_only_open_slide_constructs_readers():
         "OpenedSlide": ["heatmaps_ome.slides.opened_slide", "heatmaps_ome.slides.opening"],
         **{kind: [module] for module, kind in rows},
     }
+    # It leaves to OpenSlide what it cannot read exactly.
+    own["OpenSlideFile"].append("heatmaps_ome.slides.readers.fast_tiff")
     called = set()
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

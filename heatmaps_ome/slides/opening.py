@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 REGISTRY: Final = {
     "OME-Zarr": "heatmaps_ome.slides.readers.ome_zarr:OmeZarrFile",
+    "fast TIFF": "heatmaps_ome.slides.readers.fast_tiff:FastTiff",
     "tifffile": "heatmaps_ome.slides.readers.tiff:TifffileSlide",
     "OpenSlide": "heatmaps_ome.slides.readers.openslide:OpenSlideFile",
     "picture": "heatmaps_ome.slides.readers.picture:PictureFile",

@@ -49,6 +49,11 @@ class OpenSlideFile:
     ------
     SlideError
         If OpenSlide cannot open the file, or must not.
+
+    Attributes
+    ----------
+    background : (int, int, int)
+        RGB behind transparent pixels.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +70,7 @@ class OpenSlideFile:
         try:
             self._downsamples = self._slide.level_downsamples
             self._levels = self._slide.level_dimensions
-            self._background = _background(self._slide)
+            self.background = _background(self._slide)
             self.facts = _facts(self._slide)
             self._refuse_unfit()
         except SlideError:
@@ -119,6 +124,10 @@ class OpenSlideFile:
         """Return all files of the slide."""
         return list(self._files)
 
+    def downsample(self, level: int) -> float:
+        """Return the size of a level's pixels in level-0 pixels, as OpenSlide computes it."""
+        return self._downsamples[level]
+
     def read_tile(self, level: int, tile: Window) -> np.ndarray:
         """Return one tile of a level as RGB, transparent pixels on the background colour.
 
@@ -130,6 +139,7 @@ class OpenSlideFile:
         scale = self._downsamples[level]
         level_cols, level_rows = self._levels[level]
         size = (min(tile.cols, level_cols - tile.col), min(tile.rows, level_rows - tile.row))
+        # fast_tiff.py computes the same place.
         location = (round(tile.col * scale), round(tile.row * scale))
         with self._lock:
             slide = self._slide
@@ -139,7 +149,7 @@ class OpenSlideFile:
             region = self._read_again(slide, location, level, size)
         if region.getchannel("A").getextrema() == _OPAQUE:
             return np.asarray(region.convert("RGB"))
-        canvas = Image.new("RGB", size, self._background)
+        canvas = Image.new("RGB", size, self.background)
         canvas.paste(region, mask=region.getchannel("A"))
         return np.asarray(canvas)
 

@@ -6,33 +6,26 @@ import os
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import openslide
 from tifffile import TiffFile, TiffPage
 
 from heatmaps_ome.errors import DamagedTileError, SlideError
 from heatmaps_ome.geometry import Window
-from heatmaps_ome.slides import tiff_head
 from heatmaps_ome.slides.paths import printable
-from heatmaps_ome.slides.readers.ome_xml import NoOmeXml, parse_ome
+from heatmaps_ome.slides.readers.tiff_choice import tiff_kind
 from heatmaps_ome.slides.readers.tiff_colour import Colours
 from heatmaps_ome.slides.readers.tiff_fitness import require_fit
-from heatmaps_ome.slides.readers.tiff_image import QPI, SlideImage, Unfit, slide_image
+from heatmaps_ome.slides.readers.tiff_image import SlideImage, Unfit, slide_image
 from heatmaps_ome.slides.readers.tiff_scale import pixel_size
 from heatmaps_ome.slides.readers.tiff_segments import DECODERS_ERRORS, SegmentCache, Segments
 from heatmaps_ome.slides.slide_file import SlideFacts
-from heatmaps_ome.slides.tiff_head import MAGICS, Damaged, TiffHead
+from heatmaps_ome.slides.tiff_head import Damaged, TiffHead
 from heatmaps_ome.storage.file_stamp import file_stamp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.slides.readers.tiff_image import Place
-    from heatmaps_ome.slides.tiff_head import Directory
 
-_PLAIN_TIFF: Final = "generic-tiff"
-"""OpenSlide's name of tiled TIFFs of no vendor."""
-_OPENSLIDES: Final = (1, 5, 7, 8, 32946)
-"""Compressions of plain TIFF that OpenSlide reads: none, LZW, JPEG, and deflate."""
 _CACHED_BYTES: Final = 2**27
 """Decoded tiles or strips; a row of tiles of 256 px across a wide picture in strips."""
 _ICC_PROFILE: Final = 34675
@@ -71,26 +64,9 @@ class TifffileSlide:
 
     @staticmethod
     def can_read(path: Path) -> bool:
-        """Return whether a file is a TIFF that OpenSlide does not read rightly.
-
-        OpenSlide reads those of vendors, and plain tiled ones of 8 bits whose levels are in the
-        chain of directories.
-        """
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            if file.read(4) not in MAGICS:
-                return False
-        vendor = openslide.OpenSlide.detect_format(path)
-        if vendor not in (None, _PLAIN_TIFF):
-            return False
-        try:
-            with TiffHead(path) as head:
-                return bool(head.directories) and (
-                    vendor is None or _openslide_errs(head.directories, path.name)
-                )
-        except Damaged:
-            return False
+        """Return whether a file is a TIFF that OpenSlide does not read rightly."""
+        kind = tiff_kind(path)
+        return kind is not None and not kind.is_openslides
 
     def _checked_image(self) -> SlideImage:
         """Return the image that is the slide, once all that its head claims can be.
@@ -193,23 +169,6 @@ class TifffileSlide:
         """Close the file and free the cached tiles."""
         self._cache.clear()
         self._file.close()
-
-
-def _openslide_errs(directories: list[Directory], name: str) -> bool:
-    """Return whether OpenSlide leaves out or misreads something of a plain tiled TIFF."""
-    first = directories[0]
-    text = first.text(tiff_head.DESCRIPTION)
-    if QPI in text or tiff_head.SUB_IFDS in first:
-        return True
-    if first.number(tiff_head.COMPRESSION, 1) not in _OPENSLIDES:
-        return True
-    if first.number(tiff_head.BITS, 8) > 8:
-        return True
-    try:
-        parse_ome(text, name)
-    except NoOmeXml:
-        return False
-    return True
 
 
 def _page(file: TiffFile, place: Place) -> TiffPage:

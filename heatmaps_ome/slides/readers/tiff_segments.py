@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 
 from heatmaps_ome.geometry import Shape, Window
+from heatmaps_ome.slides.readers.strict_jpeg import StrictJpeg, is_available
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -21,6 +22,8 @@ JPEG, WEBP = 7, 50001
 JPEG_2000: Final = (33003, 33004, 33005, 34712)
 RGB, PALETTE, YCBCR = 2, 3, 6
 """Photometric interpretations of TIFF."""
+_SAMPLINGS: Final = (None, (1, 1), (2, 1), (2, 2), (1, 2), (4, 1))
+"""Horizontal and vertical subsampling of colours that libjpeg-turbo decodes at once."""
 _JCS_GREY, _JCS_RGB, _JCS_YCBCR = 1, 2, 3
 """Colour spaces of libjpeg: J_COLOR_SPACE in jpeglib.h."""
 _VIRTUAL_BYTES: Final = 2**20
@@ -77,6 +80,12 @@ class Segments:
         page = self._page
         itemsize = 1 if page.dtype is None else page.dtype.itemsize
         return self.tile.rows * self.tile.cols * self._samples * itemsize
+
+    def richest(self) -> Window:
+        """Return the tile with the most bytes."""
+        number = int(np.argmax(self._page.databytecounts)) % (self._across * self._down)
+        row, col = divmod(number, self._across)
+        return Window(row * self.tile.rows, col * self.tile.cols, *self.tile)
 
     def under(self, window: Window) -> list[Window]:
         """Return the tiles or strips that a window of the picture touches."""
@@ -161,6 +170,8 @@ def _is_plain(page: TiffPage) -> bool:
 
 def _image_codec(page: TiffPage) -> Callable[[bytes, np.ndarray], Any] | None:
     """Return the decoder of a compression whose data states its own size; else None."""
+    if page.compression == JPEG and is_strict(page):
+        return StrictJpeg(page.jpegtables, page.photometric == YCBCR)
     if page.compression == JPEG:
         (own, rgb), tables = jpeg_colours(page), page.jpegtables
         return lambda data, out: imagecodecs.jpeg8_decode(
@@ -172,6 +183,16 @@ def _image_codec(page: TiffPage) -> Callable[[bytes, np.ndarray], Any] | None:
         alpha = page.samplesperpixel == 4
         return lambda data, out: imagecodecs.webp_decode(data, hasalpha=alpha, out=out)
     return None
+
+
+def is_strict(page: TiffPage) -> bool:
+    """Return whether a directory of JPEGs is decoded by `StrictJpeg`: RGB in usual samplings."""
+    return (
+        is_available()
+        and page.photometric in (RGB, YCBCR)
+        and (page.samplesperpixel, page.bitspersample, page.planarconfig) == (3, 8, 1)
+        and (page.photometric == RGB or page.subsampling in _SAMPLINGS)
+    )
 
 
 def jpeg_colours(page: TiffPage) -> tuple[int | None, int | None]:
