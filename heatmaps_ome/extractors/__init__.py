@@ -40,7 +40,7 @@ def load_extractor(
     Parameters
     ----------
     name : str
-        Of the registry or a recipe, ``timm:NAME``, or the path of a recipe's file.
+        That of a recipe or of the registry, ``timm:NAME``, or the path of a recipe's file.
     precision : "auto", "float32" or "bfloat16"
         "auto": whichever the device computes faster.
     download : bool

@@ -233,13 +233,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
             explain=options.explain,
             compat=next((name for name in COMPAT if name == options.compat), None),
         ),
-        encoder=Encoder(
-            name=options.extractor,
-            weights=options.extractor_weights,
-            devices=options.devices or ("cpu" if options.force_cpu else options.device,),
-            precision=options.precision,
-            download=options.download,
-        ),
+        encoder=_encoder(options),
         making=Making(
             target_mpp=options.asked_tiles.network_mpp,
             mpp=options.mpp,
@@ -307,6 +301,17 @@ def model_facts(options: CreateOptions) -> ModelFacts:
         gate=options.attention_gate,
         temperature=options.temperature,
         code=options.model_code,
+    )
+
+
+def _encoder(options: CreateOptions) -> Encoder:
+    """Return the extractor, its weights and its devices."""
+    return Encoder(
+        name=options.extractor,
+        weights=options.extractor_weights,
+        devices=options.devices or ("cpu" if options.force_cpu else options.device,),
+        precision=options.precision,
+        download=options.download,
     )
 
 
