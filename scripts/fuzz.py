@@ -205,9 +205,9 @@ def _read_model(path: Path) -> None:
 
 
 def _read_weights(path: Path) -> None:
-    from heatmaps_ome.extractors import retccl
+    from heatmaps_ome.extractors.weights_file import read_state
 
-    retccl._read_state(path)
+    read_state(path, "")
 
 
 def _read_scaling(path: Path) -> None:

@@ -196,7 +196,7 @@ def test_only_the_settings_read_the_options_of_create():
         for function, arg in takers[module]
         if function.name == "settings_of"
     ]
-    assert "target_mpp" in attributes_read(function, arg)
+    assert "mask_threshold" in attributes_read(function, arg)
 
 
 def test_every_option_of_create_is_used():
@@ -208,11 +208,14 @@ def test_every_option_of_create_is_used():
         for function, arg in takers_of_create_options(path)
         for name in attributes_read(function, arg)
     }
-    # The property that makes one thing of both ways to give models.
-    # A profile is in effect by the defaults of other options.
-    assert {name.replace("model_paths", "model_path") for name in read} | {"profile"} == {
-        each.name for each in fields(CreateOptions)
+    # Properties that make one thing of both ways to give models, and of the sizes of tiles.
+    stands_for = {
+        "model_paths": {"model_path"},
+        "asked_tiles": {"tile_um", "tile_px", "target_mpp", "overlap", "stride_um"},
     }
+    used = set().union(*(stands_for.get(name, {name}) for name in read))
+    # A profile is in effect by the defaults of other options.
+    assert used | {"profile"} == {each.name for each in fields(CreateOptions)}
 
 
 def test_options_are_known_to_runs_and_commands_alone():

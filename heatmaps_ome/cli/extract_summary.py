@@ -28,8 +28,8 @@ def of_extraction(
             continue
         lines.append(f"{outcome.slide}: {outcome.status} ({_tiles(outcome)})")
         lines.append(f"  {outcome.file}")
-    side, mpp = options.side_px, options.network_mpp
-    stride = options.stride_px * mpp
+    side, mpp = options.asked_tiles.side_px, options.asked_tiles.network_mpp
+    stride = options.asked_tiles.stride_px * mpp
     lines.append("")
     lines.append(
         f"Tiles of {side * mpp:.6g} µm ({side} network pixels of {mpp:.6g} µm), one every "

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from heatmaps_ome.extractors.normalising import normalisation, normalised
 from heatmaps_ome.extractors.precision import DTYPES
 from heatmaps_ome.extractors.speed.folding import folded
 from heatmaps_ome.extractors.speed.fusing import PooledInStrips, fused
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_ROWS_AT_ONCE = 256
 _TILE_CELLS = 7
 _GIVEN_AS = {"float32": torch.float32, "bfloat16": torch.float16}
 
@@ -72,6 +72,8 @@ class DenseExtractor:
     precision : "float32" or "bfloat16"
     float32_bytes_per_px : int
         Peak memory of a pass in float32, per network pixel; measured on a CPU.
+    mean, std : three floats
+        Of red, green and blue from 0 to 1, by which pixels are normalised.
     """
 
     name: str
@@ -86,6 +88,8 @@ class DenseExtractor:
     # A 3×3 (or 7×7) convolution of stride 2 with symmetric padding is centred on even pixels,
     # so cell j looks at pixel 32·j, whose centre is 32·j + 0.5: models.md D.4.
     centre_px: float = 0.5
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
     @cached_property
     def trunk(self) -> nn.Module:
@@ -124,6 +128,8 @@ class DenseExtractor:
     def digest(self) -> str:
         """Sha256 of architecture name, weights and precision."""
         text = f"{self.name} {self.weights_digest} {self.precision} {self.stride_px}"
+        if (self.mean, self.std) != (IMAGENET_MEAN, IMAGENET_STD):
+            text = f"{text} {self.mean} {self.std}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -135,10 +141,8 @@ class DenseExtractor:
 
     @cached_property
     def _normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Factor and summand, (3,) float32, from 0-255 to ImageNet's mean 0, SD 1."""
-        mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64)
-        std = torch.tensor(IMAGENET_STD, dtype=torch.float64)
-        return (1 / (255 * std)).float().to(self.device), (-mean / std).float().to(self.device)
+        """Factor and summand, (3,) float32, from 0-255 to mean 0, SD 1."""
+        return normalisation(self.mean, self.std, self.device)
 
     def __call__(self, pixels: np.ndarray, keep: Window | None = None) -> np.ndarray:
         """Return (channels, rows, cols) features; see Extractor."""
@@ -168,31 +172,5 @@ class DenseExtractor:
         with torch.inference_mode():
             images = images.to(self.device, non_blocking=True)
             # trunk(…) instead of forward would keep the images until the last layer is done.
-            maps = trunk.forward(_normalised(images, *normalisation, DTYPES[self.precision]), keep)
+            maps = trunk.forward(normalised(images, *normalisation, DTYPES[self.precision]), keep)
             return maps.to(_GIVEN_AS[self.precision]).cpu()
-
-
-def _normalised(
-    pixels: torch.Tensor, factor: torch.Tensor, summand: torch.Tensor, dtype: torch.dtype
-) -> torch.Tensor:
-    """Return ``pixels · factor + summand``, (n, 3, rows, cols) as channels last.
-
-    Pixels are normalised in float32 and then rounded, as the grey values of tissue lie close
-    together. Some rows are taken at a time, so that floats stay in the processor's cache, and each
-    row as its interleaved numbers in memory: a sixth of the time of whole images, channel by
-    channel.
-
-    Parameters
-    ----------
-    pixels : (n, rows, cols, 3) uint8
-    factor, summand : (3,) float32
-    """
-    n, rows, cols, bands = pixels.shape
-    factor, summand = factor.repeat(cols), summand.repeat(cols)
-    lines = pixels.reshape(n * rows, cols * bands)
-    out = torch.empty(lines.shape, dtype=dtype, device=pixels.device)
-    for first in range(0, len(lines), _ROWS_AT_ONCE):
-        some = slice(first, first + _ROWS_AT_ONCE)
-        out[some] = lines[some].float().mul_(factor).add_(summand)
-    # (n, rows, cols, channels) is the layout of channels_last already: no copy is made.
-    return out.view(n, rows, cols, bands).permute(0, 3, 1, 2)

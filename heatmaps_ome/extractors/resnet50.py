@@ -33,20 +33,31 @@ _CELL_PX: Final = 32
 
 
 class ResNet50(nn.Module):
-    """Maps (n, 3, h, w) images to their (n, 2048, ceil(h / 32), ceil(w / 32)) features."""
+    """Maps (n, 3, h, w) images to their (n, 2048, ceil(h / 32), ceil(w / 32)) features.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    n_stages : 4 or 3
+        With three stages the map has 1024 channels, and a cell is the mean of the 2 × 2 that lie
+        in 32 × 32 pixels: those of CLAM's truncated ResNet-50, whose feature of a tile is the
+        mean of all.
+    """
+
+    def __init__(self, n_stages: int = len(_STAGES)) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         channels = 64
-        for number, (width, n_blocks, stride) in enumerate(_STAGES, start=1):
+        for number, (width, n_blocks, stride) in enumerate(_STAGES[:n_stages], start=1):
             blocks = [_Bottleneck(channels, width, stride)]
             channels = width * _EXPANSION
             blocks += [_Bottleneck(channels, width, 1) for _ in range(1, n_blocks)]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
+        per_cell = 2 ** (len(_STAGES) - n_stages)
+        # The last cells of an image may have fewer pixels: no mean takes what lies beyond it.
+        self.cells = nn.AvgPool2d(per_cell, ceil_mode=True) if per_cell > 1 else None
 
     def forward(self, images: torch.Tensor, keep: Window | None = None) -> torch.Tensor:
         """Return the last map.
@@ -59,7 +70,7 @@ class ResNet50(nn.Module):
 
         Returns
         -------
-        (n, 2048, ceil(h / 32), ceil(w / 32)), or the rows and columns of ``keep``
+        (n, 2048 or 1024, ceil(h / 32), ceil(w / 32)), or the rows and columns of ``keep``
         """
         maps = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         halo_before = None
@@ -68,7 +79,7 @@ class ResNet50(nn.Module):
             if halo != halo_before:
                 maps = narrowed(maps, keep, _CELL_PX // stride, halo, halo_before)
                 halo_before = halo
-        return maps
+        return maps if self.cells is None else self.cells(maps)
 
     def _blocks(self) -> list[_Bottleneck]:
         """Return the blocks of all stages."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import tee
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -12,18 +12,19 @@ import numpy as np
 
 from heatmaps_ome.features.blocks import Block, BlockPixels, plan_blocks
 from heatmaps_ome.features.store import FeatureStore, open_store
+from heatmaps_ome.features.writing import Writing
 from heatmaps_ome.geometry import Grid, Shape, Window, network_pixels
 from heatmaps_ome.memory import give_back
 from heatmaps_ome.slides.reader import source_of
 from heatmaps_ome.slides.reading import read_in_order
-from heatmaps_ome.slides.waiting import READING, TISSUE, WRITING, awaited, waiting
+from heatmaps_ome.slides.waiting import READING, TISSUE, awaited
 from heatmaps_ome.storage.cache import Encoded, FeaturesKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.extractors.protocol import Extractor, TileEncoder
     from heatmaps_ome.slides.reader import SlideReader
     from heatmaps_ome.slides.tissue import TissueCells
 
@@ -113,48 +114,19 @@ def extract(
     progress(done, plan.expected_px)
     with (
         closing(read_in_order(slide, lattice, windows, threads)) as images,
-        _Writer(store) as writer,
+        Writing() as writing,
     ):
         for (_, image), step in zip(awaited(READING, images), steps, strict=True):
             # No variable holds the whole block's features while the network is at the next.
             packed = store.packed(extractor(image, step.block.keep))
             parts.append((step.block.cells, packed))
             if step.completes:
-                writer.write(step.chunk, parts)
+                writing.begin(partial(store.write, step.chunk, parts))
                 parts = []
                 give_back()
             done += step.block.pixels.area
             progress(done, plan.expected_px)
     return store
-
-
-class _Writer:
-    """Writes chunks one after the other while the network goes on with the next."""
-
-    def __init__(self, store: FeatureStore) -> None:
-        self._store = store
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
-        self._last: Future[None] | None = None
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def write(self, chunk: Window, parts: list[tuple[Window, np.ndarray]]) -> None:
-        """Begin to write a chunk once the one before it is written."""
-        self._finish()
-        self._last = self._thread.submit(self._store.write, chunk, parts)
-
-    def _finish(self) -> None:
-        """Wait for the chunk that is being written; raise its error, if any."""
-        if self._last is not None:
-            with waiting(WRITING):
-                self._last.result()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Wait for the last chunk, so that computed features are stored even after an error."""
-        self._thread.shutdown()
-        if kind is None:
-            self._finish()
 
 
 KEPT_AS: Final[Mapping[str, Literal["float16", "float32"]]] = {
@@ -207,6 +179,6 @@ class _Plan:
                 yield _Step(block, chunk, block is blocks[-1])
 
 
-def encoded(slide: SlideReader, extractor: Extractor, pixels: Grid) -> Encoded:
+def encoded(slide: SlideReader, extractor: TileEncoder, pixels: Grid) -> Encoded:
     """Return a slide as an extractor sees it, as a part of cache keys."""
     return Encoded(source_of(slide), extractor.digest, pixels.l0_cell)

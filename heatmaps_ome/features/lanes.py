@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from heatmaps_ome.slides.waiting import OTHER, READING, TISSUE, WRITING, waiting, waits_now
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.extractors.protocol import TileEncoder
     from heatmaps_ome.geometry import Window
     from heatmaps_ome.slides.waiting import Waits
 
@@ -34,18 +34,21 @@ WAITED: Final = {
 """What the device waited for → the name of the seconds in a slide's record."""
 
 
-class Lanes:
+EncoderT = TypeVar("EncoderT", bound="TileEncoder")
+
+
+class Lanes(Generic[EncoderT]):
     """The devices of a run.
 
     Parameters
     ----------
-    extractors : sequence of Extractor
+    extractors : sequence of TileEncoder
         The same network on each of the devices.
     devices : sequence of str
         Their names, for records.
     """
 
-    def __init__(self, extractors: Sequence[Extractor], devices: Sequence[str] = ()) -> None:
+    def __init__(self, extractors: Sequence[EncoderT], devices: Sequence[str] = ()) -> None:
         self._devices = tuple(devices)
         self._lanes = [_Lane(extractor) for extractor in extractors]
         self._lock = threading.Lock()
@@ -56,7 +59,7 @@ class Lanes:
         return len(self._lanes)
 
     @property
-    def extractor(self) -> Extractor:
+    def extractor(self) -> EncoderT:
         """The network on the first device, for what is the same on all of them."""
         return self._lanes[0].extractor
 
@@ -67,14 +70,14 @@ class Lanes:
                 lane.extractor.prepare()
 
     @contextmanager
-    def turn(self) -> Iterator[Extractor]:
+    def turn(self) -> Iterator[EncoderT]:
         """Give a slide the lane with the fewest slides; yields the network on it."""
         with self._lock:
             lane = min(self._lanes, key=lambda lane: lane.n_slides)
             turn = _Turn(lane, next(self._numbers), waits_now())
             lane.begin(turn.number, turn.waits)
         try:
-            yield cast("Extractor", turn)
+            yield cast("EncoderT", turn)
         finally:
             with self._lock:
                 lane.end(turn.number)
@@ -110,12 +113,13 @@ class _Lane:
 
     Attributes
     ----------
-    extractor : Extractor
+    extractor : TileEncoder
+        Or an Extractor, where cells are computed.
     time : dict of measure → seconds
         Its time so far.
     """
 
-    def __init__(self, extractor: Extractor) -> None:
+    def __init__(self, extractor: Any) -> None:
         self.extractor = extractor
         self.time: dict[str, float] = {}
         self._changed = threading.Condition()
@@ -196,7 +200,7 @@ class _Lane:
 
 
 class _Turn:
-    """The network on a slide's lane: an Extractor, each of whose calls waits for the device."""
+    """The network on a slide's lane: an encoder, each of whose calls waits for the device."""
 
     def __init__(self, lane: _Lane, number: int, waits: Waits) -> None:
         self._lane, self.number, self.waits = lane, number, waits

@@ -1,9 +1,10 @@
 """Features on disk, chunk by chunk, in a folder whose name depends on their origin.
 
 A slide's features live in ``CACHE/features/<key>/``, a zarr array whose chunks are squares of
-cells; cells that were never computed are NaN. The key is a digest of the slide's content, the
-extractor and the geometry, not of a file's name or of the tissue mask. Chunks are written whole
-and with a checksum, so a killed run resumes where it stopped, and damaged chunks are computed anew.
+cells, or of tiles where each went through the network alone; cells that were never computed are
+NaN. The key is a digest of the slide's content, the extractor and the geometry, not of a file's
+name or of the tissue mask. Chunks are written whole and with a checksum, so a killed run resumes
+where it stopped, and damaged chunks are computed anew.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from zarr.codecs import BloscCodec
 
 from heatmaps_ome.errors import ExtractorError
 from heatmaps_ome.geometry import Shape, Window, tiles_of
-from heatmaps_ome.storage.cache import WHOLE_CHUNKS, FeaturesKey
+from heatmaps_ome.storage.cache import WHOLE_CHUNKS
 from heatmaps_ome.storage.checked_store import CheckedStore, create_array
 from heatmaps_ome.storage.pieces import GrowingPiece
 from heatmaps_ome.storage.records import DamagedPieceError
@@ -25,6 +26,8 @@ from heatmaps_ome.storage.records import DamagedPieceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from heatmaps_ome.storage.cache import FeaturesKey, LatticeKey
 
 
 class FeatureStore:
@@ -51,6 +54,11 @@ class FeatureStore:
     def shape(self) -> Shape:
         """Cells of the grid."""
         return Shape(*self._array.shape[:2])
+
+    @property
+    def channels(self) -> int:
+        """Length of a feature vector."""
+        return self._array.shape[2]
 
     @property
     def chunks(self) -> list[Window]:
@@ -94,6 +102,26 @@ class FeatureStore:
         stored = np.asarray(self._written[chunk.slices])
         for cells, features in parts:
             stored[cells.within(chunk).slices] = features
+        self._written[chunk.slices] = stored
+
+    def write_cells(self, chunk: Window, cells: np.ndarray, features: np.ndarray) -> None:
+        """Add the features of single cells of a chunk to it.
+
+        Parameters
+        ----------
+        cells : (n, 2) int
+            Their rows and columns.
+        features : (n, channels) float32
+
+        Raises
+        ------
+        OutputError
+            If the disk does not take them.
+        ExtractorError
+            If they are no numbers, or too large for the stored type.
+        """
+        stored = np.asarray(self._written[chunk.slices])
+        stored[cells[:, 0] - chunk.row, cells[:, 1] - chunk.col] = kept(features, stored.dtype)
         self._written[chunk.slices] = stored
 
     def read(self, cells: Window) -> np.ndarray:
@@ -156,7 +184,7 @@ def _largest(features: np.ndarray) -> float:
 
 def open_store(
     cache: Path,
-    key: FeaturesKey,
+    key: FeaturesKey | LatticeKey,
     slide: str,
     shape: tuple[int, int, int],
     dtype: Literal["float16", "float32"],

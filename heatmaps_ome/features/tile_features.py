@@ -2,11 +2,12 @@
 
 A slide is read in blocks of tiles, only where tissue is, each pixel once but for the margins that
 overlapping tiles of two blocks share. Tiles at the slide's edge are padded with white, the colour
-of glass.
+of glass. The next batch is cut while the network is at one.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice, tee
@@ -15,14 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from heatmaps_ome.errors import ExtractorError
-from heatmaps_ome.features.plain_tiles import batch_size
 from heatmaps_ome.slides.reading import read_in_order
+from heatmaps_ome.slides.waiting import READING, awaited
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
-    from heatmaps_ome.extractors.protocol import Extractor
-    from heatmaps_ome.features.tile_lattice import TileBlock, TileLattice, TissueTiles
+    from heatmaps_ome.extractors.protocol import TileEncoder
+    from heatmaps_ome.features.tile_lattice import TileBlock, TileLattice
     from heatmaps_ome.geometry import Window
     from heatmaps_ome.slides.reader import SlideReader
 
@@ -35,42 +36,54 @@ class TileBatch:
     ----------
     tiles : tuple of Window
         In network pixels.
+    steps : (n, 2) int64
+        Their rows and columns in the lattice.
     features : (n, channels) float32
     """
 
     tiles: tuple[Window, ...]
+    steps: np.ndarray
     features: np.ndarray
 
 
-def require_side(extractor: Extractor, side_px: int) -> None:
-    """Refuse tiles of a side that an extractor does not take.
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """Tiles before they go through the network; pixels are (n, side, side, 3) uint8."""
+
+    tiles: tuple[Window, ...]
+    steps: np.ndarray
+    pixels: np.ndarray
+
+
+def require_side(encoder: TileEncoder, side_px: int) -> None:
+    """Refuse tiles of a side that an encoder does not take.
 
     Raises
     ------
     ExtractorError
-        If the side is no whole number of cells.
+        With the reason.
     """
-    reason = extractor.unfit_side(side_px)
+    reason = encoder.unfit_side(side_px)
     if reason:
-        raise ExtractorError(f"--tile-px: the extractor {extractor.name} {reason}")
+        raise ExtractorError(f"--tile-px: the extractor {encoder.name} {reason}")
 
 
 def tile_features(
     slide: SlideReader,
-    extractor: Extractor,
+    encoder: TileEncoder,
     lattice: TileLattice,
-    chosen: TissueTiles,
-    block_px: int,
+    blocks: Iterable[TileBlock],
+    at_once: int,
     threads: int,
 ) -> Iterator[TileBatch]:
-    """Yield the features of a slide's tiles on tissue, in the order of their blocks.
+    """Yield the features of tiles, in the order of their blocks.
 
     Parameters
     ----------
-    chosen : TissueTiles
+    blocks : iterable of TileBlock
         Of the lattice.
-    block_px : int
-        Side of a block of the dense network that fits into memory; a batch takes as much.
+    at_once : int
+        Tiles that go through the network at once.
     threads : int
         Readers at work at once, and blocks that wait in memory.
 
@@ -81,28 +94,55 @@ def tile_features(
     ExtractorError
         If the features are not one vector for each tile.
     """
-    size = batch_size(lattice.size.side_px, extractor, block_px)
-    cut = _tiles(slide, lattice, iter(chosen), threads)
-    with closing(cut):
-        while batch := list(islice(cut, size)):
-            features = extractor.tiles(np.stack([pixels for _, pixels in batch]))
-            if features.shape != (len(batch), extractor.channels):
+    with closing(_cut_ahead(_tiles(slide, lattice, iter(blocks), threads), at_once)) as batches:
+        for batch in awaited(READING, batches):
+            features = encoder.tiles(batch.pixels)
+            if features.shape != (len(batch.tiles), encoder.channels):
                 raise ExtractorError(
-                    f"the extractor {extractor.name} gives features of {features.shape} for "
-                    f"{len(batch)} tiles, not one of {extractor.channels} numbers for each"
+                    f"the extractor {encoder.name} gives features of {features.shape} for "
+                    f"{len(batch.tiles)} tiles, not one of {encoder.channels} numbers for each"
                 )
-            yield TileBatch(tuple(tile for tile, _ in batch), features.astype(np.float32))
+            yield TileBatch(batch.tiles, batch.steps, features.astype(np.float32, copy=False))
+
+
+_Tile = tuple["Window", np.ndarray, np.ndarray]
+"""A tile, its row and column in the lattice, and its pixels."""
+
+
+def _cut_ahead(tiles: Generator[_Tile], at_once: int) -> Generator[_Cut]:
+    """Yield batches of tiles, the next of which is cut by a thread meanwhile."""
+
+    def cut() -> _Cut | None:
+        some = list(islice(tiles, at_once))
+        if not some:
+            return None
+        places, steps, pixels = zip(*some, strict=True)
+        return _Cut(places, np.stack(steps), np.stack(pixels))
+
+    with closing(tiles), ThreadPoolExecutor(1, thread_name_prefix="cut") as thread:
+        ahead = thread.submit(cut)
+        try:
+            while (batch := ahead.result()) is not None:
+                ahead = thread.submit(cut)
+                yield batch
+        finally:
+            # The generator of tiles must rest when it is closed.
+            ahead.cancel()
+            thread.shutdown()
 
 
 def _tiles(
     slide: SlideReader, lattice: TileLattice, blocks: Iterator[TileBlock], threads: int
-) -> Generator[tuple[Window, np.ndarray]]:
-    """Yield each tile with its (side, side, 3) uint8 pixels."""
+) -> Generator[_Tile]:
+    """Yield each tile with its place in the lattice and its (side, side, 3) uint8 pixels."""
     blocks, ahead = tee(blocks)
     windows = (block.window for block in ahead)
     with closing(read_in_order(slide, lattice.pixels, windows, threads)) as images:
         yield from chain.from_iterable(
-            ((tile, _cut(tile, block.window, pixels)) for tile in block.tiles)
+            (
+                (tile, step, _cut(tile, block.window, pixels))
+                for tile, step in zip(block.tiles, block.steps, strict=True)
+            )
             for block, (_, pixels) in zip(blocks, images, strict=True)
         )
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
+from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels, tiles_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from heatmaps_ome.slides.reader import SlideReader
 
@@ -25,6 +25,8 @@ CELL_PX: Final = 32
 """Side in network pixels of the cells that are tissue or not."""
 _BLOCK_PX: Final = 2048
 """Longest side of the pixels that are read at once, unless a tile is longer."""
+_MOST_ALONG: Final = 16
+"""Tiles along a block at most, however they overlap: their features are kept together."""
 _NOISE: Final = 1e-6
 """Rounding errors of a share of a tile."""
 
@@ -59,6 +61,12 @@ class TileSize:
         return self.side_px * self.target_mpp
 
     @property
+    def block_tiles(self) -> int:
+        """Tiles along the sides of a block, which is read at once."""
+        reach = max(0, _BLOCK_PX - self.side_px)
+        return min(_MOST_ALONG, int(reach / self.stride_px) + 1)
+
+    @property
     def overlap_px(self) -> float:
         """Network pixels that neighbours share; negative if there is a gap between them."""
         return self.side_px - self.stride_px
@@ -74,10 +82,16 @@ class TileBlock:
         Their pixels on the slide, in network pixels.
     tiles : tuple of Window
         In network pixels, in reading order; those at the slide's edges may reach past it.
+    cells : Window
+        The block's rows and columns of the lattice.
+    steps : (n, 2) int64
+        Row and column of each of the tiles in the lattice.
     """
 
     window: Window
     tiles: tuple[Window, ...]
+    cells: Window
+    steps: np.ndarray
 
 
 class TileLattice:
@@ -103,6 +117,11 @@ class TileLattice:
         return Grid(Shape(rows, cols), l0_cell, YX(0.0, 0.0), self.pixels.mpp)
 
     @property
+    def shape(self) -> Shape:
+        """Rows and columns of tiles, whether or not on tissue."""
+        return Shape(len(self._rows), len(self._cols))
+
+    @property
     def l0_side(self) -> YX:
         """Side of a tile in level-0 pixels."""
         return self.pixels.l0_cell.times(self.size.side_px)
@@ -122,13 +141,51 @@ class TileLattice:
         """
         return TissueTiles(self, tissue)
 
-    def bands(self) -> list[np.ndarray]:
-        """Return the first rows of tiles, in network pixels, in groups that are read together."""
-        return _groups(self._rows, self.size.side_px)
+    def blocks(self) -> list[Window]:
+        """Return the blocks, in rows and columns of tiles: bands from the top, left to right."""
+        return tiles_of(self.shape, self.size.block_tiles)
 
-    def groups(self) -> list[np.ndarray]:
-        """Return the first columns of tiles, in network pixels, in groups."""
-        return _groups(self._cols, self.size.side_px)
+    def starts(self, cells: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first rows and the first columns of a block's tiles, in network pixels."""
+        return (
+            self._rows[cells.row : cells.row_stop],
+            self._cols[cells.col : cells.col_stop],
+        )
+
+    def corners(self, steps: np.ndarray) -> np.ndarray:
+        """Return the first row and column of tiles in network pixels, (n, 2) int64.
+
+        Parameters
+        ----------
+        steps : (n, 2) int64
+            Rows and columns of the lattice.
+        """
+        return np.stack([self._rows[steps[:, 0]], self._cols[steps[:, 1]]], axis=1)
+
+    def tile_at(self, row: int, col: int) -> Window:
+        """Return the pixels of a tile by its row and column."""
+        side = self.size.side_px
+        return Window(int(self._rows[row]), int(self._cols[col]), side, side)
+
+    def block_of(self, cells: Window, chosen: np.ndarray) -> TileBlock | None:
+        """Return a block of some of its tiles; None of none.
+
+        Parameters
+        ----------
+        chosen : (cells.rows, cells.cols) bool
+        """
+        steps = np.argwhere(chosen) + np.array([cells.row, cells.col])
+        if not len(steps):
+            return None
+        tiles = tuple(self.tile_at(row, col) for row, col in steps)
+        return TileBlock(self._around(tiles), tiles, cells, steps)
+
+    def _around(self, tiles: Sequence[Window]) -> Window:
+        """Return the smallest window around tiles, without what lies beyond the slide."""
+        row, col = min(tile.row for tile in tiles), min(tile.col for tile in tiles)
+        row_stop, col_stop = max(t.row_stop for t in tiles), max(t.col_stop for t in tiles)
+        whole = Window(0, 0, *self.pixels.shape)
+        return Window(row, col, row_stop - row, col_stop - col).common(whole)
 
 
 class TissueTiles:
@@ -144,42 +201,35 @@ class TissueTiles:
     def __init__(self, lattice: TileLattice, tissue: np.ndarray) -> None:
         self._lattice = lattice
         self._sums = np.pad(tissue.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        self._need_half = True
-        self._need_half = any(chosen.any() for _, _, chosen in self._chosen())
+        self.need_half = True
+        """Whether half of a tile must be tissue; else any of it, as no tile has half."""
+        self.need_half = any(chosen.any() for _, chosen in self.chosen())
         self.count = 0
         """Number of tiles."""
         self.n_beyond = 0
         """Number of tiles that reach beyond the slide."""
         last_row, last_col = (n - lattice.size.side_px for n in lattice.pixels.shape)
-        for rows, cols, chosen in self._chosen():
+        for cells, chosen in self.chosen():
+            rows, cols = lattice.starts(cells)
             self.count += int(np.count_nonzero(chosen))
             beyond = chosen & ((rows > last_row)[:, None] | (cols > last_col))
             self.n_beyond += int(np.count_nonzero(beyond))
 
     def __iter__(self) -> Iterator[TileBlock]:
         """Yield the blocks, from top to bottom in bands, and from left to right in each."""
-        side = self._lattice.size.side_px
-        for rows, cols, chosen in self._chosen():
-            tiles = [
-                Window(int(rows[row]), int(cols[col]), side, side)
-                for row, col in np.argwhere(chosen)
-            ]
-            if tiles:
-                yield TileBlock(self._around(tiles), tuple(tiles))
+        for cells, chosen in self.chosen():
+            block = self._lattice.block_of(cells, chosen)
+            if block is not None:
+                yield block
 
-    def _chosen(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield the first rows and columns of a block's tiles, and which of these count."""
-        for rows in self._lattice.bands():
-            for cols in self._lattice.groups():
-                shares = self._shares(rows, cols)
-                yield rows, cols, shares >= (0.5 - _NOISE if self._need_half else _NOISE)
+    def chosen(self) -> Iterator[tuple[Window, np.ndarray]]:
+        """Yield each block's rows and columns of the lattice, and which of its tiles count.
 
-    def _around(self, tiles: list[Window]) -> Window:
-        """Return the smallest window around tiles, without what lies beyond the slide."""
-        row, col = min(tile.row for tile in tiles), min(tile.col for tile in tiles)
-        row_stop, col_stop = max(t.row_stop for t in tiles), max(t.col_stop for t in tiles)
-        whole = Window(0, 0, *self._lattice.pixels.shape)
-        return Window(row, col, row_stop - row, col_stop - col).common(whole)
+        The latter is (rows, cols) bool.
+        """
+        for cells in self._lattice.blocks():
+            shares = self._shares(*self._lattice.starts(cells))
+            yield cells, shares >= (0.5 - _NOISE if self.need_half else _NOISE)
 
     def _shares(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Return the share of tissue in tiles, (rows, cols) float64 in [0, 1].
@@ -201,17 +251,6 @@ def _starts(n_px: int, stride_px: float) -> np.ndarray:
     """Return the first pixels of tiles along an axis that begin on the slide, (n,) int64."""
     starts = np.floor(np.arange(math.ceil(n_px / stride_px) + 1) * stride_px + 0.5).astype(np.int64)
     return starts[starts < n_px]
-
-
-def _groups(starts: np.ndarray, side_px: int) -> list[np.ndarray]:
-    """Return tiles along an axis in groups that span no more than a block, or one tile."""
-    reach = max(0, _BLOCK_PX - side_px)
-    groups, first = [], 0
-    while first < len(starts):
-        stop = int(np.searchsorted(starts, starts[first] + reach, side="right"))
-        groups.append(starts[first:stop])
-        first = stop
-    return groups
 
 
 def _interpolated(sums: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.extractors.protocol import TileEncoder
     from heatmaps_ome.features.tile_lattice import TileLattice
     from heatmaps_ome.geometry import Window
 
@@ -159,7 +159,7 @@ class TridentFile:
 
 @contextmanager
 def writing(
-    path: Path, table: TileTable, extractor: Extractor, dtype: np.dtype
+    path: Path, table: TileTable, extractor: TileEncoder, dtype: np.dtype
 ) -> Iterator[TridentFile]:
     """Yield a file to add tiles to, which is put in its place as a whole in the end.
 
@@ -190,7 +190,9 @@ def writing(
         raise disk_error(path, error) from error
 
 
-def _begin(path: Path, table: TileTable, extractor: Extractor, dtype: np.dtype) -> tuple[int, int]:
+def _begin(
+    path: Path, table: TileTable, extractor: TileEncoder, dtype: np.dtype
+) -> tuple[int, int]:
     """Make a file with its attributes and room for its numbers; return their first bytes."""
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     layout.set_layout(h5py.h5d.CONTIGUOUS)

@@ -72,18 +72,21 @@ class BagRecipe:
 
 
 def bag_maps(
-    slide: SlideReader, fingerprint: str, bag: Bag, recipe: BagRecipe, stage: Stages
+    slide: SlideReader, key: BagKey, read: Callable[[], Bag], recipe: BagRecipe, stage: Stages
 ) -> HeatmapSet:
     """Return the table of a model's maps of a slide's tiles.
 
     Parameters
     ----------
-    fingerprint : str
-        Digest of the slide's content.
+    key : BagKey
+        Of the recipe.
+    read : callable
+        Returns the bag, if the maps are not in the cache.
     """
-    piece = WholePiece(recipe.cache, recipe.key(fingerprint, bag.digest), slide.name)
+    piece = WholePiece(recipe.cache, key, slide.name)
     table = _read_cached(piece)
     if table is None:
+        bag = read()
         with stage("model") as progress:
             explanation = explain(recipe.model, bag, recipe.explain, progress)
             maps = _maps(recipe.model, explanation)

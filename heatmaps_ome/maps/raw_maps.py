@@ -13,7 +13,7 @@ from heatmaps_ome.features.plain_tiles import plain_tiles
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.inference import compute_heatmaps
 from heatmaps_ome.maps.store import read_values, write_values
-from heatmaps_ome.slides.artefacts import KINDS, MEASURES, find_artefacts
+from heatmaps_ome.slides.artefacts import MEASURES, find_artefacts, without
 from heatmaps_ome.slides.reader import given_mpp
 from heatmaps_ome.slides.tissue import TissueCells
 from heatmaps_ome.storage.cache import MapsKey, folder_of
@@ -62,7 +62,7 @@ class Recipe:
         Kinds of artefacts (`artefacts.KINDS`) whose cells are taken out of the tissue.
     """
 
-    lanes: Lanes
+    lanes: Lanes[Extractor]
     model: AttentionMIL
     pooling: Pooling
     extraction: Extraction
@@ -225,7 +225,7 @@ def _features(slide: WorkingCopy, recipe: Recipe, stage: Stages) -> _Features:
     artefacts = None
     if recipe.excluded:
         artefacts = _artefacts(slide, grid, cells, recipe, stage)
-        tissue, excluded = _without(cells[:], artefacts, recipe.excluded)
+        tissue, excluded = without(cells[:], artefacts, recipe.excluded)
     with recipe.lanes.turn() as network:
         with stage("features") as progress:
             store = extract(slide, network, tissue, how, progress)
@@ -249,15 +249,6 @@ def _artefacts(
     with stage("artefacts", forget=slide):
         pixels = network_pixels(slide.shape, slide.mpp, how.target_mpp)
         return find_artefacts(slide, grid, pixels, cells[:], recipe.mask_threshold, how.threads)
-
-
-def _without(
-    tissue: np.ndarray, artefacts: np.ndarray, kinds: tuple[str, ...]
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Return tissue without its cells on kinds of artefacts, and the number of cells of each."""
-    cells = {kind: artefacts == 1 + KINDS.index(kind) for kind in KINDS if kind in kinds}
-    counts = {kind: int(np.count_nonzero(mask)) for kind, mask in cells.items()}
-    return tissue & ~np.any(list(cells.values()), axis=0), counts
 
 
 def _read_cached(piece: WholePiece) -> HeatmapSet | None:

@@ -146,11 +146,16 @@ def json_ready(value: Any) -> Any:
     >>> json_ready({"logits": np.array([1.5, np.nan])})
     {'logits': [1.5, None]}
     """
-    if isinstance(value, np.ndarray | np.generic):
+    # A result has tens of thousands of values, most of them texts and whole numbers.
+    if type(value) is str:
+        return encodable(value)
+    if type(value) is int:
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, dict):
         return {encodable(str(key)): json_ready(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [json_ready(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None

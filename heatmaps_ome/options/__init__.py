@@ -11,7 +11,7 @@ from heatmaps_ome.options.commands import (
     ViewOptions,
 )
 from heatmaps_ome.options.compare import CompareOptions
-from heatmaps_ome.options.contradictions import only_with, with_usual_values
+from heatmaps_ome.options.contradictions import SOURCES, only_with, with_usual_values
 from heatmaps_ome.options.create import COMPAT, DEVICES, CreateOptions
 from heatmaps_ome.options.export import ExportOptions
 from heatmaps_ome.options.extract import ExtractOptions
@@ -35,6 +35,7 @@ __all__ = [
     "FORMATS",
     "GROUPS",
     "PROFILES",
+    "SOURCES",
     "CacheOptions",
     "CollectOptions",
     "CompareOptions",

@@ -9,24 +9,28 @@ default depends on the profile: ``in_profiles={profile: value}`` has the default
 
 from collections.abc import Iterator
 from dataclasses import Field, fields, replace
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from heatmaps_ome.options.bounds import quoted
 from heatmaps_ome.options.fields import default_in, flag_of
 
 OptionsT = TypeVar("OptionsT")
 
-_ONLY_WITH: Final = {
+Source = Literal["slide", "cells", "features"]
+_ONLY_WITH: Final[dict[Source, tuple[str, ...]]] = {
     "slide": (
         "extractor", "extractor_weights", "no_pool", "blur_kernel_size", "consistency_tiles",
         "device", "devices", "precision", "block_size", "max_memory",
         "mask_threshold", "exclude_artefacts",
+        "tile_um", "tile_px", "overlap", "stride_um",
     ),
+    "cells": ("no_pool", "blur_kernel_size", "consistency_tiles", "block_size"),
     "features": (
         "explain", "coords", "coords_unit", "tile_size", "origin", "stride", "dataset",
     ),
 }  # fmt: skip
 """Source of a run's maps → options that the maps of no other source depend on."""
+SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 
 
 def given(options: Any, name: str) -> bool:
@@ -83,13 +87,14 @@ def unused_formats(options: Any) -> Iterator[str]:
             yield _unused(entry, users)
 
 
-def only_with(options: Any, source: Literal["slide", "features"]) -> tuple[str, ...]:
+def only_with(options: Any, source: Source) -> tuple[str, ...]:
     """Return the flags of the options that were given and that only maps of one source use.
 
     Parameters
     ----------
-    source : "slide" or "features"
-        "slide" for maps of a slide's own pixels, "features" for those of given features.
+    source : "slide", "cells" or "features"
+        "slide" for maps of a slide's own pixels, "cells" for those of them that have a value for
+        each cell, "features" for those of given features.
     """
     return tuple(
         flag_of(entry)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Optional
 
-from heatmaps_ome import extractors
+from heatmaps_ome.extractors import usual_tile_px
 from heatmaps_ome.options.bounds import require_sound
 from heatmaps_ome.options.contradictions import (
     given,
@@ -24,10 +24,11 @@ from heatmaps_ome.options.devices import DEVICES, NOT_SEVERAL, require_device, r
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
 from heatmaps_ome.options.shared import model_fact, scratch_option, tile_fact
+from heatmaps_ome.options.tiles import AskedTiles, tile_option
 from heatmaps_ome.options.workers import require_workers, worker_option
 from heatmaps_ome.slides.artefact_kinds import KINDS
 
-ENCODERS = tuple(extractors.REGISTRY)
+ENCODERS = "a name that heatmaps-ome extractors lists, timm:NAME, or a recipe's file (.toml)"
 COMPAT = ("reference", "stamp", "clam")
 
 _MPP = (0.05, 20)
@@ -87,7 +88,7 @@ class CreateOptions:
     # Its effect is one on maps of features alone, whose digests have it.
     explain: Literal["auto", "contributions", "drop-one", "ig", "single"] = create_option(
         "given",
-        "explanation of a prediction from --features: auto (exact contributions where the model "
+        "explanation of a prediction from tiles: auto (exact contributions where the model "
         "has them, else drop-one), contributions, drop-one (predictions without each tile), ig "
         "(integrated gradients) or single (each tile alone)",
         effect="none", default="auto", type=str, metavar="HOW",
@@ -143,17 +144,23 @@ class CreateOptions:
         effect="values", default=False,
     )  # fmt: skip
     extractor: str = create_option(
-        "network", f"patch encoder that the model was trained on: {' or '.join(ENCODERS)}",
+        "network", f"patch encoder that the model was trained on: {ENCODERS}",
         effect="values", default="retccl", type=str, metavar="NAME",
     )  # fmt: skip
     extractor_weights: Optional[Path] = create_option(
-        "network", "the encoder's weights, for retccl the authors' best_ckpt.pth",
+        "network",
+        "the encoder's weights, for retccl the authors' best_ckpt.pth (default: those that a hub's "
+        "local cache has)",
         effect="none", type=Path, metavar="FILE",
     )  # fmt: skip
     target_mpp: float = create_option(
         "network", "µm per network pixel that the model's training features had (default: 256/224)",
         effect="values", between=_MPP, default=256 / 224, type=float, metavar="UM",
     )  # fmt: skip
+    tile_um: Optional[float] = tile_option("tile_um", effect="none")
+    tile_px: Optional[int] = tile_option("tile_px", effect="none")
+    overlap: Optional[int] = tile_option("overlap", effect="none")
+    stride_um: Optional[float] = tile_option("stride_um", effect="none")
     no_pool: bool = create_option(
         "network", "do not average features over neighbouring cells", effect="values", default=False
     )
@@ -361,6 +368,7 @@ class CreateOptions:
         require_devices(self.devices)
         require_workers(self)
         require_one_value_each(self.covariate)
+        self.asked_tiles.require_sizes()
 
     def notes(self) -> Iterator[str]:
         """Yield a sentence for each option that has no effect beside the others."""
@@ -371,3 +379,14 @@ class CreateOptions:
             yield "--allow-pickle has no effect: safetensors hold no pickle"
         if self.max_memory is not None and self.block_size is not None:
             yield "--max-memory has no effect beside --block-size, which settles the memory"
+        if self.asked_tiles.gap_note:
+            yield self.asked_tiles.gap_note
+
+    @property
+    def asked_tiles(self) -> AskedTiles:
+        """The size and distance of tiles, as far as they are asked for."""
+        mpp = self.target_mpp if given(self, "target_mpp") else None
+        return AskedTiles(
+            self.tile_um, self.tile_px, mpp, self.overlap, self.stride_um,
+            usual_tile_px(self.extractor),
+        )  # fmt: skip

@@ -12,7 +12,7 @@ from heatmaps_ome.options.devices import ALL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.extractors.protocol import TileEncoder
     from heatmaps_ome.run.settings import Encoder
 
 
@@ -35,7 +35,7 @@ def devices_of(encoder: Encoder) -> tuple[str, ...]:
     return tuple(usable_device(device, flag) for device in encoder.devices)
 
 
-def extractors_of(encoder: Encoder, devices: Sequence[str]) -> list[Extractor]:
+def extractors_of(encoder: Encoder, devices: Sequence[str]) -> list[TileEncoder]:
     """Return the extractor on each of the devices, not built yet.
 
     All compute with the same number type, so that no feature depends on the device that took the
@@ -44,15 +44,22 @@ def extractors_of(encoder: Encoder, devices: Sequence[str]) -> list[Extractor]:
     # torch takes seconds to import, which a run without a network is spared.
     from heatmaps_ome.extractors.dense import DenseExtractor
     from heatmaps_ome.extractors.precision import resolved
+    from heatmaps_ome.extractors.tile_encoder import RecipeEncoder
 
     precisions = {resolved(encoder.precision, device) for device in devices}
     precision = precisions.pop() if len(precisions) == 1 else "float32"
-    first = load_extractor(encoder.name, encoder.weights, devices[0], precision)
-    if isinstance(first, DenseExtractor):
+    first = load_extractor(
+        encoder.name, encoder.weights, devices[0], precision, download=encoder.download
+    )
+    if isinstance(first, DenseExtractor | RecipeEncoder):
         # Its weights' file is read and judged once.
         return [first, *(replace(first, device=device) for device in devices[1:])]
-    return [first] + [
-        load_extractor(encoder.name, encoder.weights, device, precision) for device in devices[1:]
+    return [
+        first,
+        *(
+            load_extractor(encoder.name, encoder.weights, device, precision)
+            for device in devices[1:]
+        ),
     ]
 
 

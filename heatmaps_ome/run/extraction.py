@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from heatmaps_ome.errors import ResultError, SlideError
-from heatmaps_ome.features.block_size import block_px
+from heatmaps_ome.features.block_size import tiles_at_once
 from heatmaps_ome.features.tile_features import require_side, tile_features
 from heatmaps_ome.features.tile_lattice import TileLattice, TileSize
 from heatmaps_ome.features.trident_file import ENDING, FORMAT, TileTable, writing, written_tiles
@@ -48,7 +48,7 @@ from heatmaps_ome.storage.result_folder import remove_leftovers, require_writabl
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.extractors.protocol import TileEncoder
     from heatmaps_ome.options import ExtractOptions
     from heatmaps_ome.run.progress import Progress
     from heatmaps_ome.run.slide_row import SlideRow
@@ -102,17 +102,17 @@ class _Job:
     ----------
     rows : list of SlideRow
         All slides, in the order given.
-    block_px : int
-        Side of a block of the dense network that fits into memory.
+    at_once : int
+        Tiles that go through the network at once.
     threads : int
         Readers at work at once.
     """
 
     options: ExtractOptions
     rows: list[SlideRow]
-    extractor: Extractor
+    extractor: TileEncoder
     size: TileSize
-    block_px: int
+    at_once: int
     threads: int
 
     @cached_property
@@ -187,18 +187,20 @@ def _prepared(options: ExtractOptions) -> _Job:
     )
     devices = tried(lambda: devices_of(encoder))
     extractor = tried(lambda: extractors_of(encoder, devices)[0]) if devices else None
-    side = None
+    asked, at_once = options.asked_tiles, None
     if extractor is not None and devices:
-        tried(lambda: require_side(extractor, options.side_px))
+        tried(lambda: require_side(extractor, asked.side_px))
         tried(extractor.prepare)
-        side = tried(lambda: block_px(extractor, devices[0], max_memory=options.max_memory))
-    if tried.problems or not (rows is not None and devices and extractor and side):
+        at_once = tried(
+            lambda: tiles_at_once(extractor, asked.side_px, devices[0], options.max_memory)
+        )
+    if tried.problems or not (rows is not None and devices and extractor and at_once):
         raise PreflightError(tried.problems)
     options.output_path.mkdir(parents=True, exist_ok=True)
     remove_leftovers(options.output_path)
-    size = TileSize(options.side_px, options.stride_px, options.network_mpp)
+    size = TileSize(asked.side_px, asked.stride_px, asked.network_mpp)
     threads = reading_threads(options.threads, cpu_computes=not are_beside(devices))
-    return _Job(options, rows, extractor, size, side, threads)
+    return _Job(options, rows, extractor, size, at_once, threads)
 
 
 def _require_own_name(row: SlideRow, name: str, n_alike: int) -> None:
@@ -270,9 +272,7 @@ def _write(job: _Job, slide: OpenedSlide, path: Path, request: str, progress: Pr
     dtype = np.dtype(job.options.feature_type)
     progress(slide.name, "features", 0, chosen.count)
     with writing(path, table, job.extractor, dtype) as file:
-        for batch in tile_features(
-            slide, job.extractor, lattice, chosen, job.block_px, job.threads
-        ):
+        for batch in tile_features(slide, job.extractor, lattice, chosen, job.at_once, job.threads):
             done = file.add(batch.tiles, batch.features)
             progress(slide.name, "features", done, chosen.count)
         require_unchanged(slide, fingerprint)

@@ -44,15 +44,36 @@ def warn_of_idle_colours(settings: RunSettings, kinds: Collection[str]) -> None:
             logger.warning("%s has no effect: none of the maps is of the kind %s", flag, kind)
 
 
-def warn_of_idle_options(settings: RunSettings, models: ModelSet, device: str) -> None:
-    """Log a warning for each of them; options that are idle beside others warn by themselves."""
-    for sentence in _idle_options(settings, models, device):
+def warn_of_idle_options(
+    settings: RunSettings, models: ModelSet, device: str, *, has_cells: bool = True
+) -> None:
+    """Log a warning for each of them; options that are idle beside others warn by themselves.
+
+    Parameters
+    ----------
+    has_cells : bool
+        Whether maps have a value for each cell of a slide; else for each of its tiles.
+    """
+    by_unit = _idle_by_unit(settings, has_cells=has_cells)
+    for sentence in (*by_unit, *_idle_options(settings, models, device)):
         logger.warning("%s", sentence)
 
 
+def _idle_by_unit(settings: RunSettings, *, has_cells: bool) -> Iterator[str]:
+    sourced = settings.sourced
+    for flag in sourced.features:
+        if flag != "--explain":
+            yield f"{flag} has no effect without --features: the maps are made of the slide itself"
+        elif has_cells:
+            yield (
+                "--explain has no effect: maps of cells have exact contributions; add --tile-px "
+                "224 for maps of tiles"
+            )
+    for flag in () if has_cells else sourced.cells:
+        yield f"{flag} has no effect: each tile goes through the encoder alone"
+
+
 def _idle_options(settings: RunSettings, models: ModelSet, device: str) -> Iterator[str]:
-    for flag in settings.sourced.features:
-        yield f"{flag} has no effect without --features: the maps are made of the slide itself"
     style = settings.drawing.look.style
     if style.contribution_map != Style().contribution_map and all(
         model.additivity == "none" for model in models.models

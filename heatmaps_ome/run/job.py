@@ -32,11 +32,14 @@ logger = logging.getLogger(__name__)
 
 FORMAT: Final = "heatmaps-ome job 1"
 _COMMANDS: Final = {"create": CreateOptions, "export": ExportOptions}
+_OF_CELLS: Final = ("pooling", "consistency_tiles")
+"""Settings that maps of tiles do not depend on."""
 _FLAGS: Final = {
     "model": "model",
     "extractor": "extractor, or features",
     "pooling": "--no-pool or --blur-kernel-size",
     "excluded": "--exclude-artefacts",
+    "stride": "--overlap or --stride-um",
 }
 """Facts that are no options of the same name → their names in messages."""
 
@@ -70,6 +73,12 @@ class Job:
         """Return the job of a run."""
         making = asdict(settings.making)
         del making["mpp"]  # a slide's own
+        del making["tiles"]
+        tiles = maker.record().get("tiles")
+        if tiles is not None:
+            for name in _OF_CELLS:
+                del making[name]
+            making |= {"tile_px": tiles["side_px"], "stride": tiles["stride_px"]}
         values = {
             **{name: _alike(value) for name, value in making.items()},
             "excluded": sorted(making["excluded"]),

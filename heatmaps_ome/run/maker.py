@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from heatmaps_ome.errors import ModelError
 from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.run.provenance import extractor_record
+from heatmaps_ome.storage.cache import Encoded, FeaturesKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.features.lanes import Lanes
+    from heatmaps_ome.geometry import Grid
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.maps.raw_maps import Recipe, Stages
     from heatmaps_ome.models.model_set import ModelSet
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.opened_slide import OpenedSlide
     from heatmaps_ome.slides.reader import ReadFrom
     from heatmaps_ome.slides.working_copy import WorkingCopy
+    from heatmaps_ome.storage.cache import Key
+    from heatmaps_ome.storage.cache import Source as SlidePixels
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +96,10 @@ class Maker(Protocol):
     reading : Reading
     model_digest, extractor_digest : str
         Maps of others have other units, so that no scaling is shared with them.
+    lanes : Lanes or None
+        The devices that the network runs on; None: none does.
+    overlaps : bool
+        Whether these compute while the CPU reads the next slide.
     """
 
     # Read-only, so that frozen dataclasses are such makers.
@@ -99,6 +109,20 @@ class Maker(Protocol):
     def model_digest(self) -> str: ...  # noqa: D102
     @property
     def extractor_digest(self) -> str: ...  # noqa: D102
+    @property
+    def lanes(self) -> Lanes[Any] | None: ...  # noqa: D102
+    @property
+    def overlaps(self) -> bool: ...  # noqa: D102
+
+    def features_key(self, source: SlidePixels, pixels: Grid) -> Key | None:
+        """Return the key of a slide's features in the cache; None: there are none.
+
+        Parameters
+        ----------
+        pixels : Grid
+            The lattice of network pixels.
+        """
+        ...
 
     def source(self, row: SlideRow, slide: OpenedSlide) -> Source:
         """Return the source of a slide's maps; HeatmapsError if it has none that fits."""
@@ -111,6 +135,22 @@ class Maker(Protocol):
     def record(self) -> dict[str, Any]:
         """Return the facts that hold for all slides, as plain JSON values."""
         ...
+
+
+class WithoutNetwork:
+    """What makers have in common that compute no features."""
+
+    @property
+    def lanes(self) -> None:
+        """No device runs a network."""
+
+    @property
+    def overlaps(self) -> bool:
+        """See `Maker`."""
+        return False
+
+    def features_key(self, source: SlidePixels, pixels: Grid) -> None:
+        """See `Maker`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,14 +237,25 @@ class DenseMaker:
         """Digest of the extractor."""
         return self.recipe.extractor.digest
 
+    @property
+    def lanes(self) -> Lanes[Extractor]:
+        """The devices that the network runs on."""
+        return self.recipe.lanes
+
+    @property
+    def overlaps(self) -> bool:
+        """See `Maker`."""
+        return self.recipe.overlaps
+
+    def features_key(self, source: SlidePixels, pixels: Grid) -> FeaturesKey:
+        """See `Maker`."""
+        extractor = self.recipe.extractor
+        encoded = Encoded(source, extractor.digest, pixels.l0_cell)
+        return FeaturesKey(encoded, self.recipe.extraction.chunk_cells(extractor))
+
     def source(self, row: SlideRow, slide: OpenedSlide) -> DenseSource:
         """See `Maker`."""
-        target_mpp = self.recipe.extraction.target_mpp
-        if max(slide.mpp) > 2 * target_mpp:
-            logger.warning(
-                "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
-                "enlarged, and its maps mean little", row.path.name, max(slide.mpp), target_mpp,
-            )  # fmt: skip
+        warn_of_scale(row, slide, self.recipe.extraction.target_mpp)
         return DenseSource(self.recipe, with_covariates(self.models, row, self.covariates), row.mpp)
 
     def prepare(self) -> None:
@@ -217,6 +268,15 @@ class DenseMaker:
             "model": self.models.record(),
             "extractor": extractor_record(self.recipe.extractor),
         }
+
+
+def warn_of_scale(row: SlideRow, slide: OpenedSlide, target_mpp: float) -> None:
+    """Warn of a slide that is enlarged for the network."""
+    if max(slide.mpp) > 2 * target_mpp:
+        logger.warning(
+            "%s has %.3g µm per pixel, far coarser than the %.3g that the network sees: it is "
+            "enlarged, and its maps mean little", row.path.name, max(slide.mpp), target_mpp,
+        )  # fmt: skip
 
 
 def with_covariates(models: ModelSet, row: SlideRow, common: Mapping[str, str]) -> ModelSet:

@@ -1,19 +1,27 @@
-"""Chooses the maker of a run's raw maps, by the models and by the tiles that were given."""
+"""Chooses the maker of a run's raw maps, by models and encoder and by the tiles that were given."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.features.block_size import block_px
+from heatmaps_ome.extractors.protocol import is_dense
+from heatmaps_ome.features.block_size import block_px, tiles_at_once
 from heatmaps_ome.features.dense import Extraction
 from heatmaps_ome.features.lanes import Lanes
+from heatmaps_ome.features.lattice_features import Passes
+from heatmaps_ome.features.tile_features import require_side
+from heatmaps_ome.features.tile_lattice import TileSize
+from heatmaps_ome.maps.bag_maps import BagRecipe
 from heatmaps_ome.maps.raw_maps import Recipe
+from heatmaps_ome.maps.slide_bag import Tiling
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.attention_mil import AttentionMIL
 from heatmaps_ome.models.model_set import ModelSet, model_files
 from heatmaps_ome.run.devices import are_beside, devices_of, extractors_of
+from heatmaps_ome.run.encoder_match import require_match
 from heatmaps_ome.run.maker import DenseMaker, Reading
 from heatmaps_ome.slides.reading import reading_threads
 
@@ -21,12 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.extractors.protocol import Extractor, TileEncoder
     from heatmaps_ome.run.attempts import Attempts
     from heatmaps_ome.run.maker import Maker
     from heatmaps_ome.run.settings import Drawing, Look, RunSettings
     from heatmaps_ome.run.slide_row import SlideRow
+    from heatmaps_ome.run.slide_tiles_maker import SlideTilesMaker
     from heatmaps_ome.run.tile_maker import BagMaker, ScoresMaker
+
+logger = logging.getLogger(__name__)
 
 
 def maker_of(
@@ -60,7 +71,29 @@ def maker_of(
         return tried(lambda: _bag_maker(settings, models, look)), look
     if extractors is None:
         return None, look
-    return tried(lambda: _dense_maker(settings, models, extractors, devices)), look
+    tried(lambda: require_match(models, extractors[0]))
+    dense = _dense_extractors(settings, models, extractors)
+    if dense is None:
+        return tried(lambda: _tiles_maker(settings, models, look, extractors, devices)), look
+    return tried(lambda: _dense_maker(settings, models, dense, devices)), look
+
+
+def _dense_extractors(
+    settings: RunSettings, models: ModelSet, encoders: Sequence[TileEncoder]
+) -> list[Extractor] | None:
+    """Return the encoders if each cell of a slide gets a value; None if each tile gets one.
+
+    Cells need an encoder that can be applied to them and models whose contributions are exact for
+    each; an option on tiles asks for tiles.
+    """
+    dense = [encoder for encoder in encoders if is_dense(encoder)]
+    fits = all(
+        isinstance(model, AttentionMIL) and model.target.link == "softmax"
+        for model in models.models
+    )
+    if len(dense) < len(encoders) or not fits or settings.making.tiles.are_asked:
+        return None
+    return dense
 
 
 def reading_of(settings: RunSettings, devices: Sequence[str] = ()) -> Reading:
@@ -100,46 +133,79 @@ def _dense_maker(
     extractors, devices : sequence of Extractor, and of str
         The network on each of the devices.
     """
-    _require_match(models, extractors[0])
     if settings.tiles.compat is not None:
         raise OptionError(
-            f"--compat {settings.tiles.compat} draws the tiles of --features, which are not given"
+            f"--compat {settings.tiles.compat} draws tiles, and these maps are of cells; add "
+            "--tile-px 224 for tiles of the slide, or give those of a file with --features"
         )
-    first, *_ = _dense_models(models)
+    first = models.first
+    if not isinstance(first, AttentionMIL):
+        raise TypeError(f"{first.family} has no maps of cells")
     recipe = _recipe(settings, first, extractors, devices)
     return DenseMaker(recipe, models, settings.models.covariates, reading_of(settings, devices))
 
 
-def _dense_models(models: ModelSet) -> list[AttentionMIL]:
-    """Return the models, all of which can be applied to the cells of a dense grid.
+def _tiles_maker(
+    settings: RunSettings,
+    models: ModelSet,
+    look: Look,
+    encoders: Sequence[TileEncoder],
+    devices: Sequence[str],
+) -> SlideTilesMaker:
+    """Return the maker of maps of a slide's own tiles."""
+    from heatmaps_ome.run.slide_tiles_maker import SlideTilesMaker
 
-    Raises
-    ------
-    OptionError
-        If one cannot.
-    """
-    dense = []
+    _require_explained(settings, models)
+    making, resources, asked = settings.making, settings.resources, settings.making.tiles
+    size = TileSize(asked.side_px, asked.stride_px, asked.network_mpp)
+    require_side(encoders[0], size.side_px)
+    at_once = min(
+        tiles_at_once(encoder, size.side_px, device, resources.max_memory)
+        for encoder, device in zip(encoders, devices, strict=True)
+    )
+    if not asked.scale_is_asked:
+        logger.warning(
+            "tiles are %d px of %.4g µm, %.4g µm, as no option states the size that the model's "
+            "training had; give it with --tile-um or --target-mpp",
+            size.side_px, size.target_mpp, size.um_side,
+        )  # fmt: skip
+    return SlideTilesMaker(
+        tiling=Tiling(
+            size, making.mask_threshold, making.excluded, Lanes(encoders, devices),
+            Passes(at_once, _threads(settings, devices), resources.cache),
+        ),
+        recipe=_bag_recipe(settings, models, look),
+        models=models,
+        covariates=settings.models.covariates,
+        reading=reading_of(settings, devices),
+        overlaps=are_beside(devices),
+    )  # fmt: skip
+
+
+def _bag_recipe(settings: RunSettings, models: ModelSet, look: Look) -> BagRecipe:
+    """Return how maps of tiles are made, with the first of the models."""
+    tiles = settings.tiles
+    return BagRecipe(
+        models.first, tiles.explain, look.classes, settings.resources.cache, tiles.compat
+    )
+
+
+def _require_explained(settings: RunSettings, models: ModelSet) -> None:
+    """Refuse models that have no explanation of the kind that is asked for."""
     for path, model in zip(models.paths, models.models, strict=True):
-        if not isinstance(model, AttentionMIL) or model.target.link != "softmax":
+        if settings.tiles.explain == "contributions" and model.additivity == "none":
             raise OptionError(
-                f"{path.name} is a {model.family} model, whose maps are made of the features of "
-                "tiles; give these with --features (heatmaps-ome extract makes them)"
+                f"--explain contributions: {path.name} is a {model.family} model, which has none; "
+                "use drop-one, or ig for integrated gradients"
             )
-        dense.append(model)
-    return dense
 
 
 def _bag_maker(settings: RunSettings, models: ModelSet, look: Look) -> BagMaker:
     """Return the maker of maps of features of tiles."""
     from heatmaps_ome.run.tile_maker import BagMaker
 
+    _require_explained(settings, models)
     tiles = settings.tiles
-    for path, model in zip(models.paths, models.models, strict=True):
-        if tiles.explain == "contributions" and model.additivity == "none":
-            raise OptionError(
-                f"--explain contributions: {path.name} is a {model.family} model, which has none; "
-                "use drop-one, or ig for integrated gradients"
-            )
     return BagMaker(
         models=models,
         covariates=settings.models.covariates,
@@ -273,14 +339,3 @@ def _look(drawing: Drawing, models: ModelSet) -> Look:
         classes=tuple(name for name in known if name in {*wanted, true_class}),
         true_class=true_class,
     )
-
-
-def _require_match(models: ModelSet, extractor: Extractor) -> None:
-    """Refuse models trained on features of another length; all models share one length."""
-    n_features = models.first.n_features
-    if n_features != extractor.channels:
-        raise OptionError(
-            f"{models.paths[0].name} was trained on {n_features} features per tile, but "
-            f"the extractor {extractor.name} gives {extractor.channels}; choose the model's own "
-            "with --extractor"
-        )

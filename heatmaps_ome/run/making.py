@@ -15,7 +15,6 @@ from heatmaps_ome.maps.ensemble import combined, in_class_order
 from heatmaps_ome.maps.tile_maps import rasterised
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.made_maps import SKETCH, MadeMaps, made_of, maps_folder, write_made
-from heatmaps_ome.run.maker import DenseMaker
 from heatmaps_ome.run.maps_requests import asked_of, request_of
 from heatmaps_ome.run.planning import Drawn, planned_slide, require_own_name
 from heatmaps_ome.run.progress import Leading
@@ -67,9 +66,9 @@ class Making:
 
     def __init__(self, plan: Plan, progress: Progress) -> None:
         self._plan = plan
-        recipe = plan.maker.recipe if isinstance(plan.maker, DenseMaker) else None
-        self._lanes = None if recipe is None else recipe.lanes
-        self.at_once = (1 + _AHEAD) * len(recipe.lanes) if recipe and recipe.overlaps else 1
+        maker = plan.maker
+        self._lanes = maker.lanes
+        self.at_once = (1 + _AHEAD) * len(maker.lanes) if maker.lanes and maker.overlaps else 1
         self.progress = Leading(progress, is_shared=self.at_once > 1)
         self.output = plan.settings.output.folder
         self._scratch = plan.settings.resources.scratch

@@ -24,6 +24,7 @@ from heatmaps_ome.run.maker import DenseMaker
 from heatmaps_ome.run.makers import maker_of
 from heatmaps_ome.run.planning import Replaced, result_names, shared_facts
 from heatmaps_ome.run.slide_list import slide_rows
+from heatmaps_ome.run.slide_tiles_maker import SlideTilesMaker
 from heatmaps_ome.run.staged import staged
 from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.storage.result_folder import remove_leftovers, require_writable
@@ -107,8 +108,10 @@ def prepare(settings: RunSettings, *, dry: bool = False) -> Plan:
         tried(lambda: _require_leave_one_out(drawing, maker, scaling))
     if not (rows and maker and look and exporters) or tried.problems:
         raise PreflightError(tried.problems)
-    if isinstance(maker, DenseMaker):
-        warn_of_idle_options(settings, maker.models, devices_of(settings.encoder)[0])
+    if isinstance(maker, DenseMaker | SlideTilesMaker):
+        cells = isinstance(maker, DenseMaker)
+        device = devices_of(settings.encoder)[0]
+        warn_of_idle_options(settings, maker.models, device, has_cells=cells)
     elif settings.tiles.scores is None:
         warn_of_idle_encoder_options(settings)
     if not dry:

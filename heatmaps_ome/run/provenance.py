@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from dataclasses import Field
 
-    from heatmaps_ome.extractors.protocol import Extractor
+    from heatmaps_ome.extractors.protocol import Extractor, TileEncoder
     from heatmaps_ome.options import CreateOptions, ExportOptions
 
 _PACKAGES = (
@@ -145,14 +145,21 @@ def _installed() -> dict[str, str]:
     return installed
 
 
+def encoder_record(encoder: TileEncoder) -> dict[str, Any]:
+    """Return the facts that identify an encoder of tiles."""
+    return {
+        "name": encoder.name,
+        "digest": encoder.digest,
+        "weights_sha256": encoder.weights_digest,
+        "precision": encoder.precision,
+        "channels": encoder.channels,
+    }
+
+
 def extractor_record(extractor: Extractor) -> dict[str, Any]:
     """Return the facts that identify the extractor and place its cells."""
     return {
-        "name": extractor.name,
-        "digest": extractor.digest,
-        "weights_sha256": extractor.weights_digest,
-        "precision": extractor.precision,
-        "channels": extractor.channels,
+        **encoder_record(extractor),
         "stride_px": extractor.stride_px,
         "centre_px": extractor.centre_px,
     }

@@ -16,6 +16,7 @@ from heatmaps_ome.maps.explanations.explanation import COMPAT
 from heatmaps_ome.maps.regions import SHARE
 from heatmaps_ome.models.model_facts import ModelFacts
 from heatmaps_ome.options import (
+    SOURCES,
     CreateOptions,
     only_with,
     quantiles_asked,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.features.tile_facts import Origin
     from heatmaps_ome.models.target import Task
     from heatmaps_ome.options import ExportOptions
+    from heatmaps_ome.options.tiles import AskedTiles
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
     from heatmaps_ome.slides.reader import ReadFrom
 
@@ -50,12 +52,15 @@ class Encoder:
     ----------
     devices : tuple of str
         torch's names, "auto" or "all"; each device takes slides.
+    download : bool
+        Whether weights that are not on this machine are fetched.
     """
 
     name: str
     weights: Path | None
     devices: tuple[str, ...]
     precision: str
+    download: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class Making:
         Whether damaged tiles are errors, or are left white.
     excluded : tuple of str
         Kinds of artefacts whose cells are no tissue.
+    tiles : AskedTiles
+        Size and distance of tiles, for encoders or models of tiles.
     """
 
     target_mpp: float
@@ -88,6 +95,7 @@ class Making:
     consistency_tiles: int
     bad_tiles: BadTilePolicy
     excluded: tuple[str, ...]
+    tiles: AskedTiles
 
 
 @dataclass(frozen=True)
@@ -179,11 +187,14 @@ class SourcedOptions:
     ----------
     slide : tuple of str
         For maps of a slide's own pixels.
+    cells : tuple of str
+        For those of them that have a value for each cell.
     features : tuple of str
         For maps of given features.
     """
 
     slide: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
 
 
@@ -229,7 +240,7 @@ def settings_of(options: CreateOptions) -> RunSettings:
             precision=options.precision,
         ),
         making=Making(
-            target_mpp=options.target_mpp,
+            target_mpp=options.asked_tiles.network_mpp,
             mpp=options.mpp,
             read_from=options.read_from,
             pooling=_pooling(options),
@@ -237,12 +248,13 @@ def settings_of(options: CreateOptions) -> RunSettings:
             consistency_tiles=options.consistency_tiles,
             bad_tiles=options.bad_tiles,
             excluded=tuple(dict.fromkeys(options.exclude_artefacts)),
+            tiles=options.asked_tiles,
         ),
         resources=resources,
         drawing=_drawing(options, asked),
         output=_output(options, resources),
         records=OptionRecords.of(options),
-        sourced=SourcedOptions(only_with(options, "slide"), only_with(options, "features")),
+        sourced=SourcedOptions(*(only_with(options, one) for one in SOURCES)),
     )
 
 
@@ -333,7 +345,9 @@ def _drawing(options: CreateOptions, asked: Mapping[str, float]) -> Drawing:
         ),
         classes=(),
         true_class=options.true_class or "",
-        image_mpp=options.target_mpp if options.image_mpp is None else options.image_mpp,
+        image_mpp=options.asked_tiles.network_mpp
+        if options.image_mpp is None
+        else options.image_mpp,
         region_hot=options.region_hot,
         region_cold=options.region_cold,
         top_tiles=options.top_tiles,

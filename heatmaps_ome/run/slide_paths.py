@@ -5,21 +5,28 @@ from __future__ import annotations
 import importlib
 import os
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import SlideError
 from heatmaps_ome.run.slide_row import for_people, is_probable
+from heatmaps_ome.slides.dicom import series_of, slides_directly_in, slides_in
 from heatmaps_ome.slides.folders import SLIDE_ENDINGS
 from heatmaps_ome.slides.opening import REGISTRY
+from heatmaps_ome.slides.zarr_tree import is_zarr_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_DICOM, _MIRAX_INDEX = ".dcm", "slidedat.ini"
+_DICOM, _MIRAX_INDEX, _SLIDEDAT = ".dcm", "slidedat.ini", "Slidedat.ini"
 OPENSLIDE_ENDINGS: Final = (*(one for one in SLIDE_ENDINGS if one != _DICOM), ".czi")
 """Endings of files that OpenSlide opens (https://openslide.org/formats/); a DICOM slide is a
 folder."""
+_SPREAD: Final = (
+    ": the files of a DICOM slide lie in several of its folders, among other slides; put each "
+    "slide into a folder of its own"
+)
 _WILDCARDS = set("*?[")
 
 
@@ -27,8 +34,9 @@ def slides_named(path: Path) -> list[Path]:
     """Return the slides that a word of the command line names.
 
     A name that exists is never a pattern. A folder names its own slides, and not those of the
-    folders in it; a folder of a DICOM slide is a slide. A pattern matches the way shells do, ``**``
-    any number of folders; if it states no ending, only slides count.
+    folders in it; a folder of a DICOM slide is a slide, and one of several names a file of each.
+    A folder without slides names the DICOM slides in the folders below it. A pattern matches the
+    way shells do, ``**`` any number of folders; if it states no ending, only slides count.
 
     Raises
     ------
@@ -36,7 +44,8 @@ def slides_named(path: Path) -> list[Path]:
         If there is no slide in the folder, or none that matches the pattern.
     """
     if exists(path):
-        return [path] if not path.is_dir() or is_slide_folder(path) else _slides_in(path)
+        is_one = not path.is_dir() or is_zarr_folder(path) or exists(path / _SLIDEDAT)
+        return [path] if is_one else _slides_in(path)
     if not _WILDCARDS & set(str(path)) or not is_probable(str(path)):
         return [path]
     matches = _matches(path)
@@ -48,13 +57,17 @@ def slides_named(path: Path) -> list[Path]:
 
 
 def is_slide_folder(path: Path) -> bool:
-    """Return whether a folder is one slide, or the data of one (DICOM, MIRAX)."""
+    """Return whether a folder is one slide, or the data of one (OME-Zarr, DICOM, MIRAX)."""
+    if is_zarr_folder(path):
+        return True
     try:
         names = [entry.name.lower() for entry in os.scandir(path)]
     except OSError:
         return False
-    return _MIRAX_INDEX in names or any(
-        name.endswith(_DICOM) and not name.startswith(".") for name in names
+    return (
+        _MIRAX_INDEX in names
+        or any(name.endswith(_DICOM) and not name.startswith(".") for name in names)
+        or len(slides_directly_in(path)) > 0
     )
 
 
@@ -112,25 +125,61 @@ def _spellings(readings: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(spelling for form in forms for spelling in form))
 
 
-def _slides_in(folder: Path) -> list[Path]:
+def _children(folder: Path) -> list[Path]:
+    """Return what a folder holds, without hidden entries, in the order of their names."""
     try:
         children = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise SlideError(f"{folder} cannot be read ({error.strerror}); check the folder") from error
-    slides = sorted(filter(_is_slide, children), key=lambda path: (path.name.casefold(), path.name))
-    if not slides:
+    return sorted(children, key=lambda path: (path.name.casefold(), path.name))
+
+
+def _slides_in(folder: Path) -> list[Path]:
+    """Return the slides of a folder; the folder itself if it is one DICOM slide.
+
+    Raises
+    ------
+    SlideError
+        If there are none, or the files of one of several DICOM slides lie in several folders.
+    """
+    children = _children(folder)
+    dicom = {child: slides_directly_in(child) for child in children
+             if child.is_dir() and is_slide_folder(child)}  # fmt: skip
+    own = slides_directly_in(folder)
+    others = [child for child in children if _is_slide(child) and not dicom.get(child)]
+    series = Counter(series_of(files[0]) for slides in dicom.values() for files in slides)
+    n_slides = len(own) + len(others) + len(series)
+    if n_slides == 0 and not slides_in(folder) and not is_slide_folder(folder):
         raise SlideError(
             f"{for_people(str(folder))} is a folder without slides of its own; name the slides, or "
             "a pattern such as 'FOLDER/**/*.svs'"
         )
-    return slides
+    is_whole = n_slides == 1 and (own or series.total() > 1)
+    if is_whole or (n_slides == 0 and len(slides_in(folder)) < 2):
+        return [folder]
+    if series.total() > len(series):
+        raise SlideError(f"{for_people(str(folder))}{_SPREAD}")
+    slides = [
+        slide
+        for child in children
+        for slide in _dicom_paths(child, dicom.get(child) or []) or [child] * (child in others)
+    ]
+    below = own if n_slides else slides_in(folder)
+    if any(len({file.parent for file in files}) > 1 for files in below):
+        raise SlideError(f"{for_people(str(folder))}{_SPREAD}")
+    return [*slides, *(files[0] for files in below)]
+
+
+def _dicom_paths(folder: Path, slides: list[tuple[Path, ...]]) -> list[Path]:
+    """Return a path for each DICOM slide of a folder: the folder if there is one, else files."""
+    return [folder] if len(slides) == 1 else [files[0] for files in slides]
 
 
 def _is_slide(path: Path) -> bool:
     """Return whether a file or folder looks like a slide, also if it turns out to be damaged."""
     if path.is_dir():
         # The data of a MIRAX slide stand beside its file, which is the slide.
-        return is_slide_folder(path) and not exists(path / "Slidedat.ini")
+        return is_slide_folder(path) and not exists(path / _SLIDEDAT)
     if path.suffix.lower() in OPENSLIDE_ENDINGS:
         return True
     others = [row.split(":") for reader, row in REGISTRY.items() if reader != "OpenSlide"]

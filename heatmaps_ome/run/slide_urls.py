@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from heatmaps_ome.errors import RemoteError, SlideError
 from heatmaps_ome.run.slide_paths import OPENSLIDE_ENDINGS
 from heatmaps_ome.run.slide_row import SlideRow
+from heatmaps_ome.slides.paths import ZARR
+from heatmaps_ome.slides.remote_zarr import is_zarr_listing
 from heatmaps_ome.storage.remote.client import remote_client
 from heatmaps_ome.storage.remote.urls import (
     folder_of,
@@ -86,7 +88,7 @@ def _slides_named(client: Client, url: str) -> list[str]:
     if web or _is_slide_name(url) or not client.is_folder(url):
         return [url]
     folders, files = client.names(url)
-    if any(_is_dicom(file) for file in files):
+    if any(_is_dicom(file) for file in files) or is_zarr_listing(files):
         return [url]
     slides = [file for file in files if _is_slide_name(file)]
     slides += [folder for folder in folders if _is_slide_folder(client, folder)]
@@ -120,13 +122,16 @@ def _matches(client: Client, pattern: str) -> list[str]:
 
 
 def _is_slide_name(url: str) -> bool:
-    """Return whether a URL ends as slides' files do."""
-    return PurePosixPath(last_name(url)).suffix.lower() in (*OPENSLIDE_ENDINGS, _DICOM)
+    """Return whether a URL ends as slides' files do, or an OME-Zarr."""
+    return PurePosixPath(last_name(url)).suffix.lower() in (*OPENSLIDE_ENDINGS, _DICOM, ZARR)
 
 
 def _is_slide_folder(client: Client, url: str) -> bool:
-    """Return whether a folder holds a DICOM slide."""
-    return not _is_slide_name(url) and any(map(_is_dicom, client.names(url)[1]))
+    """Return whether a folder is an OME-Zarr, or holds a DICOM slide."""
+    if PurePosixPath(last_name(url)).suffix.lower() == ZARR:
+        return True
+    files = client.names(url)[1]
+    return not _is_slide_name(url) and (any(map(_is_dicom, files)) or is_zarr_listing(files))
 
 
 def _is_dicom(url: str) -> bool:

@@ -18,7 +18,7 @@ from heatmaps_ome.features.files import (
 )
 from heatmaps_ome.maps.bag_maps import BagRecipe, bag_maps
 from heatmaps_ome.maps.tile_maps import given_classes, given_maps
-from heatmaps_ome.run.maker import with_covariates
+from heatmaps_ome.run.maker import WithoutNetwork, with_covariates
 from heatmaps_ome.storage.cache import folder_of
 from heatmaps_ome.storage.digests import digest_of
 
@@ -151,7 +151,10 @@ class BagSource:
         with stages("features"):
             bag = read_bag(self.path, self.slide, self.facts)
         _require_same(bag, self.tiles["digest"], self.path)
-        return [bag_maps(slide, fingerprint, bag, recipe, stages) for recipe in self._recipes]
+        return [
+            bag_maps(slide, recipe.key(fingerprint, bag.digest), lambda: bag, recipe, stages)
+            for recipe in self._recipes
+        ]
 
 
 def _features_digest(n_features: int, explain: Explain) -> str:
@@ -186,7 +189,7 @@ def _require_same(tiles: Tiles, digest: str, path: Path) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class BagMaker:
+class BagMaker(WithoutNetwork):
     """Makes maps of features: tiles of any system + models.
 
     Attributes
@@ -311,7 +314,7 @@ class ScoresSource:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoresMaker:
+class ScoresMaker(WithoutNetwork):
     """Makes maps of scores that any tool gave.
 
     Attributes

@@ -99,6 +99,22 @@ def find_artefacts(
     return kinds
 
 
+def without(
+    tissue: np.ndarray, artefacts: np.ndarray, kinds: tuple[str, ...]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Return tissue without its cells on kinds of artefacts, and the number of cells of each.
+
+    Parameters
+    ----------
+    tissue : (rows, cols) bool
+    artefacts : (rows, cols) uint8
+        As `find_artefacts` gives them.
+    """
+    cells = {kind: artefacts == 1 + KINDS.index(kind) for kind in KINDS if kind in kinds}
+    counts = {kind: int(np.count_nonzero(mask)) for kind, mask in cells.items()}
+    return tissue & ~np.any(list(cells.values()), axis=0), counts
+
+
 def _coloured(
     slide: SlideReader, grid: Grid, tissue: np.ndarray, threshold: float, threads: int
 ) -> dict[str, np.ndarray]:

@@ -1,13 +1,17 @@
-"""Find the files of a DICOM slide: those of a folder that belong to one series.
+"""Find the files of a DICOM slide, those that belong to one series, and its name.
 
 A slide is a file for each level, label and overview. OpenSlide reads them together, but starts
-from a single file. Only the heads of files are read here.
+from a single file. Only the heads of files are read here. Slides lie in one folder each, several
+in one folder, or with their files in folders below it, as archives export them.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections import deque
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,13 +22,22 @@ _PREAMBLE = 128
 _MAGIC = b"DICM"
 _HEAD_BYTES = 2**18
 """The part of a file that is searched for the series; per-frame data come later."""
+_ENDINGS: Final = ("", ".dcm", ".dicom", ".dic", ".ima")
+"""Endings that names of DICOM files have, besides numbers, as of UIDs."""
 _MOST_FILES = 10_000
 """Entries of a folder that are looked at."""
 _SLIDE_CLASS: Final = "1.2.840.10008.5.1.4.1.1.77.1.6"
 """SOP class "VL Whole Slide Microscopy Image Storage" (PS3.4, B.5)."""
 _CLASS, _INSTANCE = (0x0002, 0x0002), (0x0002, 0x0003)
 """Media Storage SOP Class UID and SOP Instance UID, of the file meta information (PS3.10, 7.1)."""
-_SERIES = (0x0020, 0x000E)
+_SERIES, _NUMBER = (0x0020, 0x000E), (0x0020, 0x0011)
+_CONTAINER = (0x0040, 0x0512)
+"""Container Identifier, usually the bar code of the glass (PS3.3, C.7.6.22)."""
+_NO_CONTAINER: Final = ("", "unknown", "none", "anonymous", "anonymized", "n/a")
+"""Identifiers that writers put where they know none, as the attribute must not be empty."""
+_PARSED: Final = (_CLASS, _INSTANCE, _SERIES, _NUMBER, _CONTAINER)
+_UID_TAIL = 8
+_MOST_FOLDERS, _DEEPEST_FOLDER = 1000, 5
 _LONG_VRS: Final = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR",
                     b"UT", b"UV")  # fmt: skip
 """Value representations with a length of 32 bits (PS3.5, 7.1.2)."""
@@ -42,10 +55,16 @@ class Instance(NamedTuple):
         Series Instance UID, which all files of a slide share.
     instance : str
         SOP Instance UID, of this file alone.
+    container : str
+        Identifier of the glass; "" if none is stated.
+    number : str
+        Series Number; "" if none is stated.
     """
 
     series: str
     instance: str
+    container: str = ""
+    number: str = ""
 
 
 def is_dicom(path: Path) -> bool:
@@ -75,13 +94,71 @@ def series_files(path: Path) -> tuple[Path, ...]:
 
 
 def slides_in(folder: Path) -> list[tuple[Path, ...]]:
-    """Return the files of each DICOM slide in a folder, subfolders not counted."""
+    """Return the files of each DICOM slide in a folder, or else in the folders below it."""
+    return _by_series(_dicom_files(folder)) or _by_series(_files_below(folder))
+
+
+def slides_directly_in(folder: Path) -> list[tuple[Path, ...]]:
+    """Return the files of each DICOM slide in a folder, folders below it not counted."""
+    return _by_series(_dicom_files(folder))
+
+
+def name_of_slide(path: Path) -> str | None:
+    """Return the container of a DICOM slide, at its folder or any file of it; None if unknown.
+
+    Slides of one container that lie together have their series' numbers too, or the ends of
+    their UIDs where these are alike.
+    """
+    try:
+        first = path if path.is_file() else _only_slide(path)
+        own = None if first is None or not is_dicom(first) else _instance(first)
+        if first is None or own is None or own.container.lower() in _NO_CONTAINER:
+            return None
+        beside = {one.series: one for one in map(_instance, _dicom_files(first.parent)) if one}
+    except OSError:
+        return None
+    alike = [one.number for one in beside.values() if one.container == own.container]
+    if len(alike) < 2:
+        return own.container
+    is_own = own.number != "" and alike.count(own.number) == 1
+    return f"{own.container}-{own.number if is_own else own.series[-_UID_TAIL:]}"
+
+
+def _only_slide(folder: Path) -> Path | None:
+    """Return the first file of a folder's slide; None if it has none or several."""
+    slides = slides_in(folder)
+    return slides[0][0] if len(slides) == 1 else None
+
+
+def _by_series(files: Iterator[Path]) -> list[tuple[Path, ...]]:
+    """Return files in slides, in the order of their series."""
     slides: dict[str, list[tuple[str, Path]]] = {}
-    for file in _dicom_files(folder):
+    for file in files:
         one = _instance(file)
         if one is not None:
             slides.setdefault(one.series, []).append((one.instance, file))
     return [_ordered(slides[series]) for series in sorted(slides)]
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the DICOM files in the folders below a folder; links are not followed."""
+    ahead, count = deque([(folder, 0)]), 0
+    while ahead and count < _MOST_FOLDERS:
+        place, depth = ahead.popleft()
+        count += 1
+        try:
+            with os.scandir(place) as entries:
+                names = sorted(
+                    entry.name for entry in islice(entries, _MOST_FILES)
+                    if entry.is_dir(follow_symlinks=False)
+                )  # fmt: skip
+            if depth > 0:
+                yield from _dicom_files(place)
+        except OSError:
+            # A folder that cannot be read holds no slide for us.
+            continue
+        if depth < _DEEPEST_FOLDER:
+            ahead.extend((place / name, depth + 1) for name in names)
 
 
 def _ordered(instances: list[tuple[str, Path]]) -> tuple[Path, ...]:
@@ -96,8 +173,10 @@ def _dicom_files(folder: Path) -> Iterator[Path]:
             if count >= _MOST_FILES:
                 return
             path = folder / entry.name
+            ending = path.suffix.lower()
             try:
-                if entry.is_file() and is_dicom(path):
+                is_candidate = ending in _ENDINGS or ending[1:].isdigit()
+                if is_candidate and entry.is_file() and is_dicom(path):
                     yield path
             except OSError:
                 # A file that cannot be read is not part of any slide.
@@ -108,18 +187,18 @@ def _instance(path: Path) -> Instance | None:
     """Return the identity of a slide's file; None if it is none, or its head is damaged."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    uids: dict[tuple[int, int], str] = {}
-    try:
+    texts: dict[tuple[int, int], str] = {}
+    # A slide is known by its series, even if its head is cut behind it.
+    with suppress(struct.error):
         for tag, value in _elements(head, _PREAMBLE + len(_MAGIC)):
-            if tag in (_CLASS, _INSTANCE, _SERIES):
-                uids[tag] = value.decode("ascii").rstrip("\0 ")
-            if tag >= _SERIES:
+            if tag in _PARSED:
+                texts[tag] = value.decode("utf-8", "replace").strip("\0 ")
+            if tag >= _CONTAINER:
                 break
-    except (struct.error, UnicodeDecodeError):
+    if texts.get(_CLASS) != _SLIDE_CLASS or not {_INSTANCE, _SERIES} <= texts.keys():
         return None
-    if uids.get(_CLASS) != _SLIDE_CLASS or not {_INSTANCE, _SERIES} <= uids.keys():
-        return None
-    return Instance(uids[_SERIES], uids[_INSTANCE])
+    container = "".join(filter(str.isprintable, texts.get(_CONTAINER, "")))
+    return Instance(texts[_SERIES], texts[_INSTANCE], container, texts.get(_NUMBER, ""))
 
 
 def _elements(head: bytes, start: int) -> Iterator[tuple[tuple[int, int], bytes]]:

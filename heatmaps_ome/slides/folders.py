@@ -14,7 +14,6 @@ SLIDE_ENDINGS: Final = (
 )  # fmt: skip
 """Endings of the names of slides that OpenSlide reads (and of other files, with TIFF's)."""
 _RESULTS: Final = ("provenance.json", "run.json", "scaling.json", "maps.json")
-_ZARR: Final = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 _MOST_ENTRIES = 10_000
 
 
@@ -33,11 +32,8 @@ def folder_reason(folder: Path, n_dicom: int) -> str | None:
         return None
     if not names:
         return "is an empty folder; give a slide's file"
-    if names & set(_ZARR) or folder.name.endswith(".zarr"):
-        return (
-            "is a zarr folder, such as an OME-Zarr image or heatmap, which is not read as a slide; "
-            "give the slide's own file"
-        )
+    if folder.name.endswith(".zarr"):
+        return "is a zarr folder without metadata (.zattrs or zarr.json); copy it again"
     if names & set(_RESULTS):
         return (
             "is a folder of results of heatmaps-ome, not a slide; give the slide's own file (the "

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.slide_file import SlideFacts, SlideFile
 
 _SAMPLES, _SAMPLE_BYTES = 64, 65536
+_SAMPLED_CHUNKS = 256
+"""Files of a slide in chunks that are sampled; of all others only the sizes count."""
 
 
 class OpenedSlide:
@@ -120,8 +122,11 @@ class OpenedSlide:
         """
         digest = hashlib.sha256()
         try:
-            for file in self._file.files():
-                _digest_samples(file, digest)
+            if self._file.facts.is_chunked:
+                _digest_chunks(self._file.files(), digest)
+            else:
+                for file in self._file.files():
+                    _digest_samples(file, digest)
         except OSError as error:
             raise SlideError(
                 f"{printable(self.path)} cannot be read ({error.strerror}); check the file"
@@ -220,6 +225,16 @@ def _pixel_size(facts: SlideFacts, path: Path, mpp: float | None) -> tuple[YX, s
             f"{extent}; give its true pixel size in µm per pixel with --mpp"
         )
     return size, source
+
+
+def _digest_chunks(paths: list[Path], digest: hashlib._Hash) -> None:
+    """Add the sizes of all files, and the beginnings of some that are spread over them."""
+    for path in paths:
+        digest.update(path.stat().st_size.to_bytes(8, "little"))
+    step = max(1, len(paths) // _SAMPLED_CHUNKS)
+    for path in paths[::step]:
+        with path.open("rb") as file:
+            digest.update(file.read(_SAMPLE_BYTES))
 
 
 def _digest_samples(path: Path, digest: hashlib._Hash) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import re
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
-from heatmaps_ome.errors import SlideError
+from heatmaps_ome.errors import OptionError, SlideError
 from heatmaps_ome.slides.bad_tiles import BadTiles
 from heatmaps_ome.slides.opened_slide import OpenedSlide
 from heatmaps_ome.slides.paths import files_of, printable, require_readable
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
 REGISTRY: Final = {
     "fast TIFF": "heatmaps_ome.slides.readers.fast_tiff:FastTiff",
+    "OME-Zarr": "heatmaps_ome.slides.readers.ome_zarr:OmeZarrFile",
     "tifffile": "heatmaps_ome.slides.readers.tiff:TifffileSlide",
     "OpenSlide": "heatmaps_ome.slides.readers.openslide:OpenSlideFile",
 }
 """Display name → ``module:class`` of a SlideFile; the first one that can read a slide is used."""
+AUTO: Final = "auto"
+"""Stands for the first reader that reads a slide."""
 ENTRY_POINTS: Final = "heatmaps_ome.readers"
 """Group of the entry points by which other packages add readers: ``NAME = "module:class"``."""
 
@@ -36,6 +40,7 @@ def open_slide(
     mpp: float | None = None,
     read_from: ReadFrom = "level",
     bad_tiles: BadTilePolicy = "fail",
+    reader: str = AUTO,
 ) -> OpenedSlide:
     """Return an open slide.
 
@@ -49,15 +54,22 @@ def open_slide(
         Whether pixels come from the coarsest level that is fine enough, or always from level 0.
     bad_tiles : "fail" or "blank"
         Whether a damaged tile is an error, or is left white and recorded.
+    reader : str
+        Name of the reader to use; "auto": the first one that reads the slide.
 
     Raises
     ------
     SlideError
-        If there is no such file, its format is unknown, or it is damaged; with the case.
+        If there is no such file, its format is unknown or not the reader's, or it is damaged; with
+        the case.
+    OptionError
+        If there is no such reader.
     PixelSizeError
         If no credible pixel size is known.
     """
     require_readable(path)
+    if reader != AUTO:
+        return _opened_by(reader, path, mpp, read_from, BadTiles(bad_tiles))
     names = []
     for name, kind in _readers():
         names.append(name)
@@ -66,7 +78,55 @@ def open_slide(
             return OpenedSlide(path, file, mpp, read_from, BadTiles(bad_tiles), name)
     # A folder, or a file without those that go with it, has a sentence of its own.
     first = files_of(path)[0]
-    raise SlideError(f"{printable(path)} {reason_unread(first, ' or '.join(names))}")
+    readers = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    raise SlideError(f"{printable(path)} {reason_unread(first, readers)}")
+
+
+def reader_names() -> tuple[str, ...]:
+    """Return the names of all readers, those of other packages too, in the order of their turn."""
+    return (*REGISTRY, *(entry.name for entry in entry_points(group=ENTRY_POINTS)))
+
+
+def known_reader(name: str) -> str:
+    """Return a reader's name as the registry has it; case, spaces and hyphens do not count.
+
+    Raises
+    ------
+    OptionError
+        If there is none of this name.
+    """
+    names = {AUTO: AUTO, **{_plain(known): known for known in reader_names()}}
+    known = names.get(_plain(name))
+    if known is None:
+        raise OptionError(
+            f"there is no reader of slides {printable(name)!r}; there are {AUTO} and: "
+            f"{', '.join(reader_names())}"
+        )
+    return known
+
+
+def _plain(name: str) -> str:
+    """Return a name without what does not distinguish names."""
+    return re.sub(r"[\s_-]+", "-", name.strip().lower())
+
+
+def _opened_by(
+    name: str, path: Path, mpp: float | None, read_from: ReadFrom, bad_tiles: BadTiles
+) -> OpenedSlide:
+    """Return a slide opened by the reader that was asked for, and no other."""
+    name = known_reader(name)
+    kind = dict(_readers())[name]
+    try:
+        file = kind(path) if kind.can_read(path) else None
+        reason = "is in no format that it reads"
+    except Unsuited as unsuited:
+        file, reason = None, str(unsuited) or "is read better by another"
+    if file is None:
+        raise SlideError(
+            f"{printable(path)} cannot be read by the reader {name}: it {reason}; leave out "
+            "--reader, so that the one that fits is used"
+        )
+    return OpenedSlide(path, file, mpp, read_from, bad_tiles, name)
 
 
 def _readers() -> Iterator[tuple[str, Any]]:

@@ -13,11 +13,21 @@ from pathlib import Path
 from typing import Final
 
 from heatmaps_ome.errors import SlideError
-from heatmaps_ome.slides.dicom import is_dicom, series_files, series_of, slides_in
+from heatmaps_ome.slides.dicom import (
+    is_dicom,
+    name_of_slide,
+    series_files,
+    series_of,
+    slides_in,
+)
 from heatmaps_ome.slides.folders import folder_reason
+from heatmaps_ome.slides.ngff_image import NoImage, image_files
+from heatmaps_ome.slides.zarr_tree import FolderTree, is_zarr_folder
 
 _MIRAX: Final = ".mrxs"
 _HAMAMATSU: Final = (".vms", ".vmu")
+ZARR: Final = ".zarr"
+ZARR_ARCHIVES: Final = (".zip", ".ozx")
 LONGEST_INDEX: Final = 2**20
 """Bytes that are read of a .vms or .vmu file, which is a page of text."""
 
@@ -33,15 +43,40 @@ def printable(path: Path | str) -> str:
 
 
 def name_of(path: Path) -> str:
-    """Return a slide's name: its file's without the last suffix, or its folder's whole name."""
-    return path.name if path.is_dir() else path.stem
+    """Return a slide's name: its file's without the last suffix, or its folder's whole name.
+
+    A DICOM slide that states its container has that name. An OME-Zarr's is without both of its
+    endings; an image inside of one has the names of both.
+    """
+    container = name_of_slide(path)
+    if container is not None:
+        return container
+    if not path.is_dir():
+        return zarr_name(path.name) if path.suffix.lower() in ZARR_ARCHIVES else path.stem
+    stores = [place for place in (path, *path.parents) if place.name.lower().endswith(ZARR)]
+    if not stores or not is_zarr_folder(path):
+        return path.name
+    return "-".join([zarr_name(stores[0].name), *path.relative_to(stores[0]).parts])
+
+
+def zarr_name(name: str) -> str:
+    """Return the name of a file or folder without the endings of OME-Zarr.
+
+    >>> zarr_name("a.b.ome.zarr"), zarr_name("a.zarr.zip"), zarr_name("a.ozx")
+    ('a.b', 'a', 'a')
+    """
+    for ending in (*ZARR_ARCHIVES, ZARR, ".ome"):
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            name = name[: -len(ending)]
+    return name
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
     """Return all files of the slide at a path, always in the same order.
 
-    A folder or any file of a DICOM slide has the files of the whole slide. MIRAX and Hamamatsu's
-    VMS slides have the file itself and those that it names.
+    A folder or any file of a DICOM slide has the files of the whole slide; an OME-Zarr those of its
+    image, without labels. MIRAX and Hamamatsu's VMS slides have the file itself and those that it
+    names.
 
     Raises
     ------
@@ -49,6 +84,8 @@ def files_of(path: Path) -> tuple[Path, ...]:
         If there is no readable slide file or folder of one slide.
     """
     require_readable(path)
+    if is_zarr_folder(path):
+        return _zarr_files(path)
     if path.is_dir():
         slides = slides_in(path)
         reason = folder_reason(path, len(slides))
@@ -162,6 +199,23 @@ def _data_folder(path: Path) -> Path:
             f"{printable(folder.name)} with Slidedat.ini must lie beside it; copy it too"
         )
     return folder
+
+
+def _zarr_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of the image of a zarr folder.
+
+    Raises
+    ------
+    SlideError
+        If it is no image.
+    """
+    tree = FolderTree(path)
+    try:
+        return tuple(tree.files(list(image_files(tree))))
+    except NoImage as error:
+        raise SlideError(f"{printable(path)} {error}") from error
+    except OSError as error:
+        raise SlideError(f"{printable(path)}{_unreachable(path, error)}") from error
 
 
 def _below(folder: Path) -> list[Path]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import SlideError
 from heatmaps_ome.slides.folders import SLIDE_ENDINGS
-from heatmaps_ome.slides.paths import LONGEST_INDEX, names_in_index
+from heatmaps_ome.slides.paths import LONGEST_INDEX, ZARR, names_in_index, zarr_name
+from heatmaps_ome.slides.remote_zarr import is_zarr_listing, zarr_files
 from heatmaps_ome.storage.remote.urls import folder_of, joined, last_name, public
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class RemoteSlide:
     ----------
     url : str
     main : str
-        Path of what is opened: a file, or the folder of a DICOM slide.
+        Path of what is opened: a file, or the folder of a DICOM slide or an OME-Zarr.
     files : tuple of (RemoteFile, str)
         All of its files, with their paths, which are relative to a folder of the slide's own.
     """
@@ -66,14 +67,16 @@ def name_at(url: str) -> str:
     ('my slide', '1.2.840')
     """
     name = PurePosixPath(last_name(url))
+    if name.suffix.lower() == ZARR:
+        return zarr_name(name.name)
     return name.stem if name.suffix.lower() in SLIDE_ENDINGS else name.name
 
 
 def remote_slide(client: Client, url: str) -> RemoteSlide:
     """Return the files of the slide at a URL: one, or all that belong together.
 
-    A DICOM slide's are those of its folder; MIRAX and Hamamatsu's VMS slides have the file itself
-    and those that it names.
+    A DICOM slide's are those of its folder, an OME-Zarr's all of the store but labels; MIRAX and
+    Hamamatsu's VMS slides have the file itself and those that it names.
 
     Raises
     ------
@@ -86,7 +89,11 @@ def remote_slide(client: Client, url: str) -> RemoteSlide:
     ending = PurePosixPath(name).suffix.lower()
     if ending == _DICOM:
         return RemoteSlide(url, name, _dicom_files(client, folder_of(url)))
+    if ending == ZARR:
+        return _zarr_slide(client, url)
     if ending not in SLIDE_ENDINGS and client.is_folder(url):
+        if is_zarr_listing(client.names(url)[1]):
+            return _zarr_slide(client, url)
         files = _dicom_files(client, url)
         if not files:
             raise SlideError(f"{public(url)} is a folder without a DICOM slide; name the slide")
@@ -99,6 +106,14 @@ def remote_slide(client: Client, url: str) -> RemoteSlide:
     if ending in _HAMAMATSU:
         return RemoteSlide(url, name, ((file, name), *_indexed_files(client, file)))
     return RemoteSlide(url, name, ((file, name),))
+
+
+def _zarr_slide(client: Client, url: str) -> RemoteSlide:
+    """Return the slide of an OME-Zarr, which is a folder."""
+    name, files = last_name(url), zarr_files(client, url)
+    if not files:
+        raise SlideError(f"{public(url)}: there is no such slide; check the URL")
+    return RemoteSlide(url, name, tuple((file, f"{name}/{path}") for file, path in files))
 
 
 def _dicom_files(client: Client, folder: str) -> tuple[tuple[RemoteFile, str], ...]:

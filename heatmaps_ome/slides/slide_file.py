@@ -44,6 +44,9 @@ class SlideFacts:
     notes : tuple of str
         Sentences on what was done to the pixels by a rule, such as "16 bits per channel were
         divided by 257".
+    is_chunked : bool
+        Whether each file is a piece of a level, so that there may be very many: the fingerprint
+        has the sizes of all, and samples of some.
     """
 
     format: str
@@ -56,6 +59,7 @@ class SlideFacts:
     icc_profile: bytes | None = None
     pixels: str = ""
     notes: tuple[str, ...] = ()
+    is_chunked: bool = False
 
 
 class Unsuited(Exception):

@@ -141,6 +141,39 @@ class FeaturesKey:
 
 
 @dataclass(frozen=True)
+class LatticeKey:
+    """Key of the features of the tiles on a lattice; of the kind of dense features.
+
+    Attributes
+    ----------
+    side_px : int
+        Side of a tile in network pixels.
+    stride_px : float
+        Distance from one tile to the next.
+    chunk_cells : int
+        Side of the array's chunks, in tiles.
+    """
+
+    KIND: ClassVar = FeaturesKey.KIND
+    _LAYOUT: ClassVar = 1
+    """Increased when the meaning of cached features changes, so that old ones are not used."""
+
+    encoded: Encoded
+    side_px: int
+    stride_px: float
+    chunk_cells: int
+
+    def identity(self) -> dict[str, object]:
+        """Return everything that tiles' features depend on, as plain JSON values."""
+        return {
+            "layout": self._LAYOUT,
+            **self.encoded.identity(),
+            "tile": [self.side_px, float(self.stride_px)],
+            "chunk_tiles": self.chunk_cells,
+        }
+
+
+@dataclass(frozen=True)
 class TilesKey:
     """Key of the features of single tiles.
 
@@ -288,7 +321,7 @@ class PicturesKey:
         }
 
 
-Key: TypeAlias = PixelsKey | FeaturesKey | TilesKey | MapsKey | BagKey | PicturesKey
+Key: TypeAlias = PixelsKey | FeaturesKey | LatticeKey | TilesKey | MapsKey | BagKey | PicturesKey
 """A key of any kind; its identity has the slide's fingerprint as ``slide``."""
 
 

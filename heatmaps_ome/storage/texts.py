@@ -17,6 +17,7 @@ _UNFIT = re.compile(
     "\ud800-\udfff"  # halves of characters, and bytes of file names that are not UTF-8
     "\ufdd0-\ufdef\ufffe\uffff]"  # no characters
 )
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
@@ -37,7 +38,7 @@ def encodable(text: str) -> str:
     >>> encodable("latin1-\udce9\n")
     'latin1-�\n'
     """
-    return re.sub("[\ud800-\udfff]", _REPLACEMENT, text)
+    return text if text.isascii() else _HALVES.sub(_REPLACEMENT, text)
 
 
 def _picture(match: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ from model_files import make_parts, write_export
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.display.scaling import CohortScaling
 from heatmaps_ome.errors import ExtractorError, ModelError, OutputError, ScalingError
-from heatmaps_ome.extractors import retccl
+from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.models import read_model
 from heatmaps_ome.storage.result_folder import require_writable
 
@@ -93,14 +93,14 @@ def test_models_scalings_and_weights_are_files_only(world, path):
     with pytest.raises(ScalingError, match=f"{path} cannot be read"):
         CohortScaling.load(Path(path))
     with pytest.raises(ExtractorError, match=path):
-        retccl.load(Path(path), "cpu", "float32")
+        load_extractor("retccl", Path(path), "cpu", "float32")
 
 
 def test_weights_of_gigabytes_are_not_read(world):
     with Path("huge").open("wb") as file:
         file.truncate(1 << 34)
-    with pytest.raises(ExtractorError, match="too many for a ResNet-50"):
-        retccl.load(Path("huge"), "cpu", "float32")
+    with pytest.raises(ExtractorError, match="too many for the encoder"):
+        load_extractor("retccl", Path("huge"), "cpu", "float32")
     with pytest.raises(ScalingError, match="more than 8 MiB"):
         CohortScaling.load(Path("huge"))
     with pytest.raises(ModelError, match="huge"):

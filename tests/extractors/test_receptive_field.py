@@ -18,7 +18,7 @@ from heatmaps_ome.display.rendering import Style
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles, Range
 from heatmaps_ome.exporters import load_exporters
 from heatmaps_ome.exporters.protocol import Settings
-from heatmaps_ome.extractors import retccl
+from heatmaps_ome.extractors import load_extractor
 from heatmaps_ome.features.dense import Extraction, extract, feature_grid
 from heatmaps_ome.geometry import Shape, Window
 from heatmaps_ome.maps.store import write_values
@@ -64,7 +64,7 @@ def seen(tmp_path_factory):
     """Features of all slides by the real network, their grid, and where the files are."""
     folder = tmp_path_factory.mktemp("receptive-field")
     torch.save(seeded_resnet50(0), folder / "weights.pth")
-    extractor = retccl.load(folder / "weights.pth", "cpu", "float32")
+    extractor = load_extractor("retccl", folder / "weights.pth", "cpu", "float32")
     drawn = {"dark": flat(DARK), "light": flat(LIGHT), "spot": spotted()}
     for axis in (0, 1):
         drawn[f"rise-{axis}"] = stepped(axis, DARK, LIGHT)

@@ -7,7 +7,7 @@ from heatmaps_ome.extractors import load_extractor
 
 
 def test_a_mistyped_name_is_answered_with_the_nearest():
-    with pytest.raises(ExtractorError, match=r"'retcll'; did you mean retccl\? It takes retccl"):
+    with pytest.raises(ExtractorError, match=r"'retcll'; did you mean retccl\?"):
         load_extractor("retcll", None, "cpu", "float32")
-    with pytest.raises(ExtractorError, match="'virchow'; choose from retccl"):
-        load_extractor("virchow", None, "cpu", "float32")
+    with pytest.raises(ExtractorError, match=r"'zzz'; choose from .*retccl, .*, timm:NAME or the"):
+        load_extractor("zzz", None, "cpu", "float32")

@@ -184,7 +184,7 @@ def test_packed_weights_are_refused_unread(tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path, state):
     fewer = {key: value for key, value in state.items() if not key.startswith("layer4")}
     torch.save(fewer, tmp_path / "fewer.pth")
-    with pytest.raises(ExtractorError, match="ResNet-50"):
+    with pytest.raises(ExtractorError, match="weights of RetCCL: it lacks layer4"):
         load_extractor("retccl", tmp_path / "fewer.pth", "cpu", "float32").prepare()
 
 

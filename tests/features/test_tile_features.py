@@ -27,7 +27,7 @@ def test_features_are_those_of_each_tile_alone(side, stride):
     slide, extractor = FakeSlide(rgb), seeded_trunk()
     lattice = TileLattice(slide, TileSize(side, stride, 0.5))
     chosen = lattice.on(np.ones(lattice.cells.shape, bool))
-    batches = list(tile_features(slide, extractor, lattice, chosen, 256, threads=2))
+    batches = list(tile_features(slide, extractor, lattice, chosen, 5, threads=2))
     assert len(batches) > 1 or chosen.count < 20
     tiles = [tile for batch in batches for tile in batch.tiles]
     assert len(tiles) == chosen.count
@@ -62,7 +62,7 @@ def test_only_tissue_is_read():
     tissue = np.zeros(lattice.cells.shape, bool)
     tissue[:7, :14] = True
     chosen = lattice.on(tissue)
-    [batch] = tile_features(slide, MeanColourTiles(), lattice, chosen, 1024, threads=1)
+    [batch] = tile_features(slide, MeanColourTiles(), lattice, chosen, 64, threads=1)
     assert [tile[:2] for tile in batch.tiles] == [(0, 0), (0, 224)]
     assert slide.l0_reads == [(224, 448)]
 

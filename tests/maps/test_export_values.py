@@ -47,6 +47,20 @@ def test_grids_of_any_shape_come_back(tmp_path, shape):
     assert_same(read_values(write_values(heatmaps, tmp_path, {})), heatmaps)
 
 
+@pytest.mark.parametrize(
+    ("shape", "side"),
+    [(Shape(1, 1), 1), (Shape(5, 64), 64), (Shape(65, 5), 128), (Shape(600, 1100), 1024)],
+    ids=str,
+)
+@pytest.mark.parametrize("ngff", ["0.4", "0.5"])
+def test_small_maps_have_small_chunks_with_sides_that_are_powers_of_two(
+    tmp_path, shape, side, ngff
+):
+    grid = Grid(shape, YX(3.3, 7.1), YX(0.0, 0.0), YX(0.1, 0.3))
+    path = write_values(heatmap_set(grid, SLIDE), tmp_path, {}, ngff)
+    assert zarr.open_array(path / "0", mode="r").chunks == (1, side, side)
+
+
 def test_a_slide_without_tissue_comes_back(tmp_path):
     heatmaps = heatmap_set(GRID, SLIDE, tissue=np.zeros(GRID.shape, bool))
     path = write_values(heatmaps, tmp_path, {})

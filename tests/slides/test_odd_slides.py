@@ -1,6 +1,7 @@
 """Each odd slide is read rightly, or refused in a sentence with its case and a remedy."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -17,8 +18,9 @@ from slide_files import write_slide
 
 from heatmaps_ome.errors import PixelSizeError, SlideError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
+from heatmaps_ome.run.slide_paths import slides_named
 from heatmaps_ome.slides.opening import open_slide
-from heatmaps_ome.slides.paths import files_of, printable, slide_identity
+from heatmaps_ome.slides.paths import files_of, name_of, printable, slide_identity
 from heatmaps_ome.slides.readers import probing
 
 
@@ -100,8 +102,8 @@ def test_a_name_that_is_not_utf8_is_read(tmp_path, slide):
         (["a.svs", "b.ndpi", "c.txt"], "is a folder with 2 slides in it"),
         (["run.json", "a.svs"], "is a folder of results of heatmaps-ome"),
         (["provenance.json"], "is a folder of results of heatmaps-ome"),
-        ([".zattrs"], "is a zarr folder"),
-        (["zarr.json"], "is a zarr folder"),
+        ([".zattrs"], "is a zarr folder without an OME-Zarr image"),
+        (["zarr.json"], "is a zarr folder without an OME-Zarr image"),
         (["Slidedat.ini", "Data0000.dat"], "is the data folder of a MIRAX slide; give here.mrxs"),
     ],
 )  # fmt: skip
@@ -167,6 +169,102 @@ def test_a_folder_of_two_dicom_slides_is_refused(dicom):
         (dicom / f"other-{file.name}").write_bytes(content.replace(series, series[:-1] + b"2"))
     assert "is a folder with 2 slides in it" in refusal(dicom)
     assert len(files_of(next(dicom.glob("other-*")))) == 4
+
+
+SERIES = b"1.2.826.0.1.3680043.8.498.75785348989426434500722755029081839211"
+
+
+def another_series(folder, target, series=b"2", container=None):
+    """Copy the files of a DICOM slide, as of another series, with the name of its glass."""
+    target.mkdir(exist_ok=True, parents=True)
+    for number, file in enumerate(sorted(folder.iterdir())):
+        content = file.read_bytes()
+        assert SERIES in content
+        content = content.replace(SERIES, SERIES[: -len(series)] + series)
+        if container is not None:
+            assert len(container) == 8
+            element = b"\x40\0\x12\5LO\x08\0"
+            assert element + b"Unknown " in content
+            content = content.replace(element + b"Unknown ", element + container)
+        (target / f"{series.decode()}-{number}").write_bytes(content)
+    return target
+
+
+def test_a_dicom_slide_is_called_by_its_container(dicom, tmp_path):
+    assert name_of(dicom) == "case.1"
+    glass = another_series(dicom, tmp_path / "export", container=b"S22-1 B4")
+    assert {name_of(path) for path in (glass, *glass.iterdir())} == {"S22-1 B4"}
+    with closing(open_slide(glass)) as slide:
+        assert slide.name == "S22-1 B4"
+
+
+def test_several_series_in_a_folder_are_several_slides_with_names_of_their_own(dicom, tmp_path):
+    folder = tmp_path / "export"
+    for series, container in ((b"2", b"S22-1 B4"), (b"3", b"S22-1 B4"), (b"4", b"S22-1 B5")):
+        another_series(dicom, folder, series, container)
+    slides = slides_named(folder)
+    assert len(slides) == 3
+    assert len({slide_identity(path) for path in slides}) == 3
+    assert [name_of(path) for path in slides] == [
+        "S22-1 B4-81839212", "S22-1 B4-81839213", "S22-1 B5",
+    ]  # fmt: skip
+    assert [len(files_of(path)) for path in slides] == [4, 4, 4]
+    assert "is a folder with 3 slides in it" in refusal(folder)
+
+
+def test_folders_of_dicom_slides_below_a_folder_are_slides(dicom, tmp_path):
+    study = tmp_path / "study"
+    first, second = another_series(dicom, study / "a"), another_series(dicom, study / "b", b"3")
+    assert slides_named(study) == [first, second]
+    assert slides_named(first) == [first]
+    assert [path.parent for path in slides_named(tmp_path / "study" / "..")] != []
+    shutil.copy(odd_slides.jpeg_slide(tmp_path / "x.tif"), study / "x.tif")
+    assert slides_named(study) == [first, second, study / "x.tif"]
+    another_series(dicom, study / "b", b"4")
+    assert len(slides_named(study)) == 4
+
+
+def test_a_dicom_slide_in_a_tree_of_an_archive_is_one_slide(dicom, tmp_path):
+    tree = tmp_path / "DICOM"
+    for number, file in enumerate(sorted(dicom.iterdir())):
+        place = tree / "PAT00001" / f"IM{number}"
+        place.mkdir(parents=True)
+        shutil.copy(file, place / "00000001")
+    with closing(open_slide(dicom)) as slide:
+        expected, print_ = pixels_of(slide), slide.fingerprint()
+    for folder in (tree, tree / "PAT00001"):
+        assert slides_named(folder) == [folder]
+        with closing(open_slide(folder)) as slide:
+            assert slide.fingerprint() == print_
+            assert (pixels_of(slide) == expected).all()
+    another_series(dicom, tree / "PAT00001" / "b", b"3")
+    with pytest.raises(SlideError, match="lie in several of its folders, among other slides"):
+        slides_named(tree / "PAT00001")
+
+
+def test_a_damaged_dicom_slide_is_one_sentence(dicom):
+    largest = max(dicom.iterdir(), key=lambda file: file.stat().st_size)
+    content = largest.read_bytes()
+    largest.write_bytes(content[: len(content) // 2])
+    # The place of the damage, or that the file ends too early.
+    try:
+        with closing(open_slide(dicom)) as slide, pytest.raises(SlideError) as error:
+            pixels_of(slide)
+        message = str(error.value)
+    except SlideError as refused:
+        message = str(refused)
+    assert re.search("copy it again|copy complete", message)
+    assert "\n" not in message
+    largest.unlink()
+    assert "\n" not in (refusal(dicom) if not opens(dicom) else "")
+
+
+def opens(path):
+    try:
+        open_slide(path).close()
+    except SlideError:
+        return False
+    return True
 
 
 def test_a_mirax_slide_has_the_files_of_its_folder(shared_data, tmp_path):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from slide_files import speckled, write_slide
 
-from heatmaps_ome.errors import PixelSizeError, SlideError
+from heatmaps_ome.errors import OptionError, PixelSizeError, SlideError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window, network_pixels
 from heatmaps_ome.slides import opening
-from heatmaps_ome.slides.opening import open_slide
-from heatmaps_ome.slides.slide_file import SlideFacts
+from heatmaps_ome.slides.opening import known_reader, open_slide
+from heatmaps_ome.slides.slide_file import SlideFacts, Unsuited
 
 
 class ArrayFile:
@@ -109,3 +109,35 @@ def test_a_file_of_no_format_names_the_readers(arrays, tmp_path):
         SlideError, match=r"a\.txt is in no format that .*OpenSlide.* or arrays knows; give"
     ):
         open_slide(tmp_path / "a.txt")
+
+
+def test_a_reader_that_is_asked_for_reads_the_slide_or_refuses_it(arrays, tmp_path):
+    path = write_slide(tmp_path / "a.svs", speckled(300, 300))
+    slide = open_slide(path, reader="openSLIDE")
+    assert slide.reader == "OpenSlide"
+    slide.close()
+    with pytest.raises(
+        SlideError, match=r"a\.svs cannot be read by the reader arrays: it is in no format that it"
+    ):
+        open_slide(path, reader="arrays")
+    assert arrays.opened == []
+
+
+def test_a_reader_that_finds_a_slide_unsuited_gives_its_reason(arrays, tmp_path, monkeypatch):
+    class Picky(ArrayFile):
+        def __init__(self, path):
+            raise Unsuited("has pixels of another kind")
+
+    monkeypatch.setattr(sys.modules["array_slides"], "ArrayFile", Picky)
+    np.save(tmp_path / "a.npy", speckled(300, 300))
+    with pytest.raises(SlideError, match=r"by the reader arrays: it has pixels of another kind; "):
+        open_slide(tmp_path / "a.npy", reader="arrays")
+    with pytest.raises(SlideError, match=r"is in no format that .*OpenSlide.* or arrays knows"):
+        open_slide(tmp_path / "a.npy")
+
+
+def test_an_unknown_reader_is_answered_with_the_names(arrays):
+    assert known_reader("Arrays") == "arrays"
+    assert known_reader("AUTO") == "auto"
+    with pytest.raises(OptionError, match=r"no reader of slides 'bio'; .* auto and: .*arrays$"):
+        known_reader("bio")

@@ -30,6 +30,8 @@ MOST_EXPANSION: Final = 256
 """Times that an array read as a whole may be larger than its files."""
 _MOST_SIDE, _MOST_AXES, _MOST_INNER_CHUNKS = 1 << 22, 5, 1 << 16
 _SLACK_BYTES = 1 << 16
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_ZSTD_BLOCK_BYTES: Final = 1 << 17
 
 DTYPES_V2: Final = re.compile(r"\|[biu]1|[<>][iu][248]|[<>]f[248]")
 DTYPES_V3: Final = {
@@ -43,7 +45,7 @@ METADATA: Final = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata", "zar
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """How the numbers of an array lie on disk.
 
     Attributes
@@ -151,28 +153,42 @@ def require_plain_array(folder: Path, *, whole: bool = False) -> None:
     """
     layout, on_disk = _layout(folder), 0
     for path in _files(folder):
-        on_disk += path.stat().st_size
+        size = path.stat().st_size
+        on_disk += size
         if path.name not in METADATA:
-            _require_nominal(path, layout)
+            with path.open("rb") as file:
+                require_nominal(file, size, layout)
     whole_bytes = math.prod(layout.shape) * layout.item_bytes
     if whole and whole_bytes > max(MOST_WHOLE_BYTES, MOST_EXPANSION * on_disk):
         raise ValueError(f"an array of {layout.shape} numbers cannot be in {on_disk} bytes")
 
 
-def _layout(folder: Path) -> _Layout:
+def _layout(folder: Path) -> Layout:
     """Return the layout of an array; ValueError if it is damaged or not to be read."""
     version3 = folder / "zarr.json"
+    if version3.exists():
+        return layout_of(read_object(version3))
+    if (folder / ".zattrs").exists():
+        read_object(folder / ".zattrs")
+    return layout_of(read_object(folder / ".zarray"))
+
+
+def layout_of(facts: dict[str, Any], most_chunk_bytes: int = MOST_CHUNK_BYTES) -> Layout:
+    """Return the layout that a ``.zarray`` or a ``zarr.json`` states.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or the array, or chunks of so many bytes, are not to be read.
+    """
     try:
-        if version3.exists():
-            return _checked(_layout_v3(read_object(version3)))
-        if (folder / ".zattrs").exists():
-            read_object(folder / ".zattrs")
-        return _checked(_layout_v2(read_object(folder / ".zarray")))
+        layout = (_layout_v3 if "node_type" in facts else _layout_v2)(facts)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"its metadata is damaged ({type(error).__name__}: {error})") from error
+    return _checked(layout, most_chunk_bytes)
 
 
-def _layout_v2(facts: dict[str, Any]) -> _Layout:
+def _layout_v2(facts: dict[str, Any]) -> Layout:
     """Return the layout that a ``.zarray`` states."""
     if facts.get("zarr_format") != 2:
         raise ValueError(f"zarr_format is {facts.get('zarr_format')!r}, not 2")
@@ -184,10 +200,10 @@ def _layout_v2(facts: dict[str, Any]) -> _Layout:
     name = None if compressor is None else compressor["id"]
     _require_compressor(name)
     shape, chunk = _lengths(facts["shape"], 0), _lengths(facts["chunks"], 1)
-    return _Layout(shape, chunk, int(dtype[2:]), name)
+    return Layout(shape, chunk, int(dtype[2:]), name)
 
 
-def _layout_v3(facts: dict[str, Any]) -> _Layout:
+def _layout_v3(facts: dict[str, Any]) -> Layout:
     """Return the layout that the ``zarr.json`` of an array states."""
     if facts.get("zarr_format") != 3 or facts.get("node_type") != "array":
         raise ValueError("zarr.json describes no array of zarr 3")
@@ -200,14 +216,14 @@ def _layout_v3(facts: dict[str, Any]) -> _Layout:
     chunk = _lengths(facts["chunk_grid"]["configuration"]["chunk_shape"], 1)
     names = _codec_names(facts["codecs"])
     if "sharding_indexed" not in names:
-        return _Layout(shape, chunk, DTYPES_V3[dtype], _compressor_of(names))
+        return Layout(shape, chunk, DTYPES_V3[dtype], _compressor_of(names))
     if names != ["sharding_indexed"]:
         raise ValueError(f"codecs {', '.join(names)} are not read together")
     shard = facts["codecs"][0]["configuration"]
     inner, index = _codec_names(shard["codecs"]), _codec_names(shard["index_codecs"])
     if "sharding_indexed" in inner or index not in (["bytes"], ["bytes", "crc32c"]):
         raise ValueError(f"shards with {', '.join([*inner, *index])} are not read")
-    return _Layout(
+    return Layout(
         shape, chunk, DTYPES_V3[dtype], _compressor_of(inner), _lengths(shard["chunk_shape"], 1),
         shard.get("index_location", "end") == "end", 4 * ("crc32c" in index),
     )  # fmt: skip
@@ -251,14 +267,14 @@ def _lengths(values: Any, least: int) -> tuple[int, ...]:
     return tuple(values)
 
 
-def _checked(layout: _Layout) -> _Layout:
+def _checked(layout: Layout, most_bytes: int) -> Layout:
     """Return a layout whose shapes fit one another; ValueError for another."""
     inner = layout.inner or layout.chunk
     fits = len(layout.shape) == len(layout.chunk) == len(inner)
     if not fits or any(whole % part for whole, part in zip(layout.chunk, inner, strict=True)):
         raise ValueError(f"chunks of {layout.chunk} with {inner} do not fit {layout.shape}")
-    limit = MOST_CHUNK_BYTES if layout.inner is None else MOST_WHOLE_BYTES
-    if math.prod(inner) * layout.item_bytes > MOST_CHUNK_BYTES or layout.chunk_bytes > limit:
+    limit = most_bytes if layout.inner is None else max(most_bytes, MOST_WHOLE_BYTES)
+    if math.prod(inner) * layout.item_bytes > most_bytes or layout.chunk_bytes > limit:
         raise ValueError(f"a chunk of {layout.chunk} numbers is too large")
     if math.prod(layout.chunk) // math.prod(inner) > _MOST_INNER_CHUNKS:
         raise ValueError(f"a shard of {layout.chunk} has too many chunks")
@@ -277,24 +293,28 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _require_nominal(path: Path, layout: _Layout) -> None:
-    """Check that a chunk's file unpacks to the size that its array states."""
-    size = path.stat().st_size
+def require_nominal(file: BinaryIO, size: int, layout: Layout) -> None:
+    """Check that a file of chunks unpacks to the size that its array states; else ValueError.
+
+    Parameters
+    ----------
+    file, size : binary file, int
+        At its beginning, and its length in bytes.
+    """
     if size > 2 * layout.chunk_bytes + _SLACK_BYTES + 16 * _MOST_INNER_CHUNKS:
-        raise ValueError(f"chunk {path.name} of {size} bytes is too large")
-    with path.open("rb") as file:
-        if layout.inner is None:
-            _require_size(file, size, layout.compressor, layout.chunk_bytes)
-            return
-        inner_bytes = math.prod(layout.inner) * layout.item_bytes
-        for offset, length in _index(file, size, layout):
-            if offset + length > size:
-                raise ValueError(f"shard {path.name} is cut")
-            file.seek(offset)
-            _require_size(file, length, layout.compressor, inner_bytes)
+        raise ValueError(f"a chunk of {size} bytes is too large")
+    if layout.inner is None:
+        _require_size(file, size, layout.compressor, layout.chunk_bytes)
+        return
+    inner_bytes = math.prod(layout.inner) * layout.item_bytes
+    for offset, length in _index(file, size, layout):
+        if offset + length > size:
+            raise ValueError("a shard is cut")
+        file.seek(offset)
+        _require_size(file, length, layout.compressor, inner_bytes)
 
 
-def _index(file: BinaryIO, size: int, layout: _Layout) -> list[tuple[int, int]]:
+def _index(file: BinaryIO, size: int, layout: Layout) -> list[tuple[int, int]]:
     """Return offset and length of each chunk in a shard that has it."""
     count = math.prod(layout.chunk) // math.prod(layout.inner or layout.chunk)
     file.seek(max(0, size - 16 * count - layout.index_bytes) if layout.index_at_end else 0)
@@ -311,7 +331,11 @@ def _require_size(file: BinaryIO, length: int, compressor: str | None, wanted: i
     if compressor in ("zlib", "gzip"):
         size = unpacked_size(file.read(length), compressor, wanted)
     elif compressor is not None:
-        size = _stated(file.read(min(length, 18)), compressor)
+        head = file.read(min(length, 18))
+        if compressor == "zstd" and _is_sizeless(head):
+            _require_bounded(head + file.read(length - len(head)), wanted)
+            return
+        size = _stated(head, compressor)
     if size != wanted:
         raise ValueError(f"a chunk unpacks to {size} bytes, not to {wanted}")
 
@@ -322,9 +346,35 @@ def _stated(head: bytes, compressor: str) -> int:
         return struct.unpack_from("<I", head, 4)[0]
     if compressor == "lz4" and len(head) >= 4:
         return struct.unpack_from("<I", head)[0]
-    if compressor == "zstd" and head[:4] == b"\x28\xb5\x2f\xfd" and len(head) >= 6:
+    if compressor == "zstd" and head[:4] == _ZSTD and len(head) >= 6:
         return _stated_by_zstd(head)
     raise ValueError("a chunk is damaged")
+
+
+def _is_sizeless(head: bytes) -> bool:
+    """Return whether a frame of zstd, as streams write it, does not state its size."""
+    return head[:4] == _ZSTD and len(head) > 5 and head[4] >> 6 == 0 and not head[4] & 0x20
+
+
+def _require_bounded(frame: bytes, wanted: int) -> None:
+    """Check a zstd frame of unknown size by its blocks (RFC 8878, 3.1.1.2): none has over 128 KiB.
+
+    Raises
+    ------
+    ValueError
+        If it is cut, is not the only one, or may unpack to many times the size that is wanted.
+    """
+    place, bound, is_last = 6 + (0, 1, 2, 4)[frame[4] & 3], 0, False
+    while not is_last:
+        header = int.from_bytes(frame[place : place + 3], "little")
+        is_last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
+        # 0: as it is; 1: a byte repeated; 2: compressed.
+        bound += _ZSTD_BLOCK_BYTES if kind == 2 else size
+        place += 3 + (1 if kind == 1 else size)
+        if kind == 3 or place > len(frame):
+            raise ValueError("a chunk is damaged")
+    if len(frame) - place > 4 * (frame[4] >> 2 & 1) or bound > 4 * wanted + _ZSTD_BLOCK_BYTES:
+        raise ValueError(f"a chunk does not state its size, which is to be {wanted}")
 
 
 def _stated_by_zstd(head: bytes) -> int:

@@ -20,7 +20,6 @@ from heatmaps_ome.run.forecast.measured import (
     costs_of_files,
     costs_of_maps,
 )
-from heatmaps_ome.run.maker import DenseMaker
 from heatmaps_ome.storage.digests import digest_of, write_json
 from heatmaps_ome.storage.names import safe_name
 from heatmaps_ome.storage.regular_file import read_json
@@ -107,9 +106,10 @@ def _kinds_of(yardstick: Yardstick) -> tuple[str, str]:
 
 def _device(yardstick: Yardstick) -> str:
     """Return the name of the device that the network runs on."""
-    if not isinstance(yardstick.maker, DenseMaker):
+    lanes = None if yardstick.maker is None else yardstick.maker.lanes
+    if lanes is None:
         return "cpu"
-    device = str(getattr(yardstick.maker.recipe.extractor, "device", "cpu"))
+    device = str(getattr(lanes.extractor, "device", "cpu"))
     if device.startswith("cuda"):
         import torch
 

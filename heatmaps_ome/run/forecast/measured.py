@@ -11,8 +11,7 @@ from heatmaps_ome.exporters import REGISTRY
 from heatmaps_ome.geometry import YX, Shape, network_pixels
 from heatmaps_ome.run.forecast.costs import Costs, Measure, Sum, megapixels_of
 from heatmaps_ome.run.made_maps import made_of
-from heatmaps_ome.run.maker import DenseMaker
-from heatmaps_ome.storage.cache import Encoded, FeaturesKey, PixelsKey, Source, folder_of
+from heatmaps_ome.storage.cache import PixelsKey, Source, folder_of
 from heatmaps_ome.storage.result_folder import MAPS, PROVENANCE, record_of
 
 if TYPE_CHECKING:
@@ -158,13 +157,12 @@ def _sizes(
     known: set[tuple[int, int]] = set()
     sizes: dict[Measure, float] = {"results": _new_bytes([yardstick.output / name], known)}
     keys: dict[Measure, Key] = {"pixels": PixelsKey(source, lattice.l0_cell)}
-    if isinstance(yardstick.maker, DenseMaker):
-        recipe = yardstick.maker.recipe
-        encoded = Encoded(source, recipe.extractor.digest, lattice.l0_cell)
-        chunk = recipe.extraction.chunk_cells(recipe.extractor)
-        keys["features"] = FeaturesKey(encoded, chunk)
-    elif yardstick.maker is not None:
-        sizes["features"] = 0  # those of tiles were given
+    if yardstick.maker is not None:
+        features = yardstick.maker.features_key(source, lattice)
+        if features is None:
+            sizes["features"] = 0  # those of tiles were given
+        else:
+            keys["features"] = features
     for measure, key in keys.items():
         folder = folder_of(yardstick.cache, key)
         if folder.is_dir():

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import numpy as np
 import openslide
+from openslide import lowlevel
 from PIL import Image
 
 from heatmaps_ome.errors import DamagedTileError, SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.slides.dicom import is_dicom
 from heatmaps_ome.slides.paths import files_of, printable
 from heatmaps_ome.slides.readers.probing import crashes
 from heatmaps_ome.slides.refusals import channels_reason, reason_not_opened
 from heatmaps_ome.slides.sizes import absurd_levels, absurd_tiff, absurd_tile, is_credible
 from heatmaps_ome.slides.slide_file import SlideFacts
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _OPAQUE = (255, 255)
 """Least and greatest alpha of a tile without transparent pixels, as most tiles are."""
 _PLAIN_TIFF = "generic-tiff"
 """OpenSlide's name of TIFFs of no vendor, the only ones that may be anything."""
 _WHITE = (255, 255, 255)
+_ORIGINS: Final = {
+    "aperio": "MPP of Aperio's ImageDescription",
+    "dicom": "PixelSpacing of the DICOM files",
+    _PLAIN_TIFF: "XResolution of the TIFF",
+    "hamamatsu": "XResolution of the NDPI, or PhysicalWidth of the VMS",
+    "leica": "size of the view in Leica's XML",
+    "mirax": "MICROMETER_PER_PIXEL_X of Slidedat.ini",
+    "philips": "DICOM_PIXEL_SPACING of Philips's XML",
+    "sakura": "PixelSize of Sakura's database",
+    "trestle": "XResolution of the TIFF",
+    "ventana": "ScanRes of Ventana's XML",
+    "zeiss": "Scaling of the CZI's XML",
+}
+"""OpenSlide's names of formats → where a file of it states its pixel size, for people."""
 
 
 class OpenSlideFile:
@@ -44,9 +59,14 @@ class OpenSlideFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files = files_of(path)
+        self._folder, self._first = _together(self._files)
         self._lock = threading.Lock()
-        self._refuse_dangerous()
-        self._slide = self._open()
+        try:
+            self._refuse_dangerous()
+            self._slide = self._open()
+        except SlideError:
+            self._remove_links()
+            raise
         try:
             self._downsamples = self._slide.level_downsamples
             self._levels = self._slide.level_dimensions
@@ -54,7 +74,7 @@ class OpenSlideFile:
             self.facts = _facts(self._slide)
             self._refuse_unfit()
         except SlideError:
-            self._slide.close()
+            self.close()
             raise
 
     @staticmethod
@@ -68,7 +88,7 @@ class OpenSlideFile:
 
     def _refuse_dangerous(self) -> None:
         """Refuse a file that would end the process when opened or read, or fill its memory."""
-        first = self._files[0]
+        first = self._first
         reason = absurd_tiff(first) or crashes(first, self._files)
         if reason is not None:
             raise SlideError(
@@ -93,7 +113,7 @@ class OpenSlideFile:
 
     def _open(self) -> openslide.OpenSlide:
         try:
-            return openslide.OpenSlide(self._files[0])
+            return openslide.OpenSlide(self._first)
         except openslide.OpenSlideError as error:
             reason = reason_not_opened(self._files[0])
             if reason is None:
@@ -187,13 +207,33 @@ class OpenSlideFile:
     def close(self) -> None:
         """Close the file."""
         self._slide.close()
+        self._remove_links()
+
+    def _remove_links(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def _together(files: tuple[Path, ...]) -> tuple[TemporaryDirectory[str] | None, Path]:
+    """Return the first file, and a folder of links if the others lie in other folders.
+
+    OpenSlide looks for the files of a DICOM slide beside the one that it opens. A MIRAX slide has
+    its files in a folder of its own, which OpenSlide knows.
+    """
+    if len({file.parent for file in files}) == 1 or not is_dicom(files[0]):
+        return None, files[0]
+    folder = TemporaryDirectory(prefix="heatmaps-ome-dicom-")
+    links = [Path(folder.name, f"{number}.dcm") for number in range(len(files))]
+    for link, file in zip(links, files, strict=True):
+        link.symlink_to(file.resolve())
+    return folder, links[0]
 
 
 def _facts(slide: openslide.OpenSlide) -> SlideFacts:
     """Return the facts that OpenSlide finds in a slide."""
     shapes = tuple(Shape(rows, cols) for cols, rows in slide.level_dimensions)
     vendor = slide.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
-    mpp = _pixel_size(slide)
+    mpp, origin = _pixel_size(slide), _ORIGINS.get(vendor, "openslide.mpp-x of OpenSlide")
     return SlideFacts(
         format=vendor,
         level_shapes=shapes,
@@ -201,6 +241,9 @@ def _facts(slide: openslide.OpenSlide) -> SlideFacts:
         mpp=mpp,
         mpp_hint=_hint(slide) if mpp is None or not is_credible(mpp) else "",
         tile_shapes=tuple(_tile_shape(slide, level) for level in range(len(shapes))),
+        mpp_origin="" if mpp is None else origin,
+        # The bytes themselves: openslide-python parses them, and fails where they are damaged.
+        icc_profile=lowlevel.read_icc_profile(slide._osr),
     )
 
 

@@ -103,6 +103,18 @@ class Client:
             info["partial"] = self.tried(url, lambda: gives_parts(system, url))
         return _facts(url, info)
 
+    def file_or_none(self, url: str, *, in_parts: bool) -> RemoteFile | None:
+        """Return the facts of a file, None if it is not there.
+
+        Parameters
+        ----------
+        in_parts : bool
+            Whether the server gives parts of files, which is not asked again.
+        """
+        system = self._system(url)
+        info = self.tried(url, lambda: _info_or_none(system, url))
+        return None if info is None else _facts(url, {**info, "partial": in_parts})
+
     def is_folder(self, url: str) -> bool:
         """Return whether there is a folder, or objects below a prefix."""
         if scheme_of(url) in _WEB:

@@ -1,0 +1,1 @@
+"""Networks of encoders, by their authors' formulas or by timm, without weights."""
