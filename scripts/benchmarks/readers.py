@@ -47,14 +47,14 @@ def readers_of(path: Path) -> dict[str, SlideFile]:
     return files
 
 
-def rows(path: Path, side: int, most: int, repeat: int) -> Iterator[str]:
+def rows(path: Path, side: int, limit: int, repeat: int) -> Iterator[str]:
     """Yield the rows of a slide.
 
     Parameters
     ----------
     side : int
         Pixels of a tile's side.
-    most : int
+    limit : int
         Number of tiles of a level at most, from its beginning.
     repeat : int
         Number of turns; the medians count.
@@ -65,7 +65,7 @@ def rows(path: Path, side: int, most: int, repeat: int) -> Iterator[str]:
     for level, shape in enumerate(next(iter(files.values())).facts.level_shapes if files else ()):
         tiles = [
             tile.common(Window(0, 0, *shape))
-            for tile in tiles_under(Window(0, 0, *shape), side)[:most]
+            for tile in tiles_under(Window(0, 0, *shape), side)[:limit]
         ]
         turns = [
             {name: _timed(file, level, tiles) for name, file in files.items()}

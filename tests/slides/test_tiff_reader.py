@@ -381,6 +381,18 @@ def test_a_damaged_tile_has_its_place_and_can_be_left_blank(tmp_path):
         assert slide.bad_tiles.record()["count"] == 1
 
 
+def test_damage_within_a_jpeg_is_met(tmp_path):
+    pytest.importorskip("simplejpeg")
+    path = pyramid(tmp_path / "a.ome.tif", n=0, compression="jpeg", tile=(128, 128))
+    with tifffile.TiffFile(path) as file:
+        begin, size = file.pages[0].dataoffsets[9], file.pages[0].databytecounts[9]
+    content = bytearray(path.read_bytes())
+    content[begin + size // 2 : begin + size - 2] = bytes(size - 2 - size // 2)
+    path.write_bytes(content)
+    with opened(path) as slide, pytest.raises(DamagedTileError, match=r"\(y 128, x 128\)"):
+        pixels_of(slide)
+
+
 def test_tiles_that_claim_other_sizes_are_damaged_and_take_no_memory(tmp_path):
     path = pyramid(tmp_path / "a.ome.tif", n=0, compression="jpeg", tile=(128, 128))
     content = bytearray(path.read_bytes())
