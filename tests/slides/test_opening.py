@@ -106,6 +106,6 @@ def test_a_damaged_file_is_its_readers_to_refuse(arrays, tmp_path):
 def test_a_file_of_no_format_names_the_readers(arrays, tmp_path):
     (tmp_path / "a.txt").write_text("no slide")
     with pytest.raises(
-        SlideError, match=r"a\.txt is in no format that .*OpenSlide or arrays knows; give"
+        SlideError, match=r"a\.txt is in no format that .*OpenSlide.* or arrays knows; give"
     ):
         open_slide(tmp_path / "a.txt")
