@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _START_BYTES: Final = 12
+_MIRAX: Final = ".mrxs"
+"""Files that are JPEG pictures of their slide, whose data lie beside them."""
 _KINDS: Final = {
     b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG", b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000", b"GIF8": "GIF", b"BM": "BMP",
@@ -42,7 +44,7 @@ _REMEDY: Final = (
 class PictureFile:
     """A SlideFile of one level, decoded at the first read.
 
-    A picture stands as its EXIF orientation says. Transparent pixels lie on white, 16 bits per
+    A picture is turned by its EXIF orientation. Transparent pixels lie on white, 16 bits per
     channel are divided by 257, palettes and CMYK become RGB. Dots per inch are those of a print,
     and count for nothing.
 
@@ -76,8 +78,9 @@ class PictureFile:
 
     @staticmethod
     def can_read(path: Path) -> bool:
-        """Return whether a file begins like a picture."""
-        return path.is_file() and _kind_of(path) is not None
+        """Return whether a file begins like a picture, and is no part of a MIRAX slide."""
+        is_mirax = path.suffix.lower() == _MIRAX
+        return not is_mirax and path.is_file() and _kind_of(path) is not None
 
     def files(self) -> list[Path]:
         """Return the file."""
