@@ -72,7 +72,7 @@ def usual_tile_px(name: str) -> int:
     try:
         return find_recipe(name).tile_px
     except ExtractorError:
-        # Whoever loads it tells the reason.
+        # Loading it reports the reason.
         return USUAL_PX
 
 
