@@ -38,6 +38,8 @@ class Pair:
     other: str
 
 
+_VIT_B = "timm:vit_base_patch16_224"
+
 PAIRS = (
     Pair("a", "whole run / the reference's", "whole", "reference"),
     Pair("A", "whole run in float32 / the reference's", "whole32", "reference"),
@@ -53,6 +55,9 @@ PAIRS = (
     Pair("F", "whole run of four times the slide / of the slide", "fourfold", "whole"),
     Pair("o", "twelve slides on a stand-in for a GPU / its time alone", "device", "device_alone"),
     Pair("O", "twelve slides on two stand-ins / on one", "two_devices", "device"),
+    Pair("t", "tiles of ResNet50-trunc: whole run / the bare encoder", "tiles", "tiles_alone"),
+    Pair("v", "tiles of a ViT-B: whole run / the bare encoder", "vit", "vit_alone"),
+    Pair("V", "tiles of a ViT-B at half the stride: the same", "vit_half", "vit_half_alone"),
     Pair("g", "other colours and quantiles / first run", "again", "whole"),
     Pair("s", "scaling of 10,000 slides / of 1,000", "fit", "fit_tenth"),
 )
@@ -88,6 +93,12 @@ def jobs(folder: Path, results: Path, big: Size, tenth: Size) -> dict[str, tuple
         "device": ("devices", small, str(results / "device"), "cuda:0"),
         "two_devices": ("devices", small, str(results / "two"), "cuda:0", "cuda:1"),
         "device_alone": ("devices_alone", small),
+        "tiles": ("tiles", slide, str(results / "tiles"), "resnet50-trunc", "0"),
+        "tiles_alone": ("tiles_alone", slide, "resnet50-trunc", "0"),
+        "vit": ("tiles", small, str(results / "vit"), _VIT_B, "0"),
+        "vit_alone": ("tiles_alone", small, _VIT_B, "0"),
+        "vit_half": ("tiles", small, str(results / "vit_half"), _VIT_B, "112"),
+        "vit_half_alone": ("tiles_alone", small, _VIT_B, "112"),
         "read_reference": ("read_reference", slide),
         "read": ("read", slide),
         "image_ome_zarr": ("image_ome_zarr", slide),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.tile_jobs import tiles, tiles_alone
 from heatmaps_ome.geometry import YX, Grid, Shape, network_pixels, tiles_of
 from heatmaps_ome.memory import tune_torch
 
@@ -370,7 +371,7 @@ def _map() -> tuple[DisplayMap, SlideResult]:
 JOBS: dict[str, Callable[..., None]] = {
     job.__name__: job
     for job in (make, whole, reference, network, devices, devices_alone, read, read_reference,
-                 image, image_ome_zarr, overlay, overlay_upsampled, fit)
+                 image, image_ome_zarr, overlay, overlay_upsampled, fit, tiles, tiles_alone)
 }  # fmt: skip
 
 

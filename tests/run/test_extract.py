@@ -321,10 +321,10 @@ def test_python_has_the_same(world):
     ],
 )
 def test_two_sizes_settle_the_third(given, side, mpp, stride):
-    options = ExtractOptions(output_path="o", **given)
-    assert options.side_px == side
-    assert options.network_mpp == pytest.approx(mpp)
-    assert options.stride_px == pytest.approx(stride)
+    sizes = ExtractOptions(output_path="o", **given).asked_tiles
+    assert sizes.side_px == side
+    assert sizes.network_mpp == pytest.approx(mpp)
+    assert sizes.stride_px == pytest.approx(stride)
 
 
 @pytest.mark.parametrize(
