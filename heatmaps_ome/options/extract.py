@@ -50,6 +50,8 @@ class ExtractOptions:
     )
     mpp: Optional[float] = same_as(CreateOptions, "mpp")
     bad_tiles: Literal["fail", "blank"] = same_as(CreateOptions, "bad_tiles")
+    reader: str = same_as(CreateOptions, "reader")
+    icc: Literal["ignore", "apply"] = same_as(CreateOptions, "icc")
     tile_um: Optional[float] = option(
         "tiling",
         "side of a tile in µm; with --tile-px it settles the µm per network pixel (default: "

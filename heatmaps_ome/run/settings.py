@@ -26,6 +26,7 @@ from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideLi
 from heatmaps_ome.run.provenance import OptionRecords
 from heatmaps_ome.run.resources import Resources
 from heatmaps_ome.run.staged import ScratchPlace
+from heatmaps_ome.slides.opening import AUTO, known_reader
 from heatmaps_ome.slides.reading import reading_threads
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.models.target import Task
     from heatmaps_ome.options import ExportOptions
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
+    from heatmaps_ome.slides.icc import Icc
     from heatmaps_ome.slides.reader import ReadFrom
 
 
@@ -78,6 +80,10 @@ class Making:
         Whether damaged tiles are errors, or are left white.
     excluded : tuple of str
         Kinds of artefacts whose cells are no tissue.
+    reader : str
+        Name of the reader of all slides, or "auto".
+    icc : "ignore" or "apply"
+        Whether the slides' profiles of colours are applied.
     """
 
     target_mpp: float
@@ -88,6 +94,8 @@ class Making:
     consistency_tiles: int
     bad_tiles: BadTilePolicy
     excluded: tuple[str, ...]
+    reader: str = AUTO
+    icc: Icc = "ignore"
 
 
 @dataclass(frozen=True)
@@ -237,6 +245,8 @@ def settings_of(options: CreateOptions) -> RunSettings:
             consistency_tiles=options.consistency_tiles,
             bad_tiles=options.bad_tiles,
             excluded=tuple(dict.fromkeys(options.exclude_artefacts)),
+            reader=known_reader(options.reader),
+            icc=options.icc,
         ),
         resources=resources,
         drawing=_drawing(options, asked),

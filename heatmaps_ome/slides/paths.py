@@ -15,8 +15,10 @@ from typing import Final
 from heatmaps_ome.errors import SlideError
 from heatmaps_ome.slides.dicom import is_dicom, series_files, series_of, slides_in
 from heatmaps_ome.slides.folders import folder_reason
+from heatmaps_ome.slides.tiff_head import MAGICS
 
 _MIRAX: Final = ".mrxs"
+_VSI: Final = ".vsi"
 _HAMAMATSU: Final = (".vms", ".vmu")
 LONGEST_INDEX: Final = 2**20
 """Bytes that are read of a .vms or .vmu file, which is a page of text."""
@@ -57,6 +59,8 @@ def files_of(path: Path) -> tuple[Path, ...]:
         return slides[0]
     if is_dicom(path):
         return series_files(path)
+    if is_vsi(path):
+        return (path, *_below(_vsi_folder(path)))
     suffix = path.suffix.lower()
     if suffix == _MIRAX:
         return (path, *_below(_data_folder(path)))
@@ -160,6 +164,31 @@ def _data_folder(path: Path) -> Path:
         raise SlideError(
             f"{printable(path)} is a MIRAX slide without its data: the folder "
             f"{printable(folder.name)} with Slidedat.ini must lie beside it; copy it too"
+        )
+    return folder
+
+
+def is_vsi(path: Path) -> bool:
+    """Return whether a regular file is an Olympus VSI: a TIFF that stands for a folder of data."""
+    if path.suffix.lower() != _VSI or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in MAGICS
+
+
+def _vsi_folder(path: Path) -> Path:
+    """Return the folder beside a VSI file that has its data.
+
+    Raises
+    ------
+    SlideError
+        If it is missing.
+    """
+    folder = path.with_name(f"_{path.stem}_")
+    if not folder.is_dir() or next(folder.rglob("*.ets"), None) is None:
+        raise SlideError(
+            f"{printable(path)} is an Olympus VSI slide without its data: the folder "
+            f"{printable(folder.name)} with its .ets files must lie beside it; copy it too"
         )
     return folder
 

@@ -106,7 +106,7 @@ def test_a_damaged_file_is_its_readers_to_refuse(arrays, tmp_path):
 def test_a_file_of_no_format_names_the_readers(arrays, tmp_path):
     (tmp_path / "a.txt").write_text("no slide")
     with pytest.raises(
-        SlideError, match=r"a\.txt is in no format that OpenSlide or arrays knows; give"
+        SlideError, match=r"a\.txt is in no format that .*OpenSlide or .*arrays knows; give"
     ):
         open_slide(tmp_path / "a.txt")
 
@@ -132,7 +132,7 @@ def test_a_reader_that_finds_a_slide_unsuited_gives_its_reason(arrays, tmp_path,
     np.save(tmp_path / "a.npy", speckled(300, 300))
     with pytest.raises(SlideError, match=r"by the reader arrays: it has pixels of another kind; "):
         open_slide(tmp_path / "a.npy", reader="arrays")
-    with pytest.raises(SlideError, match="is in no format that OpenSlide or arrays knows"):
+    with pytest.raises(SlideError, match=r"is in no format that .*OpenSlide or .*arrays knows"):
         open_slide(tmp_path / "a.npy")
 
 
