@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from heatmaps_ome.cli.output_info import is_output, output_facts
+from heatmaps_ome.cli.slide_info import slide_facts
 from heatmaps_ome.cli.slide_lines import prediction_text
 from heatmaps_ome.cli.streams import one_line
-from heatmaps_ome.errors import FeaturesError, ModelError, ResultError
+from heatmaps_ome.errors import FeaturesError, HeatmapsError, ModelError, ResultError
 from heatmaps_ome.extractors.recipe_files import encoders_with
 from heatmaps_ome.features.files.describe import describe_tiles, may_hold_tiles
-from heatmaps_ome.geometry import YX
 from heatmaps_ome.models import describe_model
 from heatmaps_ome.models.families import family_of
 from heatmaps_ome.models.model_facts import NO_FACTS, ModelFacts
-from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.slides.opening import open_slide
-from heatmaps_ome.slides.sizes import is_credible
+from heatmaps_ome.slides.opening import AUTO
 from heatmaps_ome.storage.regular_file import read_json, require_regular
 
 if TYPE_CHECKING:
@@ -25,21 +23,23 @@ if TYPE_CHECKING:
     from heatmaps_ome.models import ModelDescription
     from heatmaps_ome.models.target import Task
     from heatmaps_ome.options import ConvertOptions, InfoOptions
-    from heatmaps_ome.slides.opened_slide import OpenedSlide
-
-_ANY_MPP = 0.25
-"""Opens any slide; its own pixel size is shown."""
-_USUAL_MPP = CreateOptions.target_mpp
 
 
-def describe(path: Path, facts: ModelFacts = NO_FACTS) -> str:
+def describe(path: Path, facts: ModelFacts = NO_FACTS, reader: str = AUTO) -> str:
     """Return a description of the file or folder at a path, in lines for people.
+
+    Parameters
+    ----------
+    reader : str
+        The reader of a slide; with any other than "auto" the path is taken for a slide.
 
     Raises
     ------
     HeatmapsError
         If it is of no known kind, or damaged.
     """
+    if reader != AUTO:
+        return _lines(f"{path}: slide", slide_facts(path, reader))
     if path.is_dir():
         if may_hold_tiles(path):
             return _tiles_lines(path)
@@ -57,7 +57,7 @@ def describe(path: Path, facts: ModelFacts = NO_FACTS) -> str:
                 raise
             return _features_or(error, path)
         return _lines(f"{path}: {model.kind}", _model_facts(model))
-    return _lines(f"{path}: slide", _slide_facts(path))
+    return _lines(f"{path}: slide", slide_facts(path))
 
 
 def _features_or(error: ModelError, path: Path) -> str:
@@ -135,41 +135,6 @@ def _lines(title: str, facts: dict[str, object]) -> str:
     return "\n".join([one_line(title), *lines])
 
 
-def _slide_facts(path: Path) -> dict[str, object]:
-    """Return a slide's own metadata."""
-    slide = open_slide(path, _ANY_MPP)
-    try:
-        own = slide.own_mpp
-        bounds = slide.bounds
-        return {
-            "format": slide.format,
-            "size": f"{slide.shape.cols} × {slide.shape.rows} px",
-            "pixel size": _pixel_size(own),
-            "levels": ", ".join(f"{cols} × {rows}" for rows, cols in slide.level_shapes),
-            "read from": _read_from(slide, own),
-            "bounds": f"x {bounds.col}, y {bounds.row}, {bounds.cols} × {bounds.rows} px",
-            "fingerprint": slide.fingerprint(),
-        }  # fmt: skip
-    finally:
-        slide.close()
-
-
-def _pixel_size(own: YX | None) -> str:
-    """Return a slide's own pixel size in words."""
-    if own is None:
-        return "not given: create needs --mpp"
-    size = f"{own.x:g} × {own.y:g} µm"
-    return size if is_credible(own) else f"{size}, which cannot be right: create needs --mpp"
-
-
-def _read_from(slide: OpenedSlide, own: YX | None) -> str:
-    """Return the level from which `create` reads the network's pixels by default."""
-    if own is None or not is_credible(own):
-        return "depends on --mpp"
-    pixel = YX(_USUAL_MPP / own.y, _USUAL_MPP / own.x)
-    return f"level {slide.level_for(pixel)} (for {_USUAL_MPP:.3f} µm per pixel)"
-
-
 def _model_facts(model: ModelDescription) -> dict[str, object]:
     """Return the content of a model file."""
     facts: dict[str, object] = {
@@ -235,14 +200,25 @@ def _describe_folder(path: Path) -> str:
     ):
         if (path / name).exists():
             try:
-                return _lines(f"{path}: {title}", facts_of(read_json(path / name)))
+                facts = facts_of(read_json(path / name))
             except OSError as error:
                 raise ResultError(f"{path / name} cannot be read: {error.strerror}") from error
             except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
                 raise ResultError(
                     f"{path / name} is damaged ({type(error).__name__}); make the result anew"
                 ) from error
-    raise ResultError(f"{path} is a folder that holds no slide, model or result of heatmaps-ome")
+            if title == "OME-Zarr":
+                facts |= _as_slide(path)
+            return _lines(f"{path}: {title}", facts)
+    return _lines(f"{path}: slide", slide_facts(path))
+
+
+def _as_slide(path: Path) -> dict[str, object]:
+    """Return the facts of an OME-Zarr as a slide; {} if it is none."""
+    try:
+        return slide_facts(path)
+    except HeatmapsError:
+        return {}
 
 
 def _result_facts(record: dict[str, Any]) -> dict[str, object]:

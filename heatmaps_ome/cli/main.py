@@ -281,12 +281,14 @@ def info(words: Sequence[str]) -> int:
     log_to_stderr(verbose=False)
     options = parser.parse_args(words)
     from heatmaps_ome.cli.info import describe, facts_of
+    from heatmaps_ome.slides.opening import known_reader
 
-    failed = False
+    failed, reader = False, known_reader(options.reader)
     for path in options.paths:
         try:
             with at_hand(path) as place:
-                sys.stdout.write(named(describe(place, facts_of(options)), path, place) + "\n")
+                text = describe(place, facts_of(options), reader)
+                sys.stdout.write(named(text, path, place) + "\n")
         except HeatmapsError as error:
             sys.stderr.write(f"heatmaps-ome: {one_line(error)}\n")
             failed = True

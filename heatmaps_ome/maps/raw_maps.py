@@ -78,7 +78,7 @@ class Recipe:
         """The network, for facts that are the same on all devices."""
         return self.lanes.extractor
 
-    def kept_in(self, fingerprint: str, mpp: float | None) -> Path:
+    def kept_in(self, fingerprint: str, mpp: float | None, pixels: str = "") -> Path:
         """Return the folder of the cache that holds the maps of a slide, once they are made.
 
         Parameters
@@ -87,16 +87,19 @@ class Recipe:
             Digest of the slide's content.
         mpp : float or None
             µm per level-0 pixel that the user gave for this slide; None: the slide's own.
+        pixels : str
+            What its pixels' values depend on beside its file: see `SlideReader`.
         """
-        return folder_of(self.extraction.cache, self.maps_key(fingerprint, mpp))
+        return folder_of(self.extraction.cache, self.maps_key(fingerprint, mpp, pixels))
 
-    def maps_key(self, fingerprint: str, mpp: float | None) -> MapsKey:
+    def maps_key(self, fingerprint: str, mpp: float | None, pixels: str = "") -> MapsKey:
         """Return the cache key of a slide's maps; see `kept_in`."""
         return MapsKey(
             slide=fingerprint,
             mpp=mpp,
             read_from=self.read_from,
             bad_tiles=self.bad_tiles,
+            pixels=pixels,
             target_mpp=self.extraction.target_mpp,
             extractor=self.extractor.digest,
             model=self.model.cache_digest,
@@ -137,7 +140,7 @@ def raw_maps(slide: WorkingCopy, recipes: Sequence[Recipe], stage: Stages) -> li
     sets: list[HeatmapSet] = []
     features: _Features | None = None
     for recipe in recipes:
-        key = recipe.maps_key(slide.fingerprint(), given_mpp(slide))
+        key = recipe.maps_key(slide.fingerprint(), given_mpp(slide), slide.pixels)
         piece = WholePiece(recipe.extraction.cache, key, slide.name)
         maps = _read_cached(piece)
         if maps is None:

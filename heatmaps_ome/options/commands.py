@@ -13,8 +13,9 @@ from typing import Optional
 
 from heatmaps_ome.options.bounds import quoted, require_sound
 from heatmaps_ome.options.contradictions import given
+from heatmaps_ome.options.create import CreateOptions
 from heatmaps_ome.options.fields import names, option
-from heatmaps_ome.options.shared import model_fact
+from heatmaps_ome.options.shared import model_fact, same_as
 from heatmaps_ome.options.units import age_in_s, size_in_bytes
 from heatmaps_ome.storage.remote.urls import url_of
 
@@ -36,6 +37,9 @@ class InfoOptions:
             "metavar": "PATH",
             "help": "slides, models or results",
         },
+    )
+    reader: str = same_as(
+        CreateOptions, "reader", help="library that reads slides: auto or the name of one"
     )
     class_names: tuple[str, ...] = model_fact("class_names")
     task: Optional[str] = model_fact("task")

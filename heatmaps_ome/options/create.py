@@ -133,6 +133,18 @@ class CreateOptions:
         "left white, which is no tissue, and recorded)",
         effect="values", default="fail", type=str, metavar="HOW",
     )  # fmt: skip
+    reader: str = create_option(
+        "inputs",
+        "library that reads the slides: auto (the first that reads a slide, as info shows) or the "
+        "name of one",
+        effect="values", default="auto", type=str, metavar="NAME",
+    )  # fmt: skip
+    icc: Literal["ignore", "apply"] = create_option(
+        "inputs",
+        "what a slide's profile of colours (ICC) does: ignore (the pixels are the scanner's, as "
+        "encoders were trained on) or apply (they are converted to sRGB)",
+        effect="values", default="ignore", type=str, metavar="HOW",
+    )  # fmt: skip
     covariate: tuple[tuple[str, str], ...] = create_option(
         "inputs", "value of a tabular input that the model was trained with; may be repeated",
         effect="none", default=(), type=assignment, metavar="NAME=VALUE", repeated=True,

@@ -74,6 +74,8 @@ class ExportOptions:
     dataset: Optional[str] = tile_fact("dataset", effect="none")
     mpp: Optional[float] = same_as(CreateOptions, "mpp")
     bad_tiles: Literal["fail", "blank"] = same_as(CreateOptions, "bad_tiles")
+    reader: str = same_as(CreateOptions, "reader")
+    icc: Literal["ignore", "apply"] = same_as(CreateOptions, "icc")
     read_from: Literal["level", "level0"] = same_as(CreateOptions, "read_from")
     threads: Optional[int] = same_as(CreateOptions, "threads")
     cache_dir: Optional[Path] = same_as(CreateOptions, "cache_dir")

@@ -45,6 +45,8 @@ class ExtractOptions:
     )
     mpp: Optional[float] = same_as(CreateOptions, "mpp")
     bad_tiles: Literal["fail", "blank"] = same_as(CreateOptions, "bad_tiles")
+    reader: str = same_as(CreateOptions, "reader")
+    icc: Literal["ignore", "apply"] = same_as(CreateOptions, "icc")
     tile_um: Optional[float] = tile_option("tile_um")
     tile_px: Optional[int] = tile_option("tile_px")
     target_mpp: Optional[float] = same_as(CreateOptions,

@@ -133,6 +133,7 @@ def slide_record(
             "mpp_source": slide.mpp_source,
             "own_mpp": None if slide.own_mpp is None else list(slide.own_mpp),
             "pixels": slide.pixels,
+            **slide.decoding,
         },
         "grid": asdict(heatmaps.grid),
         "parts": dict(result.earlier.now),

@@ -124,7 +124,9 @@ class _Job:
         """Return a slide, by the name of its features."""
         options = self.options
         mpp = options.mpp if row.mpp is None else row.mpp
-        slide = open_slide(file, mpp, options.read_from, options.bad_tiles)
+        slide = open_slide(
+            file, mpp, options.read_from, options.bad_tiles, options.reader, options.icc
+        )
         slide.name = name
         return slide
 
@@ -281,8 +283,8 @@ def _write(job: _Job, slide: OpenedSlide, path: Path, request: str, progress: Pr
 
 def _warn_of_scale(slide: OpenedSlide, size: TileSize) -> None:
     """Warn of pixel sizes that make features mean less than they seem to."""
-    if slide.mpp_warning is not None:
-        logger.warning("%s", slide.mpp_warning)
+    for warning in slide.warnings:
+        logger.warning("%s", warning)
     if max(slide.mpp) > 2 * size.target_mpp:
         logger.warning(
             "%s is enlarged: it has %.3g µm per pixel, and tiles have %.3g", slide.path.name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from heatmaps_ome.errors import ModelError
 from heatmaps_ome.maps.raw_maps import raw_maps
 from heatmaps_ome.run.provenance import extractor_record
+from heatmaps_ome.slides.opening import AUTO, open_slide
 from heatmaps_ome.storage.cache import Encoded, FeaturesKey
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.models.model_set import ModelSet
     from heatmaps_ome.run.slide_row import SlideRow
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
+    from heatmaps_ome.slides.icc import Icc
     from heatmaps_ome.slides.opened_slide import OpenedSlide
     from heatmaps_ome.slides.reader import ReadFrom
     from heatmaps_ome.slides.working_copy import WorkingCopy
@@ -48,6 +50,10 @@ class Reading:
     bad_tiles : "fail" or "blank"
     cache : Path
     threads : int
+    reader : str
+        Name of the reader of all slides, or "auto".
+    icc : "ignore" or "apply"
+        Whether the slides' profiles of colours are applied.
     """
 
     target_mpp: float
@@ -55,6 +61,12 @@ class Reading:
     bad_tiles: BadTilePolicy
     cache: Path
     threads: int
+    reader: str = AUTO
+    icc: Icc = "ignore"
+
+    def opened(self, file: Path, mpp: float | None) -> OpenedSlide:
+        """Return an open slide; see `open_slide`."""
+        return open_slide(file, mpp, self.read_from, self.bad_tiles, self.reader, self.icc)
 
 
 class Source(Protocol):
@@ -165,16 +177,19 @@ class DenseSource:
         With this patient's covariates.
     mpp : float or None
         µm per level-0 pixel that the user gave for the slide.
+    pixels : str
+        What the pixels' values depend on beside the slide's file: see `SlideReader`.
     """
 
     recipe: Recipe
     models: ModelSet
     mpp: float | None
+    pixels: str = ""
 
     @property
     def digests(self) -> list[str]:
         """See `Source`."""
-        return self.models.cache_digests
+        return [*self.models.cache_digests, *filter(None, [self.pixels])]
 
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
@@ -201,7 +216,9 @@ class DenseSource:
 
     def is_made(self, fingerprint: str) -> bool:
         """See `Source`."""
-        return all(recipe.kept_in(fingerprint, self.mpp).is_dir() for recipe in self._recipes)
+        return all(
+            recipe.kept_in(fingerprint, self.mpp, self.pixels).is_dir() for recipe in self._recipes
+        )
 
     def parts(self, slide: WorkingCopy, fingerprint: str, stages: Stages) -> list[HeatmapSet]:
         """See `Source`."""
@@ -256,7 +273,8 @@ class DenseMaker:
     def source(self, row: SlideRow, slide: OpenedSlide) -> DenseSource:
         """See `Maker`."""
         warn_of_scale(row, slide, self.recipe.extraction.target_mpp)
-        return DenseSource(self.recipe, with_covariates(self.models, row, self.covariates), row.mpp)
+        models = with_covariates(self.models, row, self.covariates)
+        return DenseSource(self.recipe, models, row.mpp, slide.pixels)
 
     def prepare(self) -> None:
         """Build the network; HeatmapsError if its weights do not fit."""

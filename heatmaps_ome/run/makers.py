@@ -107,7 +107,7 @@ def reading_of(settings: RunSettings, devices: Sequence[str] = ()) -> Reading:
     making, resources = settings.making, settings.resources
     return Reading(
         making.target_mpp, making.read_from, making.bad_tiles, resources.cache,
-        _threads(settings, devices),
+        _threads(settings, devices), making.reader, making.icc,
     )  # fmt: skip
 
 

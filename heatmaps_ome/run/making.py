@@ -20,7 +20,6 @@ from heatmaps_ome.run.planning import Drawn, planned_slide, require_own_name
 from heatmaps_ome.run.progress import Leading
 from heatmaps_ome.run.staged import following, stage_ahead, staged, stamp_at
 from heatmaps_ome.run.stopwatch import Stages
-from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.reader import require_unchanged
 from heatmaps_ome.slides.waiting import waits_of_this_thread
 from heatmaps_ome.slides.working_copy import WorkingCopy
@@ -381,7 +380,7 @@ def opened(
     SlideError
         If it cannot be opened, or has changed.
     """
-    slide = open_slide(file, mpp, reading.read_from, reading.bad_tiles)
+    slide = reading.opened(file, mpp)
     try:
         require_unchanged(slide, fingerprint)
     except HeatmapsError:

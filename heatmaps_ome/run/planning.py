@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from heatmaps_ome.errors import ResultError, SlideError
 from heatmaps_ome.exporters.manifest import MAPS_FORMAT
 from heatmaps_ome.run.made_maps import basis_of, request_of
-from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.slides.paths import name_of
 from heatmaps_ome.slides.remote_slide import name_at
 from heatmaps_ome.storage.names import safe_name
@@ -203,10 +202,10 @@ def planned_slide(row: SlideRow, name: str, maker: Maker, file: Path) -> Planned
     HeatmapsError
         If there is no source of its maps that fits.
     """
-    slide = open_slide(file, row.mpp)
+    slide = maker.reading.opened(file, row.mpp)
     try:
-        if slide.mpp_warning is not None:
-            logger.warning("%s", slide.mpp_warning)
+        for warning in slide.warnings:
+            logger.warning("%s", warning)
         source = maker.source(row, slide)
         return PlannedSlide(row, name, slide.fingerprint(), slide.mpp, slide.shape, source)
     finally:

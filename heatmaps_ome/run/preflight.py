@@ -26,7 +26,6 @@ from heatmaps_ome.run.planning import Replaced, result_names, shared_facts
 from heatmaps_ome.run.slide_list import slide_rows
 from heatmaps_ome.run.slide_tiles_maker import SlideTilesMaker
 from heatmaps_ome.run.staged import staged
-from heatmaps_ome.slides.opening import open_slide
 from heatmaps_ome.storage.result_folder import remove_leftovers, require_writable
 
 if TYPE_CHECKING:
@@ -207,7 +206,10 @@ def _kinds_of_scores(
         # Whatever is wrong with a slide is reported when it is its turn.
         with suppress(Exception):
             if not row.problem:
-                with staged(row, scratch) as path, closing(open_slide(path, row.mpp)) as slide:
+                with (
+                    staged(row, scratch) as path,
+                    closing(maker.reading.opened(path, row.mpp)) as slide,
+                ):
                     return dict(maker.source(row, slide).record()["tiles"]["maps"])
     return {}
 

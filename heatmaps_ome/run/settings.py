@@ -27,6 +27,7 @@ from heatmaps_ome.run.inputs import GivenScores, GivenTiles, ModelFiles, SlideLi
 from heatmaps_ome.run.provenance import OptionRecords
 from heatmaps_ome.run.resources import Resources
 from heatmaps_ome.run.staged import ScratchPlace
+from heatmaps_ome.slides.opening import AUTO, known_reader
 from heatmaps_ome.slides.reading import reading_threads
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.options import ExportOptions
     from heatmaps_ome.options.tiles import AskedTiles
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
+    from heatmaps_ome.slides.icc import Icc
     from heatmaps_ome.slides.reader import ReadFrom
 
 
@@ -85,6 +87,10 @@ class Making:
         Kinds of artefacts whose cells are no tissue.
     tiles : AskedTiles
         Size and distance of tiles, for encoders or models of tiles.
+    reader : str
+        Name of the reader of all slides, or "auto".
+    icc : "ignore" or "apply"
+        Whether the slides' profiles of colours are applied.
     """
 
     target_mpp: float
@@ -96,6 +102,8 @@ class Making:
     bad_tiles: BadTilePolicy
     excluded: tuple[str, ...]
     tiles: AskedTiles
+    reader: str = AUTO
+    icc: Icc = "ignore"
 
 
 @dataclass(frozen=True)
@@ -244,6 +252,8 @@ def settings_of(options: CreateOptions) -> RunSettings:
             bad_tiles=options.bad_tiles,
             excluded=tuple(dict.fromkeys(options.exclude_artefacts)),
             tiles=options.asked_tiles,
+            reader=known_reader(options.reader),
+            icc=options.icc,
         ),
         resources=resources,
         drawing=_drawing(options, asked),

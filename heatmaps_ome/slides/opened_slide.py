@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from heatmaps_ome.errors import DamagedTileError, PixelSizeError, SlideError
 from heatmaps_ome.geometry import YX, Window
 from heatmaps_ome.slides.bad_tiles import BadTile
+from heatmaps_ome.slides.icc import profile_digest, profile_record, to_srgb
 from heatmaps_ome.slides.paths import name_of, printable
 from heatmaps_ome.slides.resampling import Resampler
 from heatmaps_ome.slides.sizes import (
@@ -23,10 +24,12 @@ from heatmaps_ome.slides.sizes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from heatmaps_ome.geometry import Grid
     from heatmaps_ome.slides.bad_tiles import BadTiles
+    from heatmaps_ome.slides.icc import Icc
     from heatmaps_ome.slides.reader import ReadFrom
     from heatmaps_ome.slides.slide_file import SlideFacts, SlideFile
 
@@ -52,11 +55,13 @@ class OpenedSlide:
         Whether damaged tiles are errors; else those that were left blank.
     reader : str
         Display name of the reader.
+    icc : "ignore" or "apply"
+        Whether the slide's profile of colours is applied, if it has one.
 
     Raises
     ------
     SlideError
-        If the sizes that it states cannot be.
+        If the sizes that it states cannot be, or the profile to apply is damaged.
     PixelSizeError
         If no credible pixel size is known.
     """
@@ -69,6 +74,7 @@ class OpenedSlide:
         read_from: ReadFrom,
         bad_tiles: BadTiles,
         reader: str,
+        icc: Icc = "ignore",
     ) -> None:
         self.path = path
         self.read_from: ReadFrom = read_from
@@ -83,13 +89,15 @@ class OpenedSlide:
                     "again"
                 )
             self.mpp, self.mpp_source = _pixel_size(facts, path, mpp)
+            self._convert = _conversion(facts, path, icc)
         except SlideError:
             file.close()
             raise
         own = facts.mpp
         self.own_mpp = own if own is not None and all(map(isfinite, own)) else None
         self.format, self.reader, self.shape = facts.format, reader, facts.level_shapes[0]
-        self.pixels, self.notes, self.icc_profile = facts.pixels, facts.notes, facts.icc_profile
+        self.notes, self.icc_profile, self.icc = facts.notes, facts.icc_profile, icc
+        self.pixels = _pixels(facts, is_converted=self._convert is not None)
         self.mpp_origin = facts.mpp_origin
         self.level_shapes = facts.level_shapes
         self.bounds = within_slide(facts.bounds, self.shape)
@@ -108,6 +116,25 @@ class OpenedSlide:
             f"{printable(self.path.name)}: the pixel size of --mpp, {self.mpp.x:g} µm, is used, "
             f"not the slide's own, {own.x:g} × {own.y:g} µm"
         )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Whatever a run should warn of before it reads the slide, as sentences."""
+        name, missing = printable(self.path.name), ""
+        if self.icc == "apply" and not self.icc_profile:
+            missing = f"{name} has no ICC profile to apply: its colours are used as they are"
+        notes = (f"{name}: {note}" for note in self.notes)
+        return tuple(filter(None, (self.mpp_warning, missing, *notes)))
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """How its pixels are read, for the records, as plain JSON values."""
+        return {
+            "reader": self.reader,
+            "mpp_origin": self.mpp_origin,
+            "icc": profile_record(self.icc_profile, applied=self._convert is not None),
+            "notes": list(self.notes),
+        }
 
     def fingerprint(self) -> str:
         """Return a sha256 of the sizes and evenly spread samples of the slide's files.
@@ -133,6 +160,10 @@ class OpenedSlide:
             ) from error
         return digest.hexdigest()
 
+    def files(self) -> list[Path]:
+        """Return all files of the slide, always in the same order."""
+        return self._file.files()
+
     def level_folders(self, lattice: Grid) -> list[Path]:
         """Return no folders: a slide's file is not an array."""
         return []
@@ -149,6 +180,11 @@ class OpenedSlide:
 
     def _read_tile(self, level: int, tile: Window) -> np.ndarray:
         """Return the part of a tile that lies on a level; a damaged one white, if that is asked."""
+        pixels = self._stored_tile(level, tile)
+        return pixels if self._convert is None else self._convert(pixels)
+
+    def _stored_tile(self, level: int, tile: Window) -> np.ndarray:
+        """Return the part of a tile on a level in the colours of the file."""
         try:
             return self._file.read_tile(level, tile)
         except DamagedTileError:
@@ -195,6 +231,26 @@ class OpenedSlide:
         """Close the file and free the cached tiles."""
         self.forget()
         self._file.close()
+
+
+def _conversion(
+    facts: SlideFacts, path: Path, icc: Icc
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return the conversion of a slide's colours that was asked for; None if there is none."""
+    if icc == "ignore" or not facts.icc_profile:
+        return None
+    try:
+        return to_srgb(facts.icc_profile)
+    except SlideError as error:
+        raise SlideError(f"{printable(path)} {error}; leave out --icc apply") from error
+
+
+def _pixels(facts: SlideFacts, *, is_converted: bool) -> str:
+    """Return all that the values of pixels depend on beside the file, for the keys of caches."""
+    profile = facts.icc_profile
+    if not is_converted or profile is None:
+        return facts.pixels
+    return f"{facts.pixels} icc {profile_digest(profile)}".strip()
 
 
 def _alike(one: YX, other: YX) -> bool:

@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.slides.bad_tiles import BadTilePolicy
+    from heatmaps_ome.slides.icc import Icc
     from heatmaps_ome.slides.reader import ReadFrom
     from heatmaps_ome.slides.slide_file import SlideFile
 
 REGISTRY: Final = {
+    # Its file is a TIFF, of the slide's label or overview.
+    "VSI": "heatmaps_ome.slides.readers.vsi:VsiFile",
     "OME-Zarr": "heatmaps_ome.slides.readers.ome_zarr:OmeZarrFile",
     "fast TIFF": "heatmaps_ome.slides.readers.fast_tiff:FastTiff",
     "tifffile": "heatmaps_ome.slides.readers.tiff:TifffileSlide",
     "OpenSlide": "heatmaps_ome.slides.readers.openslide:OpenSlideFile",
+    "CZI": "heatmaps_ome.slides.readers.czi:CziFile",
+    "iSyntax": "heatmaps_ome.slides.readers.isyntax:ISyntaxFile",
     "picture": "heatmaps_ome.slides.readers.picture:PictureFile",
 }
 """Display name → ``module:class`` of a SlideFile; the first one that can read a slide is used."""
@@ -44,6 +49,7 @@ def open_slide(
     read_from: ReadFrom = "level",
     bad_tiles: BadTilePolicy = "fail",
     reader: str = AUTO,
+    icc: Icc = "ignore",
 ) -> OpenedSlide:
     """Return an open slide.
 
@@ -59,26 +65,32 @@ def open_slide(
         Whether a damaged tile is an error, or is left white and recorded.
     reader : str
         Name of the reader to use; "auto": the first one that reads the slide.
+    icc : "ignore" or "apply"
+        Whether colours are as the file has them, or converted to sRGB by its profile.
 
     Raises
     ------
     SlideError
-        If there is no such file, its format is unknown or not the reader's, or it is damaged; with
-        the case.
+        If there is no such file, its format is unknown or not the reader's, or it is damaged, or
+        the profile to apply is; with the case.
     OptionError
         If there is no such reader.
     PixelSizeError
         If no credible pixel size is known.
     """
     require_readable(path)
-    if reader != AUTO:
-        return _opened_by(reader, path, mpp, read_from, BadTiles(bad_tiles))
+    name, file = _file_of(path) if reader == AUTO else _file_by(reader, path)
+    return OpenedSlide(path, file, mpp, read_from, BadTiles(bad_tiles), name, icc)
+
+
+def _file_of(path: Path) -> tuple[str, SlideFile]:
+    """Return the first reader that reads a slide, by its name, and the open file."""
     names = []
     for name, kind in _readers():
         names.append(name)
         file = _opened(kind, path)
         if file is not None:
-            return OpenedSlide(path, file, mpp, read_from, BadTiles(bad_tiles), name)
+            return name, file
     # A folder, or a file without those that go with it, has a sentence of its own.
     first = files_of(path)[0]
     readers = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
@@ -113,10 +125,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "-", name.strip().lower())
 
 
-def _opened_by(
-    name: str, path: Path, mpp: float | None, read_from: ReadFrom, bad_tiles: BadTiles
-) -> OpenedSlide:
-    """Return a slide opened by the reader that was asked for, and no other."""
+def _file_by(name: str, path: Path) -> tuple[str, SlideFile]:
+    """Return the reader that was asked for, by its name, and the file that it opened."""
     name = known_reader(name)
     kind = dict(_readers())[name]
     try:
@@ -129,7 +139,7 @@ def _opened_by(
             f"{printable(path)} cannot be read by the reader {name}: it {reason}; leave out "
             "--reader, so that the one that fits is used"
         )
-    return OpenedSlide(path, file, mpp, read_from, bad_tiles, name)
+    return name, file
 
 
 def _readers() -> Iterator[tuple[str, Any]]:

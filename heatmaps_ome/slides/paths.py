@@ -22,9 +22,11 @@ from heatmaps_ome.slides.dicom import (
 )
 from heatmaps_ome.slides.folders import folder_reason
 from heatmaps_ome.slides.ngff_image import NoImage, image_files
+from heatmaps_ome.slides.tiff_head import MAGICS
 from heatmaps_ome.slides.zarr_tree import FolderTree, is_zarr_folder
 
 _MIRAX: Final = ".mrxs"
+_VSI: Final = ".vsi"
 _HAMAMATSU: Final = (".vms", ".vmu")
 ZARR: Final = ".zarr"
 ZARR_ARCHIVES: Final = (".zip", ".ozx")
@@ -94,6 +96,8 @@ def files_of(path: Path) -> tuple[Path, ...]:
         return slides[0]
     if is_dicom(path):
         return series_files(path)
+    if is_vsi(path):
+        return (path, *_below(_vsi_folder(path)))
     suffix = path.suffix.lower()
     if suffix == _MIRAX:
         return (path, *_below(_data_folder(path)))
@@ -216,6 +220,31 @@ def _zarr_files(path: Path) -> tuple[Path, ...]:
         raise SlideError(f"{printable(path)} {error}") from error
     except OSError as error:
         raise SlideError(f"{printable(path)}{_unreachable(path, error)}") from error
+
+
+def is_vsi(path: Path) -> bool:
+    """Return whether a regular file is an Olympus VSI: a TIFF that stands for a folder of data."""
+    if path.suffix.lower() != _VSI or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in MAGICS
+
+
+def _vsi_folder(path: Path) -> Path:
+    """Return the folder beside a VSI file that has its data.
+
+    Raises
+    ------
+    SlideError
+        If it is missing.
+    """
+    folder = path.with_name(f"_{path.stem}_")
+    if not folder.is_dir() or next(folder.rglob("*.ets"), None) is None:
+        raise SlideError(
+            f"{printable(path)} is an Olympus VSI slide without its data: the folder "
+            f"{printable(folder.name)} with its .ets files must lie beside it; copy it too"
+        )
+    return folder
 
 
 def _below(folder: Path) -> list[Path]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from heatmaps_ome.errors import SlideError
 from heatmaps_ome.slides.paths import printable
 from heatmaps_ome.storage.cache import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -63,6 +64,15 @@ class SlideReader(Protocol):
     @property
     def pixels(self) -> str:
         """What else the pixels' values depend on; see `Source`."""
+        ...
+
+    @property
+    def decoding(self) -> Mapping[str, Any]:
+        """How the pixels are read, for the records, as plain JSON values.
+
+        ``reader``, its name; ``mpp_origin``, where the file states its pixel size; ``icc``, its
+        profile of colours, if any; ``notes``.
+        """
         ...
 
     @property

@@ -26,7 +26,6 @@ _OTHERS: Final = {
     b"\x1f\x8b": ("packed with gzip", "unpack it"),
     b"\x89HDF\r\n\x1a\n": ("an HDF5 file, as features are stored", _ACCEPTED),
     b"%PDF": ("a PDF document", _ACCEPTED),
-    b"ZISRAWFILE": ("a Zeiss CZI file", _CONVERT),
     b"\xd0\xcf\x11\xe0": ("an OLE file, such as old Zeiss ZVI or Office documents", _CONVERT),
     b"version https://git-lfs": (
         "a pointer of Git LFS, not the slide",
@@ -37,9 +36,9 @@ _OTHERS: Final = {
 }
 """Beginnings of other files → the kind of file, and the remedy."""
 _FOREIGN: Final = {
-    ".czi": "Zeiss", ".isyntax": "Philips", ".i2syntax": "Philips", ".kfb": "KFBio",
-    ".lif": "Leica", ".nd2": "Nikon", ".oir": "Olympus", ".sdpc": "SQRay", ".tron": "InTelePath",
-    ".vsi": "Olympus", ".ets": "Olympus", ".zvi": "Zeiss",
+    ".i2syntax": "Philips", ".isyntax": "Philips", ".kfb": "KFBio", ".lif": "Leica",
+    ".nd2": "Nikon", ".oir": "Olympus", ".sdpc": "SQRay", ".tron": "InTelePath",
+    ".ets": "Olympus", ".zvi": "Zeiss",
 }  # fmt: skip
 """Endings of slides that OpenSlide does not read → their maker."""
 _COMPRESSIONS: Final = {

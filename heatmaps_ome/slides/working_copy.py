@@ -9,7 +9,7 @@ read or linked; if one is damaged, or was removed, the slide is copied again.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from heatmaps_ome.storage.pieces import ATTEMPTS, GrowingPiece
 from heatmaps_ome.storage.records import DamagedPieceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from heatmaps_ome.slides.bad_tiles import BadTiles
@@ -130,6 +130,11 @@ class WorkingCopy:
     def pixels(self) -> str:
         """What else the pixels' values depend on."""
         return self._slide.pixels
+
+    @property
+    def decoding(self) -> Mapping[str, Any]:
+        """How the slide's pixels are read, for the records."""
+        return self._slide.decoding
 
     @property
     def bad_tiles(self) -> BadTiles:

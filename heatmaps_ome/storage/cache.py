@@ -229,6 +229,7 @@ class MapsKey:
     mpp: float | None
     read_from: str
     bad_tiles: str
+    pixels: str
     target_mpp: float
     extractor: str
     model: str

@@ -30,6 +30,15 @@ from heatmaps_ome.validate.form import (
 )
 
 
+class RecordedProfile(Form):
+    """The slide's profile of colours in ``provenance.json``."""
+
+    name: str
+    bytes: Count
+    sha256: Digest
+    applied: bool
+
+
 class RecordedSlide(Form):
     """The slide in ``provenance.json``."""
 
@@ -39,8 +48,12 @@ class RecordedSlide(Form):
     mpp: Mpps
     mpp_source: Text
     own_mpp: Places | None
-    # Results of earlier versions lack it.
+    # Results of earlier versions lack these.
     pixels: str = ""
+    reader: Text | None = None
+    mpp_origin: str = ""
+    icc: RecordedProfile | None = None
+    notes: list[Text] = Field(default_factory=list)
 
 
 class RecordedGrid(Form):

@@ -1,7 +1,8 @@
-"""Rules that hold a result against the slide it was made from, read with OpenSlide."""
+"""Rules that hold a result against the slide it was made from, read with OpenSlide where it can."""
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,16 @@ import numpy as np
 import openslide
 from PIL import Image
 
-from heatmaps_ome.geometry import YX
-from heatmaps_ome.slides.opening import open_slide
+from heatmaps_ome.geometry import YX, Grid, Window
+from heatmaps_ome.slides.opening import AUTO, open_slide, reader_names
 from heatmaps_ome.validate.levels import spread
 from heatmaps_ome.validate.problems import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from heatmaps_ome.slides.opened_slide import OpenedSlide
     from heatmaps_ome.validate.ngff import Pyramid
 
 _SIDE = 32
@@ -52,7 +54,7 @@ class Sourced:
 def _same(sourced: Sourced) -> Iterator[str]:
     """Demand the size, pixel size and content that provenance records."""
     facts = sourced.record["slide"]
-    slide = open_slide(sourced.slide, _ANY_MPP)
+    slide = _as_recorded(sourced)
     try:
         if list(slide.shape) != facts["shape"]:
             yield f"the slide has {tuple(slide.shape)} pixels where {facts['shape']} are recorded"
@@ -76,12 +78,12 @@ def _pixels(sourced: Sourced) -> Iterator[str]:
     if min(rows, cols) < _BLOCK:
         return
     off, places = [], []
-    with openslide.OpenSlide(sourced.slide) as slide:
+    with _level_0(sourced) as region:
         for row in spread(rows, _SIDE, _PLACES):
             for col in spread(cols, _SIDE, _PLACES):
                 window = (slice(row, min(row + _SIDE, rows)), slice(col, min(col + _SIDE, cols)))
                 pixels = np.asarray(image.levels[0][:, window[0], window[1]])
-                wanted = _read(slide, (row, col), pixels.shape[1:], l0_pixel)
+                wanted = _read(region, (row, col), pixels.shape[1:], l0_pixel)
                 off.append(_difference(np.moveaxis(pixels, 0, -1), wanted))
                 places.append((row, col))
     if np.mean(off) > _GREY_LEVELS or max(off) > _MOST_GREY_LEVELS:
@@ -92,8 +94,53 @@ def _pixels(sourced: Sourced) -> Iterator[str]:
         )
 
 
+@contextmanager
+def _level_0(sourced: Sourced) -> Iterator[Callable[[Window], Image.Image]]:
+    """Enter a function that returns a window of level 0, by OpenSlide itself where it can.
+
+    Slides that it does not open, and colours that are not its own, are read as provenance records.
+    """
+    facts = sourced.record["slide"]
+    try:
+        slide = None if facts.get("pixels") else openslide.OpenSlide(sourced.slide)
+    except openslide.OpenSlideError:
+        slide = None
+    if slide is not None:
+        with slide:
+            yield lambda window: _by_openslide(slide, window)
+        return
+    opened = _as_recorded(sourced)
+    lattice = Grid(opened.shape, YX(1, 1), YX(0, 0), opened.mpp)
+    with closing(opened):
+        yield lambda window: Image.fromarray(opened.read(lattice, window))
+
+
+def _as_recorded(sourced: Sourced) -> OpenedSlide:
+    """Return the slide opened by the reader and in the colours that provenance records."""
+    facts = sourced.record["slide"]
+    reader, icc = facts.get("reader"), facts.get("icc")
+    return open_slide(
+        sourced.slide, _ANY_MPP, "level0",
+        reader=reader if reader in reader_names() else AUTO,
+        icc="apply" if icc and icc["applied"] else "ignore",
+    )  # fmt: skip
+
+
+def _by_openslide(slide: openslide.OpenSlide, window: Window) -> Image.Image:
+    """Return a window of level 0 on the slide's background colour."""
+    size = (window.cols, window.rows)
+    region = slide.read_region((window.col, window.row), 0, size)
+    behind = slide.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "FFFFFF")
+    canvas = Image.new("RGB", size, f"#{behind}")
+    canvas.paste(region, mask=region.getchannel("A"))
+    return canvas
+
+
 def _read(
-    slide: openslide.OpenSlide, place: tuple[int, int], shape: tuple[int, ...], l0_pixel: YX
+    region: Callable[[Window], Image.Image],
+    place: tuple[int, int],
+    shape: tuple[int, ...],
+    l0_pixel: YX,
 ) -> np.ndarray:
     """Return the area mean of the slide's level 0 under a window of the image.
 
@@ -105,13 +152,9 @@ def _read(
     top, bottom = row * l0_pixel.y, (row + rows) * l0_pixel.y
     left, right = col * l0_pixel.x, (col + cols) * l0_pixel.x
     y, x = int(np.floor(top)), int(np.floor(left))
-    size = (int(np.ceil(right)) - x, int(np.ceil(bottom)) - y)
-    region = slide.read_region((x, y), 0, size)
-    behind = slide.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "FFFFFF")
-    canvas = Image.new("RGB", size, f"#{behind}")
-    canvas.paste(region, mask=region.getchannel("A"))
+    window = Window(y, x, int(np.ceil(bottom)) - y, int(np.ceil(right)) - x)
     box = (left - x, top - y, right - x, bottom - y)
-    return np.asarray(canvas.resize((cols, rows), Image.Resampling.BOX, box=box))
+    return np.asarray(region(window).resize((cols, rows), Image.Resampling.BOX, box=box))
 
 
 def _difference(pixels: np.ndarray, wanted: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from slide_files import speckled, write_slide
 
 from heatmaps_ome import extractors
 from heatmaps_ome.options import CreateOptions
-from heatmaps_ome.run import delivery, drawing, planning
+from heatmaps_ome.run import delivery, drawing, maker
 from heatmaps_ome.run.pipeline import create
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.slides.opened_slide import OpenedSlide
@@ -159,7 +159,7 @@ def test_a_slide_of_an_odd_name_is_done_under_a_safe_one(world, kind):
 
 
 STAGES = {
-    "opening": (planning, "open_slide"),
+    "opening": (maker, "open_slide"),
     "reading": (OpenedSlide, "read"),
     "drawing": (drawing, "slide_result"),
     "writing": (drawing, "write_formats"),

@@ -281,7 +281,7 @@ def test_a_mirax_slide_has_the_files_of_its_folder(shared_data, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.czi", b"ZISRAWFILE\0", "is a Zeiss CZI file; convert it"),
+        ("a.czi", b"ZISRAWFILE\0", r"cannot be opened as a slide \(.*\); is the copy complete\?"),
         ("a.isyntax", b"<data", "is a Philips slide in a format that OpenSlide does not read"),
         ("a.svs", b"PK\3\4", "is a ZIP archive; unpack it"),
         ("a.svs", b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),

@@ -28,8 +28,9 @@ class FakeSlide:
         self.mpp = mpp
         self.mpp_source = "made up"
         self.own_mpp = mpp
-        self.mpp_warning = None
+        self.warnings = ()
         self.bad_tiles = BadTiles("fail")
+        self.decoding = {"reader": "made up"}
         self.read_from = "level"
         self.pixels = ""
         self.name = name

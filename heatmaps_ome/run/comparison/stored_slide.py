@@ -101,6 +101,11 @@ class StoredSlide:
         return ""
 
     @property
+    def decoding(self) -> dict[str, Any]:
+        """See `SlideReader`; the results' own records have it."""
+        return {}
+
+    @property
     def read_from(self) -> ReadFrom:
         """See `SlideReader`."""
         return "level"

@@ -19,10 +19,11 @@ from heatmaps_ome.slides.paths import files_of, printable
 from heatmaps_ome.slides.readers.probing import crashes
 from heatmaps_ome.slides.refusals import channels_reason, reason_not_opened
 from heatmaps_ome.slides.sizes import absurd_levels, absurd_tiff, absurd_tile, is_credible
-from heatmaps_ome.slides.slide_file import SlideFacts
+from heatmaps_ome.slides.slide_file import SlideFacts, Unsuited
 
 _OPAQUE = (255, 255)
 """Least and greatest alpha of a tile without transparent pixels, as most tiles are."""
+_ZEISS = "zeiss"
 _PLAIN_TIFF = "generic-tiff"
 """OpenSlide's name of TIFFs of no vendor, the only ones that may be anything."""
 _WHITE = (255, 255, 255)
@@ -37,7 +38,7 @@ _ORIGINS: Final = {
     "sakura": "PixelSize of Sakura's database",
     "trestle": "XResolution of the TIFF",
     "ventana": "ScanRes of Ventana's XML",
-    "zeiss": "Scaling of the CZI's XML",
+    _ZEISS: "Scaling of the CZI's XML",
 }
 """OpenSlide's names of formats → where a file of it states its pixel size, for people."""
 
@@ -91,10 +92,22 @@ class OpenSlideFile:
         first = self._first
         reason = absurd_tiff(first) or crashes(first, self._files)
         if reason is not None:
+            self._leave_to_others(reason)
             raise SlideError(
                 f"{printable(self._path)} {reason}, which no slide does; the file is damaged: copy "
                 "it again"
             )
+
+    def _leave_to_others(self, reason: str) -> None:
+        """Leave a CZI to its own reader: OpenSlide reads those of one plane alone.
+
+        Raises
+        ------
+        Unsuited
+            If the file is a CZI.
+        """
+        if openslide.OpenSlide.detect_format(self._files[0]) == _ZEISS:
+            raise Unsuited(f"is a CZI that OpenSlide does not read ({reason})")
 
     def _refuse_unfit(self) -> None:
         """Refuse absurd tiles, and plain TIFFs of separate channels."""
@@ -115,6 +128,7 @@ class OpenSlideFile:
         try:
             return openslide.OpenSlide(self._first)
         except openslide.OpenSlideError as error:
+            self._leave_to_others(str(error))
             reason = reason_not_opened(self._files[0])
             if reason is None:
                 reason = f"cannot be opened as a slide ({error}); is the copy complete?"

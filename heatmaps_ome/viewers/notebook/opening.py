@@ -14,6 +14,7 @@ from heatmaps_ome.viewers.notebook.results import Results
 if TYPE_CHECKING:
     import os
 
+    from heatmaps_ome.slides.icc import Icc
     from heatmaps_ome.slides.reader import SlideReader
 
 _RUN = "run.json"
@@ -65,7 +66,12 @@ def open(path: str | os.PathLike[str]) -> Results:
     return Results({name: folder / name for name in finished}, failed)
 
 
-def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> SlideReader:
+def open_slide(
+    path: str | os.PathLike[str],
+    mpp: float | None = None,
+    reader: str = "auto",
+    icc: Icc = "ignore",
+) -> SlideReader:
     """Open a whole-slide image to read pixels from it; close it after use.
 
     Parameters
@@ -73,6 +79,10 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> SlideR
     path : str or path
     mpp : float, optional
         µm per level-0 pixel, used instead of the slide's own.
+    reader : str
+        Library that reads it, as the option ``--reader``.
+    icc : "ignore" or "apply"
+        Whether pixels are converted to sRGB by the slide's profile of colours.
 
     Raises
     ------
@@ -84,7 +94,7 @@ def open_slide(path: str | os.PathLike[str], mpp: float | None = None) -> SlideR
     # Opening results alone needs no reader of slides.
     from heatmaps_ome.slides.opening import open_slide as opened
 
-    return opened(Path(path), mpp)
+    return opened(Path(path), mpp, reader=reader, icc=icc)
 
 
 def _is_slide(folder: Path) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heatmaps_ome.errors import SlideError
-from heatmaps_ome.slides.opening import open_slide
+from heatmaps_ome.slides.opening import AUTO, open_slide, reader_names
 from heatmaps_ome.viewers.slide_places import noted_place
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _checked(place: Path, record: Mapping[str, Any]) -> OpenedSlide:
         If it cannot be opened, or is another slide.
     """
     # The results show where tiles are damaged; a picture without those is better than none.
-    slide = open_slide(place, _given_mpp(record), bad_tiles="blank")
+    slide = _opened(place, record)
     try:
         if slide.fingerprint() == record.get("fingerprint"):
             return slide
@@ -87,6 +87,18 @@ def _checked(place: Path, record: Mapping[str, Any]) -> OpenedSlide:
         raise
     slide.close()
     raise SlideError(f"{place} is another slide than the results are of, or was changed since")
+
+
+def _opened(place: Path, record: Mapping[str, Any]) -> OpenedSlide:
+    """Return a slide opened as the results were made: by their reader, in their colours."""
+    reader, icc = str(record.get("reader") or AUTO), record.get("icc")
+    is_applied = isinstance(icc, dict) and bool(icc.get("applied"))
+    return open_slide(
+        place, _given_mpp(record), bad_tiles="blank",
+        # Another machine may lack the library that read it.
+        reader=reader if reader in reader_names() else AUTO,
+        icc="apply" if is_applied else "ignore",
+    )  # fmt: skip
 
 
 def _given_mpp(record: Mapping[str, Any]) -> float | None:

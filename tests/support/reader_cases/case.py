@@ -11,6 +11,7 @@ from heatmaps_ome.geometry import YX, Window
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import ModuleType
 
     import numpy as np
 
@@ -68,6 +69,8 @@ class ReaderCase:
         format has no tiles that can be damaged alone.
     lies : tuple of callables
         Each makes a file in a folder that claims sizes that would fill the memory.
+    stand_in : callable or None
+        Returns modules by name, which stand in for a library whose files nothing here can write.
     tolerance : int
         Grey levels by which pixels may differ from the independent decoder's; 0 but for formats
         that are stored with loss and whose decoders round otherwise, with the reason.
@@ -82,4 +85,5 @@ class ReaderCase:
     renamed: Callable[[Path, Path], Path] = renamed_file
     damage: Callable[[Path], tuple[Window, ...]] | None = None
     lies: tuple[Callable[[Path], Path], ...] = ()
+    stand_in: Callable[[], dict[str, ModuleType]] | None = None
     tolerance: int = 0
