@@ -23,7 +23,7 @@ from heatmaps_ome.options.contradictions import (
 from heatmaps_ome.options.devices import DEVICES, NOT_SEVERAL, require_device, require_devices
 from heatmaps_ome.options.fields import MODEL_ENDINGS, assignment, create_option, names
 from heatmaps_ome.options.files import file_option
-from heatmaps_ome.options.shared import model_fact, scratch_option, tile_fact
+from heatmaps_ome.options.shared import model_fact, scratch_option, slide_option, tile_fact
 from heatmaps_ome.options.tiles import AskedTiles, tile_option
 from heatmaps_ome.options.workers import require_workers, worker_option
 from heatmaps_ome.slides.artefact_kinds import KINDS
@@ -127,24 +127,9 @@ class CreateOptions:
         "they state none, or none from 0.05 to 20",
         effect="none", between=_MPP, type=float, metavar="UM",
     )  # fmt: skip
-    bad_tiles: Literal["fail", "blank"] = create_option(
-        "inputs",
-        "what a damaged tile of a slide does: fail (the slide is not done) or blank (the tile is "
-        "left white, which is no tissue, and recorded)",
-        effect="values", default="fail", type=str, metavar="HOW",
-    )  # fmt: skip
-    reader: str = create_option(
-        "inputs",
-        "library that reads the slides: auto (the first that reads a slide, as info shows) or the "
-        "name of one",
-        effect="values", default="auto", type=str, metavar="NAME",
-    )  # fmt: skip
-    icc: Literal["ignore", "apply"] = create_option(
-        "inputs",
-        "what a slide's profile of colours (ICC) does: ignore (the pixels are the scanner's, as "
-        "encoders were trained on) or apply (they are converted to sRGB)",
-        effect="values", default="ignore", type=str, metavar="HOW",
-    )  # fmt: skip
+    bad_tiles: Literal["fail", "blank"] = slide_option("bad_tiles")
+    reader: str = slide_option("reader")
+    icc: Literal["ignore", "apply"] = slide_option("icc")
     covariate: tuple[tuple[str, str], ...] = create_option(
         "inputs", "value of a tabular input that the model was trained with; may be repeated",
         effect="none", default=(), type=assignment, metavar="NAME=VALUE", repeated=True,

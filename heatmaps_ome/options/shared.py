@@ -41,6 +41,23 @@ _MODEL: Final[dict[str, dict[str, Any]]] = {
         "between": (1e-6, 1e6), "type": float, "metavar": "T",
     },
 }  # fmt: skip
+_SLIDES: Final[dict[str, dict[str, Any]]] = {
+    "bad_tiles": {
+        "help_": "what a damaged tile of a slide does: fail (the slide is not done) or blank (the "
+        "tile is left white, which is no tissue, and recorded)",
+        "default": "fail", "type": str, "metavar": "HOW",
+    },
+    "reader": {
+        "help_": "library that reads the slides: auto (the first that reads a slide, as info "
+        "shows) or the name of one",
+        "default": "auto", "type": str, "metavar": "NAME",
+    },
+    "icc": {
+        "help_": "what a slide's profile of colours (ICC) does: ignore (the pixels are the "
+        "scanner's, as encoders were trained on) or apply (they are converted to sRGB)",
+        "default": "ignore", "type": str, "metavar": "HOW",
+    },
+}  # fmt: skip
 _SCRATCH: Final[dict[str, dict[str, Any]]] = {
     "scratch": {
         "help_": "folder for slides from URLs while they are at work (default: the system's for "
@@ -87,6 +104,11 @@ _TILES: Final[dict[str, dict[str, Any]]] = {
 def scratch_option(name: str) -> Any:
     """Return the field of an option on slides at URLs."""
     return option("network", **_SCRATCH[name])
+
+
+def slide_option(name: str) -> Any:
+    """Return the field of an option on how slides are read, on which all values depend."""
+    return option("inputs", effect="values", **_SLIDES[name])
 
 
 def model_fact(name: str, group: str = "inputs", **metadata: Any) -> Any:
