@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import OptionError
+from heatmaps_ome.extractors import usual_tile_px
 from heatmaps_ome.extractors.protocol import is_dense
 from heatmaps_ome.features.block_size import block_px, tiles_at_once
 from heatmaps_ome.features.dense import Extraction
 from heatmaps_ome.features.lanes import Lanes
 from heatmaps_ome.features.lattice_features import Passes
+from heatmaps_ome.features.pooling import TILE_CELLS
 from heatmaps_ome.features.tile_features import require_side
 from heatmaps_ome.features.tile_lattice import TileSize
 from heatmaps_ome.maps.bag_maps import BagRecipe
@@ -20,6 +22,7 @@ from heatmaps_ome.maps.slide_bag import Tiling
 from heatmaps_ome.models import read_model
 from heatmaps_ome.models.attention_mil import AttentionMIL
 from heatmaps_ome.models.model_set import ModelSet, model_files
+from heatmaps_ome.models.stored import MARUGOTO
 from heatmaps_ome.run.devices import are_beside, devices_of, extractors_of
 from heatmaps_ome.run.encoder_match import require_match
 from heatmaps_ome.run.maker import DenseMaker, Reading
@@ -83,12 +86,20 @@ def _dense_extractors(
 ) -> list[Extractor] | None:
     """Return the encoders if each cell of a slide gets a value; None if each tile gets one.
 
-    Cells need an encoder that can be applied to them and models whose contributions are exact for
-    each; an option on tiles asks for tiles.
+    Cells need an encoder that can be applied to them, of which those that are pooled are one tile
+    of the training, and marugoto's models of classes, whose maps have always been of cells. An
+    option on tiles asks for tiles.
     """
-    dense = [encoder for encoder in encoders if is_dense(encoder)]
+    side = usual_tile_px(settings.encoder.name)
+    dense = [
+        encoder
+        for encoder in encoders
+        if is_dense(encoder) and TILE_CELLS * encoder.stride_px == side
+    ]
     fits = all(
-        isinstance(model, AttentionMIL) and model.target.link == "softmax"
+        isinstance(model, AttentionMIL)
+        and model.family == MARUGOTO
+        and model.target.link == "softmax"
         for model in models.models
     )
     if len(dense) < len(encoders) or not fits or settings.making.tiles.are_asked:

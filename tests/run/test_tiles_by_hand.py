@@ -90,7 +90,7 @@ def test_clam_takes_the_truncated_resnet_of_timm(here):
         images = torch.stack([to_image(tile(row * 224, col * 224, 224)) for row, col in steps])
         [maps] = stages.eval()(images)
     expected = maps.mean((2, 3)).numpy()
-    assert len(steps) >= 4
+    assert len(steps) >= 2
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
     assert_predicts(by_numpy(expected.astype(np.float64)))
 
@@ -117,6 +117,6 @@ def test_a_vit_takes_tiles_of_the_side_and_scale_of_its_training(here):
     images = torch.stack([transform(tile(row * 192, col * 192, 256)) for row, col in steps])
     with torch.inference_mode():
         expected = network.forward_features(images)[:, 0].numpy()
-    assert len(steps) >= 4
+    assert len(steps) >= 2
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
     assert_predicts(by_numpy(expected.astype(np.float64)))
