@@ -61,14 +61,14 @@ def _places(cols: int, rows: int) -> Iterator[tuple[float, float, tuple[int, int
         yield (cols - width) * across / last, (rows - height) * down / last, (width, height)
 
 
-def _limit_memory(most: int) -> None:
+def _limit_memory(highest: int) -> None:
     """Bound the memory of this process, where the system can."""
     try:
         import resource
     except ImportError:
         return
     _, ceiling = resource.getrlimit(resource.RLIMIT_AS)
-    limit = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)
+    limit = highest if ceiling == resource.RLIM_INFINITY else min(highest, ceiling)
     resource.setrlimit(resource.RLIMIT_AS, (limit, ceiling))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
