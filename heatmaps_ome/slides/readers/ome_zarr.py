@@ -86,7 +86,7 @@ class OmeZarrFile:
             mpp=image.mpp,
             mpp_hint=image.mpp_hint,
             tile_shapes=tuple(level.chunk for level in self._levels),
-            mpp_origin="the scale in its OME-Zarr metadata",
+            mpp_origin="" if image.mpp is None else "the scale in its OME-Zarr metadata",
             pixels=f"16 bits of {self._scale}" if self._scale else "",
             notes=tuple(notes),
             is_chunked=self._path.is_dir(),
