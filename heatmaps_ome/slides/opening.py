@@ -153,7 +153,8 @@ def _readers() -> Iterator[tuple[str, Any]]:
 
 def _opened(kind: Any, path: Path) -> SlideFile | None:
     """Return an open file of a reader; None if it leaves the slide to others."""
+    is_default = getattr(kind, "is_default", lambda _: True)
     try:
-        return kind(path) if kind.can_read(path) else None
+        return kind(path) if kind.can_read(path) and is_default(path) else None
     except Unsuited:
         return None

@@ -20,6 +20,8 @@ MAKE_TILED: Final = (
     "make it a tiled pyramid with: vips tiffsave {name} slide.tif --tile --pyramid "
     "--compression jpeg --Q 90"
 )
+_PYRAMID: Final = "tile,pyramid,compression=jpeg,Q=90"
+"""Options of a tiled pyramid that libvips writes."""
 _CONVERT: Final = "convert it to a pyramidal OME-TIFF with Bio-Formats' bfconvert or with QuPath"
 _OTHERS: Final = {
     b"PK\3\4": ("a ZIP archive", "unpack it and give the slide in it"),
@@ -92,27 +94,28 @@ def reason_not_opened(path: Path) -> str | None:
 def channels_reason(path: Path) -> str | None:
     """Return why a plain TIFF is no RGB image, as the end of a sentence; None if it is one.
 
-    OpenSlide shows the first of several channels in grey, without a word.
+    OpenSlide shows a single channel, or the first of several, in grey, without a word.
     """
     try:
         with TiffHead(path) as head:
             channels = _n_channels(head.directories)
     except Damaged:
         return None
-    if channels < 2:
+    if channels < 1:
         return None
     return channels_sentence(channels, path.name)
 
 
 def channels_sentence(n_channels: int, name: str) -> str:
-    """Return why separate channels are no slide, as the end of a sentence, and what helps."""
-    remedy = (
-        "give a brightfield slide in RGB"
-        if n_channels != 3
-        else "if they are red, green and blue, join them with: vips bandjoin "
+    """Return why grey channels are no slide, as the end of a sentence, and what helps."""
+    remedies = {
+        1: "give a brightfield slide in RGB; if it is one without its colours, write it as RGB "
+        f'with: vips colourspace "{name}" "slide.tif[{_PYRAMID}]" srgb (and give --mpp)',
+        3: "if they are red, green and blue, join them with: vips bandjoin "
         f'"{name}[page=0] {name}[page=1] {name}[page=2]" joined.v && vips copy '
-        'joined.v "slide.tif[tile,pyramid,compression=jpeg]" --interpretation srgb (and give --mpp)'
-    )
+        f'joined.v "slide.tif[{_PYRAMID}]" --interpretation srgb (and give --mpp)',
+    }
+    remedy = remedies.get(n_channels, "give a brightfield slide in RGB")
     channels = f"{n_channels} separate channels" if n_channels > 1 else "one channel"
     return f"holds {channels} in grey, as fluorescence is stored, not an RGB image; {remedy}"
 
