@@ -93,8 +93,7 @@ def _file_of(path: Path) -> tuple[str, SlideFile]:
             return name, file
     # A folder, or a file without those that go with it, has a sentence of its own.
     first = files_of(path)[0]
-    readers = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-    raise SlideError(f"{printable(path)} {reason_unread(first, readers)}")
+    raise SlideError(f"{printable(path)} {reason_unread(first, ', '.join(names))}")
 
 
 def reader_names() -> tuple[str, ...]:

@@ -167,7 +167,8 @@ def _conversion(image: NgffImage, level: ZarrLevel) -> tuple[tuple[int, ...], in
         return order, image.largest if image.largest in _FULL_SCALES else _FULL_SCALES[-1]
     if kind != "uint8":
         raise NoImage(
-            f"is an OME-Zarr of the type {kind}, and pixels of slides are uint8 or uint16"
+            f"is an OME-Zarr of the type {kind}, and pixels of slides are uint8 or uint16; "
+            "write it as uint8"
         )
     return order, 0
 
