@@ -96,6 +96,20 @@ def _file_of(path: Path) -> tuple[str, SlideFile]:
     raise SlideError(f"{printable(path)} {reason_unread(first, ', '.join(names))}")
 
 
+def reader_of(path: Path) -> str | None:
+    """Return the first reader that recognises a slide, without opening it; None if there is none.
+
+    Raises
+    ------
+    OSError or SlideError
+        If the slide cannot be read.
+    """
+    if not path.exists():
+        return None
+    takers = (name for name, kind in _readers() if kind.can_read(path) and _is_default(kind, path))
+    return next(takers, None)
+
+
 def reader_names() -> tuple[str, ...]:
     """Return the names of all readers, those of other packages too, in the order of their turn."""
     return (*REGISTRY, *(entry.name for entry in entry_points(group=ENTRY_POINTS)))
@@ -152,8 +166,12 @@ def _readers() -> Iterator[tuple[str, Any]]:
 
 def _opened(kind: Any, path: Path) -> SlideFile | None:
     """Return an open file of a reader; None if it leaves the slide to others."""
-    is_default = getattr(kind, "is_default", lambda _: True)
     try:
-        return kind(path) if kind.can_read(path) and is_default(path) else None
+        return kind(path) if kind.can_read(path) and _is_default(kind, path) else None
     except Unsuited:
         return None
+
+
+def _is_default(kind: Any, path: Path) -> bool:
+    """Return whether a reader should read a file that it can read, though nobody asked for it."""
+    return kind.is_default(path) if hasattr(kind, "is_default") else True
