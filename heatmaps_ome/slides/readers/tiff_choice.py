@@ -60,7 +60,7 @@ def tiff_kind(path: Path) -> TiffKind | None:
             errs = vendor is None or (vendor == _PLAIN_TIFF and _openslide_errs(first, path.name))
             return TiffKind(vendor, first.number(tiff_head.COMPRESSION, 1), not errs)
     except Damaged:
-        return TiffKind(vendor, 0, is_openslides=vendor not in (None, _PLAIN_TIFF))
+        return None if vendor is None else TiffKind(vendor, 0, vendor != _PLAIN_TIFF)
 
 
 def _openslide_errs(first: Directory, name: str) -> bool:
