@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from heatmaps_ome.cli.output_info import is_output, output_facts
 from heatmaps_ome.cli.slide_info import slide_facts
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from heatmaps_ome.models import ModelDescription
     from heatmaps_ome.models.target import Task
     from heatmaps_ome.options import ConvertOptions, InfoOptions
+
+_VALUES: Final = (".values.ome.zarr", ".flat.ome.zarr")
+"""Ends of the names of a result's stores that hold no picture of the slide."""
 
 
 def describe(path: Path, facts: ModelFacts = NO_FACTS, reader: str = AUTO) -> str:
@@ -204,6 +207,9 @@ def _describe_folder(path: Path) -> str:
             except OSError as error:
                 raise ResultError(f"{path / name} cannot be read: {error.strerror}") from error
             except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+                if title == "OME-Zarr":
+                    # Its image may lie in it as one of several, or not at all.
+                    return _lines(f"{path}: slide", slide_facts(path))
                 raise ResultError(
                     f"{path / name} is damaged ({type(error).__name__}); make the result anew"
                 ) from error
@@ -214,11 +220,13 @@ def _describe_folder(path: Path) -> str:
 
 
 def _as_slide(path: Path) -> dict[str, object]:
-    """Return the facts of an OME-Zarr as a slide; {} if it is none."""
+    """Return the facts of an OME-Zarr as a slide, or why it is none; {} for values of maps."""
+    if (path.parent / "provenance.json").exists() and path.name.endswith(_VALUES):
+        return {}
     try:
         return slide_facts(path)
-    except HeatmapsError:
-        return {}
+    except HeatmapsError as error:
+        return {"as a slide": f"cannot be read: {error}"}
 
 
 def _result_facts(record: dict[str, Any]) -> dict[str, object]:

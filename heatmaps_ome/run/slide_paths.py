@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _DICOM, _MIRAX_INDEX, _SLIDEDAT = ".dcm", "slidedat.ini", "Slidedat.ini"
-OPENSLIDE_ENDINGS: Final = (*(one for one in SLIDE_ENDINGS if one != _DICOM), ".czi")
-"""Endings of files that OpenSlide opens (https://openslide.org/formats/); a DICOM slide is a
-folder."""
+FILE_ENDINGS: Final = tuple(one for one in SLIDE_ENDINGS if one != _DICOM)
+"""Endings of files that are slides; a DICOM slide is a folder."""
 _SPREAD: Final = (
     ": the files of a DICOM slide lie in several of its folders, among other slides; put each "
     "slide into a folder of its own"
@@ -106,9 +105,9 @@ def with_ending(path: Path) -> Path:
     SlideError
         If there are several such slides.
     """
-    if exists(path) or path.suffix.lower() in (*OPENSLIDE_ENDINGS, _DICOM) or not path.name:
+    if exists(path) or path.suffix.lower() in (*FILE_ENDINGS, _DICOM) or not path.name:
         return path
-    files = [path.with_name(path.name + ending) for ending in OPENSLIDE_ENDINGS]
+    files = [path.with_name(path.name + ending) for ending in FILE_ENDINGS]
     files = [file for file in files if exists(file)]
     if len(files) > 1:
         names = " and ".join(file.name for file in files)
@@ -180,7 +179,7 @@ def _is_slide(path: Path) -> bool:
     if path.is_dir():
         # The data of a MIRAX slide stand beside its file, which is the slide.
         return is_slide_folder(path) and not exists(path / _SLIDEDAT)
-    if path.suffix.lower() in OPENSLIDE_ENDINGS:
+    if path.suffix.lower() in FILE_ENDINGS:
         return True
     passed = ("OpenSlide", *BY_NAME_ONLY)
     others = [row.split(":") for reader, row in REGISTRY.items() if reader not in passed]

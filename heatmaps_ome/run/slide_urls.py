@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import RemoteError, SlideError
-from heatmaps_ome.run.slide_paths import OPENSLIDE_ENDINGS
+from heatmaps_ome.run.slide_paths import FILE_ENDINGS
 from heatmaps_ome.run.slide_row import SlideRow
 from heatmaps_ome.slides.paths import ZARR
 from heatmaps_ome.slides.remote_zarr import is_zarr_listing
@@ -123,7 +123,7 @@ def _matches(client: Client, pattern: str) -> list[str]:
 
 def _is_slide_name(url: str) -> bool:
     """Return whether a URL ends as slides' files do, or an OME-Zarr."""
-    return PurePosixPath(last_name(url)).suffix.lower() in (*OPENSLIDE_ENDINGS, _DICOM, ZARR)
+    return PurePosixPath(last_name(url)).suffix.lower() in (*FILE_ENDINGS, _DICOM, ZARR)
 
 
 def _is_slide_folder(client: Client, url: str) -> bool:

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _PREAMBLE = 128
@@ -35,6 +35,9 @@ _CONTAINER = (0x0040, 0x0512)
 """Container Identifier, usually the bar code of the glass (PS3.3, C.7.6.22)."""
 _NO_CONTAINER: Final = ("", "unknown", "none", "anonymous", "anonymized", "n/a")
 """Identifiers that writers put where they know none, as the attribute must not be empty."""
+_IMAGE_TYPE: Final = (0x0008, 0x0008)
+_LEVEL, _RESAMPLED = "VOLUME", "RESAMPLED"
+"""Third value of Image Type for levels, and fourth for those made smaller (PS3.3, C.8.12.4.1.1)."""
 _PARSED: Final = (_CLASS, _INSTANCE, _SERIES, _NUMBER, _CONTAINER)
 _UID_TAIL = 8
 _MOST_FOLDERS, _DEEPEST_FOLDER = 1000, 5
@@ -91,6 +94,25 @@ def series_files(path: Path) -> tuple[Path, ...]:
     return _ordered([
         (one.instance, file) for one, file in others if one is not None and one.series == own.series
     ]) or (path,)  # fmt: skip
+
+
+def lacks_finest_level(files: Sequence[Path]) -> bool:
+    """Return whether all levels of a DICOM slide were made smaller from one that is not there."""
+    kinds = [kind for kind in map(_image_type, files) if _LEVEL in kind]
+    return bool(kinds) and all(_RESAMPLED in kind for kind in kinds)
+
+
+def _image_type(path: Path) -> list[str]:
+    """Return the values of Image Type; none if it cannot be found."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    with suppress(struct.error):
+        for tag, value in _elements(head, _PREAMBLE + len(_MAGIC)):
+            if tag == _IMAGE_TYPE:
+                return value.decode("ascii", "replace").strip("\0 ").split("\\")
+            if tag > _IMAGE_TYPE:
+                break
+    return []
 
 
 def slides_in(folder: Path) -> list[tuple[Path, ...]]:

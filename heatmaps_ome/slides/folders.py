@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SLIDE_ENDINGS: Final = (
-    ".bif", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu",
+    ".bif", ".czi", ".dcm", ".isyntax", ".mrxs", ".ndpi", ".qptiff", ".scn", ".svs", ".svslide",
+    ".tif", ".tiff", ".vms", ".vmu", ".vsi",
 )  # fmt: skip
-"""Endings of the names of slides that OpenSlide reads (and of other files, with TIFF's)."""
+"""Endings of the names of slides (and of other files, with TIFF's)."""
 PICTURE_ENDINGS: Final = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".webp")
 """Endings of pictures, which are slides only if they are named."""
 _RESULTS: Final = ("provenance.json", "run.json", "scaling.json", "maps.json")

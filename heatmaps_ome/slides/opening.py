@@ -93,8 +93,21 @@ def _file_of(path: Path) -> tuple[str, SlideFile]:
             return name, file
     # A folder, or a file without those that go with it, has a sentence of its own.
     first = files_of(path)[0]
-    readers = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-    raise SlideError(f"{printable(path)} {reason_unread(first, readers)}")
+    raise SlideError(f"{printable(path)} {reason_unread(first, ', '.join(names))}")
+
+
+def reader_of(path: Path) -> str | None:
+    """Return the first reader that recognises a slide, without opening it; None if there is none.
+
+    Raises
+    ------
+    OSError or SlideError
+        If the slide cannot be read.
+    """
+    if not path.exists():
+        return None
+    takers = (name for name, kind in _readers() if kind.can_read(path) and _is_default(kind, path))
+    return next(takers, None)
 
 
 def reader_names() -> tuple[str, ...]:
@@ -154,6 +167,11 @@ def _readers() -> Iterator[tuple[str, Any]]:
 def _opened(kind: Any, path: Path) -> SlideFile | None:
     """Return an open file of a reader; None if it leaves the slide to others."""
     try:
-        return kind(path) if kind.can_read(path) else None
+        return kind(path) if kind.can_read(path) and _is_default(kind, path) else None
     except Unsuited:
         return None
+
+
+def _is_default(kind: Any, path: Path) -> bool:
+    """Return whether a reader should read a file that it can read, though nobody asked for it."""
+    return kind.is_default(path) if hasattr(kind, "is_default") else True

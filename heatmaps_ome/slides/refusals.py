@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from heatmaps_ome.slides.tiff_head import Directory
 
 _ACCEPTED: Final = (
-    "give a whole-slide image that OpenSlide reads, such as SVS, NDPI, MRXS, DICOM or a tiled TIFF"
+    "give a whole-slide image (SVS, NDPI, MRXS, SCN, BIF, DICOM, CZI, OME-TIFF, TIFF or "
+    "OME-Zarr), or a PNG or JPEG with --mpp"
 )
 _START_BYTES = 4096
 MAKE_TILED: Final = (
     "make it a tiled pyramid with: vips tiffsave {name} slide.tif --tile --pyramid "
     "--compression jpeg --Q 90"
 )
+_PYRAMID: Final = "tile,pyramid,compression=jpeg,Q=90"
+"""Options of a tiled pyramid that libvips writes."""
 _CONVERT: Final = "convert it to a pyramidal OME-TIFF with Bio-Formats' bfconvert or with QuPath"
 _OTHERS: Final = {
     b"PK\3\4": ("a ZIP archive", "unpack it and give the slide in it"),
@@ -36,11 +39,17 @@ _OTHERS: Final = {
 }
 """Beginnings of other files → the kind of file, and the remedy."""
 _FOREIGN: Final = {
-    ".i2syntax": "Philips", ".isyntax": "Philips", ".kfb": "KFBio", ".lif": "Leica",
+    ".i2syntax": "Philips", ".kfb": "KFBio", ".lif": "Leica",
     ".nd2": "Nikon", ".oir": "Olympus", ".sdpc": "SQRay", ".tron": "InTelePath",
     ".ets": "Olympus", ".zvi": "Zeiss",
 }  # fmt: skip
-"""Endings of slides that OpenSlide does not read → their maker."""
+"""Endings of slides that are not read → their maker."""
+_READ: Final = {
+    ".bif": "Ventana BIF", ".czi": "Zeiss CZI", ".isyntax": "Philips iSyntax",
+    ".mrxs": "MIRAX", ".ndpi": "Hamamatsu NDPI", ".qptiff": "Akoya QPTIFF", ".scn": "Leica SCN",
+    ".svs": "Aperio SVS", ".tif": "TIFF", ".tiff": "TIFF", ".vsi": "Olympus VSI",
+}  # fmt: skip
+"""Endings of slides that are read → their format."""
 _COMPRESSIONS: Final = {
     2: "CCITT", 3: "CCITT fax 3", 4: "CCITT fax 4", 32773: "PackBits", 34925: "LZMA",
     34926: "Zstandard", 50000: "Zstandard", 50001: "WebP",
@@ -76,43 +85,52 @@ def reason_unread(path: Path, readers: str) -> str:
         return "begins with nothing but zeros, as unfinished copies do; copy it again"
     maker = _FOREIGN.get(path.suffix.lower())
     if maker is not None:
-        return f"is a {maker} slide in a format that OpenSlide does not read; {_CONVERT}"
-    return f"is in no format that {readers} knows; {_ACCEPTED}"
+        return f"is a {maker} slide in a format that is not read; {_CONVERT}"
+    ending = path.suffix.lower()
+    if ending in _READ:
+        return f"ends in {ending}, but does not begin like {_READ[ending]}; copy it again"
+    return f"is in no format that one of the readers ({readers}) knows; {_ACCEPTED}"
 
 
 def reason_not_opened(path: Path) -> str | None:
     """Return why OpenSlide failed on a TIFF that it recognised; None if it does not show."""
+    with path.open("rb") as file:
+        if file.read(4) not in MAGICS:
+            return None
     try:
         with TiffHead(path) as head:
+            for directory in head.directories:
+                directory.text(tiff_head.DESCRIPTION)
             return _compression_reason(path, head.directories)
-    except Damaged:
-        return None
+    except Damaged as damage:
+        return _cut_sentence(damage)
 
 
 def channels_reason(path: Path) -> str | None:
     """Return why a plain TIFF is no RGB image, as the end of a sentence; None if it is one.
 
-    OpenSlide shows the first of several channels in grey, without a word.
+    OpenSlide shows a single channel, or the first of several, in grey, without a word.
     """
     try:
         with TiffHead(path) as head:
             channels = _n_channels(head.directories)
     except Damaged:
         return None
-    if channels < 2:
+    if channels < 1:
         return None
     return channels_sentence(channels, path.name)
 
 
 def channels_sentence(n_channels: int, name: str) -> str:
-    """Return why separate channels are no slide, as the end of a sentence, and what helps."""
-    remedy = (
-        "give a brightfield slide in RGB"
-        if n_channels != 3
-        else "if they are red, green and blue, join them with: vips bandjoin "
+    """Return why grey channels are no slide, as the end of a sentence, and what helps."""
+    remedies = {
+        1: "give a brightfield slide in RGB; if it is one without its colours, write it as RGB "
+        f'with: vips colourspace "{name}" "slide.tif[{_PYRAMID}]" srgb (and give --mpp)',
+        3: "if they are red, green and blue, join them with: vips bandjoin "
         f'"{name}[page=0] {name}[page=1] {name}[page=2]" joined.v && vips copy '
-        'joined.v "slide.tif[tile,pyramid,compression=jpeg]" --interpretation srgb (and give --mpp)'
-    )
+        f'joined.v "slide.tif[{_PYRAMID}]" --interpretation srgb (and give --mpp)',
+    }
+    remedy = remedies.get(n_channels, "give a brightfield slide in RGB")
     channels = f"{n_channels} separate channels" if n_channels > 1 else "one channel"
     return f"holds {channels} in grey, as fluorescence is stored, not an RGB image; {remedy}"
 
@@ -141,8 +159,12 @@ def _tiff_reason(path: Path) -> str:
             if not head.directories:
                 return "is a TIFF without an image; copy it again"
     except Damaged as damage:
-        return f"is a TIFF that is cut off or damaged ({damage}); copy it again"
+        return _cut_sentence(damage)
     return f"is a TIFF of no kind that is known here; {MAKE_TILED.format(name=path.name)}"
+
+
+def _cut_sentence(damage: Damaged) -> str:
+    return f"is a TIFF that is cut off or damaged ({damage}); copy it again"
 
 
 def compression_sentence(number: int, name: str) -> str:

@@ -76,7 +76,9 @@ class SlideFile(Protocol):
     Its class takes a path, and raises SlideError if the slide cannot be opened, or `Unsuited` if
     another reader may read it better. A static method ``can_read(path)`` recognises its formats
     cheaply, by what the file or folder is and not by its name; it imports no library that may be
-    missing, so that the class itself can name the one that is.
+    missing, so that the class itself can name the one that is. A class may also have
+    ``is_default(path)``, which is asked about files that it can read, and returns whether it
+    should read them where the user asked for no reader; without it, it should.
     """
 
     @property

@@ -19,12 +19,12 @@ from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
 from heatmaps_ome.exporters.cells import qupath_class
 from heatmaps_ome.maps.numbers import probability
-from heatmaps_ome.slides.paths import files_of
 from heatmaps_ome.storage.digests import write_json
 from heatmaps_ome.storage.private import private_path
 from heatmaps_ome.storage.regular_file import read_json
 from heatmaps_ome.storage.result_folder import VIEWERS
 from heatmaps_ome.viewers.files import copy_viewer_files, file_uri
+from heatmaps_ome.viewers.qupath_servers import opened_path, server_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,6 @@ _SCRIPTS = ("show_heatmap.groovy", "import_tiles.groovy", "import_regions.groovy
 _PRELUDE = "prelude.groovy"
 """Appended to every script, because QuPath runs single files."""
 _VERSION = "0.6.0"
-_OPENSLIDE = "qupath.lib.images.servers.openslide.OpenslideServerBuilder"
 _RESULTS, _DRAWN_HOT, _PREDICTION = "heatmaps-ome results", "drawn hot", "prediction: "
 """Keys of an entry's metadata that are ours."""
 _EARLIER_DRAWN_HOT = "true class"
@@ -204,7 +203,7 @@ class _Entries:
                 same_place = same_results[:1]
                 self._move(same_place[0], uri)
             if not same_place:
-                same_place = [self._new(slide.path.name, uri)]
+                same_place = [self._new(slide.path, uri)]
         for entry in same_place:
             entry["metadata"] = _metadata(entry.get("metadata", {}), slide)
         return same_place[0]["entryID"] if same_place else None
@@ -234,27 +233,25 @@ class _Entries:
     def _uri(self, path: Path) -> str:
         """Return the address of the file that QuPath opens."""
         # The name itself may be a link to a file without a suffix: only the folder is resolved.
-        # QuPath opens a file of a DICOM slide, not its folder.
-        file = files_of(path)[0] if path.is_dir() else path
+        file = opened_path(path)
         if file.parent not in self._parents:
             self._parents[file.parent] = file.parent.resolve()
         return file_uri(self._parents[file.parent] / file.name)
 
-    def _new(self, name: str, uri: str) -> _Json:
+    def _new(self, path: Path, uri: str) -> _Json:
         """Add an entry whose identity is new to the project and to data of deleted entries."""
-        number = self._last + 1
+        number, (provider, arguments) = self._last + 1, server_of(path)
         self._last = self.project["lastID"] = number
         entry = {
             "serverBuilder": {
                 "builderType": "uri",
-                "providerClassName": _OPENSLIDE,
+                "providerClassName": provider,
                 "uri": uri,
-                # Otherwise QuPath crops the slide to its bounds, which moves (0, 0).
-                "args": ["--no-crop"],
+                "args": arguments,
             },
             "entryID": number,
             "randomizedName": f"image-{number:04d}",
-            "imageName": _as_text(name),
+            "imageName": _as_text(path.name),
             "metadata": {},
         }
         self._images.append(entry)

@@ -134,6 +134,7 @@ def test_info_knows_results_runs_and_stores(here, capsys):
     assert "result of heatmaps-ome" in out
     assert out.count(": OME-Zarr") == 2
     assert "attention, score-MSIH" in out
+    assert "as a slide" not in out
 
 
 def test_info_on_nothing_known_gives_1(here, capsys):

@@ -1,6 +1,7 @@
 """OME-Zarr as slides: stores of other makers' writers, odd ones, damaged ones."""
 
 import json
+import re
 import shutil
 import threading
 import tracemalloc
@@ -13,6 +14,7 @@ import zarr_slides
 from slide_files import speckled
 from zarr_slides import by_hand, by_ngff_zarr, by_ome_zarr, omero, planes, with_attributes, zipped
 
+from heatmaps_ome.cli import main as cli
 from heatmaps_ome.errors import DamagedTileError, PixelSizeError, SlideError
 from heatmaps_ome.geometry import YX, Grid, Shape, Window
 from heatmaps_ome.run.slide_paths import slides_named
@@ -460,3 +462,49 @@ def test_an_odd_size_has_its_last_rows(tmp_path):
     assert np.array_equal(read(by_hand(tmp_path / "a.zarr", [planes(rgb)])), rgb)
     assert Shape(*rgb.shape[:2]) == (129, 257)
     assert zarr_slides.UM == "micrometer"
+
+
+# --- info ---------------------------------------------------------------------------------------
+
+
+def info(capsys, path):
+    status = cli.main(["info", str(path)])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_info_describes_a_store_as_a_slide(tmp_path, capsys):
+    path = by_hand(tmp_path / "a.zarr", [planes(RGB), planes(RGB[::2, ::2])])
+    status, out, _ = info(capsys, path)
+    assert status == 0
+    assert re.search(r"reader +OME-Zarr\n", out)
+    assert re.search(r"size +437 × 301 px\n", out)
+    assert re.search(r"pixel size +0\.5 × 0\.5 µm \(the scale in its OME-Zarr metadata\)\n", out)
+    assert re.search(r"level 1 +219 × 151 px, 1\.99. times smaller\n", out)
+    by_hand(tmp_path / "b.zarr", [planes(RGB)], mpp=None)
+    _, out, _ = info(capsys, tmp_path / "b.zarr")
+    assert re.search(r"pixel size +not given: create needs --mpp\n", out)
+
+
+def test_info_gives_the_reason_why_a_store_is_no_slide(tmp_path, capsys):
+    path = by_hand(tmp_path / "a.zarr", [planes(RGB), planes(RGB[::2, ::2])])
+    shutil.rmtree(path / "0")
+    status, out, _ = info(capsys, path)
+    assert status == 0
+    assert re.search(r"as a slide +cannot be read: .*a\.zarr .*array 0 is missing\); copy it", out)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{}", "is a zarr folder without an OME-Zarr image; give"),
+        ('{"multisc', "is an OME-Zarr with damaged metadata"),
+    ],
+)
+def test_info_refuses_a_store_without_an_image_in_one_sentence(tmp_path, capsys, text, reason):
+    path = by_hand(tmp_path / "a.zarr", [planes(RGB)])
+    (path / ".zattrs").write_text(text)
+    status, _, err = info(capsys, path)
+    assert status == 1
+    assert err.startswith(f"heatmaps-ome: {path} {reason}")
+    assert err.count("\n") == 1

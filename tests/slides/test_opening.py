@@ -2,9 +2,11 @@
 
 import sys
 import types
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import odd_slides
 import pytest
 from slide_files import speckled, write_slide
 
@@ -106,7 +108,8 @@ def test_a_damaged_file_is_its_readers_to_refuse(arrays, tmp_path):
 def test_a_file_of_no_format_names_the_readers(arrays, tmp_path):
     (tmp_path / "a.txt").write_text("no slide")
     with pytest.raises(
-        SlideError, match=r"a\.txt is in no format that .*OpenSlide.* or arrays knows; give"
+        SlideError,
+        match=r"a\.txt is in no format that one of the readers \(.*OpenSlide.*, arrays\) knows; ",
     ):
         open_slide(tmp_path / "a.txt")
 
@@ -132,8 +135,38 @@ def test_a_reader_that_finds_a_slide_unsuited_gives_its_reason(arrays, tmp_path,
     np.save(tmp_path / "a.npy", speckled(300, 300))
     with pytest.raises(SlideError, match=r"by the reader arrays: it has pixels of another kind; "):
         open_slide(tmp_path / "a.npy", reader="arrays")
-    with pytest.raises(SlideError, match=r"is in no format that .*OpenSlide.* or arrays knows"):
+    with pytest.raises(
+        SlideError, match=r"is in no format that one of .*OpenSlide.*, arrays\) knows"
+    ):
         open_slide(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    ("reader", "levels", "mpp"),
+    [("auto", 2, YX(0.5, 0.5)), ("tifffile", 2, YX(0.5, 0.5)), ("openslide", 1, None)],
+)
+def test_a_reader_that_is_asked_for_reads_what_another_would_read(tmp_path, reader, levels, mpp):
+    path = odd_slides.with_subifds(tmp_path / "a.ome.tif")
+    with closing(open_slide(path, 0.5, reader=reader)) as slide:
+        assert slide.reader == {"openslide": "OpenSlide"}.get(reader, "tifffile")
+        assert (len(slide.level_shapes), slide.own_mpp) == (levels, mpp)
+        assert (
+            slide._file.read_tile(0, Window(0, 0, 256, 256)) == odd_slides.rgb()[:256, :256]
+        ).all()
+
+
+def test_tifffile_reads_aperios_slides_without_the_label_among_the_levels(shared_data):
+    path = shared_data / "slides" / "CMU-1-Small-Region.svs"
+    with closing(open_slide(path, reader="tifffile")) as slide:
+        assert (slide.reader, slide.level_shapes) == ("tifffile", ((2967, 2220),))
+        assert slide.own_mpp == YX(0.499, 0.499)
+    with closing(open_slide(path)) as slide:
+        assert slide.reader != "tifffile"
+
+
+def test_tifffile_leaves_levels_by_rules_of_a_vendor_alone(shared_data):
+    with pytest.raises(SlideError, match=r"cannot be read by the reader tifffile: it is in no"):
+        open_slide(shared_data / "slides" / "philips-cmu.tiff", reader="tifffile")
 
 
 def test_an_unknown_reader_is_answered_with_the_names(arrays):

@@ -137,7 +137,7 @@ def test_a_pixel_size_that_makes_a_slide_of_metres_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"no slide at all", "is in no format that .*OpenSlide.* knows; give a whole-slide image"),
+        (b"no slide at all", r"ends in \.svs, but does not begin like Aperio SVS; copy it again"),
         (b"", r"is empty \(0 bytes\); copy the slide again"),
         (b"II*\0\x08\0\0\0\0\0", "is a TIFF that is cut off or damaged .*; copy it again"),
     ],

@@ -57,6 +57,8 @@ every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rea
 
 
 def opened(case, path, **settings):
+    if not case.origin:
+        settings.setdefault("mpp", 0.5)
     return closing(open_slide(path, reader=case.reader, **settings))
 
 
@@ -295,6 +297,9 @@ def test_a_slide_cut_off_is_refused_or_fails_in_a_sentence(case, cases, tmp_path
         pixels, sentence = None, ""
         try:
             with opened(case, path, mpp=0.5) as slide:
+                for level, shape in enumerate(slide.level_shapes):
+                    for tile in tiles_under(Window(0, 0, *shape), TILE_PX):
+                        slide._file.read_tile(level, tile)
                 pixels = whole(slide)
         except SlideError as error:
             sentence = str(error)

@@ -1,6 +1,7 @@
 """Results in OME-Zarr 0.5 are valid; the rules find what breaks them as in 0.4."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -169,7 +170,7 @@ def test_broken_metadata_is_a_problem_and_no_crash(copy, broken):
 def test_info_describes_it(good, capsys):
     assert cli.main(["info", *(str(good / "a" / store) for store in (IMAGE, FLAT, VALUES))]) == 0
     said = capsys.readouterr().out
-    assert said.count("OME-Zarr") == 3
+    assert said.count(": OME-Zarr\n") == 3
     assert said.count("0.5") >= 3
     assert "Red, Green, Blue" in said
 
@@ -178,4 +179,4 @@ def test_info_says_that_a_store_is_damaged(copy, capsys):
     for broken in ("{", json.dumps({"attributes": {}})):
         (copy / IMAGE / "zarr.json").write_text(broken)
         assert cli.main(["info", str(copy / IMAGE)]) == 1
-        assert "is damaged" in capsys.readouterr().err
+        assert re.search("with damaged metadata|without an OME-Zarr", capsys.readouterr().err)

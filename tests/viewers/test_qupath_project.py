@@ -11,8 +11,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import numpy as np
+import odd_slides
 import pytest
+from czi_files import tiles_of, write_pyramid
 from PIL import Image
+from slide_files import speckled, write_slide
+from zarr_slides import by_hand
 
 from heatmaps_ome.display.colour import class_colours
 from heatmaps_ome.errors import OutputError, ResultError
@@ -235,6 +239,41 @@ def test_addresses_do_not_resolve_links_to_slides(tmp_path, slides):
     (tmp_path / "x").mkdir()
     uri = written(tmp_path, [link])["images"][0]["serverBuilder"]["uri"]
     assert Path(unquote(urlparse(uri).path)) == tmp_path / "c.svs"
+
+
+@pytest.mark.parametrize(
+    ("make", "builder"),
+    [
+        (lambda folder: write_slide(folder / "a.svs", speckled(60, 80)), "OpenslideServerBuilder"),
+        (lambda folder: odd_slides.jpeg_slide(folder / "a.tif"), "OpenslideServerBuilder"),
+        (lambda folder: odd_slides.with_subifds(folder / "a.ome.tif"), "BioFormatsServerBuilder"),
+        (
+            lambda folder: odd_slides.plain_tiff(folder / "a.tif", odd_slides.rgb(), tile=None),
+            "BioFormatsServerBuilder",
+        ),
+        (
+            lambda folder: by_hand(folder / "a.zarr", [odd_slides.planes(speckled(60, 80))]),
+            "BioFormatsServerBuilder",
+        ),
+        (lambda folder: write_pyramid(folder / "a.czi", tiles_of(speckled(60, 80))),
+         "BioFormatsServerBuilder"),
+        (lambda folder: picture(folder / "a.png"), "ImageIoImageServerBuilder"),
+        (lambda folder: picture(folder / "a.jp2"), "BioFormatsServerBuilder"),
+    ],
+    ids=["SVS", "JPEG TIFF", "OME-TIFF", "strips", "OME-Zarr", "CZI", "PNG", "JPEG 2000"],
+)  # fmt: skip
+def test_each_kind_of_slide_has_the_server_of_qupath_that_reads_it(tmp_path, make, builder):
+    path = make(tmp_path)
+    server = written(tmp_path, [ProjectSlide(path, "a", {}, "MSIH")])["images"][0]["serverBuilder"]
+    assert server["providerClassName"].rsplit(".", 1)[1] == builder
+    assert server["args"] == (["--no-crop"] if builder == "OpenslideServerBuilder" else [])
+    # The folder of a store, as Bio-Formats reads it.
+    assert Path(unquote(urlparse(server["uri"]).path)) == path
+
+
+def picture(path):
+    Image.fromarray(speckled(60, 80)).save(path)
+    return path
 
 
 def test_names_that_are_no_text_are_shown_as_far_as_they_are(tmp_path):

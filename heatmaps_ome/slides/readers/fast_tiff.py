@@ -71,14 +71,15 @@ class FastTiff:
 
     @staticmethod
     def can_read(path: Path) -> bool:
-        """Return whether a file is a TIFF in JPEG or JPEG 2000 that OpenSlide reads rightly."""
+        """Return whether a file is a TIFF in JPEG or JPEG 2000 that OpenSlide reads."""
         kind = tiff_kind(path)
-        return (
-            kind is not None
-            and kind.is_openslides
-            and kind.vendor in _VENDORS
-            and kind.compression in _COMPRESSIONS
-        )
+        return kind is not None and kind.vendor in _VENDORS and kind.compression in _COMPRESSIONS
+
+    @staticmethod
+    def is_default(path: Path) -> bool:
+        """Return whether OpenSlide reads a TIFF rightly."""
+        kind = tiff_kind(path)
+        return kind is not None and kind.is_openslides
 
     def _exact_levels(self) -> list[Segments | None]:
         """Return the tiles of each level; None for levels that OpenSlide reads.
@@ -97,12 +98,12 @@ class FastTiff:
                     if page is not None and _is_plain(page):
                         levels[number] = Segments(page)
         except (*DECODERS_ERRORS, LookupError, OSError) as error:
-            raise Unsuited(f"tifffile: {error}") from error
+            raise Unsuited(f"cannot be opened by tifffile ({error})") from error
         for number, level in enumerate(levels):
             if level is not None and not self._is_exact(number, level):
                 levels[number] = None
         if levels[0] is None:
-            raise Unsuited
+            raise Unsuited("has pixels that would not be exactly OpenSlide's")
         return levels
 
     def _pages(self, pages: list[TiffPage]) -> list[TiffPage | None]:

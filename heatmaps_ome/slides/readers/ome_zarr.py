@@ -86,7 +86,7 @@ class OmeZarrFile:
             mpp=image.mpp,
             mpp_hint=image.mpp_hint,
             tile_shapes=tuple(level.chunk for level in self._levels),
-            mpp_origin="the scale in its OME-Zarr metadata",
+            mpp_origin="" if image.mpp is None else "the scale in its OME-Zarr metadata",
             pixels=f"16 bits of {self._scale}" if self._scale else "",
             notes=tuple(notes),
             is_chunked=self._path.is_dir(),
@@ -167,7 +167,8 @@ def _conversion(image: NgffImage, level: ZarrLevel) -> tuple[tuple[int, ...], in
         return order, image.largest if image.largest in _FULL_SCALES else _FULL_SCALES[-1]
     if kind != "uint8":
         raise NoImage(
-            f"is an OME-Zarr of the type {kind}, and pixels of slides are uint8 or uint16"
+            f"is an OME-Zarr of the type {kind}, and pixels of slides are uint8 or uint16; "
+            "write it as uint8"
         )
     return order, 0
 

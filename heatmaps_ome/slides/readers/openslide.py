@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -14,7 +15,7 @@ from PIL import Image
 
 from heatmaps_ome.errors import DamagedTileError, SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
-from heatmaps_ome.slides.dicom import is_dicom
+from heatmaps_ome.slides.dicom import is_dicom, lacks_finest_level
 from heatmaps_ome.slides.paths import files_of, printable
 from heatmaps_ome.slides.readers.probing import crashes
 from heatmaps_ome.slides.refusals import channels_reason, reason_not_opened
@@ -72,7 +73,7 @@ class OpenSlideFile:
             self._downsamples = self._slide.level_downsamples
             self._levels = self._slide.level_dimensions
             self.background = _background(self._slide)
-            self.facts = _facts(self._slide)
+            self.facts = replace(_facts(self._slide), notes=self._notes())
             self._refuse_unfit()
         except SlideError:
             self.close()
@@ -108,6 +109,15 @@ class OpenSlideFile:
         """
         if openslide.OpenSlide.detect_format(self._files[0]) == _ZEISS:
             raise Unsuited(f"is a CZI that OpenSlide does not read ({reason})")
+
+    def _notes(self) -> tuple[str, ...]:
+        """Return what is odd about the files."""
+        if not is_dicom(self._files[0]) or not lacks_finest_level(self._files):
+            return ()
+        return (
+            "the file of the finest level is missing: all others were made smaller from it "
+            "(Image Type RESAMPLED); is the copy of the series complete?",
+        )
 
     def _refuse_unfit(self) -> None:
         """Refuse absurd tiles, and plain TIFFs of separate channels."""

@@ -6,6 +6,7 @@ import os
 import tempfile
 import threading
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from heatmaps_ome.slides.paths import printable
 from heatmaps_ome.slides.slide_file import SlideFacts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _START_BYTES: Final = 12
@@ -40,6 +42,8 @@ _REMEDY: Final = (
     "--compression jpeg --Q 90 --bigtiff (and give --mpp)"
 )
 
+_EMPTYING: Final = threading.Lock()
+
 
 class PictureFile:
     """A SlideFile of one level, decoded at the first read.
@@ -58,7 +62,7 @@ class PictureFile:
         self._path, self._lock = path, threading.Lock()
         self._pixels: np.ndarray | None = None
         self._kind = _kind_of(path) or "plain"
-        with path.open("rb") as file:
+        with _no_cache(), path.open("rb") as file:
             picture = self._opened(file.fileno())
             shape = Shape(picture.height, picture.width)
             self._refuse_unfit(picture, shape)
@@ -180,6 +184,7 @@ class PictureFile:
 
         shape = self.facts.level_shapes[0]
         with (
+            _no_cache(),
             tempfile.TemporaryFile(prefix="heatmaps-ome-") as scratch,
             self._path.open("rb") as file,
         ):
@@ -196,6 +201,20 @@ class PictureFile:
                     "start again"
                 )
             return np.memmap(scratch, np.uint8, "r", shape=(*shape, 3))
+
+
+@contextmanager
+def _no_cache() -> Iterator[None]:
+    """Let libvips forget its last operations in the end: they keep the pictures' files open."""
+    import pyvips
+
+    try:
+        yield
+    finally:
+        with _EMPTYING:
+            n_operations = pyvips.cache_get_max()
+            pyvips.cache_set_max(0)
+            pyvips.cache_set_max(n_operations)
 
 
 def _kind_of(path: Path) -> str | None:

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 _CACHED_BYTES: Final = 2**27
 """Decoded tiles or strips; a row of tiles of 256 px across a wide picture in strips."""
+_VENDORS: Final = (None, "generic-tiff", "aperio")
+"""OpenSlide's names of formats without pages and sizes by rules of their own."""
 _ICC_PROFILE: Final = 34675
 
 
 class TifffileSlide:
-    """A SlideFile of a TIFF that OpenSlide does not read, or not with all of its levels.
+    """A SlideFile of a TIFF: by default of those that OpenSlide does not read with all levels.
 
     Raises
     ------
@@ -64,7 +66,13 @@ class TifffileSlide:
 
     @staticmethod
     def can_read(path: Path) -> bool:
-        """Return whether a file is a TIFF that OpenSlide does not read rightly."""
+        """Return whether a file is a TIFF whose levels lie as in TIFFs of no vendor."""
+        kind = tiff_kind(path)
+        return kind is not None and kind.vendor in _VENDORS
+
+    @staticmethod
+    def is_default(path: Path) -> bool:
+        """Return whether OpenSlide does not read a TIFF, or not rightly."""
         kind = tiff_kind(path)
         return kind is not None and not kind.is_openslides
 

@@ -41,10 +41,10 @@ class TiffKind(NamedTuple):
 
 
 def tiff_kind(path: Path) -> TiffKind | None:
-    """Return the kind of a TIFF; None for other files and folders, and for TIFFs that are cut off.
+    """Return the kind of a TIFF; None for other files and folders.
 
     OpenSlide reads those of vendors rightly, and plain tiled ones of 8 bits whose levels are in
-    the chain of directories.
+    the chain of directories. Of plain ones that are cut off it may leave out levels.
     """
     if not path.is_file():
         return None
@@ -60,7 +60,7 @@ def tiff_kind(path: Path) -> TiffKind | None:
             errs = vendor is None or (vendor == _PLAIN_TIFF and _openslide_errs(first, path.name))
             return TiffKind(vendor, first.number(tiff_head.COMPRESSION, 1), not errs)
     except Damaged:
-        return None
+        return None if vendor is None else TiffKind(vendor, 0, vendor != _PLAIN_TIFF)
 
 
 def _openslide_errs(first: Directory, name: str) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 QPI: Final = "PerkinElmer-QPI-ImageDescription"
 """Root of the XML that Akoya's (PerkinElmer's) scanners write."""
+_APERIO: Final = "Aperio"
 _QPI_LEVEL: Final = re.compile(r"<ImageType>\s*(FullResolution|ReducedResolution)\s*</ImageType>")
 _QPI_TYPE: Final = re.compile(r"<ImageType>")
 _BESIDE: Final = re.compile(r"\b(label|macro|overview|thumbnail|preview|navigator|barcode)\b", re.I)
@@ -289,12 +290,14 @@ def _directory(directories: Sequence[Directory], place: Place) -> Directory:
 def _is_level(directory: Directory, main: Directory) -> bool:
     """Return whether a page may be a smaller version of another.
 
-    Overviews and thumbnails may have the slide's shape too, but lie in strips.
+    Overviews and thumbnails may have the slide's shape too, but lie in strips. Aperio's labels
+    are marked as smaller versions besides.
     """
+    is_aperio = main.text(tiff_head.DESCRIPTION).startswith(_APERIO)
     return (
         (
             (tiff_head.TILE_WIDTH in directory) == (tiff_head.TILE_WIDTH in main)
-            or _is_reduced_page(directory)
+            or (_is_reduced_page(directory) and not is_aperio)
         )
         and _same_kind(directory, main)
         and _is_smaller(shape_of(directory), shape_of(main))

@@ -57,7 +57,7 @@ class ReaderCase:
     make : callable
         Makes the slide in an empty folder.
     origin : str
-        A part of the words for where the file states its pixel size.
+        A part of the words for where the file states its pixel size; "" if it states none.
     chosen : bool
         Whether the reader is the one chosen by itself; else another reads it sooner.
     needs : tuple of str
