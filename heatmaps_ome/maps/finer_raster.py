@@ -2,7 +2,7 @@
 
 Each finer tile has the square of its stride around its centre, as far as that lies on a tile of the
 table; the rest, and each centre of such a tile, shows the table's tiles. Cells are half a finer
-stride, in which both lattices fit.
+stride, in which both lattices fit, or wider where a slide would have too many.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def _finer_owners(grid: Grid, finer: np.ndarray, stride: YX) -> np.ndarray:
     indices = []
     for axis in (0, 1):
         middles = (np.arange(grid.shape[axis]) + 0.5) * grid.l0_cell[axis]
-        nearest = np.rint(middles / stride[axis]).astype(np.int64) - first[axis]
+        # Half-way between two, the first: each of the finer tiles then has as many cells.
+        nearest = np.ceil(np.round(middles / stride[axis] - 0.5, 6)).astype(np.int64) - first[axis]
         indices.append(np.clip(nearest, 0, numbered.shape[axis] - 1))
     return numbered[np.ix_(*indices)]
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _CLOSE = 1e-3
 _SUMMED = ("contribution", "evidence")
 """Kinds of maps whose cells share their tile's value."""
+_FINER_STRIDE = 0.25 * (1 + 1e-6)
+"""Distance of finer tiles in sides of one."""
 _NEAR = 0.25
 """Part of the smallest side within which an irregular tile's value must be found."""
 
@@ -113,6 +115,8 @@ def _finer_faults(path: Path, values: Values, count: int) -> Iterator[str]:
     # A centre lies on a corner of four cells, those off the table's tiles show none.
     shifts = [np.array([row, col]) for row in (-0.5, 0.5) for col in (-0.5, 0.5)]
     cell = YX(**values.facts["l0_cell"])
+    if len(places) and cell.y > float(places[0, 3] - places[0, 1]) * _FINER_STRIDE:
+        return  # Cells wider than the distance of finer tiles have no room for each of them.
     around = [
         _cells(places + np.array([shift[1] * cell.x, shift[0] * cell.y] * 2), values)
         for shift in shifts

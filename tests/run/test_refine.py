@@ -36,9 +36,13 @@ def make_world(folder, patch):
     patch.setattr(Stripes, "fails_after", math.inf)
     write_slide(folder / "a.svs", speckled(*SHAPE))
     sample = clam(n_features=N_FEATURES, n_classes=2)
-    state = {key: torch.tensor(np.asarray(value)) for key, value in sample.state.items()}
-    torch.save(state, folder / "clam.pt")
+    save(sample, folder / "clam.pt")
     return sample
+
+
+def save(sample, path):
+    state = {key: torch.tensor(np.asarray(value)) for key, value in sample.state.items()}
+    torch.save(state, path)
 
 
 @pytest.fixture
@@ -86,13 +90,17 @@ def record(out="out"):
     return json.loads((Path(out) / "a" / "provenance.json").read_text(encoding="utf-8"))
 
 
-def read_clam(sample, places):
-    """Return attention (n,) and logits (n, 2) of tiles by CLAM's formula."""
+def read_clam(sample, places, *, multi=False):
+    """Return attention, (n,) or (n, 2), and logits (n, 2) of tiles by CLAM's formula."""
     state = sample.state
     h = relu(linear(by_hand(places[:, :2].astype(int).tolist()), state, "attention_net.0"))
     at = "attention_net.3"
     names = (f"{at}.attention_a.0", f"{at}.attention_b.0", f"{at}.attention_c")
-    return gated(h, state, *names)[:, 0], linear(h, state, "classifiers")
+    attention = gated(h, state, *names)
+    if multi:
+        logits = [linear(h, state, f"classifiers.{index}") for index in (0, 1)]
+        return attention, np.concatenate(logits, axis=1)
+    return attention[:, 0], linear(h, state, "classifiers")
 
 
 def test_finer_tiles_are_what_they_would_contribute_and_nothing_else_changes(refined):
@@ -209,16 +217,27 @@ def test_stages_and_a_dry_run(world, capsys):
 
 
 def test_tiles_on_another_lattice_than_the_finer_ones_keep_their_centres(world):
+    sample = clam(n_features=N_FEATURES, n_classes=2, multi=True)
+    save(sample, "clam.pt")
     assert create("--refine", 0.5, "--overlap", 31) == 0
     places, coarse = table(values() / "tiles")
-    finer_places, _ = table(values() / "tiles" / "finer")
+    finer_places, finer = table(values() / "tiles" / "finer")
     group = zarr.open_group(values(), mode="r")
     facts = group.attrs["heatmaps_ome"]
     cell = [facts["l0_cell"][axis] for axis in "yx"]
     at = np.floor((places[:, :2] + places[:, 2:])[:, ::-1] / 2 / cell).astype(int)
-    attention = group["0"][0]
+    names = [one["name"] for one in facts["channels"]]
+    attention = group["0"][names.index("class-attention-high")]
     there = (at < attention.shape).all(axis=1)
-    np.testing.assert_array_equal(attention[tuple(at[there].T)], coarse["attention"][there])
+    np.testing.assert_array_equal(
+        attention[tuple(at[there].T)], coarse["class-attention-high"][there]
+    )
+    # Each class has an attention, and so a weight, of its own.
+    known, _ = read_clam(sample, places, multi=True)
+    own, logits = read_clam(sample, finer_places, multi=True)
+    shares = np.exp(own) / np.exp(known).sum(axis=0) * logits
+    for index, name in enumerate(("low", "high")):
+        np.testing.assert_allclose(finer[f"contribution-{name}"], shares[:, index], atol=1e-6)
     assert len(finer_places) > 10
     assert validate(Path("out/a"), (Path("a.svs"),)).problems == ()
 
