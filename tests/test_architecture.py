@@ -217,7 +217,7 @@ def test_every_option_of_create_is_used():
     # Properties that make one thing of both ways to give models, and of the sizes of tiles.
     stands_for = {
         "model_paths": {"model_path"},
-        "asked_tiles": {"tile_um", "tile_px", "target_mpp", "overlap", "stride_um"},
+        "asked_tiles": {"tile_um", "tile_px", "target_mpp", "overlap", "stride_um", "refine"},
     }
     used = set().union(*(stands_for.get(name, {name}) for name in read))
     # A profile is in effect by the defaults of other options.

@@ -41,6 +41,11 @@ def lines_of(forecast: Forecast) -> Iterator[str]:
     slides = "1 slide" if number == 1 else f"{number:,} slides"
     states = ", ".join(f"{count:,} {work}" for work, count in counts.items()) or "nothing to do"
     yield f"{slides}: {states}"
+    if forecast.most_finer is not None:
+        yield (
+            f"refine: at most {forecast.most_finer:.3g} finer tiles for each of a slide's, which "
+            f"take the encoder up to {forecast.most_finer:.3g} times the time of these besides"
+        )
     if counts["unchanged"] + counts["refused"] < number:
         yield _time(forecast)
         yield from _disk(forecast)

@@ -104,6 +104,13 @@ def _tiles(outcome: Outcome) -> Iterator[str]:
         count = outcome.tiles.get("count", 0)
         yield f"tiles: {count:,} of {outcome.tiles.get('system')}"
         yield from (f"  {note}" for note in outcome.tiles.get("notes", ()))
+        finer = outcome.tiles.get("refine")
+        if finer:
+            yield (
+                f"  {finer['count']:,} finer tiles, {finer['stride_px']:.4g} px apart, around the "
+                f"{finer['around']:,} with the largest contributions to {finer['class']}; they are "
+                "in the maps alone"
+            )
     method = outcome.explanation.get("method")
     if method:
         residual = outcome.explanation.get("residual")

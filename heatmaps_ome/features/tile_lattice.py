@@ -145,6 +145,11 @@ class TileLattice:
         """Return the blocks, in rows and columns of tiles: bands from the top, left to right."""
         return tiles_of(self.shape, self.size.block_tiles)
 
+    @property
+    def all_starts(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first rows and the first columns of all tiles, in network pixels, sorted."""
+        return self._rows, self._cols
+
     def starts(self, cells: Window) -> tuple[np.ndarray, np.ndarray]:
         """Return the first rows and the first columns of a block's tiles, in network pixels."""
         return (
@@ -199,7 +204,7 @@ class TissueTiles:
     """
 
     def __init__(self, lattice: TileLattice, tissue: np.ndarray) -> None:
-        self._lattice = lattice
+        self._lattice, self._tissue = lattice, tissue
         self._sums = np.pad(tissue.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         self.need_half = True
         """Whether half of a tile must be tissue; else any of it, as no tile has half."""
@@ -230,6 +235,12 @@ class TissueTiles:
         for cells in self._lattice.blocks():
             shares = self._shares(*self._lattice.starts(cells))
             yield cells, shares >= (0.5 - _NOISE if self.need_half else _NOISE)
+
+    def others(self, lattice: TileLattice) -> TissueTiles:
+        """Return the tiles of another lattice with the same cells that count by the same rule."""
+        others = lattice.on(self._tissue)
+        others.need_half = self.need_half
+        return others
 
     def _shares(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Return the share of tissue in tiles, (rows, cols) float64 in [0, 1].

@@ -84,23 +84,30 @@ def bag_maps(
         Returns the bag, if the maps are not in the cache.
     """
     piece = WholePiece(recipe.cache, key, slide.name)
-    table = _read_cached(piece)
+    table = read_cached(piece)
     if table is None:
         bag = read()
         with stage("model") as progress:
             explanation = explain(recipe.model, bag, recipe.explain, progress)
-            maps = _maps(recipe.model, explanation)
+            maps = maps_of(recipe.model, explanation)
             maps |= _own_picture(recipe, bag, explanation)
         with stage("faithfulness") as progress:
             curves = _curves(recipe, bag, maps, explanation, progress)
         table = _table(slide, bag, recipe.model, explanation, maps, curves)
         piece.write(lambda folder, made=table: write_table(made, folder / TILES))
-    # A slide keeps its maps when its file is renamed, or its pixel size is given otherwise.
+    return of_slide(table, slide)
+
+
+def of_slide(table: HeatmapSet, slide: SlideReader) -> HeatmapSet:
+    """Return a table of the cache with the slide's name and scale.
+
+    A slide keeps its maps when its file is renamed, or its pixel size is given otherwise.
+    """
     grid = replace(table.grid, mpp=slide.mpp)
     return replace(table, slide_name=slide.name, slide_shape=slide.shape, grid=grid)
 
 
-def _read_cached(piece: WholePiece) -> HeatmapSet | None:
+def read_cached(piece: WholePiece) -> HeatmapSet | None:
     """Return the table in a piece of the cache, or None if it is missing or damaged."""
     if not piece.is_intact():
         return None
@@ -110,7 +117,7 @@ def _read_cached(piece: WholePiece) -> HeatmapSet | None:
         return None
 
 
-def _maps(model: MilModel, explanation: Explanation) -> dict[str, np.ndarray]:
+def maps_of(model: MilModel, explanation: Explanation) -> dict[str, np.ndarray]:
     """Return the maps of tiles by kind, (n,) or (outputs, n) each."""
     maps: dict[str, np.ndarray] = {}
     attention, target = explanation.attention, model.target

@@ -96,6 +96,9 @@ class HeatmapSet:
         Of a table, the tiles' x0, y0, x1, y1 in level-0 pixels.
     tiles : HeatmapSet or None
         Of a raster, the table that it was made from, which is the truth for each tile.
+    finer : HeatmapSet or None
+        Of a table, that of finer tiles around some of its own, which the raster shows between
+        these (see `finer_maps`); nothing else follows from them.
     curves : tuple of Faithfulness
         How faithful the maps are, where that needed the model; empty where it follows from maps.
     explanation : mapping
@@ -121,6 +124,7 @@ class HeatmapSet:
     aim: Target | None = None
     places: np.ndarray | None = field(default=None, repr=False)
     tiles: HeatmapSet | None = field(default=None, repr=False)
+    finer: HeatmapSet | None = field(default=None, repr=False)
     curves: tuple[Faithfulness, ...] = field(default=(), repr=False)
     explanation: Mapping[str, Any] = field(default_factory=dict)
 

@@ -14,6 +14,7 @@ from heatmaps_ome.maps.kinds import CONTRIBUTION, SCORE
 from heatmaps_ome.maps.kinds import KINDS as MAP_KINDS
 from heatmaps_ome.maps.numbers import is_next_to_nothing, number, percent
 from heatmaps_ome.maps.outlines import footprints, outlines
+from heatmaps_ome.maps.tile_maps import without_finer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -235,6 +236,7 @@ def find_regions(
     half-way from chance to 1, and cold whose score is at most half of chance. There is no region
     without either.
     """
+    heatmaps = without_finer(heatmaps)
     why = undefined_reason(heatmaps)
     values, chosen = evidence(heatmaps, class_name), (hot_share, cold_share)
     scores, unit = heatmaps.map(SCORE, class_name), ""

@@ -15,16 +15,18 @@ from heatmaps_ome.storage.pieces import ATTEMPTS
 from heatmaps_ome.storage.records import DamagedPieceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from heatmaps_ome.extractors.protocol import TileEncoder
     from heatmaps_ome.features.bag import Bag
     from heatmaps_ome.features.lanes import Lanes
-    from heatmaps_ome.features.lattice_features import Passes
+    from heatmaps_ome.features.lattice_features import Choice, Passes
     from heatmaps_ome.features.tile_lattice import TileSize
     from heatmaps_ome.maps.raw_maps import Stages
     from heatmaps_ome.slides.working_copy import WorkingCopy
     from heatmaps_ome.storage.cache import Source
+
+    OnTissue = Callable[[], tuple[TissueTiles, Mapping[str, int]]]
 
 _LAYOUT: Final = 1
 """Increased when tiles are chosen or read otherwise, so that maps of old ones are not used."""
@@ -70,11 +72,15 @@ class Tiling:
         return digest_of({**source.identity(), "extractor": encoder, **self.facts})
 
 
-def slide_bag(slide: WorkingCopy, tiling: Tiling, digest: str, stage: Stages) -> Bag:
+def slide_bag(
+    slide: WorkingCopy, tiling: Tiling, on_tissue: OnTissue, digest: str, stage: Stages
+) -> Bag:
     """Return the features of a slide's tiles on tissue, computing those that the cache lacks.
 
     Parameters
     ----------
+    on_tissue : callable
+        Returns `tissue_tiles_of` the slide.
     digest : str
         The bag's: see `Tiling.digest`.
     stage : Stages
@@ -85,15 +91,41 @@ def slide_bag(slide: WorkingCopy, tiling: Tiling, digest: str, stage: Stages) ->
     SlideError, ExtractorError, OutputError
         If tiles cannot be read, or their features cannot be stored.
     """
-    lattice = TileLattice(slide, tiling.size)
-    tiles, excluded = tissue_tiles_of(slide, lattice, tiling, stage)
+    tiles, excluded = on_tissue()
     notes = (*_notes(tiling, tiles), *_excluded(excluded))
+    lattice = TileLattice(slide, tiling.size)
+    with stage("features") as progress:
+        return bag_of_tiles(slide, tiling, lattice, tiles, progress, digest=digest, notes=notes)
+
+
+def bag_of_tiles(
+    slide: WorkingCopy,
+    tiling: Tiling,
+    lattice: TileLattice,
+    tiles: Choice,
+    progress: Callable[[int, int], None],
+    **facts: Any,
+) -> Bag:
+    """Return the features of some tiles of a lattice, computing those that the cache lacks.
+
+    Parameters
+    ----------
+    progress : callable
+        Gets (tiles done, tiles to do).
+    **facts
+        The bag's digest and notes.
+
+    Raises
+    ------
+    SlideError, ExtractorError, OutputError
+        If tiles cannot be read, or their features cannot be stored.
+    """
     store, name = None, tiling.lanes.extractor.name
     for _ in range(ATTEMPTS):
-        with stage("features") as progress, tiling.lanes.turn() as network:
+        with tiling.lanes.turn() as network:
             store = computed(slide, network, lattice, tiles, tiling.passes, progress)
         try:
-            return bag_of(slide, lattice, tiles, store, digest=digest, notes=notes, encoder=name)
+            return bag_of(slide, lattice, tiles, store, encoder=name, **facts)
         except DamagedPieceError:
             # Features that were damaged, or removed by other processes, are computed again.
             continue
@@ -104,9 +136,10 @@ def slide_bag(slide: WorkingCopy, tiling: Tiling, digest: str, stage: Stages) ->
 
 
 def tissue_tiles_of(
-    slide: WorkingCopy, lattice: TileLattice, tiling: Tiling, stage: Stages
+    slide: WorkingCopy, tiling: Tiling, stage: Stages
 ) -> tuple[TissueTiles, Mapping[str, int]]:
     """Return a slide's tiles on tissue, and the number of cells left out by kind of artefact."""
+    lattice = TileLattice(slide, tiling.size)
     with stage("reading") as progress:
         slide.fill(progress)
     # Tissue is sampled from pixels as wide as the slide.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from heatmaps_ome.geometry import Shape
+from heatmaps_ome.maps.finer_raster import finer_raster
 from heatmaps_ome.maps.heatmap_set import HeatmapSet
 from heatmaps_ome.maps.kinds import (
     ATTENTION,
@@ -127,6 +128,8 @@ def rasterised(table: HeatmapSet) -> HeatmapSet:
     """Return the raster of a table of tiles; any other set as it is."""
     if table.places is None:
         return table
+    if table.finer is not None:
+        return _with_finer(table, table.finer)
     count = len(table.places)
     n_maps = sum(len(_planes(maps)) for maps in (table.maps, table.spread) if maps)
     raster = tile_raster(table.places, table.grid.mpp, table.slide_shape, n_maps)
@@ -147,3 +150,39 @@ def rasterised(table: HeatmapSet) -> HeatmapSet:
         places=None,
         tiles=table,
     )
+
+
+def without_finer(heatmaps: HeatmapSet) -> HeatmapSet:
+    """Return the raster of a table without its finer tiles; any other set as it is.
+
+    Regions, sums and scalings follow from the tiles that the prediction follows from.
+    """
+    table = heatmaps.tiles
+    if table is None or table.finer is None:
+        return heatmaps
+    return rasterised(replace(table, finer=None))
+
+
+def _with_finer(table: HeatmapSet, finer: HeatmapSet) -> HeatmapSet:
+    """Return the raster that shows finer tiles between a table's own.
+
+    Values of kinds that are summed are divided by the mean number of a tile's cells, so that those
+    of both are drawn on the scale of the tiles; kinds that finer tiles lack are the tiles' own.
+    """
+    coarse = rasterised(replace(table, finer=None))
+    if table.places is None or finer.places is None or not len(table.places):
+        return replace(coarse, tiles=table)
+    count, n_finer = len(table.places), len(finer.places)
+    n_maps = len(_planes(table.maps))
+    whole = tile_raster(table.places, table.grid.mpp, table.slide_shape, n_maps)
+    raster, owner = finer_raster(whole, table.places, finer.places, table.slide_shape, n_maps)
+    between = owner >= 0
+    drawn = {kind: raster.drawn(values[..., 0, :count]) for kind, values in table.maps.items()}
+    tissue = known(_planes(drawn))
+    for kind, values in drawn.items():
+        own = finer.maps.get(kind)
+        if own is not None:
+            values[..., between] = own[..., 0, :n_finer][..., owner[between]]
+        if KINDS[kind].summed:
+            values *= np.float32(table.tissue_cells / max(1, np.count_nonzero(tissue)))
+    return replace(coarse, grid=raster.grid, tissue=known(_planes(drawn)), maps=drawn, tiles=table)

@@ -102,7 +102,7 @@ def tile_raster(l0_places: np.ndarray, mpp: YX, slide_shape: Shape, n_maps: int 
     """
     if not len(l0_places):
         side = max(1.0, max(slide_shape) / 16)
-        grid = _covering(YX(side, side), YX(0.0, 0.0), mpp, slide_shape)
+        grid = covering(YX(side, side), YX(0.0, 0.0), mpp, slide_shape)
         nothing = np.zeros(0, np.int64)
         return TileRaster(grid, np.full(grid.shape, -1, np.int32), nothing, nothing, regular=True)
     limit = MOST_NUMBERS // n_maps
@@ -111,7 +111,7 @@ def tile_raster(l0_places: np.ndarray, mpp: YX, slide_shape: Shape, n_maps: int 
     )
 
 
-def _covering(cell: YX, origin: YX, mpp: YX, slide_shape: Shape) -> Grid:
+def covering(cell: YX, origin: YX, mpp: YX, slide_shape: Shape) -> Grid:
     """Return the smallest grid of cells in step with ``origin`` that covers the slide."""
     # Quotients that are whole but for float noise must not gain a row.
     before = (math.ceil(round(corner / side, 6)) for corner, side in zip(origin, cell, strict=True))
@@ -140,11 +140,11 @@ def _regular(
     if not _has_neighbours(rows, cols):
         return None
     cell = YX(stride_y, stride_x)
-    grid = _covering(cell, YX(centre_y - stride_y / 2, centre_x - stride_x / 2), mpp, slide_shape)
+    grid = covering(cell, YX(centre_y - stride_y / 2, centre_x - stride_x / 2), mpp, slide_shape)
     if grid.shape.rows * grid.shape.cols > most_cells:
         return None
     scaled = (centres - (grid.l0_origin.x, grid.l0_origin.y)) / (cell.x, cell.y)
-    hosts, inside = _hosts(scaled, grid.shape)
+    hosts, inside = hosts_of(scaled, grid.shape)
     owner = np.full(grid.shape, -1, np.int32)
     owner.reshape(-1)[hosts[inside]] = np.flatnonzero(inside)
     cells = np.bincount(owner[owner >= 0], minlength=len(hosts))
@@ -154,7 +154,7 @@ def _regular(
     return TileRaster(grid, owner, cells, hosts, regular=bool(inside.all()))
 
 
-def _hosts(scaled_centres: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+def hosts_of(scaled_centres: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     """Return the flat index of the cell at or nearest to each place, and whether it is there.
 
     Parameters
@@ -223,9 +223,7 @@ def _irregular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape, most_cells: i
     sides = l0_places[:, 2:] - l0_places[:, :2]
     least = float(np.sqrt(slide_shape.rows * slide_shape.cols / most_cells))
     side = max(float(sides.min()) / _PART, least, float(sides.max()) / 1024)
-    grid = _covering(
-        YX(side, side), YX(*l0_places[:, 1::-1].min(axis=0).tolist()), mpp, slide_shape
-    )
+    grid = covering(YX(side, side), YX(*l0_places[:, 1::-1].min(axis=0).tolist()), mpp, slide_shape)
     rows, cols = grid.shape
     scaled = (l0_places - np.array([grid.l0_origin.x, grid.l0_origin.y] * 2)) / side
     nearest = np.full(rows * cols, np.inf)
@@ -238,7 +236,7 @@ def _irregular(l0_places: np.ndarray, mpp: YX, slide_shape: Shape, most_cells: i
         nearest[cells[order]] = distances[order]
         owner[cells[order]] = tiles[order]
     counts = np.bincount(owner[owner >= 0], minlength=len(scaled))
-    hosts, _ = _hosts((scaled[:, :2] + scaled[:, 2:]) / 2, grid.shape)
+    hosts, _ = hosts_of((scaled[:, :2] + scaled[:, 2:]) / 2, grid.shape)
     return TileRaster(grid, owner.reshape(rows, cols), counts, hosts, regular=False)
 
 

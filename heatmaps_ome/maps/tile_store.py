@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TILES = "tiles"
 """Name of the group within the values of a slide."""
+FINER = "finer"
+"""Name of the group of finer tiles within that of the tiles."""
 _KIND = "tiles"
 _COLUMNS = ("x0", "y0", "x1", "y1")
 
@@ -34,16 +36,19 @@ def write_table(table: HeatmapSet, path: Path, ngff: Ngff = "0.4") -> None:
     """Write a table of tiles.
 
     ``places`` is (n, 4) float64, level-0 pixels; ``values`` is (channels, n) float32, in the order
-    of the attributes' ``heatmaps_ome.channels``, NaN where a tile has no value.
+    of the attributes' ``heatmaps_ome.channels``, NaN where a tile has no value. Finer tiles are a
+    table like this one in the group ``finer``, if the attributes' ``heatmaps_ome.finer`` is true.
     """
     if table.places is None:
         raise ValueError(f"{table.slide_name} is no table of tiles")
     channel_list = channels(table)
     facts = {**facts_of(table, channel_list), "kind": _KIND, "columns": list(_COLUMNS),
-             "count": len(table.places)}  # fmt: skip
+             "count": len(table.places), "finer": table.finer is not None}  # fmt: skip
     group = create_group(path, {"heatmaps_ome": facts}, ngff)
     create_plain_array(group, "places", table.places.reshape(-1, 4).astype(np.float64))
     create_plain_array(group, "values", stacked(channel_list)[:, 0])
+    if table.finer is not None:
+        write_table(table.finer, path / FINER, ngff)
 
 
 def read_table(path: Path) -> HeatmapSet:
@@ -71,7 +76,9 @@ def read_table(path: Path) -> HeatmapSet:
         raise ValueError(
             f"{path} holds {table.tissue_cells} tiles where {facts['tissue_cells']} were written"
         )
-    return replace(table, places=places)
+    # Earlier versions had none.
+    finer = read_table(path / FINER) if facts.get("finer", False) else None
+    return replace(table, places=places, finer=finer)
 
 
 def _array(path: Path) -> np.ndarray:

@@ -22,7 +22,7 @@ _ONLY_WITH: Final[dict[Source, tuple[str, ...]]] = {
         "extractor", "extractor_weights", "download", "no_pool", "blur_kernel_size",
         "consistency_tiles", "device", "devices", "precision", "block_size", "max_memory",
         "mask_threshold", "exclude_artefacts",
-        "tile_um", "tile_px", "overlap", "stride_um",
+        "tile_um", "tile_px", "overlap", "stride_um", "refine",
     ),
     "cells": ("no_pool", "blur_kernel_size", "consistency_tiles", "block_size"),
     "features": (

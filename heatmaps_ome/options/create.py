@@ -164,6 +164,7 @@ class CreateOptions:
     tile_px: Optional[int] = tile_option("tile_px", effect="none")
     overlap: Optional[int] = tile_option("overlap", effect="none")
     stride_um: Optional[float] = tile_option("stride_um", effect="none")
+    refine: Optional[float] = tile_option("refine", effect="values")
     no_pool: bool = create_option(
         "network", "do not average features over neighbouring cells", effect="values", default=False
     )
@@ -391,5 +392,5 @@ class CreateOptions:
         mpp = self.target_mpp if given(self, "target_mpp") else None
         return AskedTiles(
             self.tile_um, self.tile_px, mpp, self.overlap, self.stride_um,
-            usual_tile_px(self.extractor),
+            usual_tile_px(self.extractor), self.refine,
         )  # fmt: skip

@@ -34,6 +34,12 @@ _TILES: Final[dict[str, dict[str, Any]]] = {
         "side)",
         "type": float, "metavar": "UM", "between": (1, 100_000),
     },
+    "refine": {
+        "help_": "share of the tiles, from 0 to 1, around which finer tiles are added to the maps, "
+        "a quarter of a tile's side apart: those with the largest contributions, for or against, "
+        "to --true-class; the prediction stays that of the tiles (default: none)",
+        "type": float, "metavar": "SHARE", "between": (0.0001, 1),
+    },
 }  # fmt: skip
 
 
@@ -52,6 +58,8 @@ class AskedTiles:
         The options; None if they were not given.
     usual_px : int
         Side of the tiles that the encoder was made for, in network pixels.
+    refine : float or None
+        Share of the tiles around which finer ones are added; None: of none.
     """
 
     tile_um: Optional[float] = None
@@ -60,11 +68,12 @@ class AskedTiles:
     overlap: Optional[int] = None
     stride_um: Optional[float] = None
     usual_px: int = USUAL_PX
+    refine: Optional[float] = None
 
     @property
     def are_asked(self) -> bool:
         """Whether any option is about tiles alone: a scale is one of cells too."""
-        given = (self.tile_um, self.tile_px, self.overlap, self.stride_um)
+        given = (self.tile_um, self.tile_px, self.overlap, self.stride_um, self.refine)
         return any(value is not None for value in given)
 
     @property

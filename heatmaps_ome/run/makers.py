@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.extractors.protocol import Extractor, TileEncoder
+    from heatmaps_ome.maps.finer_maps import Refinement
     from heatmaps_ome.run.attempts import Attempts
     from heatmaps_ome.run.maker import Maker
     from heatmaps_ome.run.settings import Drawing, Look, RunSettings
@@ -190,7 +191,31 @@ def _tiles_maker(
         covariates=settings.models.covariates,
         reading=reading_of(settings, devices),
         overlaps=are_beside(devices),
+        refinement=_refinement(settings, models, look),
     )  # fmt: skip
+
+
+def _refinement(settings: RunSettings, models: ModelSet, look: Look) -> Refinement | None:
+    """Return the tiles that get finer ones; OptionError for models without exact contributions."""
+    from heatmaps_ome.maps.finer_maps import Refinement
+
+    share, explained = settings.making.tiles.refine, settings.tiles.explain
+    if share is None:
+        return None
+    if len(models.models) > 1:
+        raise OptionError(
+            "--refine: each model has its own largest contributions; give one --model-path"
+        )
+    if models.first.additivity != "pooled":
+        raise OptionError(
+            f"--refine: a tile of a {models.first.family} model has no contribution of its own, "
+            "apart from the other tiles; leave the option out"
+        )
+    if explained in ("ig", "single"):
+        raise OptionError(
+            f"--refine: --explain {explained} gives no exact contributions; leave either out"
+        )
+    return Refinement(share, look.true_class)
 
 
 def _bag_recipe(settings: RunSettings, models: ModelSet, look: Look) -> BagRecipe:

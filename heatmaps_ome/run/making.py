@@ -12,7 +12,7 @@ from heatmaps_ome.errors import HeatmapsError, ResultError
 from heatmaps_ome.features.lanes import time_of
 from heatmaps_ome.geometry import network_pixels
 from heatmaps_ome.maps.ensemble import combined, in_class_order
-from heatmaps_ome.maps.tile_maps import rasterised
+from heatmaps_ome.maps.tile_maps import rasterised, without_finer
 from heatmaps_ome.run.attempts import PreflightError
 from heatmaps_ome.run.made_maps import SKETCH, MadeMaps, made_of, maps_folder, write_made
 from heatmaps_ome.run.maps_requests import asked_of, request_of
@@ -336,7 +336,7 @@ class Making:
             prediction={name: finite(value) for name, value in heatmaps.predicted.items()},
             tissue_cells=heatmaps.tissue_cells,
         )
-        write_sketch(heatmaps, folder / SKETCH)
+        write_sketch(without_finer(heatmaps), folder / SKETCH)
         write_made(made, parts, folder)
         return made
 

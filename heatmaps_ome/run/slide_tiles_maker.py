@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from heatmaps_ome.features.finer_tiles import finer_size
 from heatmaps_ome.features.lattice_features import lattice_key
 from heatmaps_ome.maps.bag_maps import bag_maps
-from heatmaps_ome.maps.slide_bag import slide_bag
+from heatmaps_ome.maps.finer_maps import finer_maps
+from heatmaps_ome.maps.slide_bag import slide_bag, tissue_tiles_of
 from heatmaps_ome.run.maker import warn_of_scale, with_covariates
 from heatmaps_ome.run.provenance import encoder_record
 from heatmaps_ome.storage.cache import Encoded, LatticeKey, folder_of
@@ -19,10 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from heatmaps_ome.extractors.protocol import TileEncoder
-    from heatmaps_ome.features.bag import Bag
     from heatmaps_ome.features.lanes import Lanes
     from heatmaps_ome.geometry import YX, Grid
     from heatmaps_ome.maps.bag_maps import BagRecipe
+    from heatmaps_ome.maps.finer_maps import Refinement
     from heatmaps_ome.maps.heatmap_set import HeatmapSet
     from heatmaps_ome.maps.raw_maps import Stages
     from heatmaps_ome.maps.slide_bag import Tiling
@@ -61,6 +64,7 @@ class SlideTilesSource:
         return [
             digest_of(self.maker.tiling.facts), *self.models.cache_digests, recipe.explain,
             *([recipe.compat] if recipe.compat else []),
+            *([digest_of(self.maker.refinement.facts)] if self.maker.refinement else []),
         ]  # fmt: skip
 
     @property
@@ -84,25 +88,31 @@ class SlideTilesSource:
 
     def is_made(self, fingerprint: str) -> bool:
         """See `Source`."""
-        bag, cache = self._bag_digest(fingerprint), self.maker.recipe.cache
+        bag, folder = self._bag_digest(fingerprint), self.maker.recipe.cache
+        refinement = self.maker.refinement
+        bags = [bag] if refinement is None else [bag, refinement.digest(bag)]
         return all(
-            folder_of(cache, recipe.key(fingerprint, bag)).is_dir() for recipe in self._recipes
+            folder_of(folder, recipe.key(fingerprint, one)).is_dir()
+            for recipe in self._recipes
+            for one in bags
         )
 
     def parts(self, slide: WorkingCopy, fingerprint: str, stages: Stages) -> list[HeatmapSet]:
         """See `Source`."""
         digest = self._bag_digest(fingerprint)
-        known: list[Bag] = []
-
-        def read() -> Bag:
-            if not known:
-                known.append(slide_bag(slide, self.maker.tiling, digest, stages))
-            return known[0]
+        tiling, refinement = self.maker.tiling, self.maker.refinement
+        on_tissue = cache(lambda: tissue_tiles_of(slide, tiling, stages))
+        read = cache(lambda: slide_bag(slide, tiling, on_tissue, digest, stages))
 
         made = [
             bag_maps(slide, recipe.key(fingerprint, digest), read, recipe, stages)
             for recipe in self._recipes
         ]
+        if refinement is not None:
+            [recipe], [table] = self._recipes, made
+            key = recipe.key(fingerprint, refinement.digest(digest))
+            how = (refinement, recipe, tiling)
+            made = [replace(table, finer=finer_maps(slide, table, key, how, on_tissue, stages))]
         self._tiles.update(self._tile_record(made[0], digest))
         return made
 
@@ -128,8 +138,21 @@ class SlideTilesSource:
             "count": 0 if made.places is None else len(made.places),
             "digest": digest,
             **self.maker.size_record,
+            **self._finer_record(made),
             "notes": list(facts["notes"]),
         }
+
+    def _finer_record(self, made: HeatmapSet) -> dict[str, Any]:
+        """Return the record of finer tiles as plain JSON values; nothing if none are asked for."""
+        refinement = self.maker.refinement
+        if refinement is None:
+            return {}
+        places = None if made.finer is None else made.finer.places
+        counts = {
+            "around": len(refinement.around(made)),
+            "count": 0 if places is None else len(places),
+        }
+        return {"refine": {**self.maker.finer_record, **counts}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +170,8 @@ class SlideTilesMaker:
     reading : Reading
     overlaps : bool
         Whether the encoder's devices compute while the CPU reads the next slide.
+    refinement : Refinement or None
+        The tiles that get finer ones; None: none do.
     """
 
     tiling: Tiling
@@ -155,6 +180,7 @@ class SlideTilesMaker:
     covariates: Mapping[str, str]
     reading: Reading
     overlaps: bool
+    refinement: Refinement | None = None
 
     @property
     def model_digest(self) -> str:
@@ -179,6 +205,18 @@ class SlideTilesMaker:
         """The size of tiles as plain JSON values."""
         size = self.tiling.size
         return {"side_px": size.side_px, "stride_px": size.stride_px, "mpp": size.target_mpp}
+
+    @property
+    def finer_record(self) -> dict[str, Any]:
+        """The choice and the distance of finer tiles as plain JSON values; empty without any."""
+        if self.refinement is None:
+            return {}
+        stride = finer_size(self.tiling.size).stride_px
+        return {
+            "share": self.refinement.share,
+            "class": self.refinement.class_name,
+            "stride_px": stride,
+        }
 
     @property
     def extractor_record(self) -> dict[str, Any]:
@@ -208,5 +246,7 @@ class SlideTilesMaker:
         return {
             "model": self.models.record(),
             "extractor": self.extractor_record,
-            "tiles": self.size_record,
-        }
+            "tiles": {
+                **self.size_record, **({"refine": self.finer_record} if self.refinement else {})
+            },
+        }  # fmt: skip

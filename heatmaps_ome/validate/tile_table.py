@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _CLOSE = 1e-3
 _SUMMED = ("contribution", "evidence")
 """Kinds of maps whose cells share their tile's value."""
+_FINER_STRIDE = 0.25 * (1 + 1e-6)
+"""Distance of finer tiles in sides of one."""
 _NEAR = 0.25
 """Part of the smallest side within which an irregular tile's value must be found."""
 
@@ -32,7 +34,7 @@ def tile_faults(values: Values) -> Iterator[str]:
     """
     if values.target is None or _has_no_tiles(values):
         return
-    path = inside(values.pyramid.path, "tiles")
+    path = _path(values)
     facts = attributes_of(path)["heatmaps_ome"]
     places, table = _array(path / "places"), _array(path / "values")
     names = [entry["name"] for entry in facts["channels"]]
@@ -46,11 +48,16 @@ def tile_faults(values: Values) -> Iterator[str]:
         return
     cells, inside_grid = _cells(places, values)
     alone = _alone(cells)
+    if facts.get("finer", False):
+        yield from _finer_faults(path / "finer", values, len(places))
     near = _NEAR * float((places[:, 2:] - places[:, :2]).min())
     reach = [math.ceil(near / side) for side in YX(**values.facts["l0_cell"])]
     for channel, own, plane in zip(values.channels, table, values.stack, strict=True):
         if channel.kind in _SUMMED:
-            yield from _sums(channel.name, own, plane)
+            if facts.get("finer", False):
+                yield from _scaled(channel.name, own, plane, cells, _share(values, len(places)))
+            else:
+                yield from _sums(channel.name, own, plane)
             continue
         wrong = [
             tile
@@ -63,6 +70,71 @@ def tile_faults(values: Values) -> Iterator[str]:
                 f"{channel.name} is {plane[row, col]:g} at the centre of tile {wrong[0]}, whose "
                 f"value is {own[wrong[0]]:g}; so are {len(wrong) - 1} others"
             )
+
+
+def has_finer(values: Values) -> bool:
+    """Return whether the raster shows finer tiles between those of the table."""
+    if values.target is None or _has_no_tiles(values):
+        return False
+    return attributes_of(_path(values))["heatmaps_ome"].get("finer", False)
+
+
+def own_values(values: Values, name: str) -> np.ndarray:
+    """Return the values of a named map in the table of tiles, (n,) float32."""
+    return _array(_path(values) / "values")[values.names.index(name)]
+
+
+def _path(values: Values) -> Path:
+    """Return the folder of the table."""
+    return inside(values.pyramid.path, "tiles")
+
+
+def _share(values: Values, count: int) -> float:
+    """Return the part of a tile's share that a cell has where finer tiles are shown."""
+    return count / max(1, int(np.count_nonzero(values.tissue)))
+
+
+def _scaled(
+    name: str, own: np.ndarray, plane: np.ndarray, cells: np.ndarray, share: float
+) -> Iterator[str]:
+    """Demand each tile's share, divided by the mean number of a tile's cells, at its centre."""
+    rows, cols = (np.clip(cells[:, axis], 0, plane.shape[axis] - 1) for axis in (0, 1))
+    off = np.abs(plane[rows, cols] - own * share)
+    close = (off <= _CLOSE * np.abs(own * share).max(initial=0.0)) | np.isnan(own)
+    if not close.all():
+        yield f"{name} is off by up to {np.nanmax(off):g} at the centres of {(~close).sum()} tiles"
+
+
+def _finer_faults(path: Path, values: Values, count: int) -> Iterator[str]:
+    """Demand the value of each finer tile beside its centre, where any tile is shown there."""
+    facts = attributes_of(path)["heatmaps_ome"]
+    places, table = _array(path / "places"), _array(path / "values")
+    if len(places) != facts["count"] or table.shape[1:] != (len(places),):
+        yield f"the finer tiles are {len(places)} places and {table.shape[1:]} values"
+        return
+    # A centre lies on a corner of four cells, those off the table's tiles show none.
+    shifts = [np.array([row, col]) for row in (-0.5, 0.5) for col in (-0.5, 0.5)]
+    cell = YX(**values.facts["l0_cell"])
+    if len(places) and cell.y > float(places[0, 3] - places[0, 1]) * _FINER_STRIDE:
+        return  # Cells wider than the distance of finer tiles have no room for each of them.
+    around = [
+        _cells(places + np.array([shift[1] * cell.x, shift[0] * cell.y] * 2), values)
+        for shift in shifts
+    ]
+    for entry, own in zip(facts["channels"], table, strict=True):
+        plane = values.channel(entry["name"])
+        wanted = own * (_share(values, count) if entry["kind"] in _SUMMED else 1)
+        seen = np.stack([_at(plane, *one) for one in around])
+        close = np.abs(seen - wanted) <= _CLOSE * max(np.nanmax(np.abs(wanted)), 1e-12)
+        hidden = ~close.any(axis=0) & ~np.isnan(seen).any(axis=0)
+        if hidden.any():
+            yield f"{entry['name']} shows {hidden.sum()} of {len(own)} finer tiles nowhere"
+
+
+def _at(plane: np.ndarray, cells: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Return the values of cells, NaN for those beyond the grid."""
+    rows, cols = (np.clip(cells[:, axis], 0, plane.shape[axis] - 1) for axis in (0, 1))
+    return np.where(there, plane[rows, cols], np.nan)
 
 
 def _has_no_tiles(values: Values) -> bool:

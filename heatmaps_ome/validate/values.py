@@ -9,7 +9,7 @@ import numpy as np
 from heatmaps_ome.geometry import YX
 from heatmaps_ome.validate.problems import Rule
 from heatmaps_ome.validate.raw_values import KINDS, Channel, Values
-from heatmaps_ome.validate.tile_table import tile_faults
+from heatmaps_ome.validate.tile_table import has_finer, own_values, tile_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,9 @@ def _add_up(values: Values) -> Iterator[str]:
         return
     loss = values.facts.get("explanation", {}).get("residual") or 0.0
     for name, logit in zip(shares, values.facts["logits"], strict=bool(shares)):
-        total = float(values.channel(name)[tissue].sum(dtype=np.float64))
+        # Finer tiles stand between those that the prediction follows from.
+        own = own_values(values, name) if has_finer(values) else values.channel(name)[tissue]
+        total = float(np.nansum(own, dtype=np.float64))
         if not abs(total - logit) <= (_CLOSE + loss) * (1 + abs(logit)):
             yield f"{name} sums to {total:g}, not to the slide's logit {logit:g}"
 

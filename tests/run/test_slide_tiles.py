@@ -5,11 +5,9 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import ClassVar
 
 import h5py
 import numpy as np
-import openslide
 import pytest
 import torch
 import zarr
@@ -17,50 +15,22 @@ from fake_extractors import MeanColourTiles
 from model_files import make_parts, slide_logits, write_export
 from network_files import stamp_vit, write_lightning
 from slide_files import speckled, write_slide
+from stripes import N_FEATURES, SIDE, Stripes, by_hand
 
 from heatmaps_ome import extractors
 from heatmaps_ome.cli import main as cli
 from heatmaps_ome.validate.result import validate
 
-SHAPE, SIDE, N_FEATURES = (700, 900), 96, 6
+SHAPE = (700, 900)
 FAST = ("--formats", "cells", "--top-tiles", "0")
 TILES = ("--tile-px", str(SIDE), "--target-mpp", "0.5")
-
-
-class Stripes:
-    """An encoder of tiles alone: means and deviations of colours, as a ViT's class token."""
-
-    name, digest, weights_digest, precision = "stripes", "stripes 1", "none", "float32"
-    channels, tile_px, device = N_FEATURES, SIDE, "cpu"
-    calls: ClassVar[list[int]] = []
-    fails_after = math.inf
-
-    def unfit_side(self, side_px):
-        return "" if side_px % 16 == 0 else "takes multiples of 16 px"
-
-    def tile_bytes(self, side_px):
-        return 40 * side_px**2
-
-    def prepare(self):
-        pass
-
-    def tiles(self, pixels):
-        Stripes.calls.append(len(pixels))
-        if len(Stripes.calls) > Stripes.fails_after:
-            raise RuntimeError("the device is gone")
-        flat = pixels.reshape(len(pixels), -1, 3) / 255
-        return np.concatenate([flat.mean(1), flat.std(1)], 1).astype(np.float32)
-
-
-def load_stripes(weights, device, precision):
-    return Stripes()
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     """A folder with a slide and models, and the means to run commands there."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(extractors.REGISTRY, "stripes", f"{__name__}:load_stripes")
+    monkeypatch.setitem(extractors.REGISTRY, "stripes", "stripes:load_stripes")
     monkeypatch.setitem(extractors.REGISTRY, "mean-colour", "fake_extractors:load_mean_colour")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(Stripes, "calls", [])
@@ -88,17 +58,6 @@ def rows(out="out"):
     with (Path(out) / "a" / "a.cells.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     return {(round(float(row["x"])), round(float(row["y"]))): row for row in table}
-
-
-def by_hand(places, side=SIDE, path="a.svs"):
-    """Return the features of tiles as OpenSlide and numpy give them, white beyond the slide."""
-    with openslide.OpenSlide(path) as slide:
-        tiles = []
-        for x, y in places:
-            pixels = np.array(slide.read_region((x, y), 0, (side, side)))
-            pixels[pixels[..., 3] == 0] = 255
-            tiles.append(pixels[..., :3].reshape(-1, 3) / 255)
-    return np.stack([np.concatenate([t.mean(0), t.std(0)]) for t in tiles])
 
 
 def cached_features(out="out"):

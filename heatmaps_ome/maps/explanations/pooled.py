@@ -100,6 +100,15 @@ def read_pooled(
     ModelError
         If the weighted mean of the tiles' logits is not what the model predicts.
     """
+    weights, values = read_each(forwards, progress)
+    _require_pooling(forwards, weights, values)
+    return weights, values
+
+
+def read_each(
+    forwards: Forwards, progress: Callable[[int, int], None]
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return attention, (n,) or (C, n), and tile logits, (C, n), of each tile alone; float32."""
     model = forwards.model
     attention: list[np.ndarray] = []
     logits: list[np.ndarray] = []
@@ -109,9 +118,7 @@ def read_pooled(
             attention.append(by_output(part))
         logits.append(by_output(model.tile_logits(features, um_places)))
     weights = np.concatenate(attention, axis=-1) if attention else None
-    values = np.concatenate(logits, axis=1)
-    _require_pooling(forwards, weights, values)
-    return weights, values
+    return weights, np.concatenate(logits, axis=1)
 
 
 def _require_pooling(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from heatmaps_ome.features.finer_tiles import PARTS
 from heatmaps_ome.run.forecast.space import needs
 from heatmaps_ome.storage.disk import bytes_text
 
@@ -35,6 +36,8 @@ class Forecast:
         Bytes that will be added by results and to the cache; None: it is not known yet.
     needs : tuple of Need
         What is needed on each disk, as far as it is known.
+    most_finer : float or None
+        Finer tiles for each tile of a slide, at most; None if there are to be none.
     """
 
     output: Path
@@ -44,6 +47,7 @@ class Forecast:
     results: float | None
     cache: float | None
     needs: tuple[Need, ...]
+    most_finer: float | None = None
 
 
 def forecast_of(
@@ -75,7 +79,14 @@ def forecast_of(
         results=results,
         cache=cache,
         needs=tuple(needs(sizes)),
+        most_finer=_most_finer(settings) if makes else None,
     )
+
+
+def _most_finer(settings: RunSettings) -> float | None:
+    """Return the finer tiles for each tile of a slide, at most; None if there are to be none."""
+    share = settings.making.tiles.refine
+    return None if share is None or settings.tiles.features is not None else share * PARTS**2
 
 
 def _sum(costs: Costs, sizes: dict[Measure, list[float]]) -> float | None:
