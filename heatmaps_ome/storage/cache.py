@@ -242,7 +242,11 @@ class MapsKey:
     def identity(self) -> dict[str, object]:
         """Return everything that raw maps depend on, as plain JSON values."""
         # Another version may compute them differently; features, the costly part, have a layout.
-        return {"layout": self._LAYOUT, "version": __version__, **asdict(self)}
+        facts = asdict(self)
+        if not self.pixels:
+            # The keys of pixels that OpenSlide gives stay.
+            del facts["pixels"]
+        return {"layout": self._LAYOUT, "version": __version__, **facts}
 
 
 @dataclass(frozen=True)

@@ -250,6 +250,7 @@ class SeeThroughSlide:
     """What openslide-python says of a slide whose right half was never scanned."""
 
     path: object = None
+    _osr: object = None
     dimensions: tuple = (800, 640)
     level_dimensions: tuple = ((800, 640),)
     level_downsamples: tuple = (1.0,)
@@ -274,6 +275,7 @@ class SeeThroughSlide:
 def test_transparent_tissue_is_the_references_and_glass_is_ours(tmp_path, monkeypatch):
     path = write_slide(tmp_path / "a.svs", np.zeros((640, 800, 3), np.uint8))
     monkeypatch.setattr(openslide, "OpenSlide", SeeThroughSlide)
+    monkeypatch.setattr(openslide.lowlevel, "read_icc_profile", lambda _: None)
     assert_transparent_is_tissue_only_to_the_reference(
         SeeThroughSlide(), open_slide(path), lambda col: col > 5
     )

@@ -20,7 +20,7 @@ from heatmaps_ome.models import attention_mil
 from heatmaps_ome.ome import ngff, ome_xml
 from heatmaps_ome.run import making, planning
 from heatmaps_ome.slides import opened_slide
-from heatmaps_ome.slides import openslide as openslide_reader
+from heatmaps_ome.slides.readers import openslide as openslide_reader
 
 CASES = {
     "odd sizes": Case(Shape(1101, 1303), YX(0.5, 0.5)),

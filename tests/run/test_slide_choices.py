@@ -131,17 +131,19 @@ def test_fluorescence_is_warned_of_though_nothing_speaks_for_a_class(run, tmp_pa
 
 
 def test_a_slide_replaced_between_planning_and_reading_fails_alone(run, tmp_path, monkeypatch):
-    from heatmaps_ome.run import making
+    from heatmaps_ome.run import maker
 
     slides = [write_slide(tmp_path / f"{name}.svs", speckled(500, 700)) for name in "ab"]
-    real = making.open_slide
+    real, seen = maker.open_slide, []
 
     def replaced(path, *args):
-        if path.name == "a.svs":
+        if path.name in seen:
             write_slide(path, speckled(300, 400))
+        if path.name == "a.svs":
+            seen.append(path.name)
         return real(path, *args)
 
-    monkeypatch.setattr(making, "open_slide", replaced)
+    monkeypatch.setattr(maker, "open_slide", replaced)
     outcomes, *_ = run(*slides)
     assert [outcome.status for outcome in outcomes] == ["failed", "done"]
     assert "was replaced or written to" in outcomes[0].message

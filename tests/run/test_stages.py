@@ -129,8 +129,7 @@ def test_each_stage_leaves_what_is_there_as_it_is(slides, tmp_path, monkeypatch)
         raise AssertionError("the slide was opened")
 
     # Neither maps nor finished results need the slide.
-    for module in ("planning", "making"):
-        monkeypatch.setattr(f"heatmaps_ome.run.{module}.open_slide", unwanted)
+    monkeypatch.setattr("heatmaps_ome.run.maker.open_slide", unwanted)
     before = (out / "scaling.json").read_bytes()
     assert statuses(make_maps(slides, out, "ab")) == ["unchanged"] * 2
     heatmaps_ome.fit(out)

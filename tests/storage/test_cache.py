@@ -24,6 +24,7 @@ SLIDE = SimpleNamespace(
     read_from="level",
     name="a b",
     bad_tiles=BadTiles("fail"),
+    pixels="",
 )
 PIXELS = SimpleNamespace(l0_cell=YX(2.29, 2.2857142857142856))
 EXTRACTOR = SimpleNamespace(digest="e" * 64)

@@ -7,7 +7,6 @@ and levels whose pixels would not be equal.
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from tifffile import TiffFile, TiffPage
 from heatmaps_ome.errors import DamagedTileError
 from heatmaps_ome.geometry import YX, Shape, Window
 from heatmaps_ome.slides.readers.blending import blended, fraction, on_background
+from heatmaps_ome.slides.readers.open_file import OpenFile
 from heatmaps_ome.slides.readers.openslide import OpenSlideFile
 from heatmaps_ome.slides.readers.tiff_choice import tiff_kind
 from heatmaps_ome.slides.readers.tiff_segments import (
@@ -60,7 +60,7 @@ class FastTiff:
         self._path = path
         self._openslide = OpenSlideFile(path)
         self.facts = self._openslide.facts
-        self._file = path.open("rb")
+        self._file = OpenFile(path)
         try:
             self._levels = self._exact_levels()
         except BaseException:
@@ -214,7 +214,7 @@ class FastTiff:
         begin, size = segments.place(own, 0)
         if not size or not begin:
             return None
-        return segments.decode(os.pread(self._file.fileno(), size, begin), own, 0)
+        return segments.decode(self._file.read(size, begin), own, 0)
 
     def close(self) -> None:
         """Close the file."""

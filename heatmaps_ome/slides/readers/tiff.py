@@ -11,6 +11,7 @@ from tifffile import TiffFile, TiffPage
 from heatmaps_ome.errors import DamagedTileError, SlideError
 from heatmaps_ome.geometry import Window
 from heatmaps_ome.slides.paths import printable
+from heatmaps_ome.slides.readers.open_file import OpenFile
 from heatmaps_ome.slides.readers.tiff_choice import tiff_kind
 from heatmaps_ome.slides.readers.tiff_colour import Colours
 from heatmaps_ome.slides.readers.tiff_fitness import require_fit
@@ -45,7 +46,7 @@ class TifffileSlide:
     def __init__(self, path: Path) -> None:
         self._path = path
         image = self._checked_image()
-        self._file = path.open("rb")
+        self._file = OpenFile(path)
         try:
             self._stamp = file_stamp(os.fstat(self._file.fileno()))
             with TiffFile(path, _multifile=False) as file:
@@ -146,7 +147,7 @@ class TifffileSlide:
             begin, size = plane.place(tile, number)
             if not size:
                 return None
-            data = os.pread(self._file.fileno(), size, begin)
+            data = self._file.read(size, begin)
             try:
                 samples.append(plane.decode(data, tile, number))
             except DECODERS_ERRORS as error:
