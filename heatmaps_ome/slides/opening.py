@@ -115,6 +115,13 @@ def reader_names() -> tuple[str, ...]:
     return (*REGISTRY, *(entry.name for entry in entry_points(group=ENTRY_POINTS)))
 
 
+def can_read(name: str, path: Path) -> bool:
+    """Return whether a reader, by its name in the registry, recognises a slide's format."""
+    if not path.exists():
+        return False
+    return next(kind for known, kind in _readers() if known == name).can_read(path)
+
+
 def known_reader(name: str) -> str:
     """Return a reader's name as the registry has it; case, spaces and hyphens do not count.
 

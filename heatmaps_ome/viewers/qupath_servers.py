@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import SlideError
-from heatmaps_ome.slides.opening import reader_of
+from heatmaps_ome.slides.opening import can_read, reader_of
 from heatmaps_ome.slides.paths import files_of
-from heatmaps_ome.slides.readers.czi import CziFile
 from heatmaps_ome.slides.zarr_tree import is_zarr_folder
 
 if TYPE_CHECKING:
@@ -22,6 +21,12 @@ _BY_READER: Final = {
     "tifffile": BIO_FORMATS,
 }  # fmt: skip
 """Our readers of what OpenSlide does not read → the class of QuPath that does."""
+_WHOLE: Final = ("--no-crop",)
+"""Otherwise QuPath crops OpenSlide's slides to their bounds, which moves (0, 0)."""
+_OPENSLIDES: Final = (
+    ".bif", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".vms", ".vmu",
+)  # fmt: skip
+"""Endings that only OpenSlide's formats have: a cohort's slides need not be looked into."""
 _JPEG_2000: Final = (".j2k", ".jp2", ".jpf", ".jpx")
 """Endings of pictures that Java does not read, but Bio-Formats does."""
 
@@ -31,16 +36,17 @@ def server_of(path: Path) -> tuple[str, list[str]]:
 
     A slide that is not there counts as one of OpenSlide's.
     """
+    if path.suffix.lower() in _OPENSLIDES:
+        return OPENSLIDE, list(_WHOLE)
     try:
         # Bio-Formats reads all of them, and OpenSlide, in late versions, simple ones.
-        reader = "CZI" if path.is_file() and CziFile.can_read(path) else reader_of(path)
+        reader = "CZI" if can_read("CZI", path) else reader_of(path)
     except (OSError, SlideError):
         reader = None
     provider = _BY_READER.get(reader or "", OPENSLIDE)
     if provider == IMAGE_IO and path.suffix.lower() in _JPEG_2000:
         provider = BIO_FORMATS
-    # Otherwise QuPath crops OpenSlide's slides to their bounds, which moves (0, 0).
-    return provider, ["--no-crop"] if provider == OPENSLIDE else []
+    return provider, list(_WHOLE) if provider == OPENSLIDE else []
 
 
 def opened_path(path: Path) -> Path:

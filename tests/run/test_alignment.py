@@ -18,7 +18,7 @@ from heatmaps_ome.maps import raw_maps
 from heatmaps_ome.maps import store as values
 from heatmaps_ome.models import attention_mil
 from heatmaps_ome.ome import ngff, ome_xml
-from heatmaps_ome.run import making, planning
+from heatmaps_ome.run import maker
 from heatmaps_ome.slides import opened_slide
 from heatmaps_ome.slides.readers import openslide as openslide_reader
 
@@ -99,13 +99,12 @@ def run_bounded(folder, patch, bounds=BOUNDS):
     """Run the pipeline on a slide with bounds; OpenSlide cannot be made to write one."""
     rgb = bounded_slide()
 
-    def opened(path, mpp=None, read_from="level", bad_tiles="fail"):
+    def opened(*_):
         slide = FakeSlide(rgb, BOUNDED.mpp, "bounded")
         slide.bounds = bounds
         return slide
 
-    for module in (making, planning):
-        patch.setattr(module, "open_slide", opened)
+    patch.setattr(maker, "open_slide", opened)
     return checks.run(BOUNDED, folder, folder / "bounded.svs")
 
 

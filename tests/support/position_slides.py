@@ -93,13 +93,17 @@ class MeanColour:
     weights_digest: str = "none"
     precision: str = "float32"
     bytes_per_px: int = 10
-    tile_px: int = 224
 
     unfit_side = DenseExtractor.unfit_side
     tile_bytes = DenseExtractor.tile_bytes
 
     def prepare(self):
         pass
+
+    @property
+    def tile_px(self):
+        """A training tile is 7 cells."""
+        return 7 * self.stride_px
 
     @property
     def digest(self):
