@@ -77,7 +77,7 @@ def test_info_reads_records_that_are_regular_files_only(world, capsys, name):
 @pytest.mark.parametrize("name", ["provenance.json", "run.json", "zarr.json"])
 def test_info_takes_no_harm_from_damaged_records(world, capsys, name, text):
     (world / "folder" / name).write_text(text, encoding="latin-1")
-    assert "is damaged" in refusal(capsys, ["info", "folder"])
+    assert "damaged" in refusal(capsys, ["info", "folder"])
 
 
 def test_info_reads_no_record_of_gigabytes(world, capsys):
