@@ -107,7 +107,7 @@ def test_workers_make_what_one_process_makes(slides, alone, address, tmp_path, c
     assert content(tmp_path / "out") == content(alone[0])
     assert results.failed == alone[1]
     assert sorted(results.failed) == ["c.svs"]
-    assert "c.svs is in no format" in caplog.text
+    assert "c.svs ends in .svs, but" in caplog.text
     record = next((tmp_path / "out" / "runs").iterdir()).read_text()
     assert address not in record
     again = create(slides, tmp_path / "out", scheduler=address)
