@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from heatmaps_ome.errors import ExtractorError
+from heatmaps_ome.extractors.recipe import USUAL_PX
 
 if TYPE_CHECKING:
     from heatmaps_ome.extractors.protocol import TileEncoder
@@ -19,8 +20,6 @@ REGISTRY: Final = {
 """Name of an encoder that is no recipe → ``module:function`` that loads it, called with (weights,
 device, precision). All others are recipes, files in the folder ``recipes``."""
 
-USUAL_PX: Final = 224
-"""Side of the tiles that most encoders were made for, in network pixels."""
 TIMM: Final = "timm:"
 """Beginning of the names of encoders that timm describes whole."""
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from heatmaps_ome.extractors.normalising import normalisation, normalised
 from heatmaps_ome.extractors.precision import DTYPES
+from heatmaps_ome.extractors.recipe import IMAGENET_MEAN, IMAGENET_STD, USUAL_PX
 from heatmaps_ome.extractors.speed.folding import folded
 from heatmaps_ome.extractors.speed.fusing import PooledInStrips, fused
 from heatmaps_ome.memory import give_back
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.geometry import Window
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-_TILE_CELLS = 7
 _GIVEN_AS = {"float32": torch.float32, "bfloat16": torch.float16}
 
 
@@ -72,6 +70,8 @@ class DenseExtractor:
     precision : "float32" or "bfloat16"
     float32_bytes_per_px : int
         Peak memory of a pass in float32, per network pixel; measured on a CPU.
+    tile_px : int
+        Side of a training tile, in network pixels.
     mean, std : three floats
         Of red, green and blue from 0 to 1, by which pixels are normalised.
     """
@@ -88,6 +88,7 @@ class DenseExtractor:
     # A 3×3 (or 7×7) convolution of stride 2 with symmetric padding is centred on even pixels,
     # so cell j looks at pixel 32·j, whose centre is 32·j + 0.5: models.md D.4.
     centre_px: float = 0.5
+    tile_px: int = USUAL_PX
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -99,11 +100,6 @@ class DenseExtractor:
         gc.collect()
         give_back()
         return trunk
-
-    @property
-    def tile_px(self) -> int:
-        """Side of a training tile: 7 cells."""
-        return _TILE_CELLS * self.stride_px
 
     def unfit_side(self, side_px: int) -> str:
         """Return why it takes no tiles of a side; see TileEncoder."""

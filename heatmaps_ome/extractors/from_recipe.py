@@ -68,6 +68,7 @@ def load(
         stride_px=trunk.stride_px,
         halo_px=trunk.halo_px,
         centre_px=trunk.centre_px,
+        tile_px=recipe.tile_px,
         mean=recipe.transform.mean,
         std=recipe.transform.std,
     )

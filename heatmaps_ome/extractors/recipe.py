@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+USUAL_PX: Final = 224
+"""Side of the tiles that most encoders were made for, in network pixels."""
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 POOLINGS: Final = ("cls", "mean", "cls+mean", "own")
 """Class token, mean of the patches' tokens, one after the other, or the network's own output."""
 INTERPOLATIONS: Final = ("bilinear", "bicubic", "lanczos")
@@ -72,11 +76,11 @@ class Transform:
         Of red, green and blue from 0 to 1.
     """
 
-    resize_px: int = 224
+    resize_px: int = USUAL_PX
     crop_px: int = 0
     interpolation: str = "bicubic"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         if not 1 <= self.resize_px <= _MOST_PX:
@@ -168,7 +172,7 @@ class Recipe:
     network: NetworkRecipe
     transform: Transform = Transform()
     weights: WeightsRecipe = WeightsRecipe()
-    tile_px: int = 224
+    tile_px: int = USUAL_PX
     trained_in: str = ""
     licence: str = ""
     paper: str = ""

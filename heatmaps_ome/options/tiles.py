@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Optional
 
-from heatmaps_ome.extractors import USUAL_PX
+from heatmaps_ome.extractors.recipe import USUAL_PX
 from heatmaps_ome.options.fields import option
 
 USUAL_MPP: Final = 256 / 224

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heatmaps_ome.errors import OptionError
-from heatmaps_ome.extractors import REGISTRY, usual_tile_px
 from heatmaps_ome.extractors.protocol import is_dense
 from heatmaps_ome.features.block_size import block_px, tiles_at_once
 from heatmaps_ome.features.dense import Extraction
@@ -91,14 +90,10 @@ def _dense_extractors(
     of the training, and marugoto's models of classes, whose maps have always been of cells. An
     option on tiles asks for tiles.
     """
-    name = settings.encoder.name
     dense = [
         encoder
         for encoder in encoders
-        if is_dense(encoder)
-        and TILE_CELLS * encoder.stride_px
-        # An encoder that was written for cells may have others; recipes state their side.
-        in (usual_tile_px(name), encoder.tile_px if name in REGISTRY else None)
+        if is_dense(encoder) and TILE_CELLS * encoder.stride_px == encoder.tile_px
     ]
     fits = all(
         isinstance(model, AttentionMIL)

@@ -40,7 +40,8 @@ class MeanColourTiles:
     halo_px: int = 64
     bytes_per_px: int = 10
     centre_px: float = 16.0
-    tile_px: int = 96
+    tile_px: int = 224
+    patch_px: int = 96
 
     unfit_side = DenseExtractor.unfit_side
     tile_bytes = DenseExtractor.tile_bytes
@@ -50,7 +51,7 @@ class MeanColourTiles:
 
     def __call__(self, pixels: np.ndarray, keep: Window | None = None) -> np.ndarray:
         rows, cols = (-(-size // self.stride_px) for size in pixels.shape[:2])
-        margin = (self.tile_px - self.stride_px) // 2
+        margin = (self.patch_px - self.stride_px) // 2
         after = [
             cells * self.stride_px + margin - size
             for cells, size in zip((rows, cols), pixels.shape[:2], strict=True)
@@ -61,9 +62,9 @@ class MeanColourTiles:
         # Sums of whole numbers are exact, so that means do not depend on what lies around.
         blocks = padded.reshape(padded.shape[0] // self.stride_px, self.stride_px, -1)
         blocks = blocks.sum(1, np.int64).reshape(len(blocks), -1, self.stride_px, 3).sum(2)
-        across = range(self.tile_px // self.stride_px)
+        across = range(self.patch_px // self.stride_px)
         sums = sum(blocks[row:, col:][:rows, :cols] for row in across for col in across)
-        out = np.moveaxis(sums / self.tile_px**2 / 255, -1, 0).astype(np.float32)
+        out = np.moveaxis(sums / self.patch_px**2 / 255, -1, 0).astype(np.float32)
         return out if keep is None else out[:, *keep.slices]
 
     def tiles(self, pixels: np.ndarray) -> np.ndarray:
@@ -98,7 +99,7 @@ class OwnCell(MeanColourTiles):
 
     name: str = "own-cell"
     digest: str = "own cell"
-    tile_px: int = 32
+    patch_px: int = 32
 
 
 @dataclass(frozen=True)
