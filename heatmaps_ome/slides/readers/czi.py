@@ -12,8 +12,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from heatmaps_ome.errors import DamagedTileError, SlideError
+from heatmaps_ome.errors import SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.slides.damage import damaged_tile
 from heatmaps_ome.slides.paths import printable
 from heatmaps_ome.slides.sizes import absurd_levels, absurd_tile
 from heatmaps_ome.slides.slide_file import SlideFacts
@@ -155,11 +156,7 @@ class CziFile:
                     background_pixel=_white(),
                 )  # fmt: skip
         except (RuntimeError, ValueError, MemoryError) as error:
-            raise DamagedTileError(
-                f"{printable(self._path)} cannot be read near level-0 pixel (y {l0_row}, "
-                f"x {l0_col}) ({error}); the file is damaged there: copy it again, or leave such "
-                "tiles blank with --bad-tiles blank"
-            ) from error
+            raise damaged_tile(self._path, (l0_row, l0_col), error) from error
         pixels = pixels[: inside.rows, : inside.cols, ::-1]
         if pixels.dtype == np.uint16:
             pixels = (pixels.astype(np.uint32) + 128) // 257

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.errors import DamagedTileError, SlideError
+from heatmaps_ome.errors import SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.slides.damage import damaged_tile, l0_place_of
 from heatmaps_ome.slides.paths import printable
 from heatmaps_ome.slides.readers.probing import crashes
 from heatmaps_ome.slides.slide_file import SlideFacts
@@ -66,21 +67,14 @@ class ISyntaxFile:
 
     def read_tile(self, level: int, tile: Window) -> np.ndarray:
         """Return the part of a tile that lies on a level; white where nothing was scanned."""
-        shape = self.facts.level_shapes[level]
-        inside = tile.common(Window(0, 0, *shape))
+        inside = tile.common(Window(0, 0, *self.facts.level_shapes[level]))
         try:
             rgba = self._slide.read_region(
                 inside.col, inside.row, inside.cols, inside.rows, level=level
             )
         except Exception as error:
-            first = self.facts.level_shapes[0]
-            row = round(inside.row * first.rows / shape.rows)
-            col = round(inside.col * first.cols / shape.cols)
-            raise DamagedTileError(
-                f"{printable(self._path)} cannot be read near level-0 pixel (y {row}, x {col}); "
-                "the file is damaged there: copy it again, or leave such tiles blank with "
-                "--bad-tiles blank"
-            ) from error
+            place = l0_place_of(self.facts.level_shapes, level, inside)
+            raise damaged_tile(self._path, place) from error
         return np.ascontiguousarray(rgba[..., :3])
 
     def close(self) -> None:

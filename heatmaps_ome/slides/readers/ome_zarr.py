@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from heatmaps_ome.errors import DamagedTileError, SlideError
+from heatmaps_ome.errors import SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.slides.damage import damaged_tile, l0_place_of
 from heatmaps_ome.slides.ngff_image import NoImage, image_files, image_in
 from heatmaps_ome.slides.paths import printable
 from heatmaps_ome.slides.readers.zarr_level import ChunkCache, ZarrLevel
@@ -120,13 +121,8 @@ class OmeZarrFile:
                 "disk"
             ) from error
         except Exception as error:
-            first, own = self._levels[0].shape, array.shape
-            place = YX(chunk.row * first.rows / own.rows, chunk.col * first.cols / own.cols)
-            raise DamagedTileError(
-                f"{printable(self._path)} cannot be read near level-0 pixel (y {place.y:.0f}, "
-                f"x {place.x:.0f}) ({error}); the file is damaged there: copy it again, or leave "
-                "such tiles blank with --bad-tiles blank"
-            ) from error
+            place = l0_place_of([one.shape for one in self._levels], level, chunk)
+            raise damaged_tile(self._path, place, error) from error
         return np.ascontiguousarray(values if not self._scale else _as_bytes(values, self._scale))
 
     def close(self) -> None:

@@ -13,8 +13,9 @@ import openslide
 from openslide import lowlevel
 from PIL import Image
 
-from heatmaps_ome.errors import DamagedTileError, SlideError
+from heatmaps_ome.errors import SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.slides.damage import damaged_tile
 from heatmaps_ome.slides.dicom import is_dicom, lacks_finest_level
 from heatmaps_ome.slides.paths import files_of, printable
 from heatmaps_ome.slides.readers.probing import crashes
@@ -195,11 +196,7 @@ class OpenSlideFile:
         except openslide.OpenSlideError as error:
             fresh.close()
             self._replace(dead, self._reopened())
-            raise DamagedTileError(
-                f"{printable(self._path)} cannot be read near level-0 pixel (y {location[1]}, "
-                f"x {location[0]}) ({error}); the file is damaged there: copy it again, or leave "
-                "such tiles blank with --bad-tiles blank"
-            ) from error
+            raise damaged_tile(self._path, (location[1], location[0]), error) from error
         self._replace(dead, fresh)
         return region
 

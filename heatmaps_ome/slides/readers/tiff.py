@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from tifffile import TiffFile, TiffPage
 
-from heatmaps_ome.errors import DamagedTileError, SlideError
+from heatmaps_ome.errors import SlideError
 from heatmaps_ome.geometry import Window
+from heatmaps_ome.slides.damage import damaged_tile, l0_place_of
 from heatmaps_ome.slides.paths import printable
 from heatmaps_ome.slides.readers.open_file import OpenFile
 from heatmaps_ome.slides.readers.tiff_choice import tiff_kind
@@ -167,12 +168,8 @@ class TifffileSlide:
             return SlideError(
                 f"{name} was replaced by another slide while it was read; start again"
             )
-        first, own = self.facts.level_shapes[0], self.facts.level_shapes[level]
-        y, x = round(tile.row * first.rows / own.rows), round(tile.col * first.cols / own.cols)
-        return DamagedTileError(
-            f"{name} cannot be read near level-0 pixel (y {y}, x {x}) ({error}); the file is "
-            "damaged there: copy it again, or leave such tiles blank with --bad-tiles blank"
-        )
+        place = l0_place_of(self.facts.level_shapes, level, tile)
+        return damaged_tile(self._path, place, error)
 
     def close(self) -> None:
         """Close the file and free the cached tiles."""

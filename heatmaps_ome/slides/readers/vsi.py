@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from heatmaps_ome.errors import DamagedTileError, SlideError
+from heatmaps_ome.errors import SlideError
 from heatmaps_ome.geometry import YX, Shape, Window
+from heatmaps_ome.slides.damage import damaged_tile, l0_place_of
 from heatmaps_ome.slides.paths import files_of, is_vsi, printable
 from heatmaps_ome.slides.slide_file import SlideFacts
 
@@ -59,22 +60,15 @@ class VsiFile:
 
     def read_tile(self, level: int, tile: Window) -> np.ndarray:
         """Return the part of a tile that lies on a level."""
-        shape = self.facts.level_shapes[level]
-        inside = tile.common(Window(0, 0, *shape))
+        inside = tile.common(Window(0, 0, *self.facts.level_shapes[level]))
         rect = (inside.col, inside.row, inside.cols, inside.rows)
         try:
             pixels = self._scene.read_block_from_level(
                 level, rect, slices=(self._plane, self._plane + 1)
             )
         except RuntimeError as error:
-            first = self.facts.level_shapes[0]
-            row = round(inside.row * first.rows / shape.rows)
-            col = round(inside.col * first.cols / shape.cols)
-            raise DamagedTileError(
-                f"{printable(self._path)} cannot be read near level-0 pixel (y {row}, x {col}) "
-                f"({error}); the file is damaged there: copy it again, or leave such tiles blank "
-                "with --bad-tiles blank"
-            ) from error
+            place = l0_place_of(self.facts.level_shapes, level, inside)
+            raise damaged_tile(self._path, place, error) from error
         return np.ascontiguousarray(pixels.reshape(inside.rows, inside.cols, _RGB))
 
     def close(self) -> None:
