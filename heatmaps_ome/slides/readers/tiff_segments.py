@@ -74,13 +74,6 @@ class Segments:
         page = self._page
         return self.shape.cols * self._samples * (1 if page.dtype is None else page.dtype.itemsize)
 
-    @property
-    def decoded_bytes(self) -> int:
-        """Bytes of the decoded tile or strip."""
-        page = self._page
-        itemsize = 1 if page.dtype is None else page.dtype.itemsize
-        return self.tile.rows * self.tile.cols * self._samples * itemsize
-
     def richest(self) -> Window:
         """Return the tile with the most bytes."""
         number = int(np.argmax(self._page.databytecounts)) % (self._across * self._down)
