@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+
+from readme_table import print_or_write
 
 from heatmaps_ome.extractors import find_recipe
 from heatmaps_ome.extractors.recipe_files import packaged_names
@@ -43,15 +44,5 @@ def _row(name: str) -> str:
     )
 
 
-def main() -> None:
-    """Print the table, or write it into the README of the encoders."""
-    if sys.argv[1:] != ["--write"]:
-        print(table())
-        return
-    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    print_or_write(table(), README, BEGIN, END)

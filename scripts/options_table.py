@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import Field, fields
 from pathlib import Path
+
+from readme_table import print_or_write
 
 from heatmaps_ome.options import GROUPS, CreateOptions, default_note
 
@@ -37,15 +38,5 @@ def _row(field: Field) -> str:
     return f"| {names} | {metadata['help'].replace('%%', '%')}{default_note(field, '`')} |"
 
 
-def main() -> None:
-    """Print the table, or write it into the README of the options."""
-    if sys.argv[1:] != ["--write"]:
-        print(table())
-        return
-    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    print_or_write(table(), README, BEGIN, END)

@@ -117,9 +117,7 @@ def reader_names() -> tuple[str, ...]:
 
 def can_read(name: str, path: Path) -> bool:
     """Return whether a reader, by its name in the registry, recognises a slide's format."""
-    if not path.exists():
-        return False
-    return next(kind for known, kind in _readers() if known == name).can_read(path)
+    return path.exists() and _class_of(name).can_read(path)
 
 
 def known_reader(name: str) -> str:
@@ -148,7 +146,7 @@ def _plain(name: str) -> str:
 def _file_by(name: str, path: Path) -> tuple[str, SlideFile]:
     """Return the reader that was asked for, by its name, and the file that it opened."""
     name = known_reader(name)
-    kind = dict(_readers())[name]
+    kind = _class_of(name)
     try:
         file = kind(path) if kind.can_read(path) else None
         reason = "is in no format that it reads"
@@ -160,6 +158,11 @@ def _file_by(name: str, path: Path) -> tuple[str, SlideFile]:
             "--reader, so that the one that fits is used"
         )
     return name, file
+
+
+def _class_of(name: str) -> Any:
+    """Return the class of a reader, by its name as the registry has it."""
+    return next(kind for known, kind in _readers() if known == name)
 
 
 def _readers() -> Iterator[tuple[str, Any]]:
