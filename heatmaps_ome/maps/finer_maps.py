@@ -72,7 +72,7 @@ class Refinement:
 
     def around(self, table: HeatmapSet) -> np.ndarray:
         """Return the indices of the tiles that get finer ones, largest contribution first."""
-        contributions, count = table.contributions, 0 if table.places is None else len(table.places)
+        contributions, count = table.contributions, table.n_places
         if contributions is None or not count:
             return np.zeros(0, np.int64)
         own = np.abs(contributions[table.classes.index(self.class_name), 0, :count])
@@ -166,7 +166,7 @@ def _explained(
 ) -> Explanation:
     """Return what each finer tile would contribute in place of one of the table's."""
     attention, tile_logits = read_each(Forwards(model, bag), progress)
-    count = 0 if table.places is None else len(table.places)
+    count = table.n_places
     kind = CLASS_ATTENTION if CLASS_ATTENTION in table.maps else ATTENTION
     rows = np.zeros((1, count)) if attention is None else table.maps[kind][..., 0, :count]
     known = np.atleast_2d(rows).astype(np.float64)

@@ -151,6 +151,11 @@ class HeatmapSet:
         return "cell" if self.units.places is None else "tile"
 
     @property
+    def n_places(self) -> int:
+        """Number of the tiles of a table; 0 for maps of cells."""
+        return 0 if self.places is None else len(self.places)
+
+    @property
     def chance(self) -> float:
         """The probability that a guess gives to each class, in [0, 1]."""
         return 1 / len(self.classes) if self.target.link == "softmax" else 0.5

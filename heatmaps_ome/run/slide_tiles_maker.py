@@ -135,7 +135,7 @@ class SlideTilesSource:
         return {
             "system": facts["system"],
             "encoder": facts["encoder"],
-            "count": 0 if made.places is None else len(made.places),
+            "count": made.n_places,
             "digest": digest,
             **self.maker.size_record,
             **self._finer_record(made),
@@ -147,10 +147,9 @@ class SlideTilesSource:
         refinement = self.maker.refinement
         if refinement is None:
             return {}
-        places = None if made.finer is None else made.finer.places
         counts = {
             "around": len(refinement.around(made)),
-            "count": 0 if places is None else len(places),
+            "count": 0 if made.finer is None else made.finer.n_places,
         }
         return {"refine": {**self.maker.finer_record, **counts}}
 
