@@ -5,6 +5,7 @@ import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import bioformats
 import numpy as np
 import odd_slides
 import pytest
@@ -116,6 +117,32 @@ def test_pyramids_of_vips_are_those_that_vips_reads(tmp_path, compression, subif
             place = (f"subifd={level - 1}" if level else "page=0") if subifd else f"page={level}"
             expected = pyvips.Image.new_from_file(f"{path}[{place}]").numpy()
             assert np.array_equal(pixels_of(slide, level), expected)
+
+
+class TestBioFormats:
+    """Pyramids that Bio-Formats wrote, as bfconvert and QuPath have it do."""
+
+    pytestmark = bioformats.needed
+
+    @pytest.mark.parametrize("form", ["png", "tif"])
+    @pytest.mark.parametrize("compression", ["JPEG", "JPEG-2000", "LZW", "Uncompressed"])
+    def test_pixels_are_those_that_it_reads(self, tmp_path, form, compression):
+        picture = tmp_path / f"a.{form}"
+        pyvips.Image.new_from_array(RGB).copy(interpretation="srgb").write_to_file(str(picture))
+        path = bioformats.pyramid(picture, tmp_path / "a.ome.tiff", compression=compression)
+        with tifffile.TiffFile(path) as file:
+            assert file.pages[0].planarconfig == {"png": 1, "tif": 2}[form]
+        plain = bioformats.cropped(path, tmp_path / "b.tif", left=0, top=0, cols=900, rows=600)
+        with tifffile.TiffFile(plain) as file:
+            expected = file.pages[0].asarray()
+        if expected.shape[0] == 3:
+            expected = np.moveaxis(expected, 0, 2)
+        with opened(path) as slide:
+            assert slide.level_shapes == ((600, 900), (300, 450))
+            read = pixels_of(slide).astype(int)
+        # Decoders of JPEG round in different ways.
+        assert np.abs(read - expected).max() <= (4 if compression == "JPEG" else 0)
+        assert np.abs(read - RGB).mean() < 6
 
 
 OME = (

@@ -56,6 +56,15 @@ def cropped(path: Path, target: Path, *, left: int, top: int, cols: int, rows: i
     return _convert(path, target, "-series", "0", "-crop", f"{left},{top},{cols},{rows}")
 
 
+def pyramid(path: Path, target: Path, *, compression: str) -> Path:
+    """Have Bio-Formats write a picture as an OME-TIFF of two levels in tiles.
+
+    Samples are interleaved in pyramids of a PNG, and in planes in those of a TIFF.
+    """
+    how = ["-tilex", "256", "-tiley", "256", "-pyramid-resolutions", "2", "-pyramid-scale", "2"]
+    return _convert(path, target, "-compression", compression, *how)
+
+
 def _convert(path: Path, target: Path, *how: str) -> Path:
     """Have the converter make one file of another."""
     words = ["-no-upgrade", "-overwrite", *how, str(path), str(target)]

@@ -101,7 +101,11 @@ def _require_colours(
         return
     if kind == YCBCR and compression not in (JPEG, *JPEG_2000):
         raise Unfit(f"has YCbCr colours that are not in JPEG; {MAKE_TILED.format(name=name)}")
-    if kind == YCBCR and directory.number(tiff_head.PLANAR, 1) == 2:
+    if (
+        kind == YCBCR
+        and directory.number(tiff_head.PLANAR, 1) == 2
+        and not _has_rgb_planes(directory)
+    ):
         raise Unfit(f"has YCbCr colours in planes; {MAKE_TILED.format(name=name)}")
     if kind in (*_GREY, RGB, YCBCR) and samples in (3, 4):
         return
@@ -109,6 +113,15 @@ def _require_colours(
         raise Unfit(channels_sentence(samples, name))
     what = _COLOURS.get(kind, f"colours of another kind (photometric interpretation {kind})")
     raise Unfit(f"has {what}, not RGB; {MAKE_TILED.format(name=name)}")
+
+
+def _has_rgb_planes(directory: Directory) -> bool:
+    """Return whether JPEGs in planes are red, green and blue though the file states YCbCr.
+
+    Bio-Formats states YCbCr for all JPEGs in colour, but writes each channel as a grey one.
+    """
+    is_jpeg = directory.number(tiff_head.COMPRESSION, 1) == JPEG
+    return is_jpeg and "Bio-Formats" in directory.text(tiff_head.SOFTWARE)
 
 
 def _require_short_strips(directory: Directory, name: str) -> None:
