@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from heatmaps_ome.display.scaling import CohortScaling, Quantiles
 from heatmaps_ome.display.scaling_fit import fit_scaling
-from heatmaps_ome.errors import ResultError, ScalingError
+from heatmaps_ome.errors import OptionError, ResultError, ScalingError
 from heatmaps_ome.run.applied_scaling import own_scaling, publish
 from heatmaps_ome.run.job import required_job
 from heatmaps_ome.run.made_maps import all_made
@@ -70,6 +70,8 @@ def fit(
     ------
     ResultError
         If there are no maps, or maps that were made otherwise than others.
+    OptionError
+        If the quantiles contradict each other.
     OutputError
         If the scaling cannot be written.
     """
@@ -87,10 +89,18 @@ def fit(
     if not made:
         raise ResultError(f"{outputs[0]} has no maps of slides; run heatmaps-ome maps first")
     drawing = jobs[0].settings(outputs[0]).drawing
-    quantiles = Quantiles(**{**drawing.asked, **asked})
+    quantiles = _quantiles({**drawing.asked, **asked})
     scaling = fitted(made, quantiles, jobs[0], _earlier(outputs[0], file))
     _store(scaling, outputs, file)
     return scaling
+
+
+def _quantiles(asked: Mapping[str, float]) -> Quantiles:
+    """Return quantiles; the options that maps and fit were given may contradict each other."""
+    try:
+        return Quantiles(**asked)
+    except ValueError as error:
+        raise OptionError(f"{error}; give fit other quantiles") from error
 
 
 def _earlier(output: Path, file: Path | None) -> CohortScaling | None:

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from heatmaps_ome.viewers.qupath_selections import Selection
 
 
-def at_folder(settings: RunSettings) -> RunSettings:
+def at_folder(settings: RunSettings, *, writes: bool = True) -> RunSettings:
     """Return the settings of a run with the folder to work in, which stands for a URL.
+
+    Parameters
+    ----------
+    writes : bool
+        Whether the run will write to it.
 
     Raises
     ------
@@ -29,7 +34,7 @@ def at_folder(settings: RunSettings) -> RunSettings:
         If the URL cannot be read, or not be written to.
     """
     output, resources = settings.output, settings.resources
-    folder = open_output(output.folder, resources.scratch.path)
+    folder = open_output(output.folder, resources.scratch.path, writes=writes)
     if folder == output.folder:
         return settings
     cache = resources.cache

@@ -212,6 +212,12 @@ def test_quantiles_are_told_to_maps_or_to_fit(slides, tmp_path):
     assert heatmaps_ome.fit(tmp_path / "two").ranges != given.ranges
 
 
+def test_quantiles_that_contradict_each_other_are_refused(slides, tmp_path):
+    make_maps(slides, tmp_path / "out", "ab", att_lower_threshold=0.2)
+    with pytest.raises(OptionError, match=r"quantile, 0\.2, must be below the upper one, 0\.1;"):
+        heatmaps_ome.fit(tmp_path / "out", att_upper_threshold=0.1)
+
+
 def test_maps_of_other_options_are_refused(slides, tmp_path):
     out = tmp_path / "out"
     make_maps(slides, out, "a")

@@ -19,7 +19,10 @@ from heatmaps_ome.run.outcome import Outcome
 from heatmaps_ome.run.planning import Replaced
 from heatmaps_ome.run.preflight import exporters_of, prepare
 from heatmaps_ome.run.progress import begin_slide, silent
+from heatmaps_ome.run.remote_output import at_folder, named_by_urls
 from heatmaps_ome.run.settings import settings_of, settings_of_export
+from heatmaps_ome.run.staged import ScratchPlace
+from heatmaps_ome.storage.remote.outputs import know_maps, know_slides, open_output
 from heatmaps_ome.storage.result_folder import require_writable
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from heatmaps_ome.run.settings import RunSettings
 
 
+@named_by_urls()
 def dry_run(
     options: CreateOptions | ExportOptions | DrawOptions, progress: Progress = silent
 ) -> Forecast:
@@ -55,7 +59,9 @@ def _of_rows(options: CreateOptions | ExportOptions, progress: Progress) -> Fore
     """Return what ``create``, ``export`` or ``maps`` would do."""
     is_export = isinstance(options, ExportOptions)
     settings = settings_of_export(options) if is_export else settings_of(options)
+    settings = at_folder(settings, writes=False)
     plan = prepare(settings, dry=True)
+    know_slides(settings.output.folder, plan.names.values())
     making, part = Making(plan, silent), _part(options)
     rows = plan.rows if part is None else part.of_list(plan.rows)
     is_maps = isinstance(options, MapsOptions)
@@ -79,7 +85,9 @@ def _part(options: object) -> Shard | None:
 
 def _of_draw(options: DrawOptions, progress: Progress) -> Forecast:
     """Return what ``draw`` would do."""
-    output = options.path
+    scratch = ScratchPlace.of(options.scratch, options.scratch_size)
+    output = open_output(options.path, scratch.path, writes=False)
+    know_maps(output)
     require_writable(output)
     job = required_job(output)
     scaling = scaling_to_draw(output, options.scaling or job.scaling, job)
@@ -91,6 +99,7 @@ def _of_draw(options: DrawOptions, progress: Progress) -> Forecast:
     made = list(all_made(output))
     if options.part is not None:
         made = options.part.of_list(made)
+    know_slides(output, [one.name for one in made])
     look, slides = Look(settings.making.target_mpp, scaling, drawing), []
     for place, one in enumerate(made, 1):
         begin_slide(progress, one.name, "forecast", place, len(made))

@@ -10,9 +10,10 @@ from model_files import make_parts, write_export
 from object_storage import client_of, objects_of
 from slide_files import speckled, write_slide
 
-from heatmaps_ome.options import DrawOptions, MapsOptions
+from heatmaps_ome.options import CreateOptions, DrawOptions, MapsOptions
 from heatmaps_ome.run import pipeline, slide_urls, staged
 from heatmaps_ome.run.fitting import fit
+from heatmaps_ome.run.forecast.dry_run import dry_run
 from heatmaps_ome.run.progress import silent
 from heatmaps_ome.run.remote_output import collect_there
 from heatmaps_ome.storage.remote import outputs
@@ -138,6 +139,33 @@ def test_stages_of_several_jobs_work_in_a_bucket(bucket, cohort, tmp_path):
     assert (counted.done, counted.failed) == (2, 0)
     there = downloaded(bucket, tmp_path / "copy")
     assert without_project(there) == without_project(content(cohort / "out"))
+
+
+def test_dry_runs_know_what_lies_in_the_bucket_and_write_nothing(bucket, cohort, tmp_path):
+    out = Path("s3://slides/out")
+    given = run(cohort, tmp_path, formats=FEW)
+    paths = {"model_path": Path(given["model_path"]), "output_path": out}
+    told = {**given, **paths, "slides": tuple(map(Path, given["slides"]))}
+
+    def foreseen(options):
+        before = objects_of(bucket, "slides")
+        slides = dry_run(options).slides
+        assert objects_of(bucket, "slides") == before
+        outputs.close_outputs()
+        return [slide.work for slide in slides]
+
+    assert foreseen(MapsOptions(**told)) == ["maps", "maps"]
+    assert foreseen(CreateOptions(**told)) == ["maps and files"] * 2
+    pipeline.maps(MapsOptions(**told), silent)
+    outputs.close_outputs()
+    assert foreseen(MapsOptions(**told)) == ["unchanged", "unchanged"]
+    fit((out,), {})
+    outputs.close_outputs()
+    assert foreseen(DrawOptions(path=out, scratch=tmp_path)) == ["files", "files"]
+    pipeline.draw(DrawOptions(path=out, scratch=tmp_path), silent)
+    outputs.close_outputs()
+    assert foreseen(DrawOptions(path=out, scratch=tmp_path)) == ["unchanged", "unchanged"]
+    assert foreseen(CreateOptions(**told)) == ["unchanged", "unchanged"]
 
 
 def test_a_slide_that_is_not_there_is_one_slides_fault(bucket, cohort, tmp_path):
