@@ -74,6 +74,20 @@ def test_words_are_text_in_pdf_and_svg(written):
         assert words in texts
 
 
+def test_colours_of_values_that_hardly_differ_have_numbers_that_do(tmp_path):
+    slide = FakeSlide(np.full((*SHAPE, 3), 255, np.uint8))
+    grid = covering_grid(SHAPE, YX(125, 125))
+    ends = {"lower": 0.49998, "upper": 0.50002}
+    drawn = display_map("score-MSIH", grid, class_name="MSIH")
+    drawn = replace(drawn, values=np.linspace(*ends.values(), 256, dtype=np.float32), **ends)
+    FiguresExporter(longest_side_pt=WIDTH_PT).write(slide_result(slide, grid, (drawn,)), tmp_path)
+    drawing = ElementTree.parse(tmp_path / "figures" / "score-MSIH-bar.svg")
+    texts = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    numbers = [float(text) for text in texts if text and re.fullmatch(r"[0-9.]+", text)]
+    assert min(numbers) == pytest.approx(0.49998, abs=1e-6)
+    assert max(numbers) == pytest.approx(0.50002, abs=1e-6)
+
+
 def test_the_picture_of_a_pdf_lies_at_its_place(written):
     result, folder, _ = written
     _, page, (width, _) = page_of(folder / "attention-overlay.pdf")

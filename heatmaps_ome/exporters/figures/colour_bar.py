@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from heatmaps_ome.display.display_map import DisplayMap
 
-_ALIKE = 1e-4
-"""Relative difference below which two values count as equal: numbers of five digits help nobody."""
+_ALIKE = 2.5e-6
+"""Relative width of the narrowest range, which a scaling of equal values has."""
 _LINE = 1.6
 """From one line of a legend to the next, in heights of its text."""
 _TEXT_LINE = 1.4
@@ -183,12 +183,20 @@ def _write_below(
 
 
 def _ends(drawn: DisplayMap, values: np.ndarray) -> tuple[float, float] | None:
-    """Return the ends of the colour bar: those of the colours, within the range of the levels."""
+    """Return the ends of the colour bar: those of the colours, within the range of the levels.
+
+    None if there is one value only. Values that differ by little still have many colours, so their
+    bar has numbers of as many digits as these need.
+    """
     if len(values) < 2:
         return None
     lower, upper = max(drawn.lower, values.min()), min(drawn.upper, values.max())
     alike = upper - lower <= _ALIKE * max(abs(lower), abs(upper))
-    return None if alike else (float(lower), float(upper))
+    used = drawn.levels[drawn.levels > 0]
+    has_one_colour = not used.size or used.min() == used.max()
+    if upper <= lower or (alike and has_one_colour):
+        return None
+    return float(lower), float(upper)
 
 
 def _number_axis(
