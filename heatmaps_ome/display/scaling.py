@@ -239,7 +239,8 @@ class CohortScaling:
         """
         for what, own, other in (
             ("model", self.model_digest, model_digest),
-            ("extractor", self.extractor_digest, extractor_digest),
+            # Its digest stands for all that features and their explanation depend on.
+            ("extractor, --explain or size of tiles", self.extractor_digest, extractor_digest),
         ):
             if own != other:
                 return (
