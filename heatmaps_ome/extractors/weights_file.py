@@ -113,9 +113,10 @@ def _state_in(content: Any, depth: int = 0) -> dict[str, torch.Tensor] | None:
     if not isinstance(content, dict) or depth > _DEEPEST:
         return None
     for key in _WRAPPERS:
-        inner = content.get(key)
-        if isinstance(inner, dict):
-            return _state_in(inner, depth + 1)
+        # Such a key may hold settings instead, beside the state under another.
+        state = _state_in(content.get(key), depth + 1)
+        if state is not None:
+            return state
     return _tensors(content)
 
 

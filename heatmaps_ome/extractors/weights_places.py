@@ -72,12 +72,19 @@ def cached_weights(recipe: Recipe, environment: Mapping[str, str] = os.environ) 
 
 
 def _hub_places(recipe: Recipe, environment: Mapping[str, str]) -> list[Path]:
-    """Return the files that huggingface_hub may have, of the newest version that it fetched."""
+    """Return the files that huggingface_hub may have, of the newest version that it fetched.
+
+    It notes no newest version of repositories that were fetched by a commit or copied without
+    links; there, the only version counts, and of several none.
+    """
     if not recipe.weights.hub:
         return []
     folder = _hub_cache(environment) / f"models--{recipe.weights.hub.replace('/', '--')}"
     try:
         commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        versions = [path.name for path in folder.glob("snapshots/*")]
+        commit = versions[0] if len(versions) == 1 else ""
     except (OSError, UnicodeDecodeError):
         return []
     if not commit.isalnum():

@@ -63,6 +63,11 @@ WRAPPED = {
         "epoch": 3,
         "args": argparse.Namespace(lr=1e-3, arch="vit"),
     },
+    "of a training with settings": lambda state: {
+        "state_dict": {},
+        "model": {"name": "vit", "depth": 12},
+        "net": state,
+    },
     "of DINOv2": lambda state: {
         "teacher": under("backbone.", state) | {"dino_head.last.weight": torch.ones(2)}
     },
@@ -170,12 +175,17 @@ def test_weights_are_found_where_hubs_keep_them(tmp_path):
         assert cached_weights(hub, variables) is None
         repository = folder / "models--paige-ai--Virchow2"
         second = put(repository / "snapshots" / "c0ffee" / "model.safetensors")
+        assert cached_weights(hub, variables) == second
+        other = put(repository / "snapshots" / "facade" / "model.safetensors")
+        assert cached_weights(hub, variables) is None
         put(repository / "refs" / "main").write_text("c0ffee\n")
         assert cached_weights(hub, variables) == second
         first = put(repository / "snapshots" / "c0ffee" / "pytorch_model.bin")
         assert cached_weights(hub, variables) == first
         (repository / "refs" / "main").write_text("../../..")
         assert cached_weights(hub, variables) is None
+        (repository / "refs" / "main").write_text("facade")
+        assert cached_weights(hub, variables) == other
     place = put(tmp_path / "t" / "hub" / "checkpoints" / "resnet50-19c8e357.pth")
     variables = {"TORCH_HOME": str(tmp_path / "t"), "HF_HUB_CACHE": str(tmp_path)}
     assert cached_weights(torchs, variables) == place
